@@ -1,0 +1,80 @@
+# Every command sets up what it needs by itself; all it takes is CPython >= 3.11, make and the package index.
+# PYTHON=/path/to/python chooses the interpreter.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+RUN := AIRFLOW_HOME=$(CURDIR)/.venv/home AIRFLOW__CORE__LOAD_EXAMPLES=False
+TESTS_E2E := $(wildcard tests/e2e/test_*.py)
+
+# Nothing of the caller's own Airflow or Python may reach ours; without byte code Airflow starts three times as slowly.
+unexport $(filter AIRFLOW_%,$(.VARIABLES))
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
+export PYTHON
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: env
+env: ## set up the development environment in .venv
+	@EDITABLE=1 scripts/bootstrap.sh env .venv requirements/dev.lock
+
+.PHONY: demo
+demo: env ## transcribe the samples in a real Airflow; KEEP=1 leaves it up
+	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
+
+.PHONY: demo-stop
+demo-stop: ## stop what `make demo KEEP=1` left up
+	@[ ! -x $(BIN)/python ] || $(BIN)/python scripts/demo.py --stop
+
+.PHONY: test
+test: unit e2e ## run the whole test suite
+
+.PHONY: unit
+unit: env ## run the unit suite, with coverage
+	@scripts/bootstrap.sh clean-db .venv
+	@rm -f .coverage .coverage.*
+	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+	$(BIN)/coverage report --fail-under=100 --include='airflow_provider_nanostt/api/*'
+
+.PHONY: e2e
+e2e: env ## run the end-to-end tests, with real Airflow processes
+ifneq ($(TESTS_E2E),)
+	@scripts/bootstrap.sh clean-db .venv
+	$(RUN) $(BIN)/python -m pytest tests/e2e $(ARGS)
+else
+	@echo "no end-to-end tests"
+endif
+
+.PHONY: lint
+lint: env ## ruff, mypy, and which module may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: env ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: matrix
+matrix: env ## run the unit suite against every supported Airflow; ONLY="2.11.2 3.3.2" for some
+	@$(BIN)/python scripts/matrix.py $(ONLY)
+
+.PHONY: bench
+bench: env ## measure what the README says about speed
+	@if [ -f benchmarks/run.py ]; then $(RUN) $(BIN)/python benchmarks/run.py $(ARGS); else echo "no benchmarks"; fi
+
+.PHONY: lock
+lock: ## resolve all dependencies anew and write requirements/*.lock; ONLY="dev.lock" for some
+	@"$$(scripts/bootstrap.sh python)" scripts/lock.py "$$(scripts/bootstrap.sh uv)" $(ONLY)
+
+.PHONY: clean
+clean: demo-stop ## remove everything that can be made again
+	rm -rf .venv .envs .demo .tools dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
