@@ -1,0 +1,66 @@
+"""What is known of the service's models without asking it: a table of facts, and nothing that decides prices for good.
+
+The service's own catalogue comes first wherever it can be asked; this table is the fallback, and the only place that
+knows which models tell speakers apart. An id that is not in it is accepted: the live list is longer than the
+documented one. Source: the service's published documentation, August 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_nanostt.api.errors import InvalidInput
+
+DEFAULT_MODEL = "Whisper-Large-V3"
+"""What the service takes when no model is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """One model as the documentation describes it.
+
+    ``price_per_minute`` in USD; ``max_seconds`` is the longest audio the model takes, None if no limit is known.
+    """
+
+    id: str
+    price_per_minute: float | None
+    diarizes: bool = False
+    takes_video: bool = False
+    max_seconds: float | None = None
+    transcribes: bool = True
+
+
+_MINI = "gpt-4o-mini-transcribe"
+
+KNOWN_MODELS: dict[str, ModelFacts] = {
+    facts.id: facts
+    for facts in (
+        ModelFacts("Whisper-Large-V3", 0.01),
+        ModelFacts("Wizper", 0.01),
+        ModelFacts("Elevenlabs-STT", 0.03, diarizes=True),
+        *(
+            ModelFacts(name, 0.003, max_seconds=1400)
+            for name in (_MINI, f"{_MINI}-2025-03-20", f"{_MINI}-2025-12-15", f"{_MINI}-latest")
+        ),
+        ModelFacts("openai-whisper-with-video", 0.06, takes_video=True),
+        ModelFacts("qwen-voice-clone", None, transcribes=False),
+        ModelFacts("minimax-voice-clone", None, transcribes=False),
+    )
+}
+
+
+def check_model(model: str, *, diarize: bool, tag_audio_events: bool) -> None:
+    """Refuse what is known not to work.
+
+    :raises InvalidInput: for an empty or voice-clone model, or diarization or audio events with a model that has none.
+    """
+    if not model.strip():
+        raise InvalidInput(f"model is empty; the default is {DEFAULT_MODEL!r}")
+    facts = KNOWN_MODELS.get(model)
+    if (facts and not facts.transcribes) or model.lower().endswith("voice-clone"):
+        raise InvalidInput(f"model={model!r} clones voices, it does not transcribe; use for example {DEFAULT_MODEL!r}")
+    if facts and not facts.diarizes:
+        asked = "diarize" if diarize else "tag_audio_events" if tag_audio_events else ""
+        if asked:
+            able = ", ".join(repr(m.id) for m in KNOWN_MODELS.values() if m.diarizes)
+            raise InvalidInput(f"{asked}=True does not work with model={model!r}; it needs {able}")

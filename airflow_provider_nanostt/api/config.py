@@ -1,0 +1,83 @@
+"""Where the service is and who we are: the client's settings, checked before anything is sent."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_nanostt import __version__
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.protocol import Call, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_BASE_URL = "https://nano-gpt.com/api"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_FREE_CALL_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where the service is and who we are.
+
+    :param api_key: never shown by ``repr``.
+    :param base_url: with the path below which the endpoints lie.
+    :param timeout: seconds a paid call may take (synchronous models answer when they are done); others at most 60.
+    :param connect_timeout: seconds until a connection must stand.
+    :param requests_per_second: our share of the service's limit of 25 for each key.
+    :param allow_http: permit unencrypted ``http://`` to hosts other than this machine.
+    :raises InvalidInput: if the key is empty, or the key would travel unencrypted.
+    """
+
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    timeout: float = 300.0
+    connect_timeout: float = 10.0
+    requests_per_second: float = 20.0
+    allow_http: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.api_key or not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
+            raise errors.InvalidInput("the API key is empty or has characters no key has; it belongs in the password")
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+            raise errors.InvalidInput(f"the host {parts.hostname!r} is not a base URL such as {DEFAULT_BASE_URL!r}")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK and not self.allow_http:
+            raise errors.InvalidInput(
+                f"http://{parts.hostname} would carry the API key unencrypted; use https, or set the connection's "
+                "extra 'allow_insecure_http' to true if you are sure"
+            )
+        for name in ("timeout", "connect_timeout", "requests_per_second"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise errors.InvalidInput(f"{name}={getattr(self, name)!r} must be a positive number")
+
+    def url(self, request: Request) -> str:
+        """Return the address of a request."""
+        return self.base_url.rstrip("/") + request.path
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """Return all headers of a request; the key goes into exactly one."""
+        return {
+            "Accept": "application/json",
+            "User-Agent": f"airflow-provider-nanostt/{__version__}",
+            "x-api-key": self.api_key,
+            **request.headers,
+        }
+
+    def patience(self, call: Call[Any]) -> float:
+        """Seconds the whole exchange may take."""
+        return self.timeout if call.paid else min(self.timeout, _FREE_CALL_SECONDS)
+
+    def response(self, status: int, headers: Mapping[str, str], body: bytes) -> Response:
+        """Build what ``protocol`` reads; should the service ever echo our key, it ends here."""
+        key = self.api_key.encode()
+        return Response(
+            status=status,
+            headers={name.lower(): value.replace(self.api_key, "***") for name, value in headers.items()},
+            body=body.replace(key, b"***") if key in body else body,
+            received_at=time.time(),
+        )

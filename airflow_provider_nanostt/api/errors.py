@@ -1,0 +1,271 @@
+"""Everything that can go wrong between us and the service, as one tree of exceptions and nothing else.
+
+"Could not talk" and "answered no" are different branches, because they mean different things for money: whoever was
+told no was not charged, whoever heard nothing may have been::
+
+    NanoGPTError
+    ├── InvalidInput              refused here, before any request (also a ValueError)
+    ├── NoAnswer                  could not talk
+    │   ├── NotConnected              nothing was sent
+    │   └── ConnectionLost            the request may have arrived
+    ├── Refused                   answered no: status, service's text, code, request id
+    │   ├── AuthError                 401, 403
+    │   ├── PaymentRequired           402: required and current balance
+    │   ├── NotFound                  404
+    │   ├── Conflict                  409
+    │   ├── PayloadTooLarge           413
+    │   ├── BadRequest                400 and every other 4xx
+    │   ├── Redirected                3xx: never followed, the key would travel along
+    │   ├── RateLimited               429, over in seconds
+    │   ├── DailyLimitReached         429 daily_*_limit_exceeded, over at midnight UTC
+    │   └── ServiceUnavailable        408, 5xx
+    ├── ProtocolError             a 2xx that cannot be read
+    ├── AmbiguousSubmit           a paid request whose answer never came
+    └── JobError                  about a job that was accepted, and paid for
+        ├── TranscriptionFailed       the service gave up on it
+        └── TranscriptionTimeout      we stopped waiting; it may still finish
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt.api.models import Job
+
+KEYS_PAGE = "https://nano-gpt.com/api"
+"""Where a user makes and revokes API keys."""
+
+
+def usd(amount: float | None) -> str:
+    """Show an amount of US dollars for a message: ``$0.0123``, or ``an unknown amount``."""
+    if amount is None:
+        return "an unknown amount"
+    return f"${amount:.4f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:.2f}"
+
+
+class NanoGPTError(Exception):
+    """Root of every error this client raises."""
+
+
+class InvalidInput(NanoGPTError, ValueError):
+    """The request would be wrong; nothing was sent and nothing was spent."""
+
+
+class NoAnswer(NanoGPTError):
+    """The service could not be reached, or went silent."""
+
+
+class NotConnected(NoAnswer):
+    """No connection was made, so the service has seen nothing."""
+
+
+class ConnectionLost(NoAnswer):
+    """The connection broke or timed out after the request may have arrived."""
+
+
+class Refused(NanoGPTError):
+    """The service answered, and the answer was no.
+
+    :param message: the service's own words, shortened.
+    :param status: HTTP status.
+    :param code: the service's machine-readable code, if it sent one.
+    :param request_id: the answer's ``X-Request-ID``, if it had one.
+    :param retry_after: seconds the service asked us to wait, if it did.
+    """
+
+    remedy = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = message
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.retry_after = retry_after
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        parts = [f"NanoGPT answered {self.status}: {self.message}"]
+        if self.code:
+            parts.append(f"code {self.code}")
+        if self.request_id:
+            parts.append(f"request id {self.request_id}")
+        text = parts[0] + (f" ({', '.join(parts[1:])})" if parts[1:] else "")
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+class AuthError(Refused):
+    """The key is missing, wrong, or not permitted to do this (401, 403)."""
+
+    remedy = f"The API key is the connection's password; keys are made at {KEYS_PAGE}."
+
+
+class PaymentRequired(Refused):
+    """The balance is too low (402).
+
+    :param required: USD the service wants to see, if it said so.
+    :param balance: USD in the account now, if somebody asked; set by whoever can.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 402,
+        code: str | None = None,
+        request_id: str | None = None,
+        required: float | None = None,
+        balance: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, request_id=request_id)
+        self.required = required
+        self.balance = balance
+
+    def __str__(self) -> str:
+        return (
+            f"{super().__str__()}. Nothing was charged. Required: {usd(self.required)}; "
+            f"balance: {usd(self.balance)}. Add funds at https://nano-gpt.com/balance and run the task again."
+        )
+
+
+class BadRequest(Refused):
+    """The service found the request wrong (400, and any 4xx without a class of its own)."""
+
+
+class NotFound(Refused):
+    """The service does not know this run, or this address (404)."""
+
+
+class Conflict(Refused):
+    """The request clashes with the state of something at the service (409)."""
+
+
+class PayloadTooLarge(Refused):
+    """The upload is over the service's limit (413)."""
+
+    remedy = "Direct uploads end at 3 MB; pass a URL instead, the service takes up to 500 MB from there."
+
+
+class Redirected(Refused):
+    """The service answered with a redirect (3xx), which is never followed: the key would travel along."""
+
+    remedy = "Redirects are not followed, so the key stayed here. Check the host of the connection."
+
+
+class RateLimited(Refused):
+    """Too many requests just now (429); ``retry_after`` seconds if the service said so."""
+
+
+class DailyLimitReached(Refused):
+    """The key's limit for the day is used up (429 with ``daily_*_limit_exceeded``).
+
+    :param resets_at: when the limit ends, epoch seconds, UTC.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        resets_at: float,
+        status: int = 429,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, request_id=request_id, retry_after=retry_after)
+        self.resets_at = resets_at
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.resets_at, UTC).isoformat(timespec="seconds")
+        return f"{super().__str__()}. Nothing was charged. The limit resets at {when}; run the task again after that."
+
+
+class ServiceUnavailable(Refused):
+    """The service, or something in front of it, is in trouble (408, 5xx)."""
+
+
+class ProtocolError(NanoGPTError):
+    """An answer of success (2xx) that cannot be read.
+
+    :param message: what is wrong with it.
+    :param status: HTTP status.
+    :param request_id: the answer's ``X-Request-ID``, if it had one.
+    :param body: the beginning of the answer.
+    """
+
+    def __init__(self, message: str, *, status: int, request_id: str | None = None, body: str = "") -> None:
+        self.status = status
+        self.request_id = request_id
+        self.body = body
+        told = f", request id {request_id}" if request_id else ""
+        super().__init__(f"NanoGPT's answer cannot be read: {message} (status {status}{told}); it began: {body!r}")
+
+
+class AmbiguousSubmit(NanoGPTError):
+    """A paid request went out and no answer came back, so it may or may not have been charged.
+
+    Never repeated by the client. ``__cause__`` is what happened instead of an answer.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"No answer to a paid request ({reason}). It may have been accepted and charged, so it is not sent again "
+            "by itself. Compare the balance or the usage page before you submit this audio once more."
+        )
+
+
+class JobError(NanoGPTError):
+    """Something about a job that was accepted.
+
+    :param job: the ticket, if it is known.
+    """
+
+    def __init__(self, message: str, *, job: Job | None = None) -> None:
+        self.job = job
+        super().__init__(message)
+
+
+class TranscriptionFailed(JobError):
+    """The service says the job failed.
+
+    :param reason: the service's words.
+    :param job: the ticket, if there was one.
+    """
+
+    def __init__(self, reason: str, *, job: Job | None = None) -> None:
+        self.reason = reason
+        what = f"Run {job.run_id} (model {job.model}, {usd(job.cost)})" if job else "The transcription"
+        super().__init__(
+            f"{what} failed at the service: {reason}. Whether the charge was refunded shows in the usage of the key.",
+            job=job,
+        )
+
+
+class TranscriptionTimeout(JobError):
+    """The deadline passed while the job was not finished. It stays paid for and may still finish.
+
+    :param job: the ticket.
+    :param last_status: what the service last said, as it said it.
+    :param waited: seconds since the submission.
+    :param pick_up: how to get the transcript later.
+    """
+
+    def __init__(self, *, job: Job, last_status: str, waited: float, pick_up: str) -> None:
+        self.last_status = last_status
+        self.waited = waited
+        self.pick_up = pick_up
+        super().__init__(
+            f"Run {job.run_id} (model {job.model}) was not finished {waited:.0f} s after its submission; the service "
+            f"last said {last_status!r}. It is paid for ({usd(job.cost)}) and may still finish. {pick_up}",
+            job=job,
+        )

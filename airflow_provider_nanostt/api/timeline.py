@@ -1,0 +1,102 @@
+"""Words and segments: reading them from an answer, and making segments where the service gave none.
+
+Pure functions on lists of times and texts. What is unreadable in one entry costs that entry, never the transcript.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from airflow_provider_nanostt.api.models import Segment, Word, number
+
+PAUSE_SECONDS = 1.0
+"""A silence this long between two words of one speaker begins a new segment."""
+
+
+def speaker_name(raw: object) -> str | None:
+    """Return a speaker as shown to people: ``speaker_0`` and ``0`` are ``Speaker 1``; other names stay."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return f"Speaker {raw + 1}"
+    if not isinstance(raw, str) or not raw.strip():
+        return None
+    counted = re.fullmatch(r"(?:speaker_)?(\d{1,6})", raw.strip(), re.IGNORECASE)
+    return f"Speaker {int(counted[1]) + 1}" if counted else raw.strip()
+
+
+def read_words(raw: object) -> tuple[Word, ...]:
+    """Read a word list; every type is kept, ``spacing`` too, since languages without spaces need it to say so."""
+    if not isinstance(raw, list):
+        return ()
+    return tuple(
+        Word(
+            text=entry["text"],
+            start=number(entry.get("start")),
+            end=number(entry.get("end")),
+            type=str(entry.get("type") or "word"),
+            speaker=speaker_name(_first_present(entry, "speaker_id", "speaker")),
+        )
+        for entry in raw
+        if isinstance(entry, Mapping) and isinstance(entry.get("text"), str)
+    )
+
+
+def read_segments(diarization: object, words: Sequence[Word]) -> tuple[Segment, ...]:
+    """Return the service's segments, or segments rebuilt from the words if it sent none."""
+    raw = diarization.get("segments") if isinstance(diarization, Mapping) else diarization
+    given = tuple(_given(raw)) if isinstance(raw, list) else ()
+    return given or tuple(_rebuilt(words))
+
+
+def _given(raw: Iterable[Any]) -> Iterator[Segment]:
+    for entry in raw:
+        if isinstance(entry, Mapping) and isinstance(entry.get("text"), str):
+            yield Segment(
+                speaker=speaker_name(_first_present(entry, "speaker", "speaker_id")),
+                start=number(entry.get("start")),
+                end=number(entry.get("end")),
+                text=entry["text"].strip(),
+            )
+
+
+def _first_present(entry: Mapping[str, Any], *names: str) -> object:
+    return next((entry[name] for name in names if entry.get(name) is not None), None)
+
+
+def _rebuilt(words: Sequence[Word]) -> Iterator[Segment]:
+    spaced = any(word.type == "spacing" for word in words)
+    run: list[Word] = []
+    for word in words:
+        spoken = next((earlier for earlier in reversed(run) if earlier.type != "spacing"), None)
+        if spoken and word.type != "spacing" and _breaks(spoken, word):
+            yield from _segment(run, spaced=spaced)
+            run = []
+        run.append(word)
+    yield from _segment(run, spaced=spaced)
+
+
+def _breaks(before: Word, after: Word) -> bool:
+    if after.speaker is not None and before.speaker is not None and after.speaker != before.speaker:
+        return True
+    return before.end is not None and after.start is not None and after.start - before.end > PAUSE_SECONDS
+
+
+def _segment(run: Sequence[Word], *, spaced: bool) -> Iterator[Segment]:
+    text = ("".join(word.text for word in run) if spaced else _join(run)).strip()
+    if text:
+        yield Segment(
+            speaker=next((word.speaker for word in run if word.speaker), None),
+            start=next((word.start for word in run if word.start is not None and word.type != "spacing"), None),
+            end=next((word.end for word in reversed(run) if word.end is not None and word.type != "spacing"), None),
+            text=text,
+        )
+
+
+def _join(run: Sequence[Word]) -> str:
+    """Join a list that has no spacing entries: a space before every word, none before punctuation."""
+    parts = [run[0].text] if run else []
+    for _, word in pairwise(run):
+        parts.append(word.text if word.type == "punctuation" else f" {word.text}")
+    return "".join(parts)

@@ -1,0 +1,329 @@
+"""Sending calls: one client over requests for workers, one over aiohttp for the triggerer, and no logic in either.
+
+Each has a single I/O method, :meth:`send`. What to send, how to read it and whether to repeat it is decided in
+``protocol``; the two retry loops are fed from one bundle of arguments, so they cannot drift apart. Foreign exceptions
+are translated here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from airflow_provider_nanostt.api import errors, protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from types import TracebackType
+
+    import aiohttp
+    import requests
+    import tenacity
+
+    from airflow_provider_nanostt.api.config import Config
+    from airflow_provider_nanostt.api.protocol import Call, Response
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how patiently a call that may be repeated is repeated.
+
+    :param attempts: attempts in all; 1 means no repeating.
+    :param first: seconds of the first pause; doubled each time, with jitter.
+    :param longest: no pause is longer; a ``Retry-After`` above it is left to the caller.
+    """
+
+    attempts: int = 6
+    first: float = 0.5
+    longest: float = 30.0
+
+    def options(self, call: Call[Any]) -> dict[str, Any]:
+        """Return the one bundle of arguments that both ``tenacity.Retrying`` and ``AsyncRetrying`` get."""
+        import tenacity
+
+        backoff = tenacity.wait_exponential_jitter(initial=self.first, max=self.longest, jitter=self.first)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            asked = _retry_after(_error(state))
+            # A little jitter on top, or all who were told the same second come back in the same moment.
+            return backoff(state) if asked is None else asked + 0.1 * min(backoff(state), 5.0)
+
+        def worthwhile(error: BaseException) -> bool:
+            asked = _retry_after(error)
+            return protocol.may_repeat(call, error) and (asked is None or asked <= self.longest)
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            log.warning(
+                "%s; asking again in %.1f s (attempt %d of %d)",
+                str(_error(state)).rstrip("."),
+                state.next_action.sleep if state.next_action else 0.0,
+                state.attempt_number + 1,
+                self.attempts,
+            )
+
+        return {
+            "retry": tenacity.retry_if_exception(worthwhile),
+            "wait": wait,
+            "stop": tenacity.stop_after_attempt(self.attempts),
+            "before_sleep": tell,
+            "reraise": True,
+        }
+
+
+ONCE = Retry(attempts=1)
+"""For callers who have a schedule of their own."""
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _retry_after(error: BaseException | None) -> float | None:
+    return error.retry_after if isinstance(error, errors.Refused) else None
+
+
+class Client:
+    """The client for workers and scripts, over requests.
+
+    :param config: where and who.
+    :param retry: how calls are repeated; :meth:`send` can be told otherwise.
+    :param sleep: for pausing between attempts.
+    """
+
+    def __init__(
+        self, config: Config, *, retry: Retry | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.config = config
+        self._retry = retry or Retry()
+        self._sleep = sleep
+        self._pooled: requests.Session | None = None
+
+    def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
+        """Make the call and return its value.
+
+        :raises NanoGPTError: one of the typed errors.
+        """
+        retry = retry or self._retry
+        if retry.attempts == 1:
+            return self._attempt(call)
+        import tenacity
+
+        options = {"sleep": self._sleep, **retry.options(call)}
+        answer: T = tenacity.Retrying(**options)(self._attempt, call)
+        return answer
+
+    def _attempt(self, call: Call[T]) -> T:
+        if call.paid:
+            # A pooled connection may have been closed at the other end, which looks like a lost answer.
+            # On a paid request that would be ambiguous, so it gets a connection of its own.
+            with _new_session() as session:
+                return protocol.read(call, self._exchange(session, call))
+        self._pooled = self._pooled or _new_session()
+        return protocol.read(call, self._exchange(self._pooled, call))
+
+    def _exchange(self, session: requests.Session, call: Call[Any]) -> Response:
+        import requests
+
+        request, patience = call.request, self.config.patience(call)
+        give_up = time.monotonic() + patience
+        try:
+            with session.request(
+                request.method,
+                self.config.url(request),
+                data=request.body,
+                headers=self.config.headers(request),
+                timeout=(self.config.connect_timeout, patience),
+                allow_redirects=False,
+                stream=True,
+            ) as raw:
+                body = _collect(raw.iter_content(_CHUNK), raw.status_code, give_up)
+                return self.config.response(raw.status_code, raw.headers, body)
+        except requests.RequestException as error:
+            raise protocol.verdict(call, _translate_requests(error)) from error
+        except errors.ConnectionLost as error:
+            raise protocol.verdict(call, error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._pooled is not None:
+            self._pooled.close()
+            self._pooled = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The client for event loops, over aiohttp: the same calls, values and errors as :class:`Client`.
+
+    One instance belongs to one event loop and may serve any number of coroutines in it.
+
+    :param config: where and who.
+    :param retry: how calls are repeated; :meth:`send` can be told otherwise.
+    :param sleep: for pausing between attempts.
+    :param connections: how many connections to the service at the most.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        retry: Retry | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        connections: int = 20,
+    ) -> None:
+        self.config = config
+        self._retry = retry or Retry()
+        self._sleep = sleep
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
+        """Make the call and return its value.
+
+        :raises NanoGPTError: one of the typed errors.
+        """
+        retry = retry or self._retry
+        if retry.attempts == 1:
+            return await self._attempt(call)
+        import tenacity
+
+        options = {"sleep": self._sleep, **retry.options(call)}
+        return await tenacity.AsyncRetrying(**options)(self._attempt, call)
+
+    async def _attempt(self, call: Call[T]) -> T:
+        return protocol.read(call, await self._exchange(call))
+
+    async def _exchange(self, call: Call[Any]) -> Response:
+        import aiohttp
+
+        if self._session is None:
+            self._session = self._new_session()
+        request, url = call.request, self.config.url(call.request)
+        headers = self.config.headers(request)
+        if call.paid:
+            headers["Connection"] = "close"
+        timeout = aiohttp.ClientTimeout(total=self.config.patience(call), sock_connect=self.config.connect_timeout)
+        try:
+            async with self._session.request(
+                request.method,
+                url,
+                data=request.body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=_proxy(url),
+            ) as raw:
+                pieces, size = [], 0
+                async for piece in raw.content.iter_any():
+                    pieces.append(piece)
+                    size = _checked(size + len(piece), raw.status)
+                return self.config.response(raw.status, raw.headers, b"".join(pieces))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise protocol.verdict(call, _translate_aiohttp(error)) from error
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=75),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # With trust_env aiohttp would also take credentials from ~/.netrc; see _proxy.
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _new_session() -> requests.Session:
+    import requests
+
+    session = requests.Session()
+    # Without an auth of its own, requests adds an Authorization header from ~/.netrc; the service wants only x-api-key.
+    session.auth = lambda prepared: prepared
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+def _collect(pieces: Iterable[bytes], status: int, give_up: float) -> bytes:
+    taken, size = [], 0
+    for piece in pieces:
+        taken.append(piece)
+        size = _checked(size + len(piece), status)
+        if time.monotonic() > give_up:
+            raise errors.ConnectionLost("the answer trickled in and was not complete in time")
+    return b"".join(taken)
+
+
+def _checked(size: int, status: int) -> int:
+    if size > protocol.MAX_RESPONSE_BYTES:
+        raise errors.ProtocolError(f"it is over {protocol.MAX_RESPONSE_BYTES >> 20} MiB", status=status)
+    return size
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for this address, as requests would find it."""
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    return None if proxy is None or proxy_bypass(parts.hostname or "") else proxy
+
+
+def _translate_requests(error: requests.RequestException) -> errors.NanoGPTError:
+    import requests
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+
+    reason: Any = getattr(error.args[0] if error.args else None, "reason", None)
+    inner = reason.args[0] if isinstance(reason, Exception) and reason.args else None
+    unsent = isinstance(reason, ConnectTimeoutError | NewConnectionError | ProxyError) or isinstance(
+        inner, ssl.SSLCertVerificationError
+    )
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or unsent:
+        return errors.NotConnected(f"NanoGPT cannot be reached: {_named(reason or error)}")
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
+        return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
+    return errors.ConnectionLost(f"the connection to NanoGPT broke: {_named(error)}")
+
+
+def _translate_aiohttp(error: BaseException) -> errors.NanoGPTError:
+    import aiohttp
+
+    connect_timeout = getattr(aiohttp, "ConnectionTimeoutError", ())  # since aiohttp 3.10
+    if isinstance(error, aiohttp.ClientConnectorError) or (connect_timeout and isinstance(error, connect_timeout)):
+        return errors.NotConnected(f"NanoGPT cannot be reached: {_named(error)}")
+    if isinstance(error, aiohttp.InvalidURL):
+        return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
+    return errors.ConnectionLost(f"the connection to NanoGPT broke: {_named(error)}")
+
+
+def _named(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
