@@ -11,11 +11,57 @@ from typing import Any
 __version__ = "0.1.0"
 
 
+_CONNECTION_FORM: dict[str, Any] = {
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "login", "port"],
+        "relabeling": {"password": "API key", "host": "Base URL"},
+        "placeholders": {"host": "https://nano-gpt.com/api", "password": "sk-nano-…"},
+    },
+    "conn-fields": {
+        "timeout": {
+            "label": "Timeout",
+            "description": "Seconds a submit may take. Synchronous models answer when they are done. Default 300.",
+            "schema": {"type": ["number", "null"], "minimum": 1},
+        },
+        "requests_per_second": {
+            "label": "Requests per second",
+            "description": "This deployment's share of the service's 25 requests per second and key. Default 20.",
+            "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": 25},
+        },
+        "allow_insecure_http": {
+            "label": "Allow insecure HTTP",
+            "description": "Permit http:// to hosts other than this machine. The API key would travel unencrypted.",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
+    },
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the provider metadata, in the shape of ``airflow/provider_info.schema.json``."""
+    package = "airflow_provider_nanostt"
+    integration = "NanoGPT"
     return {
         "package-name": "airflow-provider-nanostt",
         "name": "NanoGPT speech-to-text",
         "description": "Speech-to-text as an ordinary task, through the NanoGPT API.",
         "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": integration,
+                "external-doc-url": "https://docs.nano-gpt.com/api-reference/speech-to-text",
+                "tags": ["service"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "nanogpt",
+                "hook-class-name": f"{package}.hooks.NanoGPTHook",
+                "hook-name": "NanoGPT",
+                **_CONNECTION_FORM,
+            }
+        ],
+        "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks"]}],
+        "operators": [{"integration-name": integration, "python-modules": [f"{package}.operators"]}],
+        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers"]}],
     }

@@ -1,0 +1,43 @@
+"""What differs between the supported Airflow versions, and nothing else: the only place that tries one import first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.configuration import conf
+    from airflow.sdk import BaseHook, BaseOperator, Context
+    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk.log import mask_secret
+else:
+    from airflow.configuration import conf
+
+    try:
+        from airflow.sdk import BaseHook, BaseOperator
+    except ImportError:  # 3.0 has no BaseHook there, 2.11 has no airflow.sdk
+        from airflow.hooks.base import BaseHook
+        from airflow.models.baseoperator import BaseOperator
+    try:
+        from airflow.sdk.exceptions import AirflowFailException
+    except ImportError:  # before 3.2
+        from airflow.exceptions import AirflowFailException
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:
+        try:
+            from airflow.sdk.execution_time.secrets_masker import mask_secret  # 3.0
+        except ImportError:  # 2.11
+            from airflow.utils.log.secrets_masker import mask_secret
+    try:
+        from airflow.sdk import Context
+    except ImportError:
+        from airflow.utils.context import Context
+
+__all__ = [
+    "AirflowFailException",
+    "BaseHook",
+    "BaseOperator",
+    "Context",
+    "conf",
+    "mask_secret",
+]

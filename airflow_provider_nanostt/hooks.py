@@ -1,0 +1,271 @@
+"""From an Airflow connection to a client: who we are, where the service is, and each call as one method.
+
+The only module that reads connections. Protocol and retry rules are the client's; what a status means is decided in
+``polling``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt import audio, get_provider_info
+from airflow_provider_nanostt._compat import BaseHook, mask_secret
+from airflow_provider_nanostt.api import errors, protocol, transport
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.api.config import DEFAULT_BASE_URL, Config
+from airflow_provider_nanostt.api.models import Job, Submission, Transcript, number
+from airflow_provider_nanostt.polling import Watch
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from airflow.sdk import Connection
+
+    from airflow_provider_nanostt.api.models import AudioModel, Balance, JobStatus, Usage
+
+DEFAULT_TIMEOUT = timedelta(hours=6)
+"""How long a job is waited for unless told otherwise; waiting costs nothing and holds nothing."""
+
+DEFAULT_POLL_INTERVAL = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class NanoGPTHook(BaseHook):
+    """Talk to NanoGPT with the key of an Airflow connection.
+
+    The connection (type ``nanogpt``): *password* is the API key, *host* the base URL (default
+    ``https://nano-gpt.com/api``). Extras: ``timeout`` (seconds a submit may take, default 300),
+    ``requests_per_second`` (default 20 of the service's 25 for each key), ``allow_insecure_http`` (default false).
+
+    :param nanogpt_conn_id: the connection's id.
+    """
+
+    conn_name_attr = "nanogpt_conn_id"
+    default_conn_name = "nanogpt_default"
+    conn_type = "nanogpt"
+    hook_name = "NanoGPT"
+
+    def __init__(self, nanogpt_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.nanogpt_conn_id = nanogpt_conn_id
+        self._client: transport.Client | None = None
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form, for Airflow versions that build it from the hook."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import BooleanField, StringField
+
+        return {
+            name: BooleanField(field["label"], description=field["description"])
+            if field["schema"]["type"][0] == "boolean"
+            else StringField(field["label"], widget=BS3TextFieldWidget(), description=field["description"])
+            for name, field in _form()["conn-fields"].items()
+        }
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return which standard fields of the connection form are shown, and under which names."""
+        behaviour = _form()["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+    def get_conn(self) -> transport.Client:
+        """Return the client, made once for this hook.
+
+        :raises InvalidInput: if the connection cannot be used.
+        """
+        if self._client is None:
+            self._client = transport.Client(self.config_from(self.get_connection(self.nanogpt_conn_id)))
+        return self._client
+
+    async def aget_config(self) -> Config:
+        """Read the connection without blocking the event loop; for triggers."""
+        from asgiref.sync import sync_to_async
+
+        # Not asyncio.to_thread: Airflow 3.0 and 3.1 answer only the thread that asgiref runs such calls in.
+        return self.config_from(await sync_to_async(self.get_connection)(self.nanogpt_conn_id))
+
+    @staticmethod
+    def config_from(connection: Connection) -> Config:
+        """Turn a connection into the client's settings.
+
+        :raises InvalidInput: naming the connection, and the field that is wrong.
+        """
+        extra = connection.extra_dejson
+        settings: dict[str, Any] = {"base_url": _base_url(connection)}
+        try:
+            if not connection.password:
+                raise errors.InvalidInput(f"the password is empty; API keys are made at {errors.KEYS_PAGE}")
+            mask_secret(connection.password)
+            for name in ("timeout", "requests_per_second"):
+                if extra.get(name) not in (None, ""):
+                    settings[name] = number(extra[name])
+                    if settings[name] is None:
+                        raise errors.InvalidInput(f"the extra {name!r} is {extra[name]!r}, not a number")
+            allow = str(extra.get("allow_insecure_http") or "").strip().lower() in ("true", "1", "yes", "on")
+            return Config(connection.password.strip(), allow_http=allow, **settings)
+        except errors.InvalidInput as error:
+            raise errors.InvalidInput(f"connection {connection.conn_id!r}: {error}") from None
+
+    def submit(
+        self,
+        *,
+        audio_path: str | Path | None = None,
+        audio_url: str | None = None,
+        model: str = DEFAULT_MODEL,
+        language: str = "auto",
+        diarize: bool = False,
+        tag_audio_events: bool = False,
+        actual_duration: float | None = None,
+    ) -> Transcript | Job:
+        """Submit audio; this is charged once it is accepted.
+
+        :param audio_path: a file on this machine, at most 3 MB; or
+        :param audio_url: an address the service can fetch, up to 500 MB.
+        :param model: the service's model id.
+        :param language: ISO 639 code, or ``auto``.
+        :param diarize: tell speakers apart, with a model that can.
+        :param tag_audio_events: mark laughter and the like, with a model that can.
+        :param actual_duration: length of the audio in minutes, for accurate billing.
+        :return: the transcript where the model answers at once, else the job's ticket.
+        :raises InvalidInput: before anything was sent.
+        :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
+        :raises NanoGPTError: for everything else the service may say.
+        """
+        source = audio.resolve(audio_path, audio_url, model=model)
+        return self.submit_prepared(Submission(source, model, language, diarize, tag_audio_events, actual_duration))
+
+    def submit_prepared(self, submission: Submission) -> Transcript | Job:
+        """Submit what has been checked already; see :meth:`submit`."""
+        client = self.get_conn()
+        try:
+            return client.send(protocol.submit(submission))
+        except errors.PaymentRequired as error:
+            error.balance = self._balance_if_known()
+            raise
+        except errors.AuthError as error:
+            error.remedy = f"{errors.AuthError.remedy} The connection is {self.nanogpt_conn_id!r}."
+            raise
+
+    def status(self, job: Job | str) -> JobStatus:
+        """Ask once how a job stands.
+
+        :param job: its ticket; a bare run id works too, but the service may then not find it.
+        """
+        return self.get_conn().send(protocol.status(_ticket(job)))
+
+    def wait(
+        self,
+        job: Job | str,
+        *,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+    ) -> Transcript:
+        """Wait for a job, in this thread.
+
+        :param job: its ticket.
+        :param timeout: seconds or timedelta, from now.
+        :param poll_interval: seconds between two questions.
+        :raises TranscriptionFailed: if the service gives up.
+        :raises TranscriptionTimeout: if it takes too long; the job stays paid for.
+        :raises NanoGPTError: if the service will not tell.
+        """
+        ticket = _ticket(job)
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        return self.wait_until(ticket, deadline=time.time() + seconds, poll_interval=poll_interval)
+
+    def wait_until(self, job: Job, *, deadline: float, poll_interval: float = DEFAULT_POLL_INTERVAL) -> Transcript:
+        """Wait for a job until a moment in epoch seconds; see :meth:`wait`."""
+        client, watch = self.get_conn(), Watch(job, poll_interval=poll_interval, deadline=deadline)
+        while True:
+            refused: errors.NanoGPTError | None = None
+            try:
+                heard: JobStatus | errors.NanoGPTError = client.send(protocol.status(job), retry=transport.ONCE)
+            except errors.NanoGPTError as error:
+                heard = refused = error
+            step = watch.heard(heard, time.time())
+            if watch.remark:
+                self.log.warning(watch.remark)
+            if isinstance(step, float):
+                time.sleep(max(0.0, step - time.time()))
+                continue
+            if not isinstance(heard, errors.NanoGPTError) and heard.transcript is not None:
+                return heard.transcript
+            waited = time.time() - job.submitted_at
+            raise step.as_error(job, waited=waited, pick_up=self.pick_up(job)) from refused
+
+    def pick_up(self, job: Job) -> str:
+        """Say how to get the transcript of a job that nobody waits for any more."""
+        return f"To pick it up: NanoGPTHook({self.nanogpt_conn_id!r}).wait(Job.from_json({job.to_json()!r}))"
+
+    def transcribe(
+        self,
+        *,
+        timeout: float | timedelta = DEFAULT_TIMEOUT,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        **audio_and_options: Any,
+    ) -> Transcript:
+        """Submit audio and wait for its transcript; arguments as for :meth:`submit` and :meth:`wait`."""
+        answer = self.submit(**audio_and_options)
+        if isinstance(answer, Transcript):
+            return answer
+        return self.wait(answer, timeout=timeout, poll_interval=poll_interval)
+
+    def balance(self) -> Balance:
+        """Ask what is left in the account. Free."""
+        return self.get_conn().send(protocol.balance())
+
+    def models(self) -> tuple[AudioModel, ...]:
+        """Ask for the service's speech-to-text models and their prices. Free."""
+        return self.get_conn().send(protocol.audio_models())
+
+    def usage(self, start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Usage:
+        """Ask what this key spent between two days (UTC, the end inclusive). Free."""
+        return self.get_conn().send(protocol.usage(start, end, group_by))
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the connection works, with the balance. Free, and raises nothing."""
+        try:
+            found = self.get_conn().send(protocol.balance(), retry=transport.Retry(attempts=2))
+        except Exception as error:  # noqa: BLE001  Airflow shows what is returned, and breaks on what is raised
+            return False, f"{type(error).__name__}: {error}"
+        return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
+
+    def _balance_if_known(self) -> float | None:
+        try:
+            return self.get_conn().send(protocol.balance(), retry=transport.ONCE).usd
+        except errors.NanoGPTError as error:
+            log.info("The balance could not be asked either: %s", error)
+            return None
+
+
+def _form() -> dict[str, Any]:
+    form: dict[str, Any] = get_provider_info()["connection-types"][0]
+    return form
+
+
+def _base_url(connection: Connection) -> str:
+    """Put a base URL together from however the connection was written: as one URL, or in parts."""
+    host = (connection.host or "").strip()
+    if not host:
+        return DEFAULT_BASE_URL
+    if "://" in host:
+        return host.rstrip("/")
+    scheme, path = "https", "api"
+    if connection.schema in ("http", "https"):
+        scheme = connection.schema
+    elif connection.schema:
+        path = connection.schema.strip("/")
+    port = f":{connection.port}" if connection.port else ""
+    return f"{scheme}://{host}{port}/{path}"
+
+
+def _ticket(job: Job | str) -> Job:
+    if isinstance(job, Job):
+        return job
+    return Job(run_id=job, model="unknown", submitted_at=datetime.now(UTC).timestamp())

@@ -1,0 +1,198 @@
+"""When to ask for a job again, and when to stop: pure decisions, with the time passed in and no I/O.
+
+Everything that waits for a job, in a worker or in the triggerer, feeds what it hears to a :class:`Watch` and does what
+that says, so what a status means is decided here and nowhere else. :class:`Outcome` is how a wait ends, in a form that
+may be stored and logged: ids, words and numbers, never a transcript.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job, JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMPLETED = "completed"
+FAILED = "failed"
+TIMED_OUT = "timed_out"
+REFUSED = "refused"
+
+_EVENT_VERSION = 1
+_LONGEST_PAUSE = 60.0
+_NOT_FOUND_PATIENCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the wait for a job ended.
+
+    :param kind: ``completed``, ``failed`` (the service gave up), ``timed_out`` (we did) or ``refused`` (the service
+        will not tell: wrong key, unknown run).
+    :param run_id: the job.
+    :param last_status: what the service last said, as it said it.
+    :param message: the reason, for people.
+    :param error: name of the error's class, for ``refused``.
+    """
+
+    kind: str
+    run_id: str
+    last_status: str = ""
+    message: str = ""
+    error: str = ""
+
+    def to_event(self, job: Job) -> dict[str, Any]:
+        """Return a trigger event: plain JSON with the outcome and the ticket, which the resume needs."""
+        return {"version": _EVENT_VERSION, **asdict(self), "job": job.to_json()}
+
+    @classmethod
+    def from_event(cls, event: object) -> tuple[Outcome, Job]:
+        """Read a trigger event.
+
+        :raises JobError: if it is anything else; what cannot be read never counts as success.
+        """
+        if isinstance(event, Mapping) and event.get("kind") in (COMPLETED, FAILED, TIMED_OUT, REFUSED):
+            try:
+                job = Job.from_json(event.get("job") or {})
+            except errors.InvalidInput:
+                pass
+            else:
+                told = {name: str(event.get(name) or "") for name in ("last_status", "message", "error")}
+                return cls(kind=str(event["kind"]), run_id=job.run_id, **told), job
+        run_id = event.get("run_id") if isinstance(event, Mapping) else None
+        raise errors.JobError(f"The trigger's event cannot be read; run {run_id or 'unknown'} stays paid for")
+
+    def as_error(self, job: Job, *, waited: float, pick_up: str) -> errors.JobError:
+        """Return the error that tells a person of this outcome.
+
+        :param waited: seconds since the submission.
+        :param pick_up: how to get the transcript later.
+        """
+        if self.kind == FAILED:
+            return errors.TranscriptionFailed(self.message, job=job)
+        if self.kind == TIMED_OUT:
+            return errors.TranscriptionTimeout(
+                job=job, last_status=self.last_status or "nothing yet", waited=waited, pick_up=pick_up
+            )
+        return errors.JobError(
+            f"Run {job.run_id} (model {job.model}) is paid for ({errors.usd(job.cost)}), but asking for it "
+            f"was refused: {self.message.rstrip('.')}. {pick_up}",
+            job=job,
+        )
+
+
+class Watch:
+    """Decides, for one job, when to ask next and what an answer means.
+
+    :param job: whose wait this is.
+    :param poll_interval: seconds between two questions in fair weather.
+    :param deadline: epoch seconds after which a job that still runs is left alone; it is asked once more at that time.
+    :param jitter: a random number in [0, 1), to spread what would come at once.
+
+    ``remark`` is a line worth logging after what was heard last, or None: one per change of weather or of an unknown
+    status, not one per question.
+    """
+
+    __slots__ = ("_bad", "_deadline", "_interval", "_jitter", "_missing", "_strange", "job", "last_status", "remark")
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        poll_interval: float,
+        deadline: float,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.job = job
+        self.last_status = ""
+        self.remark: str | None = None
+        self._interval = poll_interval
+        self._deadline = deadline
+        self._jitter = jitter
+        self._bad = 0
+        self._missing = 0
+        self._strange = ""
+
+    def heard(self, what: JobStatus | errors.NanoGPTError, now: float) -> Outcome | float:
+        """Take in an answer, or the failure to get one.
+
+        :param now: epoch seconds.
+        :return: the outcome if the wait is over, else the epoch second of the next question.
+        """
+        self.remark = None
+        if isinstance(what, JobStatus):
+            return self._answered(what, now)
+        if isinstance(what, errors.NotFound) and self._missing + 1 < _NOT_FOUND_PATIENCE:
+            # One replica behind the others must not lose a paid job.
+            self._missing += 1
+            return self._next(now, self._interval)
+        if isinstance(what, errors.DailyLimitReached) and what.resets_at < self._deadline:
+            self.remark = f"{what}; asking for run {self.job.run_id} again then"
+            return max(now, what.resets_at) + self._interval * self._jitter()
+        if is_weather(what):
+            return self._weather(what, now)
+        return Outcome(REFUSED, self.job.run_id, self.last_status, str(what), type(what).__name__)
+
+    def _answered(self, status: JobStatus, now: float) -> Outcome | float:
+        if self._bad:
+            self.remark = f"NanoGPT answers again, after {self._bad} attempts without an answer"
+        self._bad = self._missing = 0
+        self.last_status = status.raw_status
+        if status.is_completed:
+            return Outcome(COMPLETED, self.job.run_id, status.raw_status)
+        if status.is_failed:
+            return Outcome(FAILED, self.job.run_id, status.raw_status, status.error or "no reason given")
+        if not status.is_known and status.raw_status != self._strange:
+            self._strange = status.raw_status
+            self.remark = f"Run {self.job.run_id} has the unknown status {self._strange!r}; taken as still running"
+        if now >= self._deadline:
+            return Outcome(TIMED_OUT, self.job.run_id, status.raw_status)
+        return self._next(now, self._interval)
+
+    def _weather(self, error: errors.NanoGPTError, now: float) -> Outcome | float:
+        self._bad += 1
+        if now >= self._deadline:
+            return Outcome(TIMED_OUT, self.job.run_id, self.last_status, str(error), type(error).__name__)
+        if self._bad == 1:
+            self.remark = f"{error}; run {self.job.run_id} is paid for and is asked for again until the deadline"
+        pause = min(self._interval * 2.0 ** min(self._bad - 1, 16), max(_LONGEST_PAUSE, self._interval))
+        asked = error.retry_after if isinstance(error, errors.Refused) else None
+        if asked is not None:
+            pause = max(asked, self._interval if self._bad > 1 else 0.0)
+        return self._next(now, pause * (1 + 0.25 * self._jitter()))
+
+    def _next(self, now: float, pause: float) -> float:
+        return now + pause if now >= self._deadline else min(now + pause, self._deadline)
+
+
+def is_weather(error: errors.NanoGPTError) -> bool:
+    """Whether an error on a free call passes by itself, so that the job behind it need not be given up."""
+    return isinstance(error, errors.NoAnswer | errors.ServiceUnavailable | errors.RateLimited | errors.ProtocolError)
+
+
+class Pacer:
+    """Spaces requests evenly: at most ``per_second`` of them in any window of a second.
+
+    Even spacing, not a bucket of tokens: the service counts in a sliding window, which a burst breaks.
+    """
+
+    __slots__ = ("_free_at", "_gap")
+
+    def __init__(self, per_second: float) -> None:
+        self._gap = 1.0 / per_second
+        self._free_at = 0.0
+
+    def take(self, now: float) -> float:
+        """Book the next slot.
+
+        :param now: seconds on any clock that does not go backwards.
+        :return: seconds to wait until the slot.
+        """
+        slot = max(now, self._free_at)
+        self._free_at = slot + self._gap
+        return slot - now

@@ -1,0 +1,48 @@
+"""Transcribe recordings while no worker slot is held.
+
+Three stories: a file of plain speech, a stereo call with its two speakers told apart, and one mapped task for each file
+of a list. The connection ``nanogpt_default`` holds the API key as its password.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pendulum
+
+from airflow_provider_nanostt.operators import TranscribeOperator
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2.11
+    from airflow import DAG  # type: ignore[no-redef,attr-defined]
+
+AUDIO = Path(__file__).parent / "audio"
+
+with DAG(
+    dag_id="example_transcribe",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["example", "nanogpt", "speech-to-text"],
+):
+    TranscribeOperator(
+        task_id="note",
+        audio_path=str(AUDIO / "weekly_note.wav"),
+        model="Whisper-Large-V3",
+        language="en",
+    )
+    TranscribeOperator(
+        task_id="call",
+        audio_path=str(AUDIO / "parcel_call.wav"),
+        model="Elevenlabs-STT",
+        language="en",
+        diarize=True,
+        deferrable=True,
+    )
+    TranscribeOperator.partial(
+        task_id="each",
+        model="Elevenlabs-STT",
+        deferrable=True,
+    ).expand(audio_path=[str(AUDIO / "weekly_note.wav"), str(AUDIO / "voicemail.mp3")])
