@@ -15,7 +15,7 @@ from airflow_provider_nanostt.operators import TranscribeOperator
 try:
     from airflow.sdk import DAG
 except ImportError:  # Airflow 2.11
-    from airflow import DAG  # type: ignore[no-redef,attr-defined]
+    from airflow import DAG
 
 AUDIO = Path(__file__).parent / "audio"
 
@@ -29,13 +29,13 @@ with DAG(
 ):
     TranscribeOperator(
         task_id="note",
-        audio_path=str(AUDIO / "weekly_note.wav"),
+        audio_path=str(AUDIO / "weekly-note.wav"),
         model="Whisper-Large-V3",
         language="en",
     )
     TranscribeOperator(
         task_id="call",
-        audio_path=str(AUDIO / "parcel_call.wav"),
+        audio_path=str(AUDIO / "delivery-call.wav"),
         model="Elevenlabs-STT",
         language="en",
         diarize=True,
@@ -45,4 +45,4 @@ with DAG(
         task_id="each",
         model="Elevenlabs-STT",
         deferrable=True,
-    ).expand(audio_path=[str(AUDIO / "weekly_note.wav"), str(AUDIO / "voicemail.mp3")])
+    ).expand(audio_path=[str(AUDIO / "weekly-note.wav"), str(AUDIO / "closed-office.ogg")])

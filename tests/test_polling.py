@@ -1,0 +1,189 @@
+"""When a job is asked for again, and when the wait for it is over."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
+from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome, Pacer, Watch
+
+JOB = Job("run-1", "Elevenlabs-STT", submitted_at=1_000.0, cost=0.03, charged_minutes=1.0, body={"runId": "run-1"})
+RUNNING = JobStatus("processing")
+DONE = JobStatus("completed", transcript=Transcript("hello"))
+
+
+def watch(deadline: float = 2_000.0, poll_interval: float = 5.0) -> Watch:
+    return Watch(JOB, poll_interval=poll_interval, deadline=deadline, jitter=lambda: 0.5)
+
+
+def test_a_running_job_is_asked_again_after_the_interval():
+    """In fair weather the next question comes one interval later."""
+    assert watch().heard(RUNNING, 1_000.0) == 1_005.0
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message"),
+    [
+        (DONE, COMPLETED, ""),
+        (JobStatus("FAILED", error="no speech found"), FAILED, "no speech found"),
+        (JobStatus("content_policy_violation"), FAILED, "no reason given"),
+    ],
+)
+def test_a_terminal_status_ends_the_wait(status, kind, message):
+    """Done and failed end the wait, in the service's own words."""
+    assert watch().heard(status, 1_000.0) == Outcome(kind, "run-1", status.raw_status, message)
+
+
+def test_an_unknown_status_counts_as_running_and_is_told_once():
+    """A word nobody has met keeps the wait going, with one remark."""
+    waiting = watch()
+    assert waiting.heard(JobStatus("daydreaming"), 1_000.0) == 1_005.0
+    assert "daydreaming" in (waiting.remark or "")
+    assert waiting.heard(JobStatus("daydreaming"), 1_005.0) == 1_010.0
+    assert waiting.remark is None
+
+
+def test_the_last_question_comes_at_the_deadline():
+    """The deadline is neither overslept nor ends a wait without one more question."""
+    waiting = watch(deadline=1_007.0)
+    assert waiting.heard(RUNNING, 1_005.0) == 1_007.0
+    assert waiting.heard(RUNNING, 1_007.0) == Outcome(TIMED_OUT, "run-1", "processing")
+
+
+def test_a_job_that_is_done_after_the_deadline_is_still_taken():
+    """A triggerer that was down past the deadline still finds the finished job."""
+    assert watch(deadline=1_007.0).heard(DONE, 9_999.0) == Outcome(COMPLETED, "run-1", "completed")
+
+
+WEATHER = [
+    errors.NotConnected("refused"),
+    errors.ConnectionLost("reset"),
+    errors.ServiceUnavailable("down", status=502),
+    errors.ServiceUnavailable("slow", status=408),
+    errors.RateLimited("slow down", status=429),
+    errors.ProtocolError("it is not JSON", status=200, body="<html>"),
+]
+
+
+@pytest.mark.parametrize("error", WEATHER, ids=lambda error: type(error).__name__)
+def test_weather_never_gives_up_a_paid_job(error):
+    """Whatever passes by itself is waited out with growing pauses up to a minute, and told once on each change."""
+    waiting, now, pauses, remarks = watch(), 1_000.0, [], []
+    for _ in range(8):
+        step = waiting.heard(error, now)
+        assert isinstance(step, float)
+        pauses.append(step - now)
+        remarks.append(waiting.remark)
+        now = step
+    assert pauses == sorted(pauses)
+    assert pauses[0] >= 5.0
+    assert 60.0 <= pauses[-1] <= 75.0
+    assert remarks[0] is not None
+    assert remarks[1:] == [None] * 7
+    assert waiting.heard(RUNNING, now) == now + 5.0
+    assert "again" in (waiting.remark or "")
+
+
+def test_weather_at_the_deadline_is_a_timeout_that_names_it():
+    """A wait that ends in bad weather says what the weather was."""
+    outcome = watch(deadline=1_000.0).heard(errors.ServiceUnavailable("down", status=502), 1_000.0)
+    assert isinstance(outcome, Outcome)
+    assert outcome.kind == TIMED_OUT
+    assert "502" in outcome.message
+
+
+def test_retry_after_is_honoured():
+    """The service's own wish decides the pause, with a little jitter on top."""
+    step = watch().heard(errors.RateLimited("slow down", status=429, retry_after=17.0), 1_000.0)
+    assert isinstance(step, float)
+    assert 17.0 <= step - 1_000.0 <= 17.0 * 1.25
+
+
+def test_one_missing_answer_does_not_lose_a_job():
+    """A 404 counts only when it is said three times in a row."""
+    waiting, gone = watch(), errors.NotFound("unknown run", status=404)
+    assert waiting.heard(gone, 1_000.0) == 1_005.0
+    assert waiting.heard(RUNNING, 1_005.0) == 1_010.0
+    assert waiting.heard(gone, 1_010.0) == 1_015.0
+    assert waiting.heard(gone, 1_015.0) == 1_020.0
+    outcome = waiting.heard(gone, 1_020.0)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.kind, outcome.error) == (REFUSED, "NotFound")
+
+
+@pytest.mark.parametrize(
+    "error", [errors.AuthError("wrong key", status=401), errors.BadRequest("what?", status=400)], ids=["401", "400"]
+)
+def test_a_clear_no_ends_the_wait(error):
+    """What asking again cannot change is reported at once."""
+    outcome = watch().heard(error, 1_000.0)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.kind, outcome.error) == (REFUSED, type(error).__name__)
+
+
+def test_a_daily_limit_is_waited_out_only_before_the_deadline():
+    """A limit that ends in time means one question after its end; one that does not ends the wait."""
+    limit = errors.DailyLimitReached("enough", resets_at=1_900.0)
+    step = watch(deadline=2_000.0).heard(limit, 1_000.0)
+    assert isinstance(step, float)
+    assert 1_900.0 <= step < 2_000.0
+    outcome = watch(deadline=1_500.0).heard(limit, 1_000.0)
+    assert isinstance(outcome, Outcome)
+    assert (outcome.kind, outcome.error) == (REFUSED, "DailyLimitReached")
+
+
+@pytest.mark.parametrize("kind", [COMPLETED, FAILED, TIMED_OUT, REFUSED])
+def test_an_event_survives_being_stored(kind):
+    """What the trigger fires is plain JSON, and reads back as what it was, with the ticket."""
+    outcome = Outcome(kind, "run-1", "processing", "because", "AuthError")
+    stored = json.loads(json.dumps(outcome.to_event(JOB)))
+    assert Outcome.from_event(stored) == (outcome, JOB)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text() | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["kind", "job", "run_id", "version"]), inner),
+    )
+)
+def test_an_event_that_cannot_be_read_never_counts_as_success(event):
+    """Whatever else arrives as an event ends in a typed error that speaks of the money."""
+    with pytest.raises(errors.JobError, match="paid for"):
+        Outcome.from_event(event)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [
+        (FAILED, errors.TranscriptionFailed, ["run-1", "Elevenlabs-STT", "$0.03", "because"]),
+        (TIMED_OUT, errors.TranscriptionTimeout, ["run-1", "processing", "$0.03", "like so"]),
+        (REFUSED, errors.JobError, ["run-1", "because", "$0.03", "like so"]),
+    ],
+)
+def test_every_end_names_the_run_the_money_and_the_next_step(kind, error, words):
+    """An outcome becomes the error that tells a person what happened."""
+    outcome = Outcome(kind, "run-1", "processing", "because")
+    raised = outcome.as_error(JOB, waited=60.0, pick_up="Pick it up like so.")
+    assert type(raised) is error
+    assert raised.job == JOB
+    for word in words:
+        assert word in str(raised)
+
+
+@given(
+    rate=st.floats(0.5, 25.0),
+    arrivals=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=120),
+)
+def test_no_window_of_a_second_holds_more_than_the_rate(rate, arrivals):
+    """However requests arrive, the slots they get never break a sliding one-second limit."""
+    pacer, now, slots = Pacer(rate), 0.0, []
+    for gap in arrivals:
+        now += gap
+        slots.append(now + pacer.take(now))
+    for first in slots:
+        assert sum(first <= slot < first + 1.0 - 1e-6 for slot in slots) <= rate + 1
