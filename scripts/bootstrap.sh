@@ -74,7 +74,8 @@ explain_failure() {
 make_env() {
     local dir=$1 lock=$2 python uv want
     python=$(choose_python)
-    want="$(cat "$lock" pyproject.toml scripts/bootstrap.sh | sha256sum) $python $("$python" -V) ${EDITABLE:-}"
+    # The editable install depends on pyproject.toml too; where a wheel is tested, only the lock counts.
+    want="$(cat "$lock" ${EDITABLE:+pyproject.toml} scripts/bootstrap.sh | sha256sum) $python $("$python" -V) ${EDITABLE:-}"
     [ "$(cat "$dir/.stamp" 2>/dev/null)" != "$want" ] || return 0
     uv=$(find_uv)
     say "installing $lock into $dir ..."

@@ -115,11 +115,13 @@ class Service:
         self._command = list(command)
         self._env = dict(env)
         self._leader: subprocess.Popen[bytes] | None = None
+        self._sessions: set[int] = set()  # more than one if children outlived a leader that was started again
 
     def start(self) -> None:
         """Start the command; its output is appended to the log."""
         if self.alive:
             raise RuntimeError(f"{self.name} is running already")
+        self._sessions &= {process.session for process in all_processes()}  # an id that is free may be reused
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._leader = subprocess.Popen(
@@ -130,6 +132,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._sessions.add(self.pid)
 
     @property
     def pid(self) -> int:
@@ -154,7 +157,7 @@ class Service:
             return []
         self._leader.poll()
         everything = list(all_processes())
-        own = [p.pid for p in everything if p.session == self.pid or p.mark == self.mark]
+        own = [p.pid for p in everything if p.session in self._sessions or p.mark == self.mark]
         return sorted(with_descendants(own, everything), key=lambda pid: (pid != self.pid, pid))
 
     def kill(self, signal_number: int = signal.SIGKILL, *, children: bool = True) -> None:
