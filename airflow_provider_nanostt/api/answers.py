@@ -7,7 +7,6 @@ nothing about requests: one function per answer, called through ``protocol``.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -49,7 +48,7 @@ def submitted(response: Response, submission: Submission) -> Transcript | Job:
     body = _mapping(response)
     text = _transcription(body)
     run_id = _run_id(body)
-    word = status_word(body.get("status"))
+    word = status_word(_status(body))
     if run_id and (not text or word in RUNNING_WORDS):
         return _job(body, run_id, submission, response.received_at)
     if text is not None and word not in RUNNING_WORDS | FAILED_WORDS:
@@ -66,7 +65,7 @@ def job_status(response: Response, job: Job) -> JobStatus:
     """
     body = _mapping(response)
     text = _transcription(body)
-    raw = body.get("status")
+    raw = _status(body)
     word = status_word(raw)
     if word in COMPLETED_WORDS or (not word and text is not None):
         if text is None:
@@ -208,8 +207,7 @@ def _job(body: Mapping[str, Any], run_id: str, submission: Submission, now: floa
 def _transcript(
     body: Mapping[str, Any], text: str, *, model: str, run_id: str | None, job: Job | None = None
 ) -> Transcript:
-    inner = body.get("data")
-    outer = {**inner, **body} if isinstance(inner, Mapping) else body
+    outer = {name: value for place in reversed(_places(body)) for name, value in place.items() if value is not None}
     metadata = outer.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     words = read_words(outer.get("words"))
@@ -232,17 +230,25 @@ def _transcript(
 
 
 def _transcription(body: Mapping[str, Any]) -> str | None:
-    inner = body.get("data")
-    for place in (body, inner if isinstance(inner, Mapping) else {}):
+    for place in _places(body):
         for name in ("transcription", "text"):
             if isinstance(place.get(name), str):
                 return str(place[name])
     return None
 
 
-def _run_id(body: Mapping[str, Any]) -> str | None:
+def _status(body: Mapping[str, Any]) -> object:
+    return next((place["status"] for place in _places(body) if place.get("status") is not None), None)
+
+
+def _places(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Where to look: some answers are wrapped in ``data``."""
     inner = body.get("data")
-    for place in (body, inner if isinstance(inner, Mapping) else {}):
+    return (body, inner) if isinstance(inner, Mapping) else (body,)
+
+
+def _run_id(body: Mapping[str, Any]) -> str | None:
+    for place in _places(body):
         for name in ("runId", "run_id"):
             value = place.get(name)
             if isinstance(value, int) and not isinstance(value, bool):
@@ -256,20 +262,17 @@ def _reason(body: Mapping[str, Any]) -> str:
     return _message(body) or "the service gave no reason"
 
 
-def _message(body: object) -> str | None:
-    """Find the words for people in any of the envelopes seen so far."""
-    if not isinstance(body, Mapping):
-        return _shorten(body) if isinstance(body, str) else None
-    for name in ("error", "message", "detail"):
-        value = body.get(name)
-        if isinstance(value, Mapping):
-            value = _message(value)
-        elif isinstance(value, list):
-            found = [_message({"detail": item} if isinstance(item, str) else item) for item in value]
-            value = "; ".join(text for text in found if text)
-        if isinstance(value, str) and value.strip():
-            return _shorten(value)
-    return _shorten(body["msg"]) if isinstance(body.get("msg"), str) else None
+def _message(body: object, depth: int = 4) -> str | None:
+    """Find the words for people in any of the envelopes seen so far; deeper than ``depth`` there are none."""
+    if isinstance(body, str):
+        return _shorten(body) or None
+    if isinstance(body, list) and depth:
+        found = [_message(item, depth - 1) for item in body]
+        return _shorten("; ".join(text for text in found if text)) or None
+    if isinstance(body, Mapping) and depth:
+        found = [_message(body.get(name), depth - 1) for name in ("error", "message", "detail", "msg")]
+        return next((text for text in found if text), None)
+    return None
 
 
 def _code(body: object) -> str | None:
@@ -299,13 +302,10 @@ def _str(value: object) -> str | None:
 
 def _json(response: Response) -> Any:
     try:
-        return json.loads(response.body, parse_constant=_no_constant)
+        # NaN, Infinity and 1e999 become None: a ticket and a transcript are written out as JSON again.
+        return json.loads(response.body, parse_constant=number, parse_float=number)
     except (ValueError, RecursionError) as error:
         raise _unreadable(response, "it is not JSON") from error
-
-
-def _no_constant(name: str) -> float:
-    return math.inf if name == "Infinity" else math.nan  # read here, dropped by number()
 
 
 def _mapping(response: Response) -> Mapping[str, Any]:
@@ -325,10 +325,10 @@ def _lenient(response: Response) -> Any:
 def _plain(body: bytes) -> str:
     """Make a line of an answer that is not JSON; of HTML only its title."""
     text = body[:20_000].decode("utf-8", "replace")
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+    title = re.search(r"<title[^<>]*>([^<]*\S[^<]*)</title>", text, re.IGNORECASE)
     if title:
         return _shorten(title[1])
-    return _shorten(re.sub(r"<[^>]*>", " ", text))
+    return _shorten(re.sub(r"<[^<>]*>", " ", text))
 
 
 def _shorten(text: str) -> str:

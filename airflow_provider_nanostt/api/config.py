@@ -43,12 +43,10 @@ class Config:
     def __post_init__(self) -> None:
         if not self.api_key or not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
             raise errors.InvalidInput("the API key is empty or has characters no key has; it belongs in the password")
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-            raise errors.InvalidInput(f"the host {parts.hostname!r} is not a base URL such as {DEFAULT_BASE_URL!r}")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK and not self.allow_http:
+        scheme, host = _scheme_and_host(self.base_url)
+        if scheme == "http" and host not in LOOPBACK and not self.allow_http:
             raise errors.InvalidInput(
-                f"http://{parts.hostname} would carry the API key unencrypted; use https, or set the connection's "
+                f"http://{host} would carry the API key unencrypted; use https, or set the connection's "
                 "extra 'allow_insecure_http' to true if you are sure"
             )
         for name in ("timeout", "connect_timeout", "requests_per_second"):
@@ -72,12 +70,25 @@ class Config:
         """Seconds the whole exchange may take."""
         return self.timeout if call.paid else min(self.timeout, _FREE_CALL_SECONDS)
 
-    def response(self, status: int, headers: Mapping[str, str], body: bytes) -> Response:
-        """Build what ``protocol`` reads; should the service ever echo our key, it ends here."""
-        key = self.api_key.encode()
-        return Response(
-            status=status,
-            headers={name.lower(): value.replace(self.api_key, "***") for name, value in headers.items()},
-            body=body.replace(key, b"***") if key in body else body,
-            received_at=time.time(),
-        )
+    def response(self, call: Call[Any], status: int, headers: Mapping[str, str], body: bytes = b"") -> Response:
+        """Build what ``protocol`` reads; should the service echo our key or another secret, it ends here."""
+        told = {name.lower(): value for name, value in headers.items()}
+        for secret in (self.api_key, *call.secrets):
+            told = {name: value.replace(secret, "***") for name, value in told.items()}
+            body = body.replace(secret.encode("utf-8", "replace"), b"***")
+        return Response(status=status, headers=told, body=body, received_at=time.time())
+
+
+def _scheme_and_host(base_url: str) -> tuple[str, str]:
+    """Take a base URL apart; what is in the way of it being one, such as a password, is not shown."""
+    host = None
+    try:
+        parts = urlsplit(base_url)
+        host = parts.hostname
+        sound = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
+        sound = sound and not parts.query and not parts.fragment and bool(host and host.encode("idna"))
+    except ValueError:
+        sound = False
+    if not host or not sound:
+        raise errors.InvalidInput(f"the host {host!r} is not a base URL such as {DEFAULT_BASE_URL!r}")
+    return parts.scheme, host

@@ -29,7 +29,7 @@ told no was not charged, whoever heard nothing may have been::
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job
@@ -42,11 +42,19 @@ def usd(amount: float | None) -> str:
     """Show an amount of US dollars for a message: ``$0.0123``, or ``an unknown amount``."""
     if amount is None:
         return "an unknown amount"
-    return f"${amount:.4f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:.2f}"
+    return f"${amount:.6f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:.2f}"
 
 
 class NanoGPTError(Exception):
     """Root of every error this client raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between processes an exception travels as its class and arguments, which here are mostly keywords.
+        return _revive, (type(self), self.args), self.__dict__
+
+
+def _revive(kind: type[NanoGPTError], args: tuple[Any, ...]) -> NanoGPTError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidInput(NanoGPTError, ValueError):
@@ -94,7 +102,7 @@ class Refused(NanoGPTError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        parts = [f"NanoGPT answered {self.status}: {self.message}"]
+        parts = [f"NanoGPT answered {self.status}: {self.message.rstrip('.')}"]
         if self.code:
             parts.append(f"code {self.code}")
         if self.request_id:

@@ -31,6 +31,14 @@ def status_word(raw: object) -> str:
     return raw.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(raw, str) else ""
 
 
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """Audio to send as a file: its name, its content type, and its bytes (at most :data:`MAX_UPLOAD_BYTES`)."""
@@ -71,11 +79,9 @@ class Submission:
 
     def __post_init__(self) -> None:
         check_model(self.model, diarize=self.diarize, tag_audio_events=self.tag_audio_events)
-        if isinstance(self.audio, str):
-            parts = urlsplit(self.audio)
-            if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-                shown = self.audio if "?" not in self.audio else self.audio.split("?", 1)[0] + "?…"
-                raise InvalidInput(f"audio_url={shown!r} is not an http(s) URL; for a file on disk use audio_path")
+        if isinstance(self.audio, str) and not _is_web_address(self.audio):
+            shown = self.audio if "?" not in self.audio else self.audio.split("?", 1)[0] + "?…"
+            raise InvalidInput(f"audio_url={shown!r} is not an http(s) URL; for a file on disk use audio_path")
         if not self.language.strip():
             raise InvalidInput("language is empty; 'auto' lets the service find out")
         if self.actual_minutes is not None and not 0 < self.actual_minutes < float("inf"):

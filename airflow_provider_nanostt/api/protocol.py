@@ -8,6 +8,7 @@ POST and free, a submit is a POST and costs money. Sending lives in ``transport`
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -35,6 +36,9 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 """Answers above this are refused: an hour of words is under 2 MB."""
 
 MAX_YOUTUBE_URLS = 10
+
+_SHORTEST_SECRET = 12
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,13 @@ class Call(Generic[T]):
     :param request: what to send.
     :param parse: reads a successful answer.
     :param paid: whether being accepted costs money; such a call is repeated only where that is surely not yet so.
+    :param secrets: what is in the request and must not come back in an answer, a ticket or an error.
     """
 
     request: Request
     parse: Callable[[Response], T]
     paid: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 def submit(submission: Submission) -> Call[Transcript | Job]:
@@ -85,10 +91,16 @@ def submit(submission: Submission) -> Call[Transcript | Job]:
         # Said even when off: the service's own default may be on.
         fields |= {"diarize": submission.diarize, "tagAudioEvents": submission.tag_audio_events}
     if isinstance(submission.audio, Upload):
-        request = _multipart("/transcribe", fields, submission.audio)
+        request, query = _multipart("/transcribe", fields, submission.audio), ""
     else:
         request = _json("/transcribe", {"audioUrl": submission.audio, **fields})
-    return Call(request, lambda response: answers.submitted(response, submission), paid=True)
+        query = submission.audio.partition("?")[2]  # of a presigned URL: a secret
+    return Call(
+        request,
+        lambda response: answers.submitted(response, submission),
+        paid=True,
+        secrets=(query,) if len(query) >= _SHORTEST_SECRET else (),
+    )
 
 
 def status(job: Job) -> Call[JobStatus]:
@@ -111,6 +123,8 @@ def youtube(urls: Sequence[str]) -> Call[YouTubeAnswer]:
 
     :raises InvalidInput: for no URL, or more than ten.
     """
+    if isinstance(urls, str) or not all(isinstance(url, str) and url.strip() for url in urls):
+        raise errors.InvalidInput("urls is a list of addresses of videos, each a text")
     if not 1 <= len(urls) <= MAX_YOUTUBE_URLS:
         raise errors.InvalidInput(f"{len(urls)} URLs; one request takes 1 to {MAX_YOUTUBE_URLS}")
     return Call(_json("/youtube-transcribe", {"urls": list(urls)}), answers.youtube, paid=True)
@@ -174,7 +188,7 @@ def may_repeat(call: Call[Any], error: BaseException) -> bool:
 
 
 def _json(path: str, payload: Mapping[str, Any]) -> Request:
-    body = json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+    body = json.dumps(payload, allow_nan=False).encode()
     return Request("POST", path, {"Content-Type": "application/json"}, body)
 
 
@@ -184,9 +198,15 @@ def _multipart(path: str, fields: Mapping[str, Any], upload: Upload) -> Request:
     parts: dict[str, Any] = {
         name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()
     }
-    parts["audio"] = (upload.name, upload.data, upload.content_type)
+    parts["audio"] = (_file_name(upload.name), upload.data, upload.content_type)
     body, content_type = encode_multipart_formdata(parts)
     return Request("POST", path, {"Content-Type": content_type}, body)
+
+
+def _file_name(name: str) -> str:
+    """Return the last part of a path in characters that every reader of multipart takes; the suffix stays."""
+    last = re.split(r"[/\\]", name)[-1].encode("utf-8", "replace").decode()
+    return "".join(char if char.isprintable() and char != '"' else "_" for char in last)[-_LONGEST_NAME:] or "audio"
 
 
 def _minutes(value: float) -> str:

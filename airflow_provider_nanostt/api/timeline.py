@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from airflow_provider_nanostt.api.models import Segment, Word, number
@@ -19,7 +18,7 @@ PAUSE_SECONDS = 1.0
 def speaker_name(raw: object) -> str | None:
     """Return a speaker as shown to people: ``speaker_0`` and ``0`` are ``Speaker 1``; other names stay."""
     if isinstance(raw, int) and not isinstance(raw, bool):
-        return f"Speaker {raw + 1}"
+        raw = str(raw)
     if not isinstance(raw, str) or not raw.strip():
         return None
     counted = re.fullmatch(r"(?:speaker_)?(\d{1,6})", raw.strip(), re.IGNORECASE)
@@ -52,7 +51,7 @@ def read_segments(diarization: object, words: Sequence[Word]) -> tuple[Segment, 
 
 def _given(raw: Iterable[Any]) -> Iterator[Segment]:
     for entry in raw:
-        if isinstance(entry, Mapping) and isinstance(entry.get("text"), str):
+        if isinstance(entry, Mapping) and isinstance(entry.get("text"), str) and entry["text"].strip():
             yield Segment(
                 speaker=speaker_name(_first_present(entry, "speaker", "speaker_id")),
                 start=number(entry.get("start")),
@@ -68,19 +67,17 @@ def _first_present(entry: Mapping[str, Any], *names: str) -> object:
 def _rebuilt(words: Sequence[Word]) -> Iterator[Segment]:
     spaced = any(word.type == "spacing" for word in words)
     run: list[Word] = []
+    speaker, end = None, None  # the last ones named: entries between two speakers may name none
     for word in words:
-        spoken = next((earlier for earlier in reversed(run) if earlier.type != "spacing"), None)
-        if spoken and word.type != "spacing" and _breaks(spoken, word):
-            yield from _segment(run, spaced=spaced)
-            run = []
+        if word.type != "spacing":
+            changed = None not in (speaker, word.speaker) and word.speaker != speaker
+            if changed or (end is not None and word.start is not None and word.start - end > PAUSE_SECONDS):
+                yield from _segment(run, spaced=spaced)
+                run, speaker = [], None
+            speaker = word.speaker or speaker
+            end = word.end if word.end is not None else end
         run.append(word)
     yield from _segment(run, spaced=spaced)
-
-
-def _breaks(before: Word, after: Word) -> bool:
-    if after.speaker is not None and before.speaker is not None and after.speaker != before.speaker:
-        return True
-    return before.end is not None and after.start is not None and after.start - before.end > PAUSE_SECONDS
 
 
 def _segment(run: Sequence[Word], *, spaced: bool) -> Iterator[Segment]:
@@ -95,8 +92,5 @@ def _segment(run: Sequence[Word], *, spaced: bool) -> Iterator[Segment]:
 
 
 def _join(run: Sequence[Word]) -> str:
-    """Join a list that has no spacing entries: a space before every word, none before punctuation."""
-    parts = [run[0].text] if run else []
-    for _, word in pairwise(run):
-        parts.append(word.text if word.type == "punctuation" else f" {word.text}")
-    return "".join(parts)
+    """Join a list that has no spacing entries: one space before every word, none before punctuation."""
+    return "".join(word.text if word.type == "punctuation" else f" {word.text.strip()}" for word in run)

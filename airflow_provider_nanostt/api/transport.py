@@ -8,19 +8,18 @@ are translated here and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import ssl
 import time
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_nanostt.api import errors, protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     import aiohttp
@@ -135,6 +134,7 @@ class Client:
 
     def _exchange(self, session: requests.Session, call: Call[Any]) -> Response:
         import requests
+        import urllib3
 
         request, patience = call.request, self.config.patience(call)
         give_up = time.monotonic() + patience
@@ -148,9 +148,10 @@ class Client:
                 allow_redirects=False,
                 stream=True,
             ) as raw:
-                body = _collect(raw.iter_content(_CHUNK), raw.status_code, give_up)
-                return self.config.response(raw.status_code, raw.headers, body)
-        except requests.RequestException as error:
+                head = self.config.response(call, raw.status_code, raw.headers)
+                body = _collect(raw.raw, head, give_up)
+                return self.config.response(call, raw.status_code, raw.headers, body)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise protocol.verdict(call, _translate_requests(error)) from error
         except errors.ConnectionLost as error:
             raise protocol.verdict(call, error) from error
@@ -193,6 +194,7 @@ class AsyncClient:
         self._retry = retry or Retry()
         self._sleep = sleep
         self._connections = connections
+        self._proxy = _proxy(config.base_url)
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
@@ -209,33 +211,33 @@ class AsyncClient:
         return await tenacity.AsyncRetrying(**options)(self._attempt, call)
 
     async def _attempt(self, call: Call[T]) -> T:
-        return protocol.read(call, await self._exchange(call))
+        if call.paid:  # a connection of its own, as in Client
+            async with self._new_session() as session:
+                return protocol.read(call, await self._exchange(session, call))
+        self._session = self._session or self._new_session()
+        return protocol.read(call, await self._exchange(self._session, call))
 
-    async def _exchange(self, call: Call[Any]) -> Response:
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call[Any]) -> Response:
         import aiohttp
 
-        if self._session is None:
-            self._session = self._new_session()
-        request, url = call.request, self.config.url(call.request)
-        headers = self.config.headers(request)
-        if call.paid:
-            headers["Connection"] = "close"
-        timeout = aiohttp.ClientTimeout(total=self.config.patience(call), sock_connect=self.config.connect_timeout)
+        request, patience = call.request, self.config.patience(call)
+        timeout = aiohttp.ClientTimeout(total=patience, sock_connect=min(self.config.connect_timeout, patience))
         try:
-            async with self._session.request(
+            async with session.request(
                 request.method,
-                url,
-                data=request.body,
-                headers=headers,
+                self.config.url(request),
+                data=io.BytesIO(request.body) if request.body else None,
+                headers=self.config.headers(request),
                 timeout=timeout,
                 allow_redirects=False,
-                proxy=_proxy(url),
+                proxy=self._proxy,
             ) as raw:
+                head = self.config.response(call, raw.status, raw.headers)
                 pieces, size = [], 0
                 async for piece in raw.content.iter_any():
                     pieces.append(piece)
-                    size = _checked(size + len(piece), raw.status)
-                return self.config.response(raw.status, raw.headers, b"".join(pieces))
+                    size = _checked(size + len(piece), head)
+                return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise protocol.verdict(call, _translate_aiohttp(error)) from error
 
@@ -274,30 +276,41 @@ def _new_session() -> requests.Session:
     return session
 
 
-def _collect(pieces: Iterable[bytes], status: int, give_up: float) -> bytes:
-    taken, size = [], 0
-    for piece in pieces:
-        taken.append(piece)
-        size = _checked(size + len(piece), status)
+def _collect(raw: Any, head: Response, give_up: float) -> bytes:
+    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in."""
+    pieces, size = [], 0
+    while piece := raw.read1(_CHUNK, decode_content=True):
+        pieces.append(piece)
+        size = _checked(size + len(piece), head)
         if time.monotonic() > give_up:
             raise errors.ConnectionLost("the answer trickled in and was not complete in time")
-    return b"".join(taken)
+    return b"".join(pieces)
 
 
-def _checked(size: int, status: int) -> int:
+def _checked(size: int, head: Response) -> int:
     if size > protocol.MAX_RESPONSE_BYTES:
-        raise errors.ProtocolError(f"it is over {protocol.MAX_RESPONSE_BYTES >> 20} MiB", status=status)
+        limit = f"it is over {protocol.MAX_RESPONSE_BYTES >> 20} MiB"
+        raise errors.ProtocolError(limit, status=head.status, request_id=head.request_id)
     return size
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for this address, as requests would find it."""
-    parts = urlsplit(url)
-    proxy = getproxies().get(parts.scheme)
-    return None if proxy is None or proxy_bypass(parts.hostname or "") else proxy
+    """Return the proxy that the environment names for this address, as requests finds it; aiohttp looks elsewhere.
+
+    :raises InvalidInput: for a kind of proxy that aiohttp cannot use.
+    """
+    from requests.utils import get_environ_proxies, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url, no_proxy=None))
+    if not proxy:
+        return None
+    scheme, mark, _ = proxy.partition("://")
+    if mark and scheme.lower() not in ("http", "https"):
+        raise errors.InvalidInput(f"the environment names a {scheme} proxy; waiting in the triggerer needs an http one")
+    return proxy if mark else f"http://{proxy}"
 
 
-def _translate_requests(error: requests.RequestException) -> errors.NanoGPTError:
+def _translate_requests(error: Exception) -> errors.NanoGPTError:
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
@@ -308,7 +321,7 @@ def _translate_requests(error: requests.RequestException) -> errors.NanoGPTError
     )
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or unsent:
         return errors.NotConnected(f"NanoGPT cannot be reached: {_named(reason or error)}")
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader):
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
     return errors.ConnectionLost(f"the connection to NanoGPT broke: {_named(error)}")
 
@@ -316,8 +329,8 @@ def _translate_requests(error: requests.RequestException) -> errors.NanoGPTError
 def _translate_aiohttp(error: BaseException) -> errors.NanoGPTError:
     import aiohttp
 
-    connect_timeout = getattr(aiohttp, "ConnectionTimeoutError", ())  # since aiohttp 3.10
-    if isinstance(error, aiohttp.ClientConnectorError) or (connect_timeout and isinstance(error, connect_timeout)):
+    timed_out = getattr(aiohttp, "ConnectionTimeoutError", aiohttp.ClientConnectorError)  # since aiohttp 3.10
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, timed_out)):
         return errors.NotConnected(f"NanoGPT cannot be reached: {_named(error)}")
     if isinstance(error, aiohttp.InvalidURL):
         return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
