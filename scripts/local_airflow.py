@@ -8,7 +8,6 @@ ending it without leftovers is that of :mod:`processes`.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from airflow_api import AirflowApi, wait_for
-from processes import Service, all_processes, free_port, read_process, send, stop_all, with_descendants
+from processes import Service, all_processes, free_port, read_process, record, send, stop_all, with_descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -285,7 +284,4 @@ class LocalAirflow:
         return self.home / "pids.json"
 
     def _record(self) -> None:
-        """Write down what runs, so that it can be ended by another process: see :func:`stop_recorded`."""
-        running = [read_process(service.pid) for service in self.services.values() if service.alive]
-        lines = [{"pid": p.pid, "started": p.started} for p in running if p]
-        self._pid_file.write_text(json.dumps(lines), encoding="utf-8")
+        record(self.services.values(), self._pid_file)

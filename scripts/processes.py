@@ -7,6 +7,7 @@ what descends from either. Only processes found in this way are ever signalled. 
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -205,6 +206,41 @@ def _kill_until_gone(services: Sequence[Service]) -> None:
             raise LeftoverError(f"these processes could not be ended: {left}")
         send([pid for _, pid in left], signal.SIGKILL)
         time.sleep(0.05)
+
+
+def record(services: Iterable[Service], path: Path) -> None:
+    """Write down which services run, so that another process can end them: see :func:`stop_recorded`."""
+    leaders = [read_process(service.pid) for service in services if service.alive]
+    path.write_text(json.dumps([{"pid": p.pid, "started": p.started} for p in leaders if p]), encoding="utf-8")
+
+
+def stop_recorded(path: Path, grace: float = 10) -> int:
+    """End the services that :func:`record` wrote down, remove the file, and return how many processes were ended."""
+    try:
+        recorded = {entry["pid"]: entry["started"] for entry in json.loads(path.read_text(encoding="utf-8"))}
+    except FileNotFoundError:
+        return 0
+
+    def ours() -> set[int]:
+        everything = list(all_processes())
+        # An id whose process started at another time has been given to a stranger.
+        strangers = {p.pid for p in everything if p.pid in recorded and p.started != recorded[p.pid]}
+        sessions = recorded.keys() - strangers
+        return with_descendants([p.pid for p in everything if p.session in sessions], everything)
+
+    first = left = ours()
+    send(left, signal.SIGCONT)
+    send(left & recorded.keys(), signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while (left := ours()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    while left := ours():
+        if time.monotonic() > deadline + 10:
+            raise LeftoverError(f"these processes could not be ended: {sorted(left)}")
+        send(left, signal.SIGKILL)
+        time.sleep(0.05)
+    path.unlink()
+    return len(first)
 
 
 def tail(path: Path, lines: int = 30) -> str:

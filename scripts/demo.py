@@ -1,0 +1,237 @@
+"""The demo: a real Airflow and the emulator, transcribing the speech samples while you watch.
+
+``make demo`` runs it. Everything lives under ``.demo/``, listens on loopback only, and is ended by process id at the
+end, whatever happens; ``--keep`` leaves it up, ``--stop`` ends what was left up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_api import ENDED, WaitTimeoutError, wait_for
+from local_airflow import FOREIGN, LocalAirflow
+from processes import LeftoverError, Service, record, stop_all, stop_recorded
+
+from airflow_provider_nanostt.emulator.control import EmulatorControl
+
+if TYPE_CHECKING:
+    from airflow_api import TaskInstance
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / ".demo"
+PIDS = DEMO / "pids.json"
+DAG_ID = "example_transcribe"
+RUN_LIMIT = 180  # seconds from the start of the run to its end
+SPEED = 2  # the emulator's: jobs take half the time they take at the service
+BEGAN = time.monotonic()
+
+
+class DemoError(Exception):
+    """The demo did not do what it is meant to show; the message says why."""
+
+
+def say(text: str) -> None:
+    """Print a line of progress with the seconds since the start."""
+    print(f"{time.monotonic() - BEGAN:6.1f} s  {text}", flush=True)
+
+
+def start_emulator() -> tuple[Service, dict[str, Any]]:
+    """Start the emulator and return it with what it says about itself: url, key and connection."""
+    ready = DEMO / "emulator.json"
+    command = [sys.executable, "-m", "airflow_provider_nanostt.emulator", "--ready-file", str(ready)]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    emulator = Service("emulator", [*command, "--speed", str(SPEED)], env=env, log=DEMO / "emulator.log")
+    emulator.start()
+
+    def listening() -> dict[str, Any] | None:
+        if not emulator.alive:
+            raise DemoError(f"the emulator ended by itself:\n{emulator.tail()}")
+        return json.loads(ready.read_text(encoding="utf-8")) if ready.exists() else None
+
+    try:
+        facts = wait_for(listening, "the emulator listening", 30, 0.1)
+        if not EmulatorControl(facts["url"]).health()["recogniser"]:
+            raise DemoError("the emulator has no recogniser here: pocketsphinx is missing, or does not work")
+    except BaseException:
+        emulator.stop()
+        raise
+    say(f"emulator is up at {facts['url']}")
+    return emulator, facts
+
+
+class Show:
+    """One run of the example DAG, from its start to what it brought."""
+
+    def __init__(self, airflow: LocalAirflow, control: EmulatorControl) -> None:
+        self.airflow = airflow
+        self.api = airflow.api
+        self.control = control
+        self.run_id = ""
+        self._states: dict[str, tuple[str | None, int]] = {}
+
+    def watch(self) -> str:
+        """Start the run, print every change of state, and return the run's last one."""
+        self.api.wait_for_dag(DAG_ID)
+        self.run_id = self.api.trigger_dag(DAG_ID)
+        say(f"started {DAG_ID}, run {self.run_id}")
+
+        def ended() -> str | None:
+            for service in self.airflow.services.values():
+                if not service.alive:
+                    raise DemoError(f"{service.name} ended by itself:\n{service.tail()}")
+            state = self.api.dag_run_state(DAG_ID, self.run_id)
+            self._print_changes()
+            return state if state in ENDED else None
+
+        try:
+            return wait_for(ended, "the end of the run", RUN_LIMIT, 0.4)
+        except WaitTimeoutError as error:
+            states = ", ".join(f"{name} {state}" for name, (state, _) in self._states.items())
+            raise DemoError(f"{error}; the tasks are: {states}") from error
+
+    def _print_changes(self) -> None:
+        for instance in self.tasks():
+            now = (instance.state, instance.try_number)
+            if instance.state and self._states.get(instance.name) != now:
+                again = f" (try {instance.try_number})" if instance.try_number > 1 else ""
+                say(f"  {instance.name:<12} {instance.state}{again}")
+            self._states[instance.name] = now
+
+    def tasks(self) -> list[TaskInstance]:
+        """Return the run's task instances in a steady order."""
+        return sorted(self.api.task_instances(DAG_ID, self.run_id), key=lambda i: (i.map_index, i.task_id))
+
+    def failure(self) -> str:
+        """Say which tasks did not succeed, with the end of their logs."""
+        parts = []
+        for instance in self.tasks():
+            if instance.state != "success":
+                log = self.api.task_log(DAG_ID, self.run_id, instance.task_id, instance.try_number, instance.map_index)
+                end = "\n".join(f"    {line}" for line in log.splitlines()[-25:])
+                parts.append(f"{instance.name} is {instance.state}; the end of its log:\n{end}")
+        return "\n".join(parts)
+
+    def report(self) -> None:
+        """Print each transcript, then what everything cost.
+
+        :raises DemoError: if a transcript is missing, or the charges are not one for each.
+        """
+        found = 0
+        for instance in self.tasks():
+            value = self.api.xcom(DAG_ID, self.run_id, instance.task_id, map_index=instance.map_index)
+            if not isinstance(value, dict) or not value.get("transcription"):
+                raise DemoError(f"{instance.name} brought no transcript: {value!r}")
+            print_transcript(instance.name, value)
+            found += 1
+        charges = self.control.charges
+        total = sum(charge.cost - charge.refunded for charge in charges)
+        print(f"\n{found} transcripts, {len(charges)} charges, ${total:.4f} in all (emulated money)", flush=True)
+        if len(charges) != found:
+            raise DemoError(f"{found} transcripts were charged {len(charges)} times")
+
+
+def print_transcript(name: str, value: dict[str, Any]) -> None:
+    """Print one transcript, speaker by speaker where the model told them apart."""
+    cost = value.get("cost_usd")
+    facts = [str(value.get("model")), f"run {value.get('run_id') or '- (answered at once)'}"]
+    facts.append("cost unknown" if cost is None else f"${cost:.4f}")
+    print(f"\n{name}: {', '.join(facts)}")
+    segments = [segment for segment in value.get("segments") or [] if segment.get("speaker")]
+    lines = [(f"{s['start']:6.1f} s  {s['speaker']}: ", s["text"]) for s in segments] or [("", value["transcription"])]
+    for lead, text in lines:
+        print(textwrap.fill(text.strip(), 110, initial_indent=f"    {lead}", subsequent_indent=" " * (4 + len(lead))))
+
+
+def run(services: list[Service], *, keep: bool) -> None:
+    """Start everything, run the DAG, report; what is started is added to ``services``."""
+    emulator, facts = start_emulator()
+    services.append(emulator)
+    record(services, PIDS)
+    airflow = LocalAirflow(
+        Path(sys.executable),
+        DEMO / "airflow",
+        ROOT / "example_dags",
+        env={"AIRFLOW_CONN_NANOGPT_DEFAULT": json.dumps(facts["connection"])},
+        progress=say,
+    )
+    say(f"starting Airflow {airflow.version}")
+    try:
+        airflow.start()
+    finally:
+        services += airflow.services.values()
+        record(services, PIDS)
+    show = Show(airflow, EmulatorControl(facts["url"]))
+    state = show.watch()
+    if keep:
+        print_addresses(airflow, facts)
+    if state != "success":
+        raise DemoError(f"the run has {state}\n{show.failure()}")
+    show.report()
+
+
+def print_addresses(airflow: LocalAirflow, facts: dict[str, Any]) -> None:
+    """Say where things are, how to get in, and how to end them."""
+    print(f"\nAirflow   {airflow.url} (login: none is asked for, every visitor of this loopback address is admin)")
+    print(f"emulator  {facts['url']} (API key {facts['key']})")
+    print("make demo-stop ends both\n", flush=True)
+
+
+def clean_up(services: list[Service]) -> None:
+    """End what runs, undisturbed by a second Ctrl-C, and forget its record."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    stop_all(services)
+    PIDS.unlink(missing_ok=True)
+    say("everything is stopped")
+
+
+def interrupt(*_: object) -> NoReturn:
+    """Turn SIGTERM into what Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the demo and return its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave Airflow and the emulator up")
+    parser.add_argument("--stop", action="store_true", help="only end what was left up")
+    options = parser.parse_args()
+    if ended := stop_recorded(PIDS):
+        say(f"ended {ended} processes of an earlier demo")
+    if options.stop:
+        return 0
+    shutil.rmtree(DEMO, ignore_errors=True)
+    DEMO.mkdir()
+    signal.signal(signal.SIGTERM, interrupt)
+    services: list[Service] = []
+    leave_up = False
+    try:
+        run(services, keep=options.keep)
+        leave_up = options.keep
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except (DemoError, RuntimeError, OSError) as error:
+        print(f"\ndemo failed: {error}", file=sys.stderr, flush=True)
+        return 1
+    finally:
+        if not leave_up:
+            try:
+                clean_up(services)
+            except LeftoverError as error:
+                sys.exit(f"demo failed: {error}")
+    say("the demo worked" + (", and is left up" if leave_up else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
