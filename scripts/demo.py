@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_api import ENDED, WaitTimeoutError, wait_for
 from local_airflow import FOREIGN, LocalAirflow
-from processes import LeftoverError, Service, record, stop_all, stop_recorded
+from processes import Service, record, stop_all, stop_recorded
 
 from airflow_provider_nanostt.emulator.control import EmulatorControl
 
@@ -151,8 +151,8 @@ def print_transcript(name: str, value: dict[str, Any]) -> None:
         print(textwrap.fill(text.strip(), 110, initial_indent=f"    {lead}", subsequent_indent=" " * (4 + len(lead))))
 
 
-def run(services: list[Service], *, keep: bool) -> None:
-    """Start everything, run the DAG, report; what is started is added to ``services``."""
+def run(services: list[Service], addresses: list[str]) -> None:
+    """Start everything, run the DAG, report; what is started is added to ``services``, where it is to ``addresses``."""
     emulator, facts = start_emulator()
     services.append(emulator)
     record(services, PIDS)
@@ -169,20 +169,15 @@ def run(services: list[Service], *, keep: bool) -> None:
     finally:
         services += airflow.services.values()
         record(services, PIDS)
+    addresses += [
+        f"Airflow   {airflow.url} (login: none is asked for, every visitor of this loopback address is admin)",
+        f"emulator  {facts['url']} (API key {facts['key']})",
+    ]
     show = Show(airflow, EmulatorControl(facts["url"]))
     state = show.watch()
-    if keep:
-        print_addresses(airflow, facts)
     if state != "success":
         raise DemoError(f"the run has {state}\n{show.failure()}")
     show.report()
-
-
-def print_addresses(airflow: LocalAirflow, facts: dict[str, Any]) -> None:
-    """Say where things are, how to get in, and how to end them."""
-    print(f"\nAirflow   {airflow.url} (login: none is asked for, every visitor of this loopback address is admin)")
-    print(f"emulator  {facts['url']} (API key {facts['key']})")
-    print("make demo-stop ends both\n", flush=True)
 
 
 def clean_up(services: list[Service]) -> None:
@@ -211,26 +206,32 @@ def main() -> int:
         return 0
     shutil.rmtree(DEMO, ignore_errors=True)
     DEMO.mkdir()
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: it is ignored in what a script starts in background
+        signal.signal(number, interrupt)
+    return show_all(keep=options.keep)
+
+
+def show_all(*, keep: bool) -> int:
+    """Run the demo and return its exit status; with ``keep``, what has come up stays up, also after a failure."""
     services: list[Service] = []
-    leave_up = False
+    addresses: list[str] = []
+    status = 0
     try:
-        run(services, keep=options.keep)
-        leave_up = options.keep
+        run(services, addresses)
     except KeyboardInterrupt:
         say("interrupted")
-        return 130
+        keep, status = False, 130
     except (DemoError, RuntimeError, OSError) as error:
         print(f"\ndemo failed: {error}", file=sys.stderr, flush=True)
-        return 1
+        status = 1
     finally:
-        if not leave_up:
-            try:
-                clean_up(services)
-            except LeftoverError as error:
-                sys.exit(f"demo failed: {error}")
-    say("the demo worked" + (", and is left up" if leave_up else ""))
-    return 0
+        if not (keep and addresses):
+            clean_up(services)
+    if keep and addresses:
+        print("\n".join(["", *addresses, "`make demo-stop` ends both"]), flush=True)
+    elif not status:
+        say("the demo worked")
+    return status
 
 
 if __name__ == "__main__":
