@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ def _scheme_and_host(base_url: str) -> tuple[str, str]:
         parts = urlsplit(base_url)
         host = parts.hostname
         sound = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
-        sound = sound and not parts.query and not parts.fragment and bool(host and host.encode("idna"))
+        sound = sound and not parts.query and not parts.fragment
+        sound = sound and re.fullmatch(rb"[a-z0-9._-]+|[0-9a-f:.]+", (host or "").encode("idna")) is not None
     except ValueError:
         sound = False
     if not host or not sound:

@@ -144,7 +144,7 @@ def usage(start: date | None = None, end: date | None = None, group_by: str = "d
         if end < start:
             raise errors.InvalidInput(f"usage from {start} to {end}: the end lies before the start")
         query = {"from": start.isoformat(), "to": end.isoformat(), **query}
-    return Call(Request("GET", f"/v1/usage?{urlencode(query)}"), answers.usage)
+    return Call(Request("GET", f"/v1/usage?{urlencode(query, safe=',')}"), answers.usage)
 
 
 def read(call: Call[T], response: Response) -> T:

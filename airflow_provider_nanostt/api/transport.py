@@ -52,12 +52,12 @@ class Retry:
         """Return the one bundle of arguments that both ``tenacity.Retrying`` and ``AsyncRetrying`` get."""
         import tenacity
 
-        backoff = tenacity.wait_exponential_jitter(initial=self.first, max=self.longest, jitter=self.first)
+        backoff = tenacity.wait_exponential(multiplier=self.first) + tenacity.wait_random(0, self.first)
 
         def wait(state: tenacity.RetryCallState) -> float:
-            asked = _retry_after(_error(state))
+            asked, pause = _retry_after(_error(state)), min(backoff(state), self.longest)
             # A little jitter on top, or all who were told the same second come back in the same moment.
-            return backoff(state) if asked is None else asked + 0.1 * min(backoff(state), 5.0)
+            return pause if asked is None else asked + 0.1 * min(pause, 5.0)
 
         def worthwhile(error: BaseException) -> bool:
             asked = _retry_after(error)
@@ -152,9 +152,11 @@ class Client:
                 body = _collect(raw.raw, head, give_up)
                 return self.config.response(call, raw.status_code, raw.headers, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise protocol.verdict(call, _translate_requests(error)) from error
+            trouble = _translate_requests(error)
+            trouble.__cause__ = error
         except errors.ConnectionLost as error:
-            raise protocol.verdict(call, error) from error
+            trouble = error
+        raise protocol.verdict(call, trouble)
 
     def close(self) -> None:
         """Close the connections."""
@@ -239,7 +241,9 @@ class AsyncClient:
                     size = _checked(size + len(piece), head)
                 return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise protocol.verdict(call, _translate_aiohttp(error)) from error
+            trouble = _translate_aiohttp(error)
+            trouble.__cause__ = error
+        raise protocol.verdict(call, trouble)
 
     def _new_session(self) -> aiohttp.ClientSession:
         import aiohttp
