@@ -1,0 +1,234 @@
+"""From a connection to a client, and every call as a method."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from airflow.models import Connection
+
+from airflow_provider_nanostt import get_provider_info
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job, Transcript
+from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.hooks import NanoGPTHook
+from tests.conftest import TEXT
+
+KEY = "sk-nano-12345678-1234-4234-8234-123456789abc"
+
+
+def connection(**fields) -> Connection:
+    extra = fields.pop("extra", {})
+    return Connection(
+        conn_id="mine", conn_type="nanogpt", **{"password": KEY, **fields}, extra=json.dumps(extra) if extra else None
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({}, "https://nano-gpt.com/api"),
+        ({"host": "https://uploads.example.com/api/"}, "https://uploads.example.com/api"),
+        ({"host": "uploads.example.com"}, "https://uploads.example.com/api"),
+        ({"host": "127.0.0.1", "port": 8080, "schema": "http"}, "http://127.0.0.1:8080/api"),
+        ({"host": "example.com", "schema": "v2/api"}, "https://example.com/v2/api"),
+    ],
+)
+def test_the_base_url_comes_from_the_host_however_it_is_written(fields, base_url):
+    """A whole URL, a bare host and a connection URI's parts all lead to the same place."""
+    assert NanoGPTHook.config_from(connection(**fields)).base_url == base_url
+
+
+def test_extras_reach_the_client():
+    """Timeout and request rate may be numbers or text, the flag anything a form may store."""
+    config = NanoGPTHook.config_from(
+        connection(
+            host="http://nanogpt.internal/api",
+            extra={"timeout": "90", "requests_per_second": 5, "allow_insecure_http": "true"},
+        )
+    )
+    assert (config.timeout, config.requests_per_second, config.allow_http) == (90.0, 5.0, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"password": None}, "password is empty"),
+        ({"password": "two words"}, "API key"),
+        ({"host": "http://nanogpt.internal/api"}, "allow_insecure_http"),
+        ({"host": "ftp://example.com"}, "base URL"),
+        ({"extra": {"timeout": "soon"}}, "'soon', not a number"),
+        ({"extra": {"requests_per_second": 0}}, "positive"),
+    ],
+)
+def test_a_connection_that_cannot_work_is_refused_by_name(fields, words):
+    """The message names the connection and the field, never the key."""
+    with pytest.raises(errors.InvalidInput, match=words) as caught:
+        NanoGPTHook.config_from(connection(**fields))
+    assert "'mine'" in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_the_key_is_masked_in_logs():
+    """Once a connection was read, Airflow's masker knows the key."""
+    NanoGPTHook.config_from(connection())
+    assert mask(f"the key is {KEY}") == "the key is ***"
+
+
+def mask(text: str) -> str:
+    try:
+        from airflow.sdk.log import redact
+    except ImportError:
+        try:
+            from airflow.sdk.execution_time.secrets_masker import redact
+        except ImportError:
+            from airflow.utils.log.secrets_masker import redact
+    return redact(text)
+
+
+def test_transcribe_waits_for_an_asynchronous_model(emulator: Emulator, wav):
+    """One call takes a file to its transcript, and it is charged once."""
+    transcript = NanoGPTHook().transcribe(
+        audio_path=wav, model="Elevenlabs-STT", diarize=True, poll_interval=0.1, timeout=timedelta(seconds=20)
+    )
+    assert TEXT in transcript.text
+    assert [charge.run_id for charge in emulator.charges] == [transcript.run_id]
+    assert transcript.cost == pytest.approx(emulator.charges[0].cost)
+
+
+def test_transcribe_takes_a_synchronous_answer(emulator: Emulator, wav):
+    """A model that answers at once needs no second request."""
+    transcript = NanoGPTHook().transcribe(audio_path=wav)
+    assert transcript.text == TEXT
+    assert [request.endpoint for request in emulator.requests] == ["/transcribe"]
+
+
+def test_submit_status_and_wait_can_be_told_apart(emulator: Emulator, wav):
+    """A job can be submitted here and waited for elsewhere, from its stored ticket."""
+    job = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    assert isinstance(job, Job)
+    assert not NanoGPTHook().status(job).is_failed
+    elsewhere = Job.from_json(json.loads(json.dumps(job.to_json())))
+    assert isinstance(NanoGPTHook().wait(elsewhere, poll_interval=0.1, timeout=20), Transcript)
+    assert len(emulator.charges) == 1
+
+
+def test_a_bare_run_id_can_be_asked_for(monkeypatch, wav):
+    """Where the service is not strict about the echo, a run id is enough."""
+    with Emulator(processing_seconds=0.0, strict_echo=False) as emulator:
+        emulator.script("note.wav", text=TEXT, duration=30.0)
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
+        job = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+        assert isinstance(job, Job)
+        assert TEXT in NanoGPTHook().wait(job.run_id, poll_interval=0.1, timeout=20).text
+
+
+def test_waiting_rides_out_the_weather(emulator: Emulator, wav, logged):
+    """Errors between submit and result cost time, not the transcript, and one warning for each change of weather."""
+    emulator.fail("/transcribe/status", status=502, envelope="html", times=2)
+    emulator.fail("/transcribe/status", kind="broken_json")
+    emulator.fail("/transcribe/status", kind="reset")
+    transcript = NanoGPTHook().transcribe(audio_path=wav, model="Elevenlabs-STT", poll_interval=0.05, timeout=30)
+    assert TEXT in transcript.text
+    assert len(emulator.charges) == 1
+    told = [line for line in logged() if "NanoGPT answer" in line]
+    assert len(told) == 2
+    assert "502" in told[0]
+    assert "answers again" in told[1]
+
+
+def test_a_wait_that_takes_too_long_names_the_way_back(monkeypatch, wav):
+    """The timeout names run, status, cost, and the line that picks the job up; that line works."""
+    with Emulator(processing_seconds=1.0) as emulator:
+        emulator.script("note.wav", text=TEXT, duration=30.0)
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
+        hook = NanoGPTHook()
+        job = hook.submit(audio_path=wav, model="Elevenlabs-STT")
+        assert isinstance(job, Job)
+        with pytest.raises(errors.TranscriptionTimeout) as caught:
+            hook.wait(job, timeout=0.2, poll_interval=0.1)
+        message = str(caught.value)
+        assert job.run_id in message
+        assert "$0.015" in message
+        line = message[message.index("NanoGPTHook(") :]
+        assert TEXT in eval(line).text
+
+
+def test_a_job_the_service_gave_up_on_says_why(emulator: Emulator, wav):
+    """A failed job carries the service's own reason."""
+    emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
+    with pytest.raises(errors.TranscriptionFailed, match="no speech was found"):
+        NanoGPTHook().transcribe(audio_path=wav, model="Elevenlabs-STT", poll_interval=0.05, timeout=20)
+
+
+def test_an_empty_account_names_both_sums(emulator: Emulator, wav):
+    """402 says what is required and what is there."""
+    emulator.set_balance(0.001)
+    with pytest.raises(errors.PaymentRequired) as caught:
+        NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    assert caught.value.required == pytest.approx(0.015)
+    assert caught.value.balance == pytest.approx(0.001)
+    assert "$0.015" in str(caught.value)
+    assert "$0.001" in str(caught.value)
+    assert emulator.charges == []
+
+
+def test_an_empty_account_is_reported_even_if_the_balance_is_not(emulator: Emulator, wav):
+    """If the balance cannot be asked, the refusal is still the one that is told."""
+    emulator.set_balance(0.001)
+    emulator.fail("/check-balance", status=500)
+    with pytest.raises(errors.PaymentRequired) as caught:
+        NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    assert caught.value.balance is None
+
+
+def test_a_wrong_key_names_the_connection(emulator: Emulator, wav, monkeypatch):
+    """401 says which connection holds the key and where keys are made, not the key."""
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps({**emulator.connection, "conn_type": "nanogpt", "password": KEY})
+    )
+    with pytest.raises(errors.AuthError) as caught:
+        NanoGPTHook().submit(audio_path=wav)
+    assert "'nanogpt_default'" in str(caught.value)
+    assert errors.KEYS_PAGE in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_balance_models_and_usage(emulator: Emulator, wav):
+    """The free calls tell what is left, what there is, and what was spent."""
+    hook = NanoGPTHook()
+    hook.transcribe(audio_path=wav)
+    assert hook.balance().usd == pytest.approx(100.0 - emulator.charges[0].cost)
+    assert "Elevenlabs-STT" in {model.id for model in hook.models()}
+    today = datetime.now(UTC).date()
+    assert hook.usage(today, today).net_cost == pytest.approx(emulator.charges[0].cost)
+    with pytest.raises(errors.InvalidInput):
+        hook.usage(date(2026, 1, 2), date(2026, 1, 1))
+
+
+def test_test_connection_reports_the_balance_and_never_raises(emulator: Emulator, monkeypatch):
+    """The button in the interface gets a verdict and a sentence, free of charge, whatever happens."""
+    assert NanoGPTHook().test_connection() == (True, "NanoGPT answered; the balance is $100.00")
+    assert emulator.charges == []
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", json.dumps({"conn_type": "nanogpt"}))
+    works, told = NanoGPTHook("broken").test_connection()
+    assert not works
+    assert "password is empty" in told
+
+
+def test_the_connection_can_be_read_in_an_event_loop(emulator: Emulator):
+    """Triggers get the same settings without blocking their loop."""
+    config = asyncio.run(NanoGPTHook().aget_config())
+    assert (config.base_url, config.api_key) == (emulator.url, emulator.api_key)
+
+
+def test_the_form_of_the_hook_and_the_metadata_are_one():
+    """Airflow versions that ask the hook show the same fields as those that read the metadata."""
+    form = get_provider_info()["connection-types"][0]
+    behaviour = NanoGPTHook.get_ui_field_behaviour()
+    assert behaviour["relabeling"] == form["ui-field-behaviour"]["relabeling"]
+    assert behaviour["hidden_fields"] == form["ui-field-behaviour"]["hidden-fields"]
+    pytest.importorskip("flask_appbuilder")
+    assert set(NanoGPTHook.get_connection_form_widgets()) == set(form["conn-fields"])

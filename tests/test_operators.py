@@ -1,0 +1,256 @@
+"""What a DAG author writes, from submit to result, and how each failure reads."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_nanostt._compat import AirflowFailException
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.operators import TranscribeOperator
+from tests.conftest import AUDIO, TEXT
+
+ASYNC = "Elevenlabs-STT"
+
+
+def operator(**arguments: Any) -> TranscribeOperator:
+    return TranscribeOperator(task_id="transcribe", **{"poll_interval": 0.1, **arguments})
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_an_asynchronous_job_becomes_a_plain_dict(emulator: Emulator, wav, run_task, deferrable):
+    """Both ways of waiting end in the same dict, paid for once."""
+    result = run_task(lambda: operator(audio_path=str(wav), model=ASYNC, diarize=True, deferrable=deferrable))
+    assert json.loads(json.dumps(result)) == result
+    assert TEXT in result["transcription"]
+    assert result["segments"][0].keys() == {"speaker", "start", "end", "text"}
+    assert result["segments"][0]["speaker"] == "Speaker 1"
+    assert result["metadata"]["chargedDuration"] == result["charged_minutes"]
+    (charge,) = emulator.charges
+    assert result["run_id"] == charge.run_id
+    assert result["cost_usd"] == pytest.approx(charge.cost)
+    assert (result["model"], result["language"]) == (ASYNC, "en")
+    assert "words" not in json.dumps(result)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_synchronous_answer_needs_no_deferral(emulator: Emulator, wav, deferrable):
+    """What the service answers at once is the result at once."""
+    result = operator(audio_path=str(wav), deferrable=deferrable).execute({})
+    assert result["transcription"] == TEXT
+    assert result["segments"] == []
+    assert result["run_id"] is None
+    assert len(emulator.charges) == 1
+
+
+def test_real_speech_with_two_speakers(monkeypatch, run_task):
+    """A stereo call comes back as its two speakers, in turn, by real recognition."""
+    pytest.importorskip("pocketsphinx")
+    with Emulator(speed=50.0) as emulator:
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
+        result = run_task(
+            lambda: operator(audio_path=str(AUDIO / "delivery-call.wav"), model=ASYNC, diarize=True, deferrable=True)
+        )
+    assert [segment["speaker"] for segment in result["segments"]] == ["Speaker 1", "Speaker 2"] * 2
+    assert "delivery service" in result["segments"][0]["text"].lower()
+
+
+def test_a_url_is_fetched_by_the_service(emulator: Emulator, run_task):
+    """The address goes to the service as it is."""
+    url = "https://example.com/calls/note.mp3"
+    result = run_task(lambda: operator(audio_url=url, model=ASYNC, deferrable=True))
+    assert TEXT in result["transcription"]
+    assert emulator.charges[0].source == url
+
+
+def test_options_reach_the_service(emulator: Emulator, wav, run_task):
+    """Language, speakers, events and duration are sent as they were given, templates rendered to text included."""
+    run_task(
+        lambda: operator(
+            audio_path=str(wav),
+            model=ASYNC,
+            language="de",
+            diarize="True",
+            tag_audio_events="false",
+            actual_duration="1.5",
+            timeout="60",
+            poll_interval="0.1",
+        )
+    )
+    fields = emulator.requests[0].fields
+    sent = {name: fields[name] for name in ("model", "language", "diarize", "tagAudioEvents", "actualDuration")}
+    assert sent == {
+        "model": ASYNC,
+        "language": "de",
+        "diarize": "true",
+        "tagAudioEvents": "false",
+        "actualDuration": "1.5",
+    }
+
+
+def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Emulator, wav):
+    """What is templated may look wrong until it is rendered."""
+    made = operator(audio_path="{{ params.folder }}/note.wav", model="{{ params.model }}", diarize="{{ params.who }}")
+    made.render_template_fields({"params": {"folder": str(wav.parent), "model": ASYNC, "who": True}})
+    assert (made.audio_path, made.model, made.diarize) == (str(wav), ASYNC, "True")
+    assert set(TranscribeOperator.template_fields) >= {
+        "audio_path",
+        "audio_url",
+        "model",
+        "language",
+        "actual_duration",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "exactly one of audio_path and audio_url"),
+        ({"audio_path": "a.mp3", "audio_url": "https://example.com/a.mp3"}, "exactly one of"),
+        ({"audio_path": "", "audio_url": "None"}, "exactly one of"),
+        ({"audio_path": "/nowhere/a.mp3"}, "does not exist"),
+        ({"audio_url": "s3://bucket/a.mp3"}, "not an http"),
+        ({"audio_url": "https://example.com/a.mp3", "model": "qwen-voice-clone"}, "clones voices"),
+        ({"audio_url": "https://example.com/a.mp3", "diarize": True}, "diarize=True does not work with"),
+        ({"audio_url": "https://example.com/a.mp3", "tag_audio_events": True}, "tag_audio_events=True does not work"),
+        ({"audio_url": "https://example.com/a.mp3", "diarize": "perhaps"}, "neither true nor false"),
+        ({"audio_url": "https://example.com/a.mp3", "actual_duration": "long"}, "not a number of minutes"),
+        ({"audio_url": "https://example.com/a.mp3", "actual_duration": -1}, "not a positive length"),
+        ({"audio_url": "https://example.com/a.mp3", "timeout": 0}, "timeout=0 is not a positive"),
+        ({"audio_url": "https://example.com/a.mp3", "poll_interval": "often"}, "poll_interval='often'"),
+        ({"audio_url": "https://example.com/a.mp3", "language": " "}, "language is empty"),
+        ({"audio_url": "https://example.com/a.mp3", "model": ""}, "model is empty"),
+    ],
+)
+def test_bad_input_fails_for_good_before_any_request(emulator: Emulator, arguments, words):
+    """A retry cannot mend it, so it fails at once with the value and the remedy, and nothing is sent."""
+    with pytest.raises(AirflowFailException, match=words) as caught:
+        operator(**arguments).execute({})
+    assert isinstance(caught.value.__cause__, errors.InvalidInput)
+    assert list(emulator.requests) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (400, errors.BadRequest),
+        (401, errors.AuthError),
+        (403, errors.AuthError),
+        (402, errors.PaymentRequired),
+        (404, errors.NotFound),
+        (409, errors.Conflict),
+        (413, errors.PayloadTooLarge),
+        (500, errors.AmbiguousSubmit),
+        (502, errors.AmbiguousSubmit),
+        (504, errors.AmbiguousSubmit),
+        (408, errors.AmbiguousSubmit),
+    ],
+)
+def test_what_a_retry_cannot_mend_fails_for_good(emulator: Emulator, wav, status, cause):
+    """The service's no, and an answer that leaves the charge open, end the task without a retry, after one submit."""
+    emulator.fail("/transcribe", status=status, times=100, message="for a reason")
+    with pytest.raises(AirflowFailException, match="for a reason") as caught:
+        operator(audio_path=str(wav), model=ASYNC).execute({})
+    assert isinstance(caught.value.__cause__, cause)
+    assert sum(request.endpoint == "/transcribe" for request in emulator.requests) == 1
+
+
+@pytest.mark.parametrize("kind", ["reset", "broken_json", "html", "empty"])
+def test_an_answer_lost_after_the_charge_is_not_submitted_again(emulator: Emulator, wav, kind):
+    """One charge and a failure that says so, however the answer was lost."""
+    emulator.fail("/transcribe", kind=kind, after_charge=True)
+    with pytest.raises(AirflowFailException):
+        operator(audio_path=str(wav), model=ASYNC).execute({})
+    assert len(emulator.charges) == 1
+
+
+def test_trouble_at_the_door_is_waited_out(emulator: Emulator, wav, run_task):
+    """429 and 503 on a submit mean that nothing was charged, so it is sent again."""
+    emulator.fail("/transcribe", status=429, retry_after=0)
+    emulator.fail("/transcribe", status=503)
+    result = run_task(lambda: operator(audio_path=str(wav), model=ASYNC, deferrable=True))
+    assert TEXT in result["transcription"]
+    assert len(emulator.charges) == 1
+
+
+def test_a_day_limit_fails_with_the_time_of_its_end(emulator: Emulator, wav):
+    """Nothing sleeps for hours; the task fails, open to a retry, and says when the limit ends."""
+    emulator.fail("/transcribe", status=429, envelope="error_object", code="daily_usd_limit_exceeded", retry_after=7200)
+    with pytest.raises(errors.DailyLimitReached, match=r"resets at 20\d\d-"):
+        operator(audio_path=str(wav), model=ASYNC).execute({})
+    assert emulator.charges == []
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_job_that_fails_at_the_service_says_why(emulator: Emulator, wav, run_task, deferrable):
+    """Run, model, money and the service's reason are in the message, whichever way was waited."""
+    emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
+    with pytest.raises(AirflowFailException, match="no speech was found") as caught:
+        run_task(lambda: operator(audio_path=str(wav), model=ASYNC, deferrable=deferrable))
+    assert isinstance(caught.value.__cause__, errors.TranscriptionFailed)
+    assert emulator.charges[0].run_id in str(caught.value)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_deadline_that_passes_names_the_way_back(monkeypatch, wav, run_task, deferrable):
+    """Run, last status, cost and the line that picks the job up are in the message."""
+    with Emulator(processing_seconds=60.0) as emulator:
+        emulator.script("note.wav", text=TEXT, duration=30.0)
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
+        with pytest.raises(AirflowFailException) as caught:
+            run_task(
+                lambda: operator(
+                    audio_path=str(wav), model=ASYNC, deferrable=deferrable, timeout=timedelta(seconds=0.3)
+                )
+            )
+        run_id = emulator.charges[0].run_id
+    assert isinstance(caught.value.__cause__, errors.TranscriptionTimeout)
+    for word in (run_id, "$0.015", "wait(Job.from_json("):
+        assert word in str(caught.value)
+
+
+def test_an_event_nobody_can_read_fails_closed(emulator: Emulator):
+    """An event of another shape is a failure that speaks of the money, never a success."""
+    with pytest.raises(AirflowFailException, match="stays paid for"):
+        operator(audio_url="https://example.com/a.mp3").execute_complete({}, event={"status": "success"})
+
+
+def test_the_key_and_the_text_stay_out_of_log_and_trigger(emulator: Emulator, wav, run_task, logged):
+    """The log tells run, model, minutes and cost, and neither the key nor a word that was spoken."""
+    result = run_task(lambda: operator(audio_path=str(wav), model=ASYNC, deferrable=True))
+    told = "\n".join(logged())
+    for word in (result["run_id"], ASYNC, "minutes charged", "$0.015"):
+        assert word in told
+    assert emulator.api_key not in told
+    assert TEXT not in told
+
+
+def test_an_unknown_model_is_left_to_the_service(emulator: Emulator, wav):
+    """The live list of models is longer than any table, so the service decides."""
+    with pytest.raises(AirflowFailException) as caught:
+        operator(audio_path=str(wav), model="brand-new-stt").execute({})
+    assert isinstance(caught.value.__cause__, errors.BadRequest)
+
+
+def test_killing_a_task_destroys_nothing(emulator: Emulator, logged):
+    """There is no way to cancel a job, and the log says that it stays paid for."""
+    operator(audio_url="https://example.com/a.mp3").on_kill()
+    assert list(emulator.requests) == []
+    assert any("stays paid for" in line for line in logged())
+
+
+def test_mapped_tasks_take_one_recording_each():
+    """The operator expands over recordings, and over whole sets of arguments."""
+    pendulum = pytest.importorskip("pendulum")
+    try:
+        from airflow.sdk import DAG
+    except ImportError:
+        from airflow import DAG
+    with DAG(dag_id="mapped", schedule=None, start_date=pendulum.datetime(2026, 1, 1)) as dag:
+        TranscribeOperator.partial(task_id="each", model=ASYNC).expand(audio_path=["a.mp3", "b.mp3"])
+        TranscribeOperator.partial(task_id="all").expand_kwargs([{"audio_url": "https://example.com/a.mp3"}])
+    assert set(dag.task_ids) == {"each", "all"}

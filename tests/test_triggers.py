@@ -1,0 +1,140 @@
+"""The deferred wait: what it stores, what it fires, and that it shares one client and never blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from airflow_provider_nanostt import poller
+from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.hooks import NanoGPTHook
+from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome
+from airflow_provider_nanostt.triggers import TranscriptionTrigger
+from tests.conftest import TEXT, fire
+
+
+@pytest.fixture
+def job(emulator: Emulator, wav) -> Job:
+    answer = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    assert isinstance(answer, Job)
+    return answer
+
+
+def trigger(job: Job, **changes) -> TranscriptionTrigger:
+    arguments = {
+        "job": job.to_json(),
+        "nanogpt_conn_id": "nanogpt_default",
+        "poll_interval": 0.1,
+        "deadline": time.time() + 30,
+    }
+    return TranscriptionTrigger(**{**arguments, **changes})
+
+
+def test_it_stores_plain_json_under_a_path_that_stays(emulator: Emulator, job):
+    """Every argument survives storage, none of them is a secret, and the class path is public API."""
+    path, kwargs = trigger(job, not_before=5.0).serialize()
+    assert path == "airflow_provider_nanostt.triggers.TranscriptionTrigger"
+    stored = json.dumps(kwargs)
+    assert json.loads(stored) == kwargs
+    assert emulator.api_key not in stored
+    assert TranscriptionTrigger(**json.loads(stored)).serialize() == (path, kwargs)
+
+
+def test_it_fires_one_outcome_without_the_text(emulator: Emulator, job):
+    """The event says that the job is done, with the ticket, and no word of the transcript."""
+    event = fire(trigger(job))
+    outcome, ticket = Outcome.from_event(event)
+    assert (outcome.kind, outcome.run_id) == (COMPLETED, job.run_id)
+    assert ticket == job
+    assert TEXT not in json.dumps(event)
+    assert emulator.api_key not in json.dumps(event)
+
+
+def test_a_failed_job_is_an_outcome(emulator: Emulator, wav):
+    """The service's reason travels in the event."""
+    emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
+    answer = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    assert isinstance(answer, Job)
+    outcome, _ = Outcome.from_event(fire(trigger(answer)))
+    assert (outcome.kind, outcome.message) == (FAILED, "no speech was found")
+
+
+def test_a_deadline_in_the_past_still_asks_once(emulator: Emulator, job):
+    """A triggerer that comes back late takes a finished job, and gives up on an unfinished one."""
+    outcome, _ = Outcome.from_event(fire(trigger(job, deadline=time.time() - 60)))
+    assert outcome.kind == TIMED_OUT
+    time.sleep(0.3)  # the job takes 0.2 s
+    outcome, _ = Outcome.from_event(fire(trigger(job, deadline=time.time() - 60)))
+    assert outcome.kind == COMPLETED
+
+
+def test_bad_weather_is_waited_out(emulator: Emulator, job):
+    """Errors, resets and nonsense on the way do not give up a paid job."""
+    for fault in ({"status": 503}, {"kind": "html"}, {"kind": "broken_json"}, {"kind": "reset"}):
+        emulator.fail("/transcribe/status", **fault)
+    outcome, _ = Outcome.from_event(fire(trigger(job, poll_interval=0.02)))
+    assert outcome.kind == COMPLETED
+
+
+def test_an_unknown_run_is_an_outcome(emulator: Emulator, job):
+    """A run the service does not know ends the wait, without an exception."""
+    lost = Job("no-such-run", job.model, job.submitted_at)
+    outcome, _ = Outcome.from_event(fire(trigger(lost, poll_interval=0.02)))
+    assert (outcome.kind, outcome.error) == (REFUSED, "NotFound")
+
+
+@pytest.mark.parametrize("connection", [None, json.dumps({"conn_type": "nanogpt", "password": ""})])
+def test_a_connection_that_cannot_be_used_is_an_outcome(emulator: Emulator, job, monkeypatch, connection):
+    """A missing or broken connection is reported with the run id; nothing escapes the trigger."""
+    if connection is None:
+        monkeypatch.delenv("AIRFLOW_CONN_NANOGPT_DEFAULT")
+    else:
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", connection)
+    outcome, _ = Outcome.from_event(fire(trigger(job)))
+    assert (outcome.kind, outcome.run_id) == (REFUSED, job.run_id)
+    assert "nanogpt_default" in outcome.message
+
+
+def test_no_event_before_its_time(emulator: Emulator, job):
+    """An event is held back until the moment Airflow can take it."""
+    held_until = time.time() + 1.0
+    fire(trigger(job, not_before=held_until))
+    assert time.time() >= held_until
+
+
+def test_all_triggers_of_a_loop_share_one_client_and_leave_nothing_behind(emulator: Emulator, job):
+    """Thirty waits use few connections, and the last one to leave closes them, cancelled ones included."""
+
+    async def many() -> int:
+        async def wait(one: TranscriptionTrigger) -> None:
+            async for _ in one.run():
+                pass
+
+        waits = [asyncio.create_task(wait(trigger(job, poll_interval=0.5))) for _ in range(30)]
+        await asyncio.sleep(0.1)
+        clients = sum(len(shared) for shared in poller._shared.values())
+        for cancelled in waits[:10]:
+            cancelled.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        assert not any(poller._shared.values())
+        return clients
+
+    assert asyncio.run(many()) == 1
+
+
+def test_two_keys_share_nothing(emulator: Emulator, job, monkeypatch):
+    """Each credential has a client of its own."""
+    other = emulator.add_key()
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({**emulator.connection, "password": other}))
+
+    async def both() -> set[str]:
+        one, two = await NanoGPTHook().aget_config(), await NanoGPTHook("other").aget_config()
+        async with poller.shared_client(one) as mine, poller.shared_client(two) as theirs:
+            assert mine is not theirs
+            return {config.api_key for clients in poller._shared.values() for config in clients}
+
+    assert asyncio.run(both()) == {emulator.api_key, other}
