@@ -66,7 +66,7 @@ explain_failure() {
     case "$(minor_of "$2/bin/python")" in
     3.11 | 3.13) ;;
     *) say "the emulator's recogniser (pocketsphinx) has no wheel for this Python; either install CPython 3.11 or" \
-        "3.13 and run the command again, or a C compiler, CMake and the Python headers to build it" ;;
+        "3.13 and run the command again, or a C compiler and the Python headers to build it" ;;
     esac
     exit 1
 }
