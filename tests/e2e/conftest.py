@@ -1,0 +1,33 @@
+"""Real Airflow processes for the end-to-end tests, with the emulator as the service and the judge of charges."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from local_airflow import LocalAirflow
+
+from airflow_provider_nanostt.emulator import Emulator
+
+JOB_SECONDS = 15.0  # long enough to look at a task while it is deferred
+DAGS = Path(__file__).parent / "dags"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Emulator]:
+    """A local NanoGPT for one module of tests."""
+    with Emulator(processing_seconds=JOB_SECONDS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def airflow(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """Scheduler, triggerer, DAG processor and API server of this environment's Airflow, on SQLite."""
+    wrong = json.dumps({**service.connection, "password": "sk-nano-ffffffff-0000-4000-8000-000000000000"})
+    env = {"AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json, "AIRFLOW_CONN_NANOGPT_WRONG_KEY": wrong}
+    home = tmp_path_factory.mktemp("airflow")
+    with LocalAirflow(Path(sys.executable), home, DAGS, env=env) as running:
+        yield running

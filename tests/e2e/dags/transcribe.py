@@ -1,0 +1,40 @@
+"""Real speech: a call, a note and a list of recordings, deferred and not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pendulum
+from airflow.sdk import DAG, Param
+
+from airflow_provider_nanostt.operators import TranscribeOperator
+
+AUDIO = Path(__file__).resolve().parents[3] / "example_dags" / "audio"
+
+with DAG(
+    dag_id="speech",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    params={"model": Param("Elevenlabs-STT", type="string")},
+):
+    TranscribeOperator(
+        task_id="call",
+        audio_path=f"{AUDIO}/delivery-call.wav",
+        model="{{ params.model }}",
+        language="en",
+        diarize=True,
+        deferrable=True,
+        poll_interval=1,
+    )
+    TranscribeOperator.partial(task_id="each", model="Elevenlabs-STT", deferrable=True, poll_interval=1).expand(
+        audio_path=[f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"]
+    )
+    TranscribeOperator(task_id="at_once", audio_path=f"{AUDIO}/weekly-note.wav", deferrable=True)
+    TranscribeOperator(
+        task_id="in_the_worker", audio_path=f"{AUDIO}/closed-office.ogg", model="Elevenlabs-STT", deferrable=False
+    )
+
+with DAG(dag_id="wrong_key", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+    TranscribeOperator(
+        task_id="transcribe", audio_path=f"{AUDIO}/weekly-note.wav", nanogpt_conn_id="nanogpt_wrong_key", retries=3
+    )
