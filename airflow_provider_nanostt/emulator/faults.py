@@ -35,9 +35,9 @@ class Fault:
     :param endpoint: ``/transcribe``, ``/transcribe/status``, ``/youtube-transcribe``, ``/check-balance``,
         ``/v1/audio-models``, ``/v1/usage``, or ``*`` for all of them.
     :param kind: ``status`` answers `status` in an `envelope`; ``reset`` drops the connection with a TCP reset; ``hang``
-        never answers; ``slow`` answers well after `delay`; ``redirect`` sends a 307 to `location`; ``html``,
-        ``broken_json`` and ``empty`` are bodies no client expects (with 200 unless `status` says otherwise);
-        ``huge`` is a valid JSON body of `size` bytes.
+        never answers, until the client leaves or the emulator stops; ``slow`` answers well after `delay`; ``redirect``
+        sends a 307 to `location`; ``html``, ``broken_json`` and ``empty`` are bodies no client expects (with 200 unless
+        `status` says otherwise); ``huge`` is a valid JSON body of `size` bytes.
     :param envelope: shape of the error body.
     :param message: text in it.
     :param code: ``error.code`` in the envelope ``error_object``, for example ``daily_rpd_limit_exceeded``.

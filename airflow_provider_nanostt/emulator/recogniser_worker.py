@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from array import array
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -73,11 +74,12 @@ def listen(decoder: Any, pcm: bytes) -> list[tuple[str, float, float]]:
     return words
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer requests from `source` on `sink` until `source` ends."""
-    import pocketsphinx  # a quarter of a second: only the process that listens pays it
+def serve(source: BinaryIO, sink: BinaryIO, decoder: Any = None) -> None:
+    """Answer requests from `source` on `sink` until `source` ends, with a new decoder if none is given."""
+    if decoder is None:
+        import pocketsphinx  # half a second: only the process that listens pays it
 
-    decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL")
+        decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL")
     while line := source.readline():
         pcm = source.read(json.loads(line)["bytes"])
         try:
@@ -90,6 +92,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
 def main() -> None:
     """Serve on the real standard input and output; whatever a library prints goes to standard error instead."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the emulator, which ends this process itself
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(sys.stdin.buffer, sink)

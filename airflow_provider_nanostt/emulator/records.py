@@ -73,6 +73,7 @@ class RequestRecord:
     """A request as it arrived.
 
     :param time: epoch seconds.
+    :param path: as it was asked for, ``/api/transcribe``; `endpoint` is the same without ``/api``.
     :param status: answered with, 0 while none was sent (a hang, a reset).
     :param fields: the body's fields, files as ``{file_name, content_type, size}``; query parameters of a GET.
     :param header_names: of all headers, in lower case.
@@ -84,6 +85,7 @@ class RequestRecord:
     time: float
     method: str
     path: str
+    endpoint: str
     key: str | None
     header_names: tuple[str, ...]
     headers: dict[str, str]

@@ -46,19 +46,19 @@ class Emulator(State):
 
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         super().__init__(dataclasses.replace(settings or Settings(), **overrides))
-        self._port: int | None = None
+        self._port = self.settings.port
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
     @property
     def url(self) -> str:
-        """The base URL, ending in ``/api``.
+        """The base URL, ending in ``/api``; the port stays the same when the emulator is left and entered again.
 
-        :raises RuntimeError: it is not running.
+        :raises RuntimeError: it has not run yet, so its port is not known.
         """
-        if self._port is None:
-            raise RuntimeError("the emulator is not running: enter it with `with`")
+        if not self._port:
+            raise RuntimeError("the emulator has not been started: enter it with `with`")
         host = self.settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._port}/api"
 
@@ -91,16 +91,14 @@ class Emulator(State):
             app, access_log=None, keepalive_timeout=self.settings.keepalive_seconds, shutdown_timeout=1.0
         )
         await runner.setup()
-        sock = listening_socket(self.settings)
         try:
-            await web.SockSite(runner, sock).start()
+            sock = listening_socket(self.settings, self._port)
             self._port = sock.getsockname()[1]
+            await web.SockSite(runner, sock).start()
             yield
         finally:
-            self._port = None
             await service.close()
             await runner.cleanup()
-            sock.close()
 
     def __enter__(self) -> Self:
         started: list[BaseException | None] = []
@@ -142,8 +140,8 @@ class Emulator(State):
         self._loop = self._stop = self._thread = None
 
 
-def listening_socket(settings: Settings) -> socket.socket:
-    """Return the bound socket.
+def listening_socket(settings: Settings, port: int) -> socket.socket:
+    """Return a socket that listens on the settings' host.
 
     :raises ValueError: not a loopback address, and `allow_remote` is not set.
     :raises OSError: the port is taken.
@@ -155,5 +153,5 @@ def listening_socket(settings: Settings) -> socket.socket:
             f"{settings.host} is not a loopback address; the emulator has no real protection: set allow_remote"
         )
     return socket.create_server(
-        (host, settings.port), family=socket.AF_INET6 if address.version == 6 else socket.AF_INET, backlog=1024
+        (host, port), family=socket.AF_INET6 if address.version == 6 else socket.AF_INET, backlog=1024
     )

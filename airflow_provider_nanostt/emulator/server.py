@@ -52,6 +52,7 @@ class Service:
             post("/api/check-balance", self._endpoint("/check-balance", self.balance)),
             get("/api/v1/audio-models", self._endpoint("/v1/audio-models", self.audio_models, key_needed=False)),
             get("/api/v1/usage", self._endpoint("/v1/usage", self.usage)),
+            web.route("*", "/api{other:.*}", self._endpoint("?", self.unknown)),
         ]
 
     async def close(self) -> None:
@@ -120,7 +121,8 @@ class Service:
         record = RequestRecord(
             time=time.time(),
             method=request.method,
-            path=endpoint,
+            path=request.path,
+            endpoint=endpoint,
             key=headers.get("x-api-key"),
             header_names=tuple([name.lower() for name in headers]),
             headers={}
@@ -228,6 +230,10 @@ class Service:
         """``GET /v1/usage``: what this key spent, from the ledger."""
         charges = [charge for charge in self.state.charges if charge.key == account.key]
         return web.json_response(usage_report(charges, account.number, dict(request.query), dt.datetime.now(dt.UTC)))
+
+    async def unknown(self, request: web.Request, _: Account, __: Body) -> web.Response:
+        """Whatever else is asked for: 404."""
+        raise Refused(404, f"There is no {request.method} {request.path}")
 
     def _video(self, account: Account, url: str) -> dict[str, Any]:
         host = (urlsplit(url).hostname or "").removeprefix("www.").removeprefix("m.")

@@ -137,13 +137,13 @@ class State:
         """Tell the transcript of a file name or URL in advance; fields as in :class:`Script`."""
         made = Script(name, **fields)
         with self._lock:
-            self._scripts.scripts.append(made)
+            self._scripts.add(made)
         return made
 
     def clear_scripts(self) -> None:
         """Forget all scripts but the default one."""
         with self._lock:
-            self._scripts.scripts.clear()
+            self._scripts = ScriptBook(self.settings.default_script)
 
     def add_key(self, key: str | None = None, **limits: Any) -> str:
         """Make a key known.
@@ -186,11 +186,13 @@ class State:
 
     def remember(self, record: RequestRecord) -> None:
         """Keep a request for `requests`."""
-        self._requests.append(record)
+        with self._lock:
+            self._requests.append(record)
 
     def count(self, endpoint: str, status: int) -> None:
         """Count an answer for `counts`."""
-        self._counts[f"{endpoint} {status}"] += 1
+        with self._lock:
+            self._counts[f"{endpoint} {status}"] += 1
 
     def take_fault(self, endpoint: str, subject: str) -> Fault | None:
         """Return the fault to play on a request."""

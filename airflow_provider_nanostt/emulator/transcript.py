@@ -6,7 +6,7 @@ Pure functions of values: no clock, no network, no recognition.
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -61,11 +61,6 @@ class Script:
     language: str = "en"
     title: str | None = None
     processing_seconds: float | None = None
-
-    def matches(self, source: str) -> bool:
-        """Tell whether this script is for `source`, a file name or URL."""
-        names = {source, PurePosixPath(urlsplit(source).path).name}
-        return self.name in names or any(fnmatch.fnmatchcase(name, self.name) for name in names)
 
     def seconds(self) -> float | None:
         """Return how long the audio is, as far as the script tells."""
@@ -170,13 +165,30 @@ def _number(speaker: Any, *, first: int) -> int:
     return max(0, int(digits) - first) if digits else 0
 
 
-@dataclass(slots=True)
 class ScriptBook:
-    """The scripts told so far; the latest that matches wins."""
+    """The scripts told so far. An exact name goes before a pattern, and the latest before an older one.
 
-    default: Script | None = None
-    scripts: list[Script] = field(default_factory=list)
+    :param default: for whatever has no script of its own.
+    """
+
+    def __init__(self, default: Script | None = None) -> None:
+        self._default = default
+        self._by_name: dict[str, Script] = {}
+        self._patterns: list[Script] = []
+
+    def add(self, script: Script) -> None:
+        """Tell one more."""
+        self._by_name[script.name] = script
+        if any(sign in script.name for sign in "*?["):
+            self._patterns.insert(0, script)
 
     def find(self, source: str) -> Script | None:
         """Return the script for a file name or URL, else the default, else None."""
-        return next((script for script in reversed(self.scripts) if script.matches(source)), self.default)
+        names = (source, PurePosixPath(urlsplit(source).path).name)
+        for name in names:
+            if name in self._by_name:
+                return self._by_name[name]
+        for script in self._patterns:
+            if any(fnmatch.fnmatchcase(name, script.name) for name in names):
+                return script
+        return self._default

@@ -1,0 +1,1 @@
+"""The local NanoGPT, asked over real HTTP by a plain client."""
