@@ -196,7 +196,8 @@ def _multipart(path: str, fields: Mapping[str, Any], upload: Upload) -> Request:
     from urllib3.filepost import encode_multipart_formdata
 
     parts: dict[str, Any] = {
-        name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()
+        name: (str(value).lower() if isinstance(value, bool) else str(value)).encode("utf-8", "replace")
+        for name, value in fields.items()
     }
     parts["audio"] = (_file_name(upload.name), upload.data, upload.content_type)
     body, content_type = encode_multipart_formdata(parts)

@@ -1,0 +1,147 @@
+"""The tree of errors, and what they tell the user."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from airflow_provider_nanostt.api import errors
+
+from .recorded import JOB
+
+BRANCHES = ("├── ", "└── ", "│   ", "    ")
+
+
+def drawn() -> dict[str, str]:
+    """Read class and parent from the tree in the docstring."""
+    parents, above = {}, []
+    for line in errors.__doc__.partition("::\n")[2].splitlines():
+        depth, rest = 0, line.removeprefix("    ")
+        while rest.startswith(BRANCHES):
+            depth, rest = depth + 1, rest[4:]
+        if rest.strip():
+            name = rest.split()[0]
+            above = [*above[:depth], name]
+            parents[name] = above[-2] if depth else "Exception"
+    return parents
+
+
+def real() -> dict[str, str]:
+    return {
+        name: kind.__mro__[1].__name__
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.NanoGPTError)
+    }
+
+
+def test_the_tree_is_drawn_as_it_is():
+    """The docstring's tree is the real one, class by class."""
+    assert len(real()) == 21
+    assert drawn() == real()
+
+
+def test_invalid_input_is_a_value_error():
+    """Wrong arguments are what Python calls a ValueError."""
+    assert issubclass(errors.InvalidInput, ValueError)
+
+
+TICKET = {"status": 402, "code": "c", "request_id": "req-1"}
+
+EVERY_ERROR = [
+    errors.NanoGPTError("it broke"),
+    errors.InvalidInput("not a URL"),
+    errors.NoAnswer("silence"),
+    errors.NotConnected("refused"),
+    errors.ConnectionLost("reset"),
+    errors.Refused("no", **TICKET, retry_after=3.0),
+    errors.AuthError("no", **TICKET),
+    errors.PaymentRequired("no", **TICKET, required=0.5, balance=0.2),
+    errors.NotFound("no", **TICKET),
+    errors.Conflict("no", **TICKET),
+    errors.PayloadTooLarge("no", **TICKET),
+    errors.BadRequest("no", **TICKET),
+    errors.Redirected("no", **TICKET),
+    errors.RateLimited("no", **TICKET),
+    errors.DailyLimitReached("no", resets_at=1_785_628_800.0),
+    errors.ServiceUnavailable("no", **TICKET),
+    errors.ProtocolError("not JSON", status=200, request_id="req-1", body="<html>"),
+    errors.AmbiguousSubmit("timed out"),
+    errors.JobError("about a job", job=JOB),
+    errors.TranscriptionFailed("too noisy", job=JOB),
+    errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=9.0, pick_up="Clear the task."),
+]
+
+
+def test_the_list_of_errors_is_complete():
+    """The tests below leave no class out."""
+    assert {type(error).__name__ for error in EVERY_ERROR} == set(real())
+
+
+@pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: type(error).__name__)
+def test_errors_survive_a_change_of_process(error: errors.NanoGPTError):
+    """Pickled, or copied, an error keeps its class, its words and all it knows."""
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert vars(twin) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.Refused("Nope.", status=400), "NanoGPT answered 400: Nope"),
+        (
+            errors.BadRequest("Nope.", status=400, code="bad", request_id="req-1"),
+            "NanoGPT answered 400: Nope (code bad, request id req-1)",
+        ),
+        (
+            errors.AuthError("Who?", status=401),
+            (
+                "NanoGPT answered 401: Who?. The API key is the connection's password; keys are made at "
+                "https://nano-gpt.com/api."
+            ),
+        ),
+        (
+            errors.PaymentRequired("Too little.", required=0.0035, balance=0.001),
+            (
+                "NanoGPT answered 402: Too little. Nothing was charged. Required: $0.0035; balance: $0.001. "
+                "Add funds at https://nano-gpt.com/balance and run the task again."
+            ),
+        ),
+        (
+            errors.TranscriptionFailed("too noisy", job=JOB),
+            (
+                "Run run-7c1e (model Elevenlabs-STT, $0.075) failed at the service: too noisy. "
+                "Whether the charge was refunded shows in the usage of the key."
+            ),
+        ),
+        (
+            errors.TranscriptionFailed("too noisy"),
+            (
+                "The transcription failed at the service: too noisy. "
+                "Whether the charge was refunded shows in the usage of the key."
+            ),
+        ),
+        (
+            errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=60.4, pick_up="Clear the task."),
+            (
+                "Run run-7c1e (model Elevenlabs-STT) was not finished 60 s after its submission; the service last said "
+                "'processing'. It is paid for ($0.075) and may still finish. Clear the task."
+            ),
+        ),
+    ],
+)
+def test_messages_say_what_happened_to_the_money_and_what_to_do(error: errors.NanoGPTError, said: str):
+    """A user reads what the service said, what it cost, and the next step."""
+    assert str(error) == said
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [(None, "an unknown amount"), (0.0, "$0"), (0.000025, "$0.000025"), (0.0123, "$0.0123"), (12.5, "$12.50")],
+)
+def test_amounts_are_shown_without_losing_the_small_ones(amount: float | None, shown: str):
+    """Prices begin at fractions of a cent and are not rounded away."""
+    assert errors.usd(amount) == shown
