@@ -85,18 +85,18 @@ def settings_from(options: argparse.Namespace) -> Settings:
 
 
 def announce(emulator: Emulator, ready_file: str | None) -> None:
-    """Print how to reach it, and write the ready file in one piece."""
+    """Write the ready file in one piece, then print how to reach the emulator."""
+    if ready_file:
+        ready = {"url": emulator.url, "key": emulator.api_key, "connection": emulator.connection, "pid": os.getpid()}
+        unfinished = Path(f"{ready_file}.{os.getpid()}")
+        unfinished.write_text(json.dumps(ready), encoding="utf-8")
+        unfinished.replace(ready_file)
     sys.stdout.write(
         f"NanoGPT emulator at {emulator.url}\n"
         f"API key {emulator.api_key}\n"
         f"AIRFLOW_CONN_NANOGPT_DEFAULT='{emulator.connection_json}'\n"
     )
     sys.stdout.flush()
-    if ready_file:
-        ready = {"url": emulator.url, "key": emulator.api_key, "connection": emulator.connection, "pid": os.getpid()}
-        unfinished = Path(f"{ready_file}.{os.getpid()}")
-        unfinished.write_text(json.dumps(ready), encoding="utf-8")
-        unfinished.replace(ready_file)
 
 
 async def serve(emulator: Emulator, ready_file: str | None) -> None:

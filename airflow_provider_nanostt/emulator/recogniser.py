@@ -49,7 +49,10 @@ class Recogniser:
             raise RecogniserError(NOT_INSTALLED)
         found: list[Word] = []
         for speaker, pcm in enumerate(channels):
-            heard = await asyncio.get_running_loop().run_in_executor(self._thread, self._listen, pcm)
+            try:
+                heard = await asyncio.get_running_loop().run_in_executor(self._thread, self._listen, pcm)
+            except RuntimeError as error:  # the thread takes no more work
+                raise RecogniserError("the emulator is stopping") from error
             for text, start, end in heard:
                 noise = text.startswith(("[", "+"))
                 shown = f"({text.strip('[]+').lower()})" if noise else text

@@ -15,12 +15,15 @@ import av
 import jiwer
 import pytest
 
-from airflow_provider_nanostt.emulator import Emulator, recogniser_worker
+from airflow_provider_nanostt.emulator import MODELS, Emulator, Settings, recogniser_worker
 from airflow_provider_nanostt.emulator.recogniser import Recogniser, RecogniserError
 from airflow_provider_nanostt.emulator.recogniser_worker import utterances
-from airflow_provider_nanostt.emulator.sound import decode
+from airflow_provider_nanostt.emulator.sound import Sound, decode
+from airflow_provider_nanostt.emulator.state import State
+from airflow_provider_nanostt.emulator.submissions import Submission
+from airflow_provider_nanostt.emulator.work import Workshop
 
-from .conftest import AUDIO, SYNC, Caller
+from .conftest import ASYNC, AUDIO, SYNC, Caller
 
 NOTE, CALL, OFFICE = (AUDIO / name for name in ("weekly-note.wav", "delivery-call.wav", "closed-office.ogg"))
 (NOTE_PCM,), (OFFICE_PCM,) = (decode(path.read_bytes()).channels for path in (NOTE, OFFICE))
@@ -293,6 +296,36 @@ async def test_a_recogniser_that_dies_fails_one_job_and_comes_back():
         assert len(await recogniser.words((OFFICE_PCM,))) > 20
     finally:
         recogniser.close()
+
+
+async def test_a_recogniser_that_is_missing_or_closed_says_so():
+    """Asked all the same, it raises with the reason and starts no process."""
+    missing = Recogniser(enabled=False)
+    with pytest.raises(RecogniserError, match="emulator"):
+        await missing.words((TONE,))
+    closed = Recogniser()
+    closed.close()
+    with pytest.raises(RecogniserError, match="stopping"):
+        await closed.words((TONE,))
+    assert closed._process is None
+    missing.close()
+
+
+async def test_a_job_the_recogniser_dies_on_fails_with_the_reason():
+    """The death of the recogniser's process is the job's failure, which is refunded."""
+    state = State(Settings(processing_seconds=0))
+    account = state.account(state.api_key)
+    workshop = Workshop(state)
+    await workshop.recogniser.words((TONE,))
+    asked = Submission(MODELS[ASYNC], "a.wav", "a.wav", 10, 60.0, False, False, None, Sound(60.0, (NOTE_PCM,)))
+    job = workshop.start(account, asked)
+    await asyncio.sleep(0.1)
+    workshop.recogniser._process.kill()
+    await asyncio.gather(*workshop._tasks)
+    assert state.charges[0].refunded == state.charges[0].cost
+    assert job.outcome == "failed"
+    assert "process ended" in job.error
+    await workshop.close()
 
 
 async def test_closing_while_listening_leaves_no_process():

@@ -163,10 +163,13 @@ def test_a_job_goes_from_pending_through_processing_to_completed(nanogpt, api):
         seen.append(api.status(ticket).json()["status"])
         time.sleep(0.02)
     assert list(dict.fromkeys(seen)) == ["pending", "processing", "completed"]
+    (first,) = nanogpt.jobs
+    assert api.status(ticket).json() == api.result(ticket)
     (job,) = nanogpt.jobs
     assert job.finished == pytest.approx(job.created + 0.8, abs=1e-3)
     assert job.seen >= job.finished
-    assert job.polls == len(seen)
+    assert job.polls == len(seen) + 2
+    assert job.seen == first.seen
 
 
 def test_a_scripted_failure_says_why_and_is_refunded(nanogpt, api):
