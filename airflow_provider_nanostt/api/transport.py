@@ -228,7 +228,8 @@ class AsyncClient:
             async with session.request(
                 request.method,
                 self.config.url(request),
-                data=io.BytesIO(request.body) if request.body else None,
+                # Of a file object aiohttp makes no warning about blocking the loop, but ends the connection after it.
+                data=io.BytesIO(request.body or b"") if call.paid else request.body,
                 headers=self.config.headers(request),
                 timeout=timeout,
                 allow_redirects=False,
