@@ -90,10 +90,11 @@ class Recogniser:
             process.stdin.write(json.dumps({"bytes": len(pcm)}).encode() + b"\n" + pcm)
             process.stdin.flush()
             line = process.stdout.readline()
-        except (OSError, ValueError) as error:
-            raise RecogniserError(f"the recogniser's process ended: {error}") from error
+        except (OSError, ValueError):
+            line = b""
         if not line:
-            raise RecogniserError("the recogniser's process ended")
+            process.kill()  # its pipe may break a moment before it is gone: the next request must not meet it again
+            raise RecogniserError(f"the recogniser's process ended with status {process.wait()}")
         answer = json.loads(line)
         if "error" in answer:
             raise RecogniserError(f"the recogniser failed: {answer['error']}")
