@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow.configuration import conf
-    from airflow.sdk import BaseHook, BaseOperator, Context
+    from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, Context, ObjectStoragePath, PokeReturnValue
     from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE
     from airflow.sdk.log import mask_secret
 else:
     from airflow.configuration import conf
@@ -17,6 +18,15 @@ else:
     except ImportError:  # 3.0 has no BaseHook there, 2.11 has no airflow.sdk
         from airflow.hooks.base import BaseHook
         from airflow.models.baseoperator import BaseOperator
+    try:
+        from airflow.sdk import BaseSensorOperator, ObjectStoragePath, PokeReturnValue
+    except ImportError:  # 2.11
+        from airflow.io.path import ObjectStoragePath
+        from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
+    try:
+        from airflow.sdk.execution_time.context import NEVER_EXPIRE
+    except ImportError:  # before 3.3 there is no task state
+        NEVER_EXPIRE = None
     try:
         from airflow.sdk.exceptions import AirflowFailException
     except ImportError:  # before 3.2
@@ -34,10 +44,14 @@ else:
         from airflow.utils.context import Context
 
 __all__ = [
+    "NEVER_EXPIRE",
     "AirflowFailException",
     "BaseHook",
     "BaseOperator",
+    "BaseSensorOperator",
     "Context",
+    "ObjectStoragePath",
+    "PokeReturnValue",
     "conf",
     "mask_secret",
 ]

@@ -146,7 +146,7 @@ class NanoGPTHook(BaseHook):
         try:
             return client.send(protocol.submit(submission))
         except errors.PaymentRequired as error:
-            error.balance = self._balance_if_known()
+            error.balance = self.balance_if_known()
             raise
         except errors.AuthError as error:
             error.remedy = f"{errors.AuthError.remedy} The connection is {self.nanogpt_conn_id!r}."
@@ -236,7 +236,8 @@ class NanoGPTHook(BaseHook):
             return False, f"{type(error).__name__}: {error}"
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
 
-    def _balance_if_known(self) -> float | None:
+    def balance_if_known(self) -> float | None:
+        """Ask for the balance in USD where it only helps to tell what happened; None if it cannot be told."""
         try:
             return self.get_conn().send(protocol.balance(), retry=transport.ONCE).usd
         except errors.NanoGPTError as error:

@@ -6,32 +6,28 @@ before anything is paid for. ``execute`` and ``execute_complete`` end in the sam
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt._compat import AirflowFailException, BaseOperator, conf
+from airflow_provider_nanostt._compat import conf, mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
-from airflow_provider_nanostt.api.models import Submission, Transcript, number
+from airflow_provider_nanostt.api.models import Submission, number
+from airflow_provider_nanostt.waiting import WaitsForJob, boolean, positive_seconds, unrendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.api.models import Job
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-
-_BACKSTOP = timedelta(minutes=1)
-_FAIR_FOR_RETRY = (errors.NoAnswer, errors.RateLimited, errors.DailyLimitReached, errors.ServiceUnavailable)
+    from airflow_provider_nanostt.ledger import Rules
 
 
-class TranscribeOperator(BaseOperator):
+class TranscribeOperator(WaitsForJob):
     """Transcribe one recording; waiting happens in the triggerer and holds no worker slot.
 
-    Exactly one of ``audio_path`` and ``audio_url`` is needed.
+    Exactly one of ``audio_path`` and ``audio_url`` is needed. What was paid for is found again by retries and clears:
+    in ``output`` if there is one, else, on Airflow 3.3 and newer, in the task's state.
 
     :param audio_path: a file on the worker's disk, at most 3 MB. (templated)
     :param audio_url: an address the service can fetch, up to 500 MB. (templated)
@@ -40,12 +36,22 @@ class TranscribeOperator(BaseOperator):
     :param diarize: tell speakers apart, with a model that can. (templated)
     :param tag_audio_events: mark laughter, applause and the like, with a model that can. (templated)
     :param actual_duration: length of the audio in minutes, for accurate billing. (templated)
+    :param output: where the transcript goes as a file, and the ledger of what was paid for: a folder, local or anything
+        ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``). None puts the text into XCom. (templated)
     :param nanogpt_conn_id: the connection with the API key. (templated)
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
+    :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for.
     :param poll_interval: seconds between two questions for the status. (templated)
-    :param timeout: seconds, or a timedelta, to wait for a job from its submission; the job itself goes on, paid for,
-        when this is over. (templated)
-    :return: a dict; see :func:`~airflow_provider_nanostt.outputs.xcom_value`.
+    :param timeout: seconds, or a timedelta, to wait for a job; the job itself goes on, paid for, when this is over, and
+        the next attempt waits on. (templated)
+    :param force: submit afresh, whatever was paid for before. (templated)
+    :param on_changed_input: ``submit`` or ``fail`` if audio, model or options are not those submitted before.
+    :param on_ambiguous_submit: ``fail`` or ``resubmit`` if nobody knows whether the last submit was charged.
+    :param on_lost_job: ``fail`` or ``submit`` if the service no longer knows the job.
+    :return: without ``output``: ``transcription``, ``segments`` (``speaker``, ``start``, ``end``, ``text``),
+        ``metadata``, ``run_id``, ``model``, ``language``, ``charged_minutes``, ``cost_usd``; with ``output``: ``files``
+        (URIs by format), ``speakers`` and ``words`` (a count) in place of the first three; with ``wait=False``:
+        ``run_id``, ``model``, ``cost_usd`` and ``job``, the ticket.
     """
 
     template_fields: Sequence[str] = (
@@ -56,9 +62,11 @@ class TranscribeOperator(BaseOperator):
         "diarize",
         "tag_audio_events",
         "actual_duration",
+        "output_location",
         "nanogpt_conn_id",
         "poll_interval",
         "timeout",
+        "force",
     )
     ui_color = "#d9e8f6"
 
@@ -72,10 +80,16 @@ class TranscribeOperator(BaseOperator):
         diarize: bool | str = False,
         tag_audio_events: bool | str = False,
         actual_duration: float | str | None = None,
+        output: str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        wait: bool = True,
         poll_interval: float | str = 5.0,
         timeout: float | str | timedelta = timedelta(hours=6),
+        force: bool | str = False,
+        on_changed_input: str = "submit",
+        on_ambiguous_submit: str = "fail",
+        on_lost_job: str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -86,90 +100,52 @@ class TranscribeOperator(BaseOperator):
         self.diarize = diarize
         self.tag_audio_events = tag_audio_events
         self.actual_duration = actual_duration
+        self.output_location = output
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
+        self.wait = wait
         self.poll_interval = poll_interval
         self.timeout = timeout
-
-    @cached_property
-    def hook(self) -> NanoGPTHook:
-        """The hook for ``nanogpt_conn_id``."""
-        from airflow_provider_nanostt.hooks import NanoGPTHook
-
-        return NanoGPTHook(self.nanogpt_conn_id)
+        self.force = force
+        self.on_changed_input = on_changed_input
+        self.on_ambiguous_submit = on_ambiguous_submit
+        self.on_lost_job = on_lost_job
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Submit, then wait: not at all for a synchronous answer, else in the triggerer or here."""
-        return self._explained(self._execute)
+        """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
+        return self._explained(lambda: self._execute(context))
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take in what the trigger reports, and fetch the transcript."""
-        return self._explained(lambda: self._resume(event))
+    def _execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_nanostt.api.models import Transcript
+        from airflow_provider_nanostt.attempt import Landed
 
-    def on_kill(self) -> None:
-        """Destroy nothing: a job cannot be cancelled, and stays paid for."""
-        self.log.warning("The task was killed. A job that NanoGPT has accepted goes on there and stays paid for.")
+        submission, wait = self._submission(), self._wait_settings()
+        attempt = self._attempt(context)
+        found = attempt.begin(submission)
+        if isinstance(found, Landed):
+            return found.result
+        if isinstance(found, Transcript):
+            return self._land(attempt, found)
+        if not self.wait:
+            self.log.info("Not waiting for run %s: wait is False", found.run_id)
+            return {"run_id": found.run_id, "model": found.model, "cost_usd": found.cost, "job": found.to_json()}
+        return self._wait_for(attempt, found, wait)
 
-    def _execute(self) -> dict[str, Any]:
-        submission = self._submission()
-        poll_interval, timeout = self._waiting()
-        self.log.info("Submitting %s to NanoGPT, model %s", submission.name, submission.model)
-        answer = self.hook.submit_prepared(submission)
-        if isinstance(answer, Transcript):
-            return self._land(answer)
-        self._log_ticket(answer)
-        deadline = answer.submitted_at + timeout
-        if self.deferrable:
-            self._defer(answer, poll_interval=poll_interval, deadline=deadline)
-        return self._land(self.hook.wait_until(answer, deadline=deadline, poll_interval=poll_interval))
+    def _rules(self) -> Rules:
+        from airflow_provider_nanostt.ledger import Rules
 
-    def _resume(self, event: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_nanostt.polling import COMPLETED, Outcome
-
-        outcome, job = Outcome.from_event(event)
-        if outcome.kind != COMPLETED:
-            waited = time.time() - job.submitted_at
-            raise outcome.as_error(job, waited=waited, pick_up=self.hook.pick_up(job))
-        # The event carries no text: it would be stored and logged. The service is asked once more, which is free.
-        return self._land(self.hook.wait_until(job, deadline=time.time() + _BACKSTOP.total_seconds()))
-
-    def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> None:
-        from airflow_provider_nanostt.triggers import EARLIEST_EVENT, TranscriptionTrigger
-
-        now = time.time()
-        self.defer(
-            trigger=TranscriptionTrigger(
-                job=job.to_json(),
-                nanogpt_conn_id=self.nanogpt_conn_id,
-                poll_interval=poll_interval,
-                deadline=deadline,
-                not_before=now + EARLIEST_EVENT,
-            ),
-            method_name="execute_complete",
-            # The trigger keeps the deadline; Airflow's own timeout only stands behind it.
-            timeout=timedelta(seconds=max(0.0, deadline - now) + EARLIEST_EVENT) + _BACKSTOP,
+        return Rules(
+            force=boolean("force", self.force),
+            on_changed_input=self.on_changed_input,
+            on_ambiguous_submit=self.on_ambiguous_submit,
+            on_lost_job=self.on_lost_job,
         )
-
-    def _land(self, transcript: Transcript) -> dict[str, Any]:
-        from airflow_provider_nanostt.outputs import xcom_value
-
-        self.log.info(
-            "Transcribed: run %s, model %s, %s minutes charged, %s, language %s, %d segments, %d characters",
-            transcript.run_id or "(synchronous)",
-            transcript.model,
-            "unknown" if transcript.charged_minutes is None else f"{transcript.charged_minutes:g}",
-            errors.usd(transcript.cost),
-            transcript.language or "unknown",
-            len(transcript.segments),
-            len(transcript.text),
-        )
-        return xcom_value(transcript)
 
     def _submission(self) -> Submission:
         from airflow_provider_nanostt import audio
 
         minutes = None
-        if self.actual_duration not in (None, "", "None"):
+        if unrendered(self.actual_duration) is not None:
             minutes = number(self.actual_duration)
             if minutes is None:
                 raise errors.InvalidInput(f"actual_duration={self.actual_duration!r} is not a number of minutes")
@@ -177,56 +153,23 @@ class TranscribeOperator(BaseOperator):
         if model not in KNOWN_MODELS:
             self.log.info("Model %r is not in this provider's table; the service decides whether it exists", model)
         return Submission(
-            audio=audio.resolve(_unrendered(self.audio_path), _unrendered(self.audio_url), model=model),
+            audio=audio.resolve(unrendered(self.audio_path), unrendered(self.audio_url), model=model),
             model=model,
             language=str(self.language),
-            diarize=_boolean("diarize", self.diarize),
-            tag_audio_events=_boolean("tag_audio_events", self.tag_audio_events),
+            diarize=boolean("diarize", self.diarize),
+            tag_audio_events=boolean("tag_audio_events", self.tag_audio_events),
             actual_minutes=minutes,
         )
 
-    def _waiting(self) -> tuple[float, float]:
+    def _wait_settings(self) -> tuple[float, float]:
         """Return poll interval and timeout in seconds, however they were given."""
-        found = []
-        for name in ("poll_interval", "timeout"):
-            value = getattr(self, name)
-            seconds = value.total_seconds() if isinstance(value, timedelta) else number(value)
-            if seconds is None or seconds <= 0:
-                raise errors.InvalidInput(f"{name}={value!r} is not a positive number of seconds")
-            found.append(seconds)
-        return found[0], found[1]
+        return positive_seconds("poll_interval", self.poll_interval), positive_seconds("timeout", self.timeout)
 
-    def _log_ticket(self, job: Job) -> None:
-        self.log.info(
-            "NanoGPT accepted run %s: model %s, %s minutes charged, %s",
-            job.run_id,
-            job.model,
-            "unknown" if job.charged_minutes is None else f"{job.charged_minutes:g}",
-            errors.usd(job.cost),
-        )
+    def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
+        # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
+        super()._do_render_template_fields(parent, *arguments, **named)
+        if parent is self and isinstance(self.audio_url, str) and "?" in self.audio_url:
+            from airflow_provider_nanostt.signed_urls import secrets
 
-    def _explained(self, step: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Turn errors that a retry cannot mend, or that a retry would pay for again, into a failure without retry."""
-        try:
-            return step()
-        except _FAIR_FOR_RETRY:
-            raise
-        except errors.NanoGPTError as error:
-            raise AirflowFailException(str(error)) from error
-
-
-def _unrendered(value: Any) -> Any:
-    """Treat what a template renders from nothing as nothing."""
-    return None if value in ("", "None") else value
-
-
-def _boolean(name: str, value: object) -> bool:
-    """Read a flag that a template may have turned into text."""
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in ("true", "1", "yes", "on"):
-        return True
-    if word in ("false", "0", "no", "off", "", "none"):
-        return False
-    raise errors.InvalidInput(f"{name}={value!r} is neither true nor false")
+            for secret in secrets(self.audio_url):
+                mask_secret(secret)

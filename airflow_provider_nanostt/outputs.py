@@ -1,28 +1,102 @@
-"""What becomes of a transcript: for now the small dict that goes to XCom. Word lists never go there."""
+"""What becomes of a transcript: a file of our own documented form, and the small dict that goes to XCom.
+
+Word lists never go to XCom; with an output location the text does not either.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_nanostt import storage
 
 if TYPE_CHECKING:
+    from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import Transcript
 
+SCHEMA_VERSION = 1
 
-def xcom_value(transcript: Transcript) -> dict[str, Any]:
-    """Return a transcript as a plain dict of JSON values.
 
-    :return: ``transcription`` (str), ``segments`` (list of ``{speaker, start, end, text}``, times in seconds, empty for
-        models without times), ``metadata`` (as the service names it), ``run_id`` (str, or None for a synchronous
-        answer), ``model``, ``language`` (one tag or None), ``charged_minutes`` and ``cost_usd`` (None if unknown).
+class Named(Protocol):
+    """Whose transcript it is; gives files of mapped tasks names of their own."""
+
+    @property
+    def map_index(self) -> int:
+        """-1 for a task that is not mapped."""
+
+    @property
+    def digest(self) -> str:
+        """A short name of the task instance."""
+
+
+def land(
+    transcript: Transcript,
+    *,
+    folder: ObjectStoragePath | None,
+    source: str | None,
+    identity: Named | None,
+    spent_before: float = 0.0,
+) -> dict[str, Any]:
+    """Write the transcript if there is a place for it, and return what goes to XCom.
+
+    :param folder: where files go; None puts the text into XCom.
+    :param source: the audio's name.
+    :param identity: the task instance.
+    :param spent_before: USD that earlier submits of this task instance have cost.
+    :raises OSError: if a file cannot be written.
     """
+    facts = {
+        "run_id": transcript.run_id,
+        "model": transcript.model,
+        "language": transcript.language,
+        "charged_minutes": transcript.charged_minutes,
+        "cost_usd": None if transcript.cost is None else round(transcript.cost + spent_before, 9),
+    }
+    if folder is None:
+        return {
+            "transcription": transcript.text,
+            "segments": [asdict(segment) for segment in transcript.segments],
+            "metadata": dict(transcript.metadata),
+            **facts,
+        }
+    name = file_stem(source, identity)
+    document = json.dumps(to_document(transcript, source=source), ensure_ascii=False, indent=1)
+    uri = storage.write(storage.child(folder, [f"{name}.json"]), document.encode())
+    speakers = dict.fromkeys(segment.speaker for segment in transcript.segments if segment.speaker)
     return {
-        "transcription": transcript.text,
-        "segments": [asdict(segment) for segment in transcript.segments],
-        "metadata": dict(transcript.metadata),
+        "files": {"json": uri},
+        **facts,
+        "speakers": list(speakers),
+        "words": len(transcript.text.split()),
+    }
+
+
+def to_document(transcript: Transcript, *, source: str | None) -> dict[str, Any]:
+    """Return a transcript in the form of our JSON files; times in seconds, cost in USD."""
+    return {
+        "version": SCHEMA_VERSION,
+        "source": source,
         "run_id": transcript.run_id,
         "model": transcript.model,
         "language": transcript.language,
         "charged_minutes": transcript.charged_minutes,
         "cost_usd": transcript.cost,
+        "text": transcript.text,
+        "segments": [asdict(segment) for segment in transcript.segments],
+        "words": [asdict(word) for word in transcript.words],
+        "raw": transcript.raw,
     }
+
+
+def file_stem(source: str | None, identity: Named | None) -> str:
+    """Return a file name without suffix: the audio's own name, cleaned; mapped tasks add what tells them apart.
+
+    Two mapped tasks may have recordings of the same name and land in the same moment, so asking whether a name is
+    taken would not do.
+    """
+    stem = PurePosixPath(source or "").stem
+    clean = re.sub(r"[^\w.-]+", "_", stem).strip("._")[:100] or "transcript"
+    return f"{clean}-{identity.digest}" if identity is not None and identity.map_index >= 0 else clean

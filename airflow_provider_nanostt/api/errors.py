@@ -21,7 +21,11 @@ told no was not charged, whoever heard nothing may have been::
     │   └── ServiceUnavailable        408, 5xx
     ├── ProtocolError             a 2xx that cannot be read
     ├── AmbiguousSubmit           a paid request whose answer never came
+    │   └── EarlierSubmitUnknown      an earlier attempt's; found in the ledger
+    ├── InputChanged              the ledger holds something else for this task, and the user wants that to fail
+    ├── LedgerError               what has been paid for cannot be read or recorded
     └── JobError                  about a job that was accepted, and paid for
+        ├── JobLost                   the service no longer knows it
         ├── TranscriptionFailed       the service gave up on it
         └── TranscriptionTimeout      we stopped waiting; it may still finish
 """
@@ -232,6 +236,49 @@ class AmbiguousSubmit(NanoGPTError):
         )
 
 
+class EarlierSubmitUnknown(AmbiguousSubmit):
+    """An earlier attempt submitted and was gone before it could record the answer.
+
+    :param told: what was submitted, when, and for how much.
+    :param likely_cost: USD it would have cost, if known.
+    :param before: USD in the account before that submit, if known.
+    :param now: USD in the account now, if somebody asked; set by whoever can.
+    """
+
+    def __init__(self, told: str, *, likely_cost: float | None, before: float | None) -> None:
+        self.told = told
+        self.likely_cost = likely_cost
+        self.before = before
+        self.now: float | None = None
+        super().__init__(told)
+
+    def __str__(self) -> str:
+        return (
+            f"An earlier attempt submitted this and never recorded an answer ({self.told}). It may have been charged; "
+            f"balance before: {usd(self.before)}, now: {usd(self.now)}. Nothing is submitted again by itself. Either "
+            "set on_ambiguous_submit='resubmit', or clear the task with force=True, and it is submitted and paid for "
+            "once more."
+        )
+
+
+class InputChanged(NanoGPTError):
+    """The task asks for something else than what it has submitted before, and ``on_changed_input`` is ``fail``."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(
+            f"The audio, model or options are not those submitted before ({told}), and on_changed_input is 'fail'. "
+            "Nothing was submitted. Clear the task with force=True, or set on_changed_input='submit', to pay for the "
+            "new input."
+        )
+
+
+class LedgerError(NanoGPTError):
+    """It cannot be told, or not be recorded, what has been paid for; so nothing is submitted."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The ledger of what has been paid for: {what}")
+
+
 class JobError(NanoGPTError):
     """Something about a job that was accepted.
 
@@ -241,6 +288,18 @@ class JobError(NanoGPTError):
     def __init__(self, message: str, *, job: Job | None = None) -> None:
         self.job = job
         super().__init__(message)
+
+
+class JobLost(JobError):
+    """The service does not know a job that it accepted."""
+
+    def __init__(self, *, job: Job, told: str) -> None:
+        super().__init__(
+            f"NanoGPT no longer knows run {job.run_id} ({told}). It was paid for ({usd(job.cost)}) and its transcript "
+            "cannot be fetched. Nothing is submitted again by itself. Set on_lost_job='submit', or clear the task with "
+            "force=True, to pay for it once more.",
+            job=job,
+        )
 
 
 class TranscriptionFailed(JobError):

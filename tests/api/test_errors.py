@@ -118,9 +118,9 @@ def test_errors_survive_a_change_of_process(error: errors.NanoGPTError):
             errors.EarlierSubmitUnknown("call.wav, at noon", likely_cost=0.075, before=1.0),
             (
                 "An earlier attempt submitted this and never recorded an answer (call.wav, at noon). It may have been "
-                "charged; balance before: $1.00, now: an unknown amount. Nothing is submitted again by itself. Either set "
-                "on_ambiguous_submit='resubmit', or clear the task with force=True, and it is submitted and paid for once "
-                "more."
+                "charged; balance before: $1.00, now: an unknown amount. Nothing is submitted again by itself. Either "
+                "set on_ambiguous_submit='resubmit', or clear the task with force=True, and it is submitted and paid "
+                "for once more."
             ),
         ),
         (

@@ -1,0 +1,54 @@
+"""For Airflow 3.3 and newer: a retry policy that tells what passes by itself from what no retry mends. Only that."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import RetryDecision, RetryPolicy
+
+from airflow_provider_nanostt.api import errors
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt._compat import Context
+
+_WEATHER = (errors.NoAnswer, errors.RateLimited, errors.ServiceUnavailable, errors.LedgerError)
+_FINAL = (errors.InvalidInput, errors.Refused, errors.AmbiguousSubmit, errors.ProtocolError, errors.InputChanged)
+_AFTER_RESET = 60.0
+
+
+class NanoGPTRetryPolicy(RetryPolicy):
+    """Retry weather, fail at once on what a retry cannot mend, and wait for the reset of a day limit.
+
+    ``TranscribeOperator(..., retries=3, retry_policy=NanoGPTRetryPolicy())``. Errors of other origin keep the task's
+    own retry behaviour, as does what the ledger makes safe to repeat (a wait that timed out, a job that failed).
+
+    :param delay: pause before a retry after bad weather; None keeps the task's ``retry_delay``.
+    """
+
+    def __init__(self, delay: timedelta | None = None) -> None:
+        self.delay = delay
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Decide about one failure."""
+        if isinstance(exception, errors.DailyLimitReached):
+            wait = timedelta(seconds=max(0.0, exception.resets_at - time.time()) + _AFTER_RESET)
+            return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
+        if isinstance(exception, _WEATHER):
+            return RetryDecision.retry(self.delay, reason=f"{type(exception).__name__} passes by itself")
+        if isinstance(exception, _FINAL):
+            return RetryDecision.fail(reason=f"{type(exception).__name__}: a retry cannot mend it, or would pay again")
+        return RetryDecision.default()
+
+    def serialize(self) -> dict[str, Any]:
+        """Return the policy as JSON."""
+        return {"delay": None if self.delay is None else self.delay.total_seconds()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> NanoGPTRetryPolicy:
+        """Read it back."""
+        delay = data.get("delay")
+        return cls(None if delay is None else timedelta(seconds=delay))

@@ -1,0 +1,104 @@
+"""The sensor: waits for a job that somebody else submitted, and never submits anything itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt._compat import BaseSensorOperator, PokeReturnValue, conf
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.waiting import WaitsForJob, positive_seconds, unrendered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_nanostt._compat import Context
+
+
+class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
+    """Wait for a transcription job, for example one of ``TranscribeOperator(wait=False)``.
+
+    Exactly one of ``run_id`` and ``job`` is needed. The ticket is the better one: the service wants to hear again what
+    it said when it accepted the job, and a bare run id does not have that.
+
+    :param run_id: the service's id of the job. (templated)
+    :param job: the ticket, or the whole dict that ``TranscribeOperator(wait=False)`` returns, also as JSON text.
+        (templated)
+    :param output: where the transcript goes as a file; None puts the text into XCom. (templated)
+    :param nanogpt_conn_id: the connection that submitted the job. (templated)
+    :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
+    :param kwargs: what every sensor takes; ``poke_interval`` and ``timeout`` are in seconds.
+    :return: what :class:`~airflow_provider_nanostt.operators.TranscribeOperator` returns.
+    """
+
+    template_fields: Sequence[str] = ("run_id", "job", "output_location", "nanogpt_conn_id")
+    ui_color = "#e8f0d9"
+
+    def __init__(
+        self,
+        *,
+        run_id: str | None = None,
+        job: Mapping[str, Any] | str | None = None,
+        output: str | None = None,
+        nanogpt_conn_id: str = "nanogpt_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"poke_interval": 10.0, **kwargs})
+        self.run_id = run_id
+        self.job = job
+        self.output_location = output
+        self.nanogpt_conn_id = nanogpt_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Look once, then wait in the triggerer, or as sensors do."""
+        if not self.deferrable:
+            return super().execute(context)
+        return self._explained(lambda: self._look_and_defer(context))
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask once; done is done with the result as XCom."""
+        return self._explained(lambda: self._poke(context))
+
+    def _poke(self, context: Context) -> PokeReturnValue:
+        job = self._ticket()
+        status = self.hook.status(job)
+        if status.is_failed:
+            raise errors.TranscriptionFailed(status.error or "no reason given", job=job)
+        if status.transcript is None:
+            self.log.info("Run %s is %s", job.run_id, status.raw_status)
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._land(self._attempt(context), status.transcript, job))
+
+    def _look_and_defer(self, context: Context) -> Any:
+        seen = self._poke(context)
+        if seen.is_done:
+            return seen.xcom_value
+        timeout = positive_seconds("timeout", self.timeout)
+        self._defer(
+            self._ticket(),
+            poll_interval=positive_seconds("poke_interval", self.poke_interval),
+            deadline=time.time() + timeout,
+        )
+        return None
+
+    def _ticket(self) -> Job:
+        run_id, job = unrendered(self.run_id), unrendered(self.job)
+        if bool(run_id) == bool(job):
+            raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
+        if run_id:
+            return Job(run_id=str(run_id), model="unknown", submitted_at=time.time())
+        if isinstance(job, str):
+            try:
+                job = json.loads(job)
+            except ValueError as error:
+                raise errors.InvalidInput(
+                    "job is neither a ticket nor JSON; pass the submitting task's output, or use the filter tojson"
+                ) from error
+        if not isinstance(job, Mapping):
+            raise errors.InvalidInput(f"job is of type {type(job).__name__}, not a ticket")
+        return Job.from_json(job.get("job", job))

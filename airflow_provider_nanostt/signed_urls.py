@@ -1,0 +1,43 @@
+"""Presigned URLs: which part of an address identifies the audio, and which part is a secret. Only that."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+_PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-ms-")
+_NAMES = frozenset(
+    "awsaccesskeyid googleaccessid ossaccesskeyid key-pair-id policy signature expires security-token "
+    "token access_token auth hmac hdnts sig".split()
+)
+_AZURE = frozenset("sv ss srt sp st se spr sr si skoid sktid skt ske sks skv sip sdd saoid suoid scid".split())
+_SHORTEST_SECRET = 8
+
+
+def _is_signature(name: str, *, azure: bool) -> bool:
+    name = name.lower()
+    return name in _NAMES or name.startswith(_PREFIXES) or (azure and name in _AZURE)
+
+
+def _split(url: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Part the query into what names the audio and what signs the address."""
+    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    azure = any(name.lower() == "sig" for name, _ in pairs)
+    named = [pair for pair in pairs if not _is_signature(pair[0], azure=azure)]
+    return named, [pair for pair in pairs if pair not in named]
+
+
+def unsigned(url: str) -> str:
+    """Return the address without its signature and fragment: the same for every signing of the same object."""
+    parts = urlsplit(url)
+    named, _ = _split(url)
+    return urlunsplit((parts.scheme.lower(), parts.netloc.rpartition("@")[2], parts.path, urlencode(named), ""))
+
+
+def secrets(url: str) -> list[str]:
+    """Return what must not be shown of an address: signing values, as written and decoded, and a password."""
+    _, signing = _split(url)
+    parts = urlsplit(url)
+    found = {value for _, value in signing if len(value) >= _SHORTEST_SECRET and not value.isdigit()}
+    found |= {urlencode({"": value})[1:] for value in found}
+    found |= {parts.password} if parts.password else set()
+    return sorted(found)

@@ -1,0 +1,74 @@
+"""Reading and writing files wherever ``ObjectStoragePath`` reaches, whole or not at all; nothing about content."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt._compat import ObjectStoragePath
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def location(uri: str) -> ObjectStoragePath:
+    """Return the place a user named: an object storage URI, or a path on this machine."""
+    return ObjectStoragePath(uri)
+
+
+def child(folder: ObjectStoragePath, parts: Iterable[str]) -> ObjectStoragePath:
+    """Return a place below a folder."""
+    place = folder
+    for part in parts:
+        place /= part
+    return place
+
+
+def read(place: ObjectStoragePath) -> bytes | None:
+    """Return a file's bytes; None only if the storage says that there is none.
+
+    :raises OSError: if the storage cannot tell.
+    """
+    try:
+        with place.open("rb") as file:  # type: ignore[no-untyped-call]
+            return bytes(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def write(place: ObjectStoragePath, data: bytes) -> str:
+    """Put a file in its place, replacing what is there; whoever reads sees the old or the new, never a part.
+
+    :return: the file's URI.
+    :raises OSError: if it cannot be written.
+    """
+    if place.protocol in ("file", "local", ""):
+        _replace(Path(place.path), data)
+    else:
+        # An object appears when its upload is complete.
+        with place.open("wb") as file:  # type: ignore[no-untyped-call]
+            file.write(data)
+    return str(place)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

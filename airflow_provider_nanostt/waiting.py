@@ -1,0 +1,189 @@
+"""What every task that waits for a job shares: how it waits, how it resumes, how it ends and how it fails.
+
+A base for operators and sensors, without arguments of its own. What a status means is decided in ``polling``, what has
+been paid for in ``ledger``.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_nanostt._compat import AirflowFailException, BaseOperator
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_nanostt._compat import Context
+    from airflow_provider_nanostt.api.models import Job, Transcript
+    from airflow_provider_nanostt.attempt import Attempt
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.ledger import Rules
+
+T = TypeVar("T")
+
+_BACKSTOP = timedelta(minutes=1)
+_FETCH_SECONDS = 300.0
+
+_WORTH_A_RETRY = (
+    errors.NoAnswer,
+    errors.RateLimited,
+    errors.DailyLimitReached,
+    errors.ServiceUnavailable,
+    errors.LedgerError,
+)
+"""Nothing was spent, and another time may go better."""
+
+_WORTH_A_RETRY_WITH_LEDGER = (errors.TranscriptionTimeout, errors.TranscriptionFailed)
+"""A retry waits on for the same job, or submits anew what the service failed at; without a ledger it pays blindly."""
+
+
+class WaitsForJob(BaseOperator):
+    """The waiting half of an operator; see the module.
+
+    Airflow has an attribute ``output`` of its own, so the argument of that name is kept as ``output_location``.
+    """
+
+    nanogpt_conn_id: str
+    deferrable: bool
+    output_location: str | None
+
+    @cached_property
+    def hook(self) -> NanoGPTHook:
+        """The hook for ``nanogpt_conn_id``."""
+        from airflow_provider_nanostt.hooks import NanoGPTHook
+
+        return NanoGPTHook(self.nanogpt_conn_id)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take in what the trigger reports, and fetch the transcript."""
+        return self._explained(lambda: self._resume(context, event))
+
+    def on_kill(self) -> None:
+        """Destroy nothing: a job cannot be cancelled, and stays paid for."""
+        self.log.warning(
+            "The task was killed. A job that NanoGPT has accepted goes on there and stays paid for; "
+            "the next attempt of this task picks it up."
+        )
+
+    def _rules(self) -> Rules:
+        """Return what the user wants done about the ledger's record."""
+        from airflow_provider_nanostt.ledger import Rules
+
+        return Rules()
+
+    def _attempt(self, context: Context) -> Attempt:
+        from airflow_provider_nanostt.attempt import Attempt
+
+        attempt = Attempt(
+            self.hook, context, output=unrendered(self.output_location), rules=self._rules(), log=self.log
+        )
+        self._remembers = attempt.ledger.is_kept
+        return attempt
+
+    def _wait_for(self, attempt: Attempt, job: Job, settings: tuple[float, float]) -> dict[str, Any]:
+        """Wait in the triggerer, or here; the deadline is counted from now, also when an earlier attempt submitted."""
+        poll_interval, timeout = settings
+        deadline = time.time() + timeout
+        if self.deferrable:
+            self._defer(job, poll_interval=poll_interval, deadline=deadline)
+        transcript = self.hook.wait_until(job, deadline=deadline, poll_interval=poll_interval)
+        return self._land(attempt, transcript, job)
+
+    def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> None:
+        from airflow_provider_nanostt.triggers import EARLIEST_EVENT, TranscriptionTrigger
+
+        now = time.time()
+        self.defer(
+            trigger=TranscriptionTrigger(
+                job=job.to_json(),
+                nanogpt_conn_id=self.nanogpt_conn_id,
+                poll_interval=poll_interval,
+                deadline=deadline,
+                not_before=now + EARLIEST_EVENT,
+            ),
+            method_name="execute_complete",
+            # The trigger keeps the deadline; Airflow's own timeout only stands behind it.
+            timeout=timedelta(seconds=max(0.0, deadline - now) + EARLIEST_EVENT) + _BACKSTOP,
+        )
+
+    def _resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        from airflow_provider_nanostt.polling import COMPLETED, Outcome
+
+        attempt = self._attempt(context)
+        attempt.ledger.find()
+        outcome, job = Outcome.from_event(event)
+        if outcome.kind != COMPLETED:
+            raise outcome.as_error(job, waited=time.time() - job.submitted_at, pick_up=self.hook.pick_up(job))
+        # The event carries no text: it would be stored and logged. The service is asked once more, which is free.
+        return self._land(attempt, self.hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS), job)
+
+    def _land(self, attempt: Attempt, transcript: Transcript, job: Job | None = None) -> dict[str, Any]:
+        """End the task: results in their place, recorded, told in the log."""
+        result = attempt.land(transcript, job)
+        self.log.info(
+            "Transcribed: run %s, model %s, %s minutes charged, %s, language %s, %d segments, %d characters",
+            transcript.run_id or "(answered at once)",
+            transcript.model,
+            "unknown" if transcript.charged_minutes is None else f"{transcript.charged_minutes:g}",
+            errors.usd(transcript.cost),
+            transcript.language or "unknown",
+            len(transcript.segments),
+            len(transcript.text),
+        )
+        for uri in result.get("files", {}).values():
+            self.log.info("Wrote %s", uri)
+        return result
+
+    def _explained(self, step: Callable[[], T]) -> T:
+        """Turn errors that a retry cannot mend, or would pay for again, into a failure without retry."""
+        try:
+            return step()
+        except errors.NanoGPTError as error:
+            if self._is_worth_a_retry(error):
+                raise
+            raise AirflowFailException(str(error)) from error
+
+    def _is_worth_a_retry(self, error: errors.NanoGPTError) -> bool:
+        if isinstance(error, _WORTH_A_RETRY):
+            return True
+        if isinstance(error, errors.EarlierSubmitUnknown | errors.InputChanged):
+            return False
+        if isinstance(error, errors.AmbiguousSubmit):
+            return self._rules().on_ambiguous_submit == "resubmit"
+        return getattr(self, "_remembers", False) and isinstance(error, _WORTH_A_RETRY_WITH_LEDGER)
+
+
+def unrendered(value: Any) -> Any:
+    """Treat what a template renders from nothing as nothing."""
+    return None if value in ("", "None") else value
+
+
+def boolean(name: str, value: object) -> bool:
+    """Read a flag that a template may have turned into text.
+
+    :raises InvalidInput: if it is neither true nor false.
+    """
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off", "", "none"):
+        return False
+    raise errors.InvalidInput(f"{name}={value!r} is neither true nor false")
+
+
+def positive_seconds(name: str, value: object) -> float:
+    """Read a length of time given as a number, as text, or as a timedelta.
+
+    :raises InvalidInput: if it is not a positive length.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else number(value)
+    if seconds is None or seconds <= 0:
+        raise errors.InvalidInput(f"{name}={value!r} is not a positive number of seconds")
+    return seconds
