@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote_plus, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 _PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-ms-")
 _NAMES = frozenset(
@@ -35,9 +35,19 @@ def unsigned(url: str) -> str:
 
 def secrets(url: str) -> list[str]:
     """Return what must not be shown of an address: signing values, as written and decoded, and a password."""
-    _, signing = _split(url)
-    parts = urlsplit(url)
-    found = {value for _, value in signing if len(value) >= _SHORTEST_SECRET and not value.isdigit()}
-    found |= {urlencode({"": value})[1:] for value in found}
-    found |= {parts.password} if parts.password else set()
-    return sorted(found)
+    try:
+        parts = urlsplit(url)
+        _, signing = _split(url)
+    except ValueError:  # no address; nobody can tell which part of it signs
+        return [url]
+    names = {name for name, _ in signing}
+    written = (pair.partition("=") for pair in parts.query.split("&"))
+    found = {value for _, value in signing} | {value for name, _, value in written if unquote_plus(name) in names}
+    found = {value for value in found if len(value) >= _SHORTEST_SECRET and not value.isdigit()}
+    found |= {quote_plus(value) for value in found if "%" not in value}
+    return sorted(found | ({parts.password, unquote(parts.password)} if parts.password else set()))
+
+
+def shown(value: object) -> object:
+    """Return a value as it may be stored and shown: of an address, only what is not secret."""
+    return unsigned(value) if isinstance(value, str) and value.startswith(("http://", "https://")) else value

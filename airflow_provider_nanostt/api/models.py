@@ -81,6 +81,7 @@ class Submission:
         check_model(self.model, diarize=self.diarize, tag_audio_events=self.tag_audio_events)
         if isinstance(self.audio, str) and not _is_web_address(self.audio):
             shown = self.audio if "?" not in self.audio else self.audio.split("?", 1)[0] + "?…"
+            shown = shown if "@" not in shown else "…@" + shown.rpartition("@")[2]
             raise InvalidInput(f"audio_url={shown!r} is not an http(s) URL; for a file on disk use audio_path")
         if not self.language.strip():
             raise InvalidInput("language is empty; 'auto' lets the service find out")
@@ -95,8 +96,11 @@ class Submission:
 
     @property
     def name(self) -> str:
-        """The audio's name for people: the file's name, or the URL without its query (which may be a signature)."""
-        return self.audio.name if isinstance(self.audio, Upload) else self.audio.split("?", 1)[0].split("#", 1)[0]
+        """The audio's name for people: the file's name, or the URL without what may be secret in it."""
+        if isinstance(self.audio, Upload):
+            return self.audio.name
+        parts = urlsplit(self.audio)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(frozen=True, slots=True)
