@@ -12,16 +12,18 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.signed_urls import shown
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import Transcript
 
 SCHEMA_VERSION = 1
+_LONGEST_STEM = 100
 
 
 class Named(Protocol):
-    """Whose transcript it is; gives files of mapped tasks names of their own."""
+    """Whose transcript it is; gives files names of their own where the audio's name would not do."""
 
     @property
     def map_index(self) -> int:
@@ -59,12 +61,12 @@ def land(
         return {
             "transcription": transcript.text,
             "segments": [asdict(segment) for segment in transcript.segments],
-            "metadata": dict(transcript.metadata),
+            "metadata": {name: shown(value) for name, value in transcript.metadata.items()},
             **facts,
         }
-    name = file_stem(source, identity)
-    document = json.dumps(to_document(transcript, source=source), ensure_ascii=False, indent=1)
-    uri = storage.write(storage.child(folder, [f"{name}.json"]), document.encode())
+    document = {**to_document(transcript, source=source), "landed_by": identity.digest if identity else None}
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    uri = storage.write(_place(folder, source, identity), text.encode("utf-8", "replace"))
     speakers = dict.fromkeys(segment.speaker for segment in transcript.segments if segment.speaker)
     return {
         "files": {"json": uri},
@@ -97,6 +99,28 @@ def file_stem(source: str | None, identity: Named | None) -> str:
     Two mapped tasks may have recordings of the same name and land in the same moment, so asking whether a name is
     taken would not do.
     """
-    stem = PurePosixPath(source or "").stem
-    clean = re.sub(r"[^\w.-]+", "_", stem).strip("._")[:100] or "transcript"
-    return f"{clean}-{identity.digest}" if identity is not None and identity.map_index >= 0 else clean
+    clean = re.sub(r"[^\w.-]+", "_", PurePosixPath(source or "").stem).strip("._")
+    # File systems count bytes: 255 of them with all that is added to the name.
+    short = clean.encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore") or "transcript"
+    return f"{short}-{identity.digest}" if identity is not None and identity.map_index >= 0 else short
+
+
+def belongs_to_another(data: bytes, identity: Named | None) -> bool:
+    """Whether a file is something else than a transcript that this task instance has left there."""
+    if identity is None:
+        return False
+    try:
+        return bool(json.loads(data).get("landed_by") != identity.digest)
+    except (ValueError, AttributeError, RecursionError):
+        return True
+
+
+def _place(folder: ObjectStoragePath, source: str | None, identity: Named | None) -> ObjectStoragePath:
+    """Return where the transcript goes; another's file of the same name (of an earlier run, say) is left alone."""
+    stem = file_stem(source, identity)
+    place = storage.child(folder, [f"{stem}.json"])
+    if identity is not None and not stem.endswith(identity.digest):
+        there = storage.read(place)
+        if there is not None and belongs_to_another(there, identity):
+            return storage.child(folder, [f"{stem}-{identity.digest}.json"])
+    return place

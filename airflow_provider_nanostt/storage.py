@@ -8,14 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt._compat import ObjectStoragePath
+from airflow_provider_nanostt.api.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_LOCAL = ("file", "local", "")
+_LONGEST_PREFIX = 80
+
+
 def location(uri: str) -> ObjectStoragePath:
-    """Return the place a user named: an object storage URI, or a path on this machine."""
-    return ObjectStoragePath(uri)
+    """Return the place a user named: an object storage URI, or a path on this machine.
+
+    :raises InvalidInput: for a relative path; from where it counts differs between workers and Airflow versions.
+    """
+    text = str(uri)
+    if "://" not in text and not Path(text).is_absolute():
+        raise InvalidInput(f"{text!r} is a relative path; name a folder from the root, or an object storage URI")
+    return ObjectStoragePath(text)
 
 
 def child(folder: ObjectStoragePath, parts: Iterable[str]) -> ObjectStoragePath:
@@ -44,18 +55,18 @@ def write(place: ObjectStoragePath, data: bytes) -> str:
     :return: the file's URI.
     :raises OSError: if it cannot be written.
     """
-    if place.protocol in ("file", "local", ""):
+    if place.protocol in _LOCAL:
         _replace(Path(place.path), data)
     else:
-        # An object appears when its upload is complete.
-        with place.open("wb") as file:  # type: ignore[no-untyped-call]
-            file.write(data)
+        # Not through open(): closing a file after an exception would upload the part that was written.
+        place.fs.pipe_file(place.path, data)
     return str(place)
 
 
 def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
+    prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_LONGEST_PREFIX] + b".")
+    handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
