@@ -1,31 +1,35 @@
 """One attempt of one task at one transcription: look in the ledger, submit only what is not paid for, record each step.
 
-Every face (operator, sensor) that spends or has spent money goes through here, so the order of recording and acting
-exists once. How a wait is held (worker or triggerer) is the face's business, not this module's.
+Every face that spends or has spent money goes through here, so the order of recording and acting exists once. How a
+wait is held (worker or triggerer) is the face's business, not this module's.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt import ledger, storage
 from airflow_provider_nanostt._compat import NEVER_EXPIRE
-from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api import errors, protocol
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.models import Job, Transcript
-from airflow_provider_nanostt.ledger import ATTACH, RETURN, FileStore, Identity, Ledger, Rules, TaskStateStore
-from airflow_provider_nanostt.outputs import land
+from airflow_provider_nanostt.ledger import ATTACH, LAND, RETURN, FileStore, Identity, Ledger, Rules, TaskStateStore
+from airflow_provider_nanostt.outputs import belongs_to_another, land
+from airflow_provider_nanostt.polling import is_weather
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_nanostt.api.models import JobStatus, Submission
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
 _LOST_AFTER = 3
 _LOST_PAUSE = 2.0
+_RECORD_TRIES = 3
+_RECORD_PAUSE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Attempt:
         self._rules = rules
         self._log = log
         self._identity = _identity(context)
+        self._round = _round(context)
         self.ledger = Ledger(_store(context, output, self._identity))
 
     def begin(self, submission: Submission) -> Landed | Transcript | Job:
@@ -72,34 +77,76 @@ class Attempt:
         """
         entry = self.ledger.find()
         try:
-            decision = ledger.decide(entry, ledger.fingerprint(submission), self._rules)
+            decision = ledger.decide(entry, ledger.fingerprint(submission), self._rules_for(entry))
         except errors.EarlierSubmitUnknown as error:
             error.now = self._hook.balance_if_known()
             raise
         if decision.why:
             self._log.info("%s", decision.why)
-        if entry is not None and decision.action == RETURN:
-            found = self._landed(entry)
-            if found:
-                return found
-        if entry is not None and entry.job is not None and decision.action in (ATTACH, RETURN):
-            attached = self._attach(entry, entry.job)
-            if attached is not None:
-                return attached
-        return self._submit(submission)
+        found = None if entry is None else self._found(entry, decision.action, submission)
+        return self._submit(submission) if found is None else found
+
+    def resume(self) -> None:
+        """Read the record for a job that is known already; that it cannot be read must not keep a transcript back."""
+        try:
+            self.ledger.find()
+        except errors.LedgerError as error:
+            self._log.error("%s The transcript is fetched all the same, and not recorded", error)
+
+    def job_of(self, found: Landed | Transcript | Job) -> Job | None:
+        """Return the ticket of what :meth:`begin` found, or None where there was no job, or it has landed."""
+        if isinstance(found, Job):
+            return found
+        job = self.ledger.entry.job if self.ledger.entry else None
+        return job if isinstance(found, Transcript) and job and job.run_id == found.run_id else None
 
     def land(self, transcript: Transcript, job: Job | None) -> dict[str, Any]:
         """Put a transcript where the user wants it, record that, and return what goes to XCom."""
         entry = self.ledger.entry
-        result = land(
-            transcript,
-            folder=storage.location(self._output) if self._output else None,
-            source=entry.source if entry else (job.body.get("fileName") if job else None),
-            identity=self._identity,
-            spent_before=entry.spent_before if entry else 0.0,
-        )
-        self._record("the result", self.ledger.landed, result)
+        if entry and entry.job and job and entry.job.run_id != job.run_id:
+            self._log.warning("The ledger tells of run %s, not of %s; it is left alone", entry.job.run_id, job.run_id)
+            entry = None
+        try:
+            result = land(
+                transcript,
+                folder=storage.location(self._output) if self._output else None,
+                source=entry.source if entry else (job.body.get("fileName") if job else None),
+                identity=self._identity,
+                spent_before=entry.spent_before if entry else 0.0,
+            )
+        except Exception:
+            self._log.error(
+                "The transcript of %s is paid for (%s), but cannot be written to %s; a retry writes it without paying "
+                "again, as long as the ledger can be read",
+                f"run {transcript.run_id}" if transcript.run_id else "an answer that came at once",
+                errors.usd(transcript.cost),
+                self._output,
+            )
+            raise
+        if entry:
+            self._record("the result", lambda: self.ledger.landed(result, job=job, cost=transcript.cost))
         return result
+
+    def _rules_for(self, entry: ledger.Entry | None) -> Rules:
+        """Return the rules, less a ``force`` that an earlier try of the same round has used up."""
+        used = entry is not None and entry.forced_in is not None and entry.forced_in == self._round
+        if self._rules.force and used:
+            self._log.info("force has done its work in an earlier try; this retry does not submit once more")
+            return replace(self._rules, force=False)
+        return self._rules
+
+    def _found(self, entry: ledger.Entry, action: str, submission: Submission) -> Landed | Transcript | Job | None:
+        """Return what the record leads to; None if there is nothing left but to submit."""
+        if action == RETURN:
+            landed = self._landed(entry)
+            if landed is not None:
+                return landed
+        if action in (ATTACH, RETURN) and entry.job is not None:
+            return self._attach(entry, entry.job)
+        if action == LAND:
+            answer = protocol.Response(200, {}, json.dumps(entry.answer).encode(), entry.intended_at)
+            return protocol.submit(submission).parse(answer)
+        return None
 
     def _submit(self, submission: Submission) -> Transcript | Job:
         if not self.ledger.is_kept:
@@ -107,52 +154,97 @@ class Attempt:
                 "Nothing will remember this submit: a retry or a clear of this task may pay again. Give the operator "
                 "an output= location, or use Airflow 3.3 or newer."
             )
-        balance = self._hook.balance_if_known() if self.ledger.is_kept else None
-        self.ledger.intend(submission, likely_cost=_likely_cost(submission), balance=balance)
+        self.ledger.intend(
+            submission,
+            likely_cost=_likely_cost(submission),
+            balance=self._hook.balance_if_known() if self.ledger.is_kept else None,
+            forced_in=self._round if self._rules.force else None,
+        )
         self._log.info("Submitting %s to NanoGPT, model %s", submission.name, submission.model)
-        try:
-            answer = self._hook.submit_prepared(submission)
-        except (errors.Refused, errors.NotConnected, errors.InvalidInput, errors.TranscriptionFailed):
-            self._record("that nothing was charged", self.ledger.withdraw)
-            raise
-        if isinstance(answer, Job):
-            began = time.perf_counter()
-            self._record("the ticket", self.ledger.submitted, answer)
-            self._log.info(
-                "NanoGPT accepted run %s: model %s, %s minutes charged, %s; ticket recorded in %s after %.1f ms",
-                answer.run_id,
-                answer.model,
-                "unknown" if answer.charged_minutes is None else f"{answer.charged_minutes:g}",
-                errors.usd(answer.cost),
-                self.ledger.where,
-                (time.perf_counter() - began) * 1000,
-            )
+        answer = self._send(submission)
+        began = time.perf_counter()
+        if isinstance(answer, Transcript):
+            self._record("the answer", lambda: self.ledger.answered(answer))
+            return answer
+        pick_up = self._hook.pick_up(answer)
+        self._record(f"the ticket. {pick_up}", lambda: self.ledger.submitted(answer))
+        self._log.info(
+            "NanoGPT accepted run %s: model %s, %s minutes charged, %s; ticket recorded in %s after %.1f ms",
+            answer.run_id,
+            answer.model,
+            "unknown" if answer.charged_minutes is None else f"{answer.charged_minutes:g}",
+            errors.usd(answer.cost),
+            self.ledger.where,
+            (time.perf_counter() - began) * 1000,
+        )
         return answer
 
-    def _record(self, what: str, record: Any, *arguments: Any) -> None:
-        """Record what has happened already; failing to must not lose it."""
+    def _send(self, submission: Submission) -> Transcript | Job:
+        """Send the submit; what is known of the money when it fails goes into the record and into the error."""
         try:
-            record(*arguments)
-        except errors.LedgerError as error:
-            self._log.error("%s; going on without having recorded %s: %r", error, what, arguments)
+            return self._hook.submit_prepared(submission)
+        except (errors.Refused, errors.NotConnected, errors.InvalidInput):
+            self._record("that nothing was charged", self.ledger.withdraw)
+            raise
+        except errors.TranscriptionFailed:
+            self._record("that the service gave up", self.ledger.failed)
+            raise
+        except errors.AmbiguousSubmit as error:
+            self._tell(error)
+            raise
+        except errors.ProtocolError as error:
+            ambiguous = errors.AmbiguousSubmit(str(error))
+            self._tell(ambiguous)
+            raise ambiguous from error
+
+    def _tell(self, error: errors.AmbiguousSubmit) -> None:
+        """Put the facts into an error that leaves the charge open."""
+        entry = self.ledger.entry
+        if entry and self.ledger.is_kept:
+            error.told, error.before, error.now = entry.told(), entry.balance_before, self._hook.balance_if_known()
+
+    def _record(self, what: str, record: Callable[[], None]) -> None:
+        """Record what has happened already; failing to must not lose it."""
+        for left in reversed(range(_RECORD_TRIES)):
+            try:
+                record()
+            except errors.LedgerError as error:
+                if left:
+                    time.sleep(_RECORD_PAUSE)
+                else:
+                    self._log.error("%s Going on without having recorded %s", error, what)
+            else:
+                return
 
     def _landed(self, entry: ledger.Entry) -> Landed | None:
-        """Return the recorded result if its files are still there."""
+        """Return the recorded result if its files are still there, and still its own."""
         result = dict(entry.result or {})
-        missing = [uri for uri in result.get("files", {}).values() if storage.read(storage.location(uri)) is None]
-        if not missing:
-            return Landed(result)
-        self._log.warning("The recorded result is gone (%s)", ", ".join(missing))
-        return None
+        for uri in result.get("files", {}).values():
+            try:
+                data = storage.read(storage.location(uri))
+            except Exception as error:  # whatever a storage raises, it is not the answer "no file"
+                raise errors.LedgerError(f"{uri} cannot be read ({type(error).__name__}: {error})") from error
+            if data is None or belongs_to_another(data, self._identity):
+                why = "gone" if data is None else "overwritten by another task"
+                self._log.warning("The recorded result is %s (%s)", why, uri)
+                return None
+        return Landed(result)
 
     def _attach(self, entry: ledger.Entry, job: Job) -> Transcript | Job | None:
         """Look at a paid job: its transcript, the job itself if it still runs, None if it must be submitted anew."""
-        status = self._ask(job)
-        if status is None:
+        try:
+            status = ask(self._hook, job)
+        except errors.NotFound as error:
             if self._rules.on_lost_job == "fail":
-                raise errors.JobLost(job=job, told=entry.told())
+                raise errors.JobLost(job=job, told=entry.told()) from error
             self._log.warning("NanoGPT no longer knows run %s (%s); submitting anew", job.run_id, entry.told())
             return None
+        except errors.NanoGPTError as error:
+            if is_weather(error):
+                self._log.warning("%s; run %s counts as still running; waiting on, from now", error, job.run_id)
+                return job
+            self._log.error("Run %s stays paid for, and cannot be asked for: %s", job.run_id, entry.told())
+            raise
         if status.transcript is not None:
             self._log.info("Run %s is done; fetching it costs nothing", job.run_id)
             return status.transcript
@@ -164,24 +256,35 @@ class Attempt:
         self._log.info("Run %s is still %s; waiting on, with the whole timeout from now", job.run_id, status.raw_status)
         return job
 
-    def _ask(self, job: Job) -> JobStatus | None:
-        """Ask for a job; None if the service says three times that it does not know it."""
-        for _ in range(_LOST_AFTER - 1):
-            try:
-                return self._hook.status(job)
-            except errors.NotFound:
-                time.sleep(_LOST_PAUSE)
+
+def ask(hook: NanoGPTHook, job: Job) -> JobStatus:
+    """Ask for a job once; a few times if the service says that it does not know it, as one of its replicas may.
+
+    :raises NanoGPTError: what the service says instead of an answer.
+    """
+    for _ in range(_LOST_AFTER - 1):
         try:
-            return self._hook.status(job)
+            return hook.status(job)
         except errors.NotFound:
-            return None
+            time.sleep(_LOST_PAUSE)
+    return hook.status(job)
 
 
 def _identity(context: Mapping[str, Any]) -> Identity | None:
-    instance = context.get("ti") or context.get("task_instance")
+    instance = _instance(context)
     if instance is None:
         return None
     return Identity(instance.dag_id, instance.task_id, instance.run_id, getattr(instance, "map_index", -1))
+
+
+def _round(context: Mapping[str, Any]) -> int | None:
+    """Return what tells retries of one round from the next: Airflow's ``max_tries``, which only a clear raises."""
+    most = getattr(_instance(context), "max_tries", None)
+    return most if isinstance(most, int) else None
+
+
+def _instance(context: Mapping[str, Any]) -> Any:
+    return context.get("ti") or context.get("task_instance")
 
 
 def _store(context: Mapping[str, Any], output: str | None, identity: Identity | None) -> ledger.Store | None:

@@ -223,16 +223,37 @@ class ProtocolError(NanoGPTError):
 
 
 class AmbiguousSubmit(NanoGPTError):
-    """A paid request went out and no answer came back, so it may or may not have been charged.
+    """A paid request went out and no readable answer came back, so it may or may not have been charged.
 
     Never repeated by the client. ``__cause__`` is what happened instead of an answer.
+
+    :param reason: what happened instead of an answer.
     """
 
     def __init__(self, reason: str) -> None:
+        super().__init__(reason)
         self.reason = reason
-        super().__init__(
-            f"No answer to a paid request ({reason}). It may have been accepted and charged, so it is not sent again "
-            "by itself. Compare the balance or the usage page before you submit this audio once more."
+        self.told: str | None = None
+        """What was submitted, when, and for how much; set by whoever keeps a ledger."""
+        self.before: float | None = None
+        """USD in the account before the submit, if known."""
+        self.now: float | None = None
+        """USD in the account afterwards, if somebody asked."""
+
+    def __str__(self) -> str:
+        text = f"No readable answer to a paid request ({self.reason}). It may have been accepted and charged"
+        if self.told is None:
+            return (
+                f"{text}, so it is not sent again by itself. Compare the balance or the usage page before you submit "
+                "this audio once more."
+            )
+        return f"{text} ({self.told}); {self._what_now()}"
+
+    def _what_now(self) -> str:
+        return (
+            f"balance before: {usd(self.before)}, now: {usd(self.now)}. Nothing is submitted again by itself. Either "
+            "set on_ambiguous_submit='resubmit', or clear the task with force=True, and it is submitted and paid for "
+            "once more."
         )
 
 
@@ -242,22 +263,18 @@ class EarlierSubmitUnknown(AmbiguousSubmit):
     :param told: what was submitted, when, and for how much.
     :param likely_cost: USD it would have cost, if known.
     :param before: USD in the account before that submit, if known.
-    :param now: USD in the account now, if somebody asked; set by whoever can.
     """
 
     def __init__(self, told: str, *, likely_cost: float | None, before: float | None) -> None:
+        super().__init__(told)
         self.told = told
         self.likely_cost = likely_cost
         self.before = before
-        self.now: float | None = None
-        super().__init__(told)
 
     def __str__(self) -> str:
         return (
             f"An earlier attempt submitted this and never recorded an answer ({self.told}). It may have been charged; "
-            f"balance before: {usd(self.before)}, now: {usd(self.now)}. Nothing is submitted again by itself. Either "
-            "set on_ambiguous_submit='resubmit', or clear the task with force=True, and it is submitted and paid for "
-            "once more."
+            f"{self._what_now()}"
         )
 
 
@@ -276,7 +293,7 @@ class LedgerError(NanoGPTError):
     """It cannot be told, or not be recorded, what has been paid for; so nothing is submitted."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"The ledger of what has been paid for: {what}")
+        super().__init__(f"The ledger of what has been paid for: {what}. Nothing more is submitted while that is so.")
 
 
 class JobError(NanoGPTError):
