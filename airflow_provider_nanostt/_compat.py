@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.configuration import conf
     from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, Context, ObjectStoragePath, PokeReturnValue
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
     from airflow.sdk.log import mask_secret
 else:
@@ -28,9 +28,9 @@ else:
     except ImportError:  # before 3.3 there is no task state
         NEVER_EXPIRE = None
     try:
-        from airflow.sdk.exceptions import AirflowFailException
+        from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
     except ImportError:  # before 3.2
-        from airflow.exceptions import AirflowFailException
+        from airflow.exceptions import AirflowFailException, AirflowSensorTimeout
     try:
         from airflow.sdk.log import mask_secret
     except ImportError:
@@ -46,6 +46,7 @@ else:
 __all__ = [
     "NEVER_EXPIRE",
     "AirflowFailException",
+    "AirflowSensorTimeout",
     "BaseHook",
     "BaseOperator",
     "BaseSensorOperator",

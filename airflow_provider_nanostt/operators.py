@@ -37,14 +37,17 @@ class TranscribeOperator(WaitsForJob):
     :param tag_audio_events: mark laughter, applause and the like, with a model that can. (templated)
     :param actual_duration: length of the audio in minutes, for accurate billing. (templated)
     :param output: where the transcript goes as a file, and the ledger of what was paid for: a folder, local or anything
-        ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``). None puts the text into XCom. (templated)
+        ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``), the same for every attempt. None puts the text into
+        XCom. (templated)
     :param nanogpt_conn_id: the connection with the API key. (templated)
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
-    :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for.
+    :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for; what a model answers at
+        once is the result all the same, and the sensor passes it on.
     :param poll_interval: seconds between two questions for the status. (templated)
     :param timeout: seconds, or a timedelta, to wait for a job; the job itself goes on, paid for, when this is over, and
         the next attempt waits on. (templated)
-    :param force: submit afresh, whatever was paid for before. (templated)
+    :param force: submit afresh, whatever was paid for before; once for each clear, so that an automatic retry does not
+        pay again. (templated)
     :param on_changed_input: ``submit`` or ``fail`` if audio, model or options are not those submitted before.
     :param on_ambiguous_submit: ``fail`` or ``resubmit`` if nobody knows whether the last submit was charged.
     :param on_lost_job: ``fail`` or ``submit`` if the service no longer knows the job.
@@ -124,11 +127,12 @@ class TranscribeOperator(WaitsForJob):
         found = attempt.begin(submission)
         if isinstance(found, Landed):
             return found.result
+        job = None if self.wait else attempt.job_of(found)
+        if job is not None:
+            self.log.info("Not waiting for run %s: wait is False", job.run_id)
+            return {"run_id": job.run_id, "model": job.model, "cost_usd": job.cost, "job": job.to_json()}
         if isinstance(found, Transcript):
             return self._land(attempt, found)
-        if not self.wait:
-            self.log.info("Not waiting for run %s: wait is False", found.run_id)
-            return {"run_id": found.run_id, "model": found.model, "cost_usd": found.cost, "job": found.to_json()}
         return self._wait_for(attempt, found, wait)
 
     def _rules(self) -> Rules:
@@ -168,7 +172,7 @@ class TranscribeOperator(WaitsForJob):
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
         super()._do_render_template_fields(parent, *arguments, **named)
-        if parent is self and isinstance(self.audio_url, str) and "?" in self.audio_url:
+        if parent is self and isinstance(self.audio_url, str) and ("?" in self.audio_url or "@" in self.audio_url):
             from airflow_provider_nanostt.signed_urls import secrets
 
             for secret in secrets(self.audio_url):

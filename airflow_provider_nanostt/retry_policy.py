@@ -14,8 +14,21 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
 
 _WEATHER = (errors.NoAnswer, errors.RateLimited, errors.ServiceUnavailable, errors.LedgerError)
-_FINAL = (errors.InvalidInput, errors.Refused, errors.AmbiguousSubmit, errors.ProtocolError, errors.InputChanged)
+_FINAL = (
+    errors.InvalidInput,
+    errors.Refused,
+    errors.AmbiguousSubmit,
+    errors.ProtocolError,
+    errors.InputChanged,
+    errors.JobLost,
+)
 _AFTER_RESET = 60.0
+_LONGEST_ASKED = 86_400.0
+
+
+def _resubmits(context: Context | None) -> bool:
+    task = (context or {}).get("task")
+    return getattr(task, "on_ambiguous_submit", "fail") == "resubmit"
 
 
 class NanoGPTRetryPolicy(RetryPolicy):
@@ -38,10 +51,19 @@ class NanoGPTRetryPolicy(RetryPolicy):
             wait = timedelta(seconds=max(0.0, exception.resets_at - time.time()) + _AFTER_RESET)
             return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
         if isinstance(exception, _WEATHER):
-            return RetryDecision.retry(self.delay, reason=f"{type(exception).__name__} passes by itself")
+            return RetryDecision.retry(self._pause(exception), reason=f"{type(exception).__name__} passes by itself")
+        if type(exception) is errors.AmbiguousSubmit and _resubmits(context):
+            return RetryDecision.retry(self.delay, reason="on_ambiguous_submit is 'resubmit'")
         if isinstance(exception, _FINAL):
             return RetryDecision.fail(reason=f"{type(exception).__name__}: a retry cannot mend it, or would pay again")
         return RetryDecision.default()
+
+    def _pause(self, error: errors.NanoGPTError) -> timedelta | None:
+        """Return the pause, made longer where the service has asked for more."""
+        asked = error.retry_after if isinstance(error, errors.Refused) else None
+        if asked is None:
+            return self.delay
+        return max(self.delay or timedelta(), timedelta(seconds=min(asked, _LONGEST_ASKED)))
 
     def serialize(self) -> dict[str, Any]:
         """Return the policy as JSON."""

@@ -7,15 +7,17 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt._compat import BaseSensorOperator, PokeReturnValue, conf
+from airflow_provider_nanostt._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.polling import REFUSED, Outcome, is_weather
 from airflow_provider_nanostt.waiting import WaitsForJob, positive_seconds, unrendered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_nanostt._compat import Context
+    from airflow_provider_nanostt.api.models import JobStatus
 
 
 class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
@@ -56,23 +58,54 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait in the triggerer, or as sensors do."""
-        if not self.deferrable:
+        if self.deferrable:
+            return self._explained(lambda: self._look_and_defer(context))
+        try:
             return super().execute(context)
-        return self._explained(lambda: self._look_and_defer(context))
+        except AirflowSensorTimeout:
+            job = self._ticket()
+            self.log.warning("Run %s stays paid for and may still finish. %s", job.run_id, self.hook.pick_up(job))
+            raise
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once; done is done with the result as XCom."""
         return self._explained(lambda: self._poke(context))
 
     def _poke(self, context: Context) -> PokeReturnValue:
+        landed = self._landed()
+        if landed is not None:
+            self.log.info("What was submitted has been answered already")
+            return PokeReturnValue(is_done=True, xcom_value=landed)
         job = self._ticket()
-        status = self.hook.status(job)
+        status = self._ask(job)
+        if status is None:
+            return PokeReturnValue(is_done=False)
         if status.is_failed:
             raise errors.TranscriptionFailed(status.error or "no reason given", job=job)
         if status.transcript is None:
             self.log.info("Run %s is %s", job.run_id, status.raw_status)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._land(self._attempt(context), status.transcript, job))
+
+    def _ask(self, job: Job) -> JobStatus | None:
+        """Ask for the job; None if there is no answer just now, which gives up no paid job."""
+        from airflow_provider_nanostt.attempt import ask
+
+        try:
+            return ask(self.hook, job)
+        except errors.NanoGPTError as error:
+            if is_weather(error) or isinstance(error, errors.DailyLimitReached):
+                self.log.warning("%s; run %s is asked for again", error, job.run_id)
+                return None
+            waited = time.time() - job.submitted_at
+            outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
+            raise outcome.as_error(job, waited=waited, pick_up=self.hook.pick_up(job)) from error
+
+    def _is_worth_a_retry(self, error: errors.NanoGPTError) -> bool:  # noqa: ARG002
+        return False  # every other ending is final, as a sensor's timeout is; none of them pays again
+
+    def _after_kill(self) -> str:
+        return "the next attempt of this sensor waits on for it."
 
     def _look_and_defer(self, context: Context) -> Any:
         seen = self._poke(context)
@@ -86,12 +119,22 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         )
         return None
 
+    def _landed(self) -> dict[str, Any] | None:
+        """Return the result if the submitting task has it already, as from a model that answers at once."""
+        given = self._given() if unrendered(self.job) else {}
+        return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
+
     def _ticket(self) -> Job:
         run_id, job = unrendered(self.run_id), unrendered(self.job)
         if bool(run_id) == bool(job):
             raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
         if run_id:
             return Job(run_id=str(run_id), model="unknown", submitted_at=time.time())
+        given = self._given()
+        return Job.from_json(given.get("job", given))
+
+    def _given(self) -> Mapping[str, Any]:
+        job: Any = self.job
         if isinstance(job, str):
             try:
                 job = json.loads(job)
@@ -101,4 +144,4 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
                 ) from error
         if not isinstance(job, Mapping):
             raise errors.InvalidInput(f"job is of type {type(job).__name__}, not a ticket")
-        return Job.from_json(job.get("job", job))
+        return job

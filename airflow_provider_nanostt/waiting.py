@@ -38,8 +38,10 @@ _WORTH_A_RETRY = (
 )
 """Nothing was spent, and another time may go better."""
 
-_WORTH_A_RETRY_WITH_LEDGER = (errors.TranscriptionTimeout, errors.TranscriptionFailed)
-"""A retry waits on for the same job, or submits anew what the service failed at; without a ledger it pays blindly."""
+_WORTH_A_RETRY_WITH_LEDGER = errors.JobError
+"""A retry looks at the same job again, or submits anew what the service failed at; without a ledger it pays blindly."""
+
+_NEVER_WORTH_A_RETRY = (errors.EarlierSubmitUnknown, errors.InputChanged, errors.JobLost)
 
 
 class WaitsForJob(BaseOperator):
@@ -51,6 +53,8 @@ class WaitsForJob(BaseOperator):
     nanogpt_conn_id: str
     deferrable: bool
     output_location: str | None
+    _remembers: bool | None = None
+    """Whether a retry will find what this attempt pays for; None before anything was looked at."""
 
     @cached_property
     def hook(self) -> NanoGPTHook:
@@ -66,9 +70,14 @@ class WaitsForJob(BaseOperator):
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and stays paid for."""
         self.log.warning(
-            "The task was killed. A job that NanoGPT has accepted goes on there and stays paid for; "
-            "the next attempt of this task picks it up."
+            "The task was killed. A job that NanoGPT has accepted goes on there and stays paid for; %s",
+            self._after_kill(),
         )
+
+    def _after_kill(self) -> str:
+        if self._remembers is False:
+            return "nothing remembers it, so a retry or a clear of this task pays once more."
+        return "the next attempt of this task looks for it before it submits anything."
 
     def _rules(self) -> Rules:
         """Return what the user wants done about the ledger's record."""
@@ -115,7 +124,7 @@ class WaitsForJob(BaseOperator):
         from airflow_provider_nanostt.polling import COMPLETED, Outcome
 
         attempt = self._attempt(context)
-        attempt.ledger.find()
+        attempt.resume()
         outcome, job = Outcome.from_event(event)
         if outcome.kind != COMPLETED:
             raise outcome.as_error(job, waited=time.time() - job.submitted_at, pick_up=self.hook.pick_up(job))
@@ -149,13 +158,13 @@ class WaitsForJob(BaseOperator):
             raise AirflowFailException(str(error)) from error
 
     def _is_worth_a_retry(self, error: errors.NanoGPTError) -> bool:
-        if isinstance(error, _WORTH_A_RETRY):
-            return True
-        if isinstance(error, errors.EarlierSubmitUnknown | errors.InputChanged):
+        if isinstance(error, _NEVER_WORTH_A_RETRY):
             return False
         if isinstance(error, errors.AmbiguousSubmit):
             return self._rules().on_ambiguous_submit == "resubmit"
-        return getattr(self, "_remembers", False) and isinstance(error, _WORTH_A_RETRY_WITH_LEDGER)
+        if isinstance(error, _WORTH_A_RETRY_WITH_LEDGER):
+            return bool(self._remembers)
+        return isinstance(error, _WORTH_A_RETRY)
 
 
 def unrendered(value: Any) -> Any:
