@@ -1,0 +1,80 @@
+"""Where a record may lie: beside the results, or in Airflow's task state. Each moves JSON and knows nothing of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_nanostt import storage
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.ledger.entry import Identity
+
+STATE_KEY = "nanostt"
+FOLDER = ".nanostt"
+
+
+class Store(Protocol):
+    """Where one record lies."""
+
+    where: str
+    most_kept: int
+    """Characters of a result that may stay here once it has landed; 0 where the result is a file anyway."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the record as JSON, or None if there certainly is none."""
+
+    def save(self, record: dict[str, Any], *, is_open: bool) -> None:
+        """Keep the record; ``is_open`` while a job may still be running."""
+
+
+class FileStore:
+    """A record as a file beside the results."""
+
+    most_kept = 0
+
+    def __init__(self, folder: ObjectStoragePath, identity: Identity) -> None:
+        self._file = storage.child(folder, (FOLDER, identity.file_name))
+        self.where = str(self._file)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the record, or None if the storage says that there is none."""
+        data = storage.read(self._file)
+        return None if data is None else _an_object(json.loads(data))
+
+    def save(self, record: dict[str, Any], *, is_open: bool) -> None:  # noqa: ARG002  files do not expire
+        """Replace the record."""
+        storage.write(self._file, json.dumps(record, indent=1).encode())
+
+
+class TaskStateStore:
+    """A record in Airflow's own task state (3.3 and newer), which survives retries.
+
+    :param accessor: ``context["task_state_store"]``.
+    :param forever: Airflow's ``NEVER_EXPIRE``; an open job's record must not expire.
+    """
+
+    most_kept = 48_000  # Airflow warns above 64 KB
+    where = "Airflow's task state"
+
+    def __init__(self, accessor: Any, forever: Any) -> None:
+        self._accessor = accessor
+        self._forever = forever
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the record, or None if there is none."""
+        record = self._accessor.get(STATE_KEY)
+        return None if record is None else _an_object(record)
+
+    def save(self, record: dict[str, Any], *, is_open: bool) -> None:
+        """Replace the record, and make sure that it arrived: setting a value does not report a refusal."""
+        self._accessor.set(STATE_KEY, record, retention=self._forever if is_open else None)
+        if self._accessor.get(STATE_KEY) != json.loads(json.dumps(record)):
+            raise OSError("Airflow did not keep the record")
+
+
+def _an_object(record: Any) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise TypeError(f"what lies there is of type {type(record).__name__}, not a record")
+    return record
