@@ -17,7 +17,7 @@ from airflow_provider_nanostt.api import errors, protocol, transport
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.config import DEFAULT_BASE_URL, Config
 from airflow_provider_nanostt.api.models import Job, Submission, Transcript, number
-from airflow_provider_nanostt.polling import Watch
+from airflow_provider_nanostt.polling import Outcome, Pacer, Schedule, Watch
 
 if TYPE_CHECKING:
     from datetime import date
@@ -181,23 +181,32 @@ class NanoGPTHook(BaseHook):
 
     def wait_until(self, job: Job, *, deadline: float, poll_interval: float = DEFAULT_POLL_INTERVAL) -> Transcript:
         """Wait for a job until a moment in epoch seconds; see :meth:`wait`."""
-        client, watch = self.get_conn(), Watch(job, poll_interval=poll_interval, deadline=deadline)
+        client, call = self.get_conn(), protocol.status(job)
+        watch = Watch(job, poll_interval=poll_interval, deadline=deadline)
+        schedule = Schedule(Pacer(client.config.requests_per_second))
+        schedule.add(job.run_id, job, poll_interval=poll_interval, deadline=deadline, now=time.time())
         while True:
+            key, pause = schedule.next(time.time())
+            if key is None:
+                time.sleep(pause)
+                continue
             refused: errors.NanoGPTError | None = None
             try:
-                heard: JobStatus | errors.NanoGPTError = client.send(protocol.status(job), retry=transport.ONCE)
+                heard: JobStatus | errors.NanoGPTError = client.send(call, retry=transport.ONCE)
             except errors.NanoGPTError as error:
                 heard = refused = error
             step = watch.heard(heard, time.time())
             if watch.remark:
                 self.log.warning(watch.remark)
-            if isinstance(step, float):
-                time.sleep(max(0.0, step - time.time()))
-                continue
-            if not isinstance(heard, errors.NanoGPTError) and heard.transcript is not None:
-                return heard.transcript
-            waited = time.time() - job.submitted_at
-            raise step.as_error(job, waited=waited, pick_up=self.pick_up(job)) from refused
+            if isinstance(step, Outcome):
+                if not isinstance(heard, errors.NanoGPTError) and heard.transcript is not None:
+                    return heard.transcript
+                waited = time.time() - job.submitted_at
+                raise step.as_error(job, waited=waited, pick_up=self.pick_up(job)) from refused
+            if step is None:
+                schedule.running(key, time.time())
+            else:
+                schedule.postpone(key, step)
 
     def pick_up(self, job: Job) -> str:
         """Say how to get the transcript of a job that nobody waits for any more."""

@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_nanostt.api import errors, protocol
+from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.polling import REFUSED, Outcome, Watch
+from airflow_provider_nanostt.polling import REFUSED, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from airflow_provider_nanostt.poller import SharedClient
+    from airflow_provider_nanostt.api.config import Config
 
 EARLIEST_EVENT = 6.0
 """Seconds after deferring before which no event is fired.
 
 A worker lingers for up to 5 s after it deferred a task, and Airflow may fail a task whose event comes in that window.
 """
+
+_CONNECTION_SECONDS = 60.0
+"""How long a connection that was read is good for triggers that start later."""
 
 
 class TranscriptionTrigger(BaseTrigger):
@@ -81,23 +86,58 @@ class TranscriptionTrigger(BaseTrigger):
         yield TriggerEvent(outcome.to_event(job))  # type: ignore[no-untyped-call]
 
     async def _wait(self, job: Job) -> Outcome:
-        from airflow_provider_nanostt.hooks import NanoGPTHook
-        from airflow_provider_nanostt.poller import shared_client
+        from airflow_provider_nanostt.metrics import StatsMeter
+        from airflow_provider_nanostt.poller import shared_poller
+        from airflow_provider_nanostt.polling import expected_seconds
 
-        config = await NanoGPTHook(self.nanogpt_conn_id).aget_config()
-        watch = Watch(job, poll_interval=self.poll_interval, deadline=self.deadline)
-        async with shared_client(config) as client:
-            while True:
-                step = watch.heard(await _ask(client, job), time.time())
-                if watch.remark:
-                    self.log.warning(watch.remark)
-                if isinstance(step, Outcome):
-                    return step
-                await asyncio.sleep(max(0.0, step - time.time()))
+        config = await _config(self.nanogpt_conn_id)
+        self.log.info(
+            "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
+            job.run_id,
+            _length(time.time() - job.submitted_at),
+            _length(expected_seconds(job.charged_minutes)),
+            datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
+        )
+        async with (
+            shared_poller(config, StatsMeter()) as poller,
+            poller.waiting(job, poll_interval=self.poll_interval, deadline=self.deadline) as wait,
+        ):
+            while isinstance(news := await wait.next(), str):
+                self.log.warning(news)
+        if news.error == errors.AuthError.__name__:
+            _forget(self.nanogpt_conn_id)
+        self.log.info("Run %s: %s after %s", job.run_id, news.kind, _length(time.time() - job.submitted_at))
+        return news
 
 
-async def _ask(client: SharedClient, job: Job) -> Any:
-    try:
-        return await client.ask(protocol.status(job))
-    except errors.NanoGPTError as error:
-        return error
+def _length(seconds: float) -> str:
+    """Show a length of time for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+_configs: weakref.WeakKeyDictionary[Any, dict[str, tuple[float, asyncio.Future[Config]]]] = weakref.WeakKeyDictionary()
+
+
+async def _config(conn_id: str) -> Config:
+    """Read a connection once for all triggers that start together: each reading is a round trip through a thread."""
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+
+    loop = asyncio.get_running_loop()
+    known = _configs.setdefault(loop, {})
+    read_at, reading = known.get(conn_id, (float("-inf"), None))
+    if reading is None or loop.time() - read_at > _CONNECTION_SECONDS:
+        reading = asyncio.ensure_future(NanoGPTHook(conn_id).aget_config())
+        reading.add_done_callback(lambda done: _forget_failed(known, conn_id, done))
+        known[conn_id] = (loop.time(), reading)
+    return await asyncio.shield(reading)  # whoever came first may be cancelled; the others still need it
+
+
+def _forget_failed(known: dict[str, Any], conn_id: str, done: asyncio.Future[Config]) -> None:
+    if (done.cancelled() or done.exception() is not None) and known.get(conn_id, (0, None))[1] is done:
+        del known[conn_id]
+
+
+def _forget(conn_id: str) -> None:
+    _configs.get(asyncio.get_running_loop(), {}).pop(conn_id, None)

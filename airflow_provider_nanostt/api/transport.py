@@ -8,8 +8,10 @@ are translated here and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import io
 import logging
+import os
 import ssl
 import time
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
+_KEEP_ALIVE = 75.0
+"""Seconds an idle connection is kept: longer than any job is left unasked, so a handshake serves many questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +152,9 @@ class Client:
                 allow_redirects=False,
                 stream=True,
             ) as raw:
-                head = self.config.response(call, raw.status_code, raw.headers)
-                body = _collect(raw.raw, head, give_up)
+                body = _collect(raw.raw, give_up)
+                if len(body) > protocol.MAX_RESPONSE_BYTES:
+                    raise _too_long(self.config.response(call, raw.status_code, raw.headers))
                 return self.config.response(call, raw.status_code, raw.headers, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             trouble = _translate_requests(error)
@@ -196,8 +201,25 @@ class AsyncClient:
         self._retry = retry or Retry()
         self._sleep = sleep
         self._connections = connections
-        self._proxy = _proxy(config.base_url)
+        self._proxy: str | None = None
+        self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._prepared: asyncio.Future[None] | None = None
+
+    async def open(self) -> None:
+        """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on.
+
+        :raises InvalidInput: if the environment names a proxy that cannot be used.
+        """
+        if self._prepared is None:
+            self._prepared = asyncio.ensure_future(asyncio.to_thread(self._prepare))
+        await asyncio.shield(self._prepared)  # whoever came first may be cancelled; the others still need it
+
+    def _prepare(self) -> None:
+        importlib.import_module("aiohttp")
+        self._proxy = _proxy(self.config.base_url)
+        if self.config.base_url.startswith("https:"):
+            self._tls = ssl.create_default_context(cafile=_certificates())
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
         """Make the call and return its value.
@@ -213,6 +235,8 @@ class AsyncClient:
         return await tenacity.AsyncRetrying(**options)(self._attempt, call)
 
     async def _attempt(self, call: Call[T]) -> T:
+        if self._prepared is None or not self._prepared.done():
+            await self.open()
         if call.paid:  # a connection of its own, as in Client
             async with self._new_session() as session:
                 return protocol.read(call, await self._exchange(session, call))
@@ -235,11 +259,12 @@ class AsyncClient:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as raw:
-                head = self.config.response(call, raw.status, raw.headers)
                 pieces, size = [], 0
                 async for piece in raw.content.iter_any():
                     pieces.append(piece)
-                    size = _checked(size + len(piece), head)
+                    size += len(piece)
+                    if size > protocol.MAX_RESPONSE_BYTES:
+                        raise _too_long(self.config.response(call, raw.status, raw.headers))
                 return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             trouble = _translate_aiohttp(error)
@@ -250,7 +275,9 @@ class AsyncClient:
         import aiohttp
 
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=75),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls if self._tls is not None else True
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With trust_env aiohttp would also take credentials from ~/.netrc; see _proxy.
             trust_env=False,
@@ -281,22 +308,30 @@ def _new_session() -> requests.Session:
     return session
 
 
-def _collect(raw: Any, head: Response, give_up: float) -> bytes:
-    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in."""
+def _collect(raw: Any, give_up: float) -> bytes:
+    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in.
+
+    :return: the answer; a little more than the limit if it is over that.
+    """
     pieces, size = [], 0
-    while piece := raw.read1(_CHUNK, decode_content=True):
+    while size <= protocol.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
         pieces.append(piece)
-        size = _checked(size + len(piece), head)
+        size += len(piece)
         if time.monotonic() > give_up:
             raise errors.ConnectionLost("the answer trickled in and was not complete in time")
     return b"".join(pieces)
 
 
-def _checked(size: int, head: Response) -> int:
-    if size > protocol.MAX_RESPONSE_BYTES:
-        limit = f"it is over {protocol.MAX_RESPONSE_BYTES >> 20} MiB"
-        raise errors.ProtocolError(limit, status=head.status, request_id=head.request_id)
-    return size
+def _too_long(head: Response) -> errors.ProtocolError:
+    limit = f"it is over {protocol.MAX_RESPONSE_BYTES >> 20} MiB"
+    return errors.ProtocolError(limit, status=head.status, request_id=head.request_id)
+
+
+def _certificates() -> str | None:
+    """Return whose certificates to trust, as requests finds it, so that worker and triggerer trust the same."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
 
 
 def _proxy(url: str) -> str | None:

@@ -1,4 +1,4 @@
-"""When a job is asked for again, and when the wait for it is over."""
+"""What an answer means for a wait, and how a wait ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
-from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome, Pacer, Watch
+from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome, Watch
 
 JOB = Job("run-1", "Elevenlabs-STT", submitted_at=1_000.0, cost=0.03, charged_minutes=1.0, body={"runId": "run-1"})
 RUNNING = JobStatus("processing")
@@ -21,9 +21,9 @@ def watch(deadline: float = 2_000.0, poll_interval: float = 5.0) -> Watch:
     return Watch(JOB, poll_interval=poll_interval, deadline=deadline, jitter=lambda: 0.5)
 
 
-def test_a_running_job_is_asked_again_after_the_interval():
-    """In fair weather the next question comes one interval later."""
-    assert watch().heard(RUNNING, 1_000.0) == 1_005.0
+def test_a_running_job_is_left_to_the_schedule():
+    """In fair weather the wait goes on, and when to ask again is not decided here."""
+    assert watch().heard(RUNNING, 1_000.0) is None
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,31 @@ def test_a_terminal_status_ends_the_wait(status, kind, message):
 def test_an_unknown_status_counts_as_running_and_is_told_once():
     """A word nobody has met keeps the wait going, with one remark."""
     waiting = watch()
-    assert waiting.heard(JobStatus("daydreaming"), 1_000.0) == 1_005.0
+    assert waiting.heard(JobStatus("daydreaming"), 1_000.0) is None
     assert "daydreaming" in (waiting.remark or "")
-    assert waiting.heard(JobStatus("daydreaming"), 1_005.0) == 1_010.0
+    assert waiting.heard(JobStatus("daydreaming"), 1_005.0) is None
     assert waiting.remark is None
 
 
-def test_the_last_question_comes_at_the_deadline():
-    """The deadline is neither overslept nor ends a wait without one more question."""
+def test_a_job_that_still_runs_at_the_deadline_is_left_alone():
+    """Until the deadline the wait goes on; at the deadline it is over."""
     waiting = watch(deadline=1_007.0)
-    assert waiting.heard(RUNNING, 1_005.0) == 1_007.0
+    assert waiting.heard(RUNNING, 1_006.9) is None
     assert waiting.heard(RUNNING, 1_007.0) == Outcome(TIMED_OUT, "run-1", "processing")
+
+
+def test_a_wait_that_is_given_up_says_what_was_heard_last():
+    """A wait that ends without a last answer still names the last status."""
+    waiting = watch()
+    waiting.heard(RUNNING, 1_000.0)
+    assert waiting.gave_up("no answer") == Outcome(TIMED_OUT, "run-1", "processing", "no answer")
+
+
+def test_bad_weather_never_pushes_the_last_question_past_the_deadline():
+    """However long the pause, the job is asked at its deadline."""
+    waiting = watch(deadline=1_010.0)
+    step = waiting.heard(errors.ServiceUnavailable("down", status=503, retry_after=3_600.0), 1_000.0)
+    assert step == 1_010.0
 
 
 def test_a_job_that_is_done_after_the_deadline_is_still_taken():
@@ -85,7 +99,7 @@ def test_weather_never_gives_up_a_paid_job(error):
     assert 60.0 <= pauses[-1] <= 75.0
     assert remarks[0] is not None
     assert remarks[1:] == [None] * 7
-    assert waiting.heard(RUNNING, now) == now + 5.0
+    assert waiting.heard(RUNNING, now) is None
     assert "again" in (waiting.remark or "")
 
 
@@ -108,7 +122,7 @@ def test_one_missing_answer_does_not_lose_a_job():
     """A 404 counts only when it is said three times in a row."""
     waiting, gone = watch(), errors.NotFound("unknown run", status=404)
     assert waiting.heard(gone, 1_000.0) == 1_005.0
-    assert waiting.heard(RUNNING, 1_005.0) == 1_010.0
+    assert waiting.heard(RUNNING, 1_005.0) is None
     assert waiting.heard(gone, 1_010.0) == 1_015.0
     assert waiting.heard(gone, 1_015.0) == 1_020.0
     outcome = waiting.heard(gone, 1_020.0)
@@ -173,17 +187,3 @@ def test_every_end_names_the_run_the_money_and_the_next_step(kind, error, words)
     assert raised.job == JOB
     for word in words:
         assert word in str(raised)
-
-
-@given(
-    rate=st.floats(0.5, 25.0),
-    arrivals=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=120),
-)
-def test_no_window_of_a_second_holds_more_than_the_rate(rate, arrivals):
-    """However requests arrive, the slots they get never break a sliding one-second limit."""
-    pacer, now, slots = Pacer(rate), 0.0, []
-    for gap in arrivals:
-        now += gap
-        slots.append(now + pacer.take(now))
-    for first in slots:
-        assert sum(first <= slot < first + 1.0 - 1e-6 for slot in slots) <= rate + 1

@@ -1,8 +1,8 @@
-"""When to ask for a job again, and when to stop: pure decisions, with the time passed in and no I/O.
+"""What an answer means for a wait, and how a wait ends.
 
-Everything that waits for a job, in a worker or in the triggerer, feeds what it hears to a :class:`Watch` and does what
-that says, so what a status means is decided here and nowhere else. :class:`Outcome` is how a wait ends, in a form that
-may be stored and logged: ids, words and numbers, never a transcript.
+Everything that waits for a job, in a worker or in the triggerer, feeds what it hears to a :class:`Watch`, so what a
+status means is decided here and nowhere else. :class:`Outcome` is how a wait ends, in a form that may be stored and
+logged: ids, words and numbers, never a transcript. When to ask is not decided here but in ``schedule``.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ class Outcome:
 
 
 class Watch:
-    """Decides, for one job, when to ask next and what an answer means.
+    """Decides, for one job, what an answer means.
 
     :param job: whose wait this is.
-    :param poll_interval: seconds between two questions in fair weather.
+    :param poll_interval: seconds; the first pause after bad weather.
     :param deadline: epoch seconds after which a job that still runs is left alone; it is asked once more at that time.
     :param jitter: a random number in [0, 1), to spread what would come at once.
 
@@ -98,7 +98,7 @@ class Watch:
     status, not one per question.
     """
 
-    __slots__ = ("_bad", "_deadline", "_interval", "_jitter", "_missing", "_strange", "job", "last_status", "remark")
+    __slots__ = ("_bad", "_interval", "_jitter", "_missing", "_strange", "deadline", "job", "last_status", "remark")
 
     def __init__(
         self,
@@ -109,20 +109,21 @@ class Watch:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.job = job
+        self.deadline = deadline
         self.last_status = ""
         self.remark: str | None = None
         self._interval = poll_interval
-        self._deadline = deadline
         self._jitter = jitter
         self._bad = 0
         self._missing = 0
         self._strange = ""
 
-    def heard(self, what: JobStatus | errors.NanoGPTError, now: float) -> Outcome | float:
+    def heard(self, what: JobStatus | errors.NanoGPTError, now: float) -> Outcome | float | None:
         """Take in an answer, or the failure to get one.
 
         :param now: epoch seconds.
-        :return: the outcome if the wait is over, else the epoch second of the next question.
+        :return: the outcome if the wait is over; None if the job runs, and is to be asked again whenever that is worth
+            it; or the epoch second before which asking again would be of no use.
         """
         self.remark = None
         if isinstance(what, JobStatus):
@@ -130,15 +131,19 @@ class Watch:
         if isinstance(what, errors.NotFound) and self._missing + 1 < _NOT_FOUND_PATIENCE:
             # One replica behind the others must not lose a paid job.
             self._missing += 1
-            return self._next(now, self._interval)
-        if isinstance(what, errors.DailyLimitReached) and what.resets_at < self._deadline:
+            return now + self._interval
+        if isinstance(what, errors.DailyLimitReached) and what.resets_at < self.deadline:
             self.remark = f"{what}; asking for run {self.job.run_id} again then"
             return max(now, what.resets_at) + self._interval * self._jitter()
         if is_weather(what):
             return self._weather(what, now)
         return Outcome(REFUSED, self.job.run_id, self.last_status, str(what), type(what).__name__)
 
-    def _answered(self, status: JobStatus, now: float) -> Outcome | float:
+    def gave_up(self, message: str = "") -> Outcome:
+        """Return the outcome of a wait whose deadline passed."""
+        return Outcome(TIMED_OUT, self.job.run_id, self.last_status, message)
+
+    def _answered(self, status: JobStatus, now: float) -> Outcome | None:
         if self._bad:
             self.remark = f"NanoGPT answers again, after {self._bad} attempts without an answer"
         self._bad = self._missing = 0
@@ -150,49 +155,21 @@ class Watch:
         if not status.is_known and status.raw_status != self._strange:
             self._strange = status.raw_status
             self.remark = f"Run {self.job.run_id} has the unknown status {self._strange!r}; taken as still running"
-        if now >= self._deadline:
-            return Outcome(TIMED_OUT, self.job.run_id, status.raw_status)
-        return self._next(now, self._interval)
+        return self.gave_up() if now >= self.deadline else None
 
     def _weather(self, error: errors.NanoGPTError, now: float) -> Outcome | float:
         self._bad += 1
-        if now >= self._deadline:
-            return Outcome(TIMED_OUT, self.job.run_id, self.last_status, str(error), type(error).__name__)
+        if now >= self.deadline:
+            return self.gave_up(str(error))
         if self._bad == 1:
             self.remark = f"{error}; run {self.job.run_id} is paid for and is asked for again until the deadline"
         pause = min(self._interval * 2.0 ** min(self._bad - 1, 16), max(_LONGEST_PAUSE, self._interval))
         asked = error.retry_after if isinstance(error, errors.Refused) else None
         if asked is not None:
             pause = max(asked, self._interval if self._bad > 1 else 0.0)
-        return self._next(now, pause * (1 + 0.25 * self._jitter()))
-
-    def _next(self, now: float, pause: float) -> float:
-        return now + pause if now >= self._deadline else min(now + pause, self._deadline)
+        return min(now + pause * (1 + 0.25 * self._jitter()), self.deadline)
 
 
 def is_weather(error: errors.NanoGPTError) -> bool:
     """Whether an error on a free call passes by itself, so that the job behind it need not be given up."""
     return isinstance(error, errors.NoAnswer | errors.ServiceUnavailable | errors.RateLimited | errors.ProtocolError)
-
-
-class Pacer:
-    """Spaces requests evenly: at most ``per_second`` of them in any window of a second.
-
-    Even spacing, not a bucket of tokens: the service counts in a sliding window, which a burst breaks.
-    """
-
-    __slots__ = ("_free_at", "_gap")
-
-    def __init__(self, per_second: float) -> None:
-        self._gap = 1.0 / per_second
-        self._free_at = 0.0
-
-    def take(self, now: float) -> float:
-        """Book the next slot.
-
-        :param now: seconds on any clock that does not go backwards.
-        :return: seconds to wait until the slot.
-        """
-        slot = max(now, self._free_at)
-        self._free_at = slot + self._gap
-        return slot - now

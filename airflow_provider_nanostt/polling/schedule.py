@@ -1,0 +1,205 @@
+"""Whom to ask now: the job whose answer is worth most, among those that are worth asking at all. Pure, no I/O.
+
+Each job has a time before which asking it would waste a request, from the life table of such jobs. While fewer jobs are
+due than there are requests, each is asked when its time comes. When more are, the next request goes to the job with the
+largest product of the probability that it is done by now and the square root of the time since it was last asked; that
+is looked at for a whole window of requests at once, since it changes slowly.
+"""
+
+from __future__ import annotations
+
+import heapq
+from math import inf, sqrt
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.polling.expectation import Expectation, expected_seconds, position
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt.api.models import Job
+    from airflow_provider_nanostt.polling.pace import Pacer
+
+_THRIFT = 1.05
+"""How much further apart questions are than an even-handed plan with as many requests as a fixed interval has them."""
+_LARGEST_GAP = 2.0
+"""The longest gap, as a multiple of the job's age when the gap began: so a gap never exceeds two thirds of the age."""
+_SWEEPS = 8.0
+"""In a crowd, the longest gap is that in which everybody could be asked this often."""
+_SLOWEST = 60.0
+_SLOWING = 60.0
+"""A job is asked at most once in a 60th of its age; from an hour on, a minute."""
+_QUICKEST = 1.0
+_GRACE = 1.0
+"""Seconds after the deadline at which a wait ends even if the last question found no slot or no answer."""
+_LATE_GRACE = 60.0
+"""The same for a job that came when its deadline was about over: it is to be asked once."""
+_WINDOWS = 20
+
+
+class _Waiting:
+    """One job that is waited for."""
+
+    __slots__ = ("born", "deadline", "due", "expected", "interval", "key", "last", "place", "table")
+
+    def __init__(self, key: str, job: Job, *, table: Expectation, interval: float, deadline: float, now: float) -> None:
+        self.key = key
+        self.table = table
+        self.interval = interval
+        self.deadline = deadline
+        self.born = min(job.submitted_at or now, now)
+        self.expected = expected_seconds(job.charged_minutes)
+        self.last = self.born
+        self.place = 0.0
+        self.due = 0.0
+
+    def place_at(self, now: float) -> float:
+        return position((now - self.born) / self.expected)
+
+
+class Schedule:
+    """The jobs of one key, and whose turn it is.
+
+    All times are epoch seconds.
+
+    :param pacer: how fast may be asked.
+    """
+
+    def __init__(self, pacer: Pacer) -> None:
+        self.pacer = pacer
+        self._tables: dict[str, Expectation] = {}
+        self._jobs: dict[str, _Waiting] = {}
+        self._later: list[tuple[float, str]] = []
+        self._ready: dict[str, _Waiting] = {}
+        self._ends: list[tuple[float, str]] = []
+        self._plan: list[str] = []
+        self._plan_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def add(self, key: str, job: Job, *, poll_interval: float, deadline: float, now: float) -> None:
+        """Begin to wait for a job.
+
+        :param key: any name for it that no other job here has.
+        :param poll_interval: seconds; the longest gap of a lone young job, and the mean gap of others.
+        :param deadline: it is asked once more then.
+        """
+        table = self._tables.setdefault(job.model, Expectation())
+        waiting = _Waiting(key, job, table=table, interval=poll_interval, deadline=deadline, now=now)
+        self._jobs[key] = waiting
+        heapq.heappush(self._ends, (max(deadline + _GRACE, now + _LATE_GRACE), key))
+        if now - waiting.born > poll_interval:
+            self._put(waiting, now)  # nobody knows when it was asked last: another process waited for it before
+        else:
+            self._put(waiting, self._worth_asking(waiting))
+
+    def remove(self, key: str) -> None:
+        """Forget a job."""
+        self._jobs.pop(key, None)
+        self._ready.pop(key, None)
+
+    def next(self, now: float) -> tuple[str | None, float]:
+        """Say whom to ask now.
+
+        :return: the job's key and 0, or None and the seconds after which to come back.
+        """
+        while self._later and self._later[0][0] <= now:
+            due, key = heapq.heappop(self._later)
+            waiting = self._jobs.get(key)
+            if waiting is not None and waiting.due == due:
+                self._ready[key] = waiting
+        if not self._ready:
+            return None, max(0.0, self._later[0][0] - now) if self._later else inf
+        pause = self.pacer.wait(now)
+        if pause > 0.0:
+            return None, pause
+        key = self._choose(now)
+        del self._ready[key]
+        self.pacer.take(now)
+        return key, 0.0
+
+    def running(self, key: str, now: float) -> None:
+        """Take in that a job was still running just now."""
+        waiting = self._jobs.get(key)
+        if waiting is None:
+            return
+        place = waiting.place_at(now)
+        waiting.table.running(waiting.place, place)
+        waiting.place, waiting.last = place, now
+        waiting.table.refresh(max(10, len(self._jobs) // _WINDOWS))
+        self._put(waiting, self._worth_asking(waiting))
+
+    def finished(self, key: str, now: float) -> float | None:
+        """Take in that a job was done by now.
+
+        :return: seconds since it was last asked, in which it must have finished; None if that is not known.
+        """
+        waiting = self._jobs.get(key)
+        if waiting is None:
+            return None
+        waiting.table.finished(waiting.place, waiting.place_at(now))
+        self.remove(key)
+        return now - waiting.last
+
+    def postpone(self, key: str, until: float) -> None:
+        """Put a job off that could not be asked."""
+        waiting = self._jobs.get(key)
+        if waiting is not None:
+            self._put(waiting, until)
+
+    def expired(self, now: float) -> list[str]:
+        """Return, once each, the jobs whose deadline has passed without an answer in time."""
+        keys = []
+        while self._ends and self._ends[0][0] <= now:
+            key = heapq.heappop(self._ends)[1]
+            if key in self._jobs:
+                keys.append(key)
+        return keys
+
+    def next_end(self) -> float:
+        """When :meth:`expired` may have something to say next."""
+        return self._ends[0][0] if self._ends else inf
+
+    def _put(self, waiting: _Waiting, due: float) -> None:
+        waiting.due = due
+        heapq.heappush(self._later, (due, waiting.key))
+
+    def _worth_asking(self, waiting: _Waiting) -> float:
+        """When a job that was running when last asked is worth asking again."""
+        age = waiting.last - waiting.born
+        slow = max(waiting.interval, min(_SLOWEST, age / _SLOWING))
+        if len(self._jobs) == 1:
+            due = waiting.last + slow
+        else:
+            table, expected = waiting.table, waiting.expected
+            effort = table.effort_at(waiting.place) + _THRIFT * waiting.interval / expected
+            due = waiting.born + expected * table.ratio_at(effort)
+            due = max(due, waiting.last + max(min(_QUICKEST, waiting.interval), min(_SLOWEST, age / _SLOWING)))
+            due = min(due, waiting.last + max(slow, _LARGEST_GAP * age))
+        return min(due, waiting.deadline) if waiting.last < waiting.deadline else due
+
+    def _choose(self, now: float) -> str:
+        if len(self._ready) == 1:
+            return next(iter(self._ready))
+        while True:
+            if now >= self._plan_until or not self._plan:
+                self._plan_window(now)
+            key = self._plan.pop()
+            if key in self._ready:
+                return key
+
+    def _plan_window(self, now: float) -> None:
+        """Rank the due jobs, and keep the best of them for the next requests."""
+        sweep = _SWEEPS * len(self._jobs) / self.pacer.rate
+        ranked = []
+        for key, waiting in self._ready.items():
+            gap = now - waiting.last
+            if gap >= sweep or now >= waiting.deadline:
+                ranked.append((1e6 + gap, key))
+                continue
+            table = waiting.table
+            done = 1.0 - table.alive(waiting.place_at(now)) / max(table.alive(waiting.place), 1e-12)
+            ranked.append((done * sqrt(max(gap, 0.0)), key))
+        ranked.sort()
+        few = len(ranked) // _WINDOWS + 1
+        self._plan = [key for _, key in ranked[-few:]]
+        self._plan_until = now + max(0.25, few / self.pacer.rate)
