@@ -179,12 +179,23 @@ class NanoGPTHook(BaseHook):
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         return self.wait_until(ticket, deadline=time.time() + seconds, poll_interval=poll_interval)
 
-    def wait_until(self, job: Job, *, deadline: float, poll_interval: float = DEFAULT_POLL_INTERVAL) -> Transcript:
-        """Wait for a job until a moment in epoch seconds; see :meth:`wait`."""
+    def wait_until(
+        self,
+        job: Job,
+        *,
+        deadline: float,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        at_once: bool = False,
+    ) -> Transcript:
+        """Wait for a job until a moment in epoch seconds; see :meth:`wait`.
+
+        :param at_once: ask before waiting, whatever the age of the job.
+        """
         client, call = self.get_conn(), protocol.status(job)
         watch = Watch(job, poll_interval=poll_interval, deadline=deadline)
         schedule = Schedule(Pacer(client.config.requests_per_second))
-        schedule.add(job.run_id, job, poll_interval=poll_interval, deadline=deadline, now=time.time())
+        now = time.time()
+        schedule.add(job.run_id, job, poll_interval=poll_interval, deadline=deadline, now=now, at_once=at_once)
         while True:
             key, pause = schedule.next(time.time())
             if key is None:

@@ -13,7 +13,7 @@ from airflow_provider_nanostt._compat import conf, mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
 from airflow_provider_nanostt.api.models import Submission, number
-from airflow_provider_nanostt.waiting import WaitsForJob, boolean, positive_seconds, unrendered
+from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob, boolean, positive_seconds, unrendered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,8 @@ class TranscribeOperator(WaitsForJob):
     :param poll_interval: seconds between two questions for the status. (templated)
     :param timeout: seconds, or a timedelta, to wait for a job; the job itself goes on, paid for, when this is over, and
         the next attempt waits on. (templated)
+    :param defer_after: seconds; a job expected within them is waited for in the worker, since a resume costs a new task
+        process, for at most twice as long. 0 always defers.
     :param force: submit afresh, whatever was paid for before; once for each clear, so that an automatic retry does not
         pay again. (templated)
     :param on_changed_input: ``submit`` or ``fail`` if audio, model or options are not those submitted before.
@@ -89,6 +91,7 @@ class TranscribeOperator(WaitsForJob):
         wait: bool = True,
         poll_interval: float | str = 5.0,
         timeout: float | str | timedelta = timedelta(hours=6),
+        defer_after: float = 5.0,
         force: bool | str = False,
         on_changed_input: str = "submit",
         on_ambiguous_submit: str = "fail",
@@ -109,6 +112,7 @@ class TranscribeOperator(WaitsForJob):
         self.wait = wait
         self.poll_interval = poll_interval
         self.timeout = timeout
+        self.defer_after = defer_after
         self.force = force
         self.on_changed_input = on_changed_input
         self.on_ambiguous_submit = on_ambiguous_submit
@@ -165,9 +169,13 @@ class TranscribeOperator(WaitsForJob):
             actual_minutes=minutes,
         )
 
-    def _wait_settings(self) -> tuple[float, float]:
-        """Return poll interval and timeout in seconds, however they were given."""
-        return positive_seconds("poll_interval", self.poll_interval), positive_seconds("timeout", self.timeout)
+    def _wait_settings(self) -> WaitSettings:
+        """Return the settings in seconds, however they were given."""
+        return WaitSettings(
+            poll_interval=positive_seconds("poll_interval", self.poll_interval),
+            timeout=positive_seconds("timeout", self.timeout),
+            defer_after=positive_seconds("defer_after", self.defer_after) if self.defer_after else 0.0,
+        )
 
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.

@@ -129,6 +129,7 @@ class Poller:
             task.cancel()
         await asyncio.gather(*self._asking, return_exceptions=True)
         await self._client.close()
+        self._measure(float("inf"))
 
     def _wake(self, delay: float) -> None:
         """Come back after a delay, or earlier if that was already planned."""

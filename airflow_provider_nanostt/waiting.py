@@ -7,6 +7,7 @@ been paid for in ``ledger``.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +43,19 @@ _WORTH_A_RETRY_WITH_LEDGER = errors.JobError
 """A retry looks at the same job again, or submits anew what the service failed at; without a ledger it pays blindly."""
 
 _NEVER_WORTH_A_RETRY = (errors.EarlierSubmitUnknown, errors.InputChanged, errors.JobLost)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitSettings:
+    """How a job is waited for, all in seconds.
+
+    ``poll_interval`` between two questions, ``timeout`` from now, ``defer_after`` the longest expected rest for which
+    the worker waits itself; 0 never does.
+    """
+
+    poll_interval: float
+    timeout: float
+    defer_after: float = 0.0
 
 
 class WaitsForJob(BaseOperator):
@@ -94,14 +108,38 @@ class WaitsForJob(BaseOperator):
         self._remembers = attempt.ledger.is_kept
         return attempt
 
-    def _wait_for(self, attempt: Attempt, job: Job, settings: tuple[float, float]) -> dict[str, Any]:
+    def _wait_for(self, attempt: Attempt, job: Job, settings: WaitSettings) -> dict[str, Any]:
         """Wait in the triggerer, or here; the deadline is counted from now, also when an earlier attempt submitted."""
-        poll_interval, timeout = settings
-        deadline = time.time() + timeout
-        if self.deferrable:
-            self._defer(job, poll_interval=poll_interval, deadline=deadline)
-        transcript = self.hook.wait_until(job, deadline=deadline, poll_interval=poll_interval)
-        return self._land(attempt, transcript, job)
+        deadline = time.time() + settings.timeout
+        if not self.deferrable:
+            transcript = self.hook.wait_until(job, deadline=deadline, poll_interval=settings.poll_interval)
+            return self._land(attempt, transcript, job)
+        soon = self._wait_shortly(job, settings, deadline)
+        if soon is None:
+            self._defer(job, poll_interval=settings.poll_interval, deadline=deadline)
+            raise AssertionError("defer raises")
+        return self._land(attempt, soon, job)
+
+    def _wait_shortly(self, job: Job, settings: WaitSettings, deadline: float) -> Transcript | None:
+        """Wait here for a job that is expected within ``defer_after``: the resume would cost a new task process.
+
+        :return: the transcript, or None if the job is not worth waiting for here, or took longer than expected.
+        """
+        from airflow_provider_nanostt.polling import expected_seconds
+
+        now = time.time()
+        rest = job.submitted_at + expected_seconds(job.charged_minutes) - now
+        if not 0.0 < rest < settings.defer_after:
+            return None
+        self.log.info("Run %s is expected in %.0f s; waiting for it here", job.run_id, rest)
+        try:
+            return self.hook.wait_until(
+                job,
+                deadline=min(deadline, now + 2.0 * settings.defer_after),
+                poll_interval=min(settings.poll_interval, settings.defer_after / 4.0),
+            )
+        except errors.TranscriptionTimeout:
+            return None
 
     def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> None:
         from airflow_provider_nanostt.triggers import EARLIEST_EVENT, TranscriptionTrigger
@@ -129,7 +167,7 @@ class WaitsForJob(BaseOperator):
         if outcome.kind != COMPLETED:
             raise outcome.as_error(job, waited=time.time() - job.submitted_at, pick_up=self.hook.pick_up(job))
         # The event carries no text: it would be stored and logged. The service is asked once more, which is free.
-        return self._land(attempt, self.hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS), job)
+        return self._land(attempt, self.hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS, at_once=True), job)
 
     def _land(self, attempt: Attempt, transcript: Transcript, job: Job | None = None) -> dict[str, Any]:
         """End the task: results in their place, recorded, told in the log."""

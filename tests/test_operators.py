@@ -254,3 +254,34 @@ def test_mapped_tasks_take_one_recording_each():
         TranscribeOperator.partial(task_id="each", model=ASYNC).expand(audio_path=["a.mp3", "b.mp3"])
         TranscribeOperator.partial(task_id="all").expand_kwargs([{"audio_url": "https://example.com/a.mp3"}])
     assert set(dag.task_ids) == {"each", "all"}
+
+
+def test_a_short_job_is_not_deferred(emulator: Emulator, wav):
+    """A job expected within a few seconds is waited for in the worker: a resume would cost more than it saves."""
+    emulator.script("note.wav", text=TEXT, duration=5.0)
+    result = operator(audio_path=str(wav), model=ASYNC, deferrable=True).execute({})
+    assert TEXT in result["transcription"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "defer_after"), [(5.0, 0), (5.0, 0.5), (60.0, 5.0)], ids=["never", "too short a patience", "long job"]
+)
+def test_other_jobs_are_deferred_at_once(emulator: Emulator, wav, duration, defer_after):
+    """A longer job, or one for which the worker shall not wait, goes to the triggerer without being asked for."""
+    emulator.script("note.wav", text=TEXT, duration=duration)
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  TaskDeferred is not an Exception, and moves about
+        operator(audio_path=str(wav), model=ASYNC, deferrable=True, defer_after=defer_after).execute({})
+    assert type(caught.value).__name__ == "TaskDeferred"
+    assert [request.endpoint for request in emulator.requests].count("/transcribe/status") == 0
+
+
+def test_a_short_job_that_takes_longer_is_deferred_after_all(monkeypatch, wav, logged):
+    """The worker's patience is twice what was expected at the most."""
+    with Emulator(processing_seconds=60.0) as emulator:
+        emulator.script("note.wav", text=TEXT, duration=1.0)
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011
+            operator(audio_path=str(wav), model=ASYNC, deferrable=True, defer_after=4.0).execute({})
+        assert type(caught.value).__name__ == "TaskDeferred"
+        assert [request.endpoint for request in emulator.requests].count("/transcribe/status") >= 2
+    assert any("waiting for it here" in line for line in logged())

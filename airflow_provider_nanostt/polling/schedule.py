@@ -76,18 +76,21 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def add(self, key: str, job: Job, *, poll_interval: float, deadline: float, now: float) -> None:
+    def add(
+        self, key: str, job: Job, *, poll_interval: float, deadline: float, now: float, at_once: bool = False
+    ) -> None:
         """Begin to wait for a job.
 
         :param key: any name for it that no other job here has.
         :param poll_interval: seconds; the longest gap of a lone young job, and the mean gap of others.
         :param deadline: it is asked once more then.
+        :param at_once: ask it first of all, since it is known to be done, or nobody knows.
         """
         table = self._tables.setdefault(job.model, Expectation())
         waiting = _Waiting(key, job, table=table, interval=poll_interval, deadline=deadline, now=now)
         self._jobs[key] = waiting
         heapq.heappush(self._ends, (max(deadline + _GRACE, now + _LATE_GRACE), key))
-        if now - waiting.born > poll_interval:
+        if at_once or now - waiting.born > poll_interval:
             self._put(waiting, now)  # nobody knows when it was asked last: another process waited for it before
         else:
             self._put(waiting, self._worth_asking(waiting))

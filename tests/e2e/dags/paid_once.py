@@ -21,6 +21,7 @@ USUAL = {
     "model": "Elevenlabs-STT",
     "output": OUTPUT,
     "deferrable": True,
+    "defer_after": 0,
     "poll_interval": 1,
     "retries": 3,
     "retry_delay": timedelta(seconds=1),
@@ -60,15 +61,18 @@ one("short_timeout", timeout=12)
 one("without_patience", nanogpt_conn_id="nanogpt_impatient", force="{{ var.value.get('force', 'false') }}")
 one("without_service", nanogpt_conn_id="nanogpt_closed", retries=10)
 one("any_model", model="{{ var.value.get('model', 'Elevenlabs-STT') }}")
-one("signed", audio_url="{{ var.value.signed_recording }}")
+one("signed", audio_url="{{ var.value.fetched }}")
+one("signed_refused", audio_url="{{ var.value.refused }}")
+one("signed_failing", audio_url="{{ var.value.failing }}", retries=0)
 
 with dag("signed_each"):
-    TranscribeOperator.partial(**USUAL).expand(
-        audio_url=["{{ var.value.signed_recording }}", "{{ var.value.signed_recording_2 }}"]
-    )
+    TranscribeOperator.partial(**USUAL).expand(audio_url=["{{ var.value.fetched }}", "{{ var.value.mapped }}"])
 
 with dag("each"):
     TranscribeOperator.partial(**USUAL).expand(audio_url=recordings())
 
 with dag("each_of_today"):
     TranscribeOperator.partial(**USUAL).expand(audio_url=recordings_of_today())
+
+with dag("each_in_chaos"):
+    TranscribeOperator.partial(**{**USUAL, "retries": 50}).expand(audio_url=recordings())

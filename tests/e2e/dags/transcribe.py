@@ -24,9 +24,12 @@ with DAG(
         language="en",
         diarize=True,
         deferrable=True,
+        defer_after=0,
         poll_interval=1,
     )
-    TranscribeOperator.partial(task_id="each", model="Elevenlabs-STT", deferrable=True, poll_interval=1).expand(
+    TranscribeOperator.partial(
+        task_id="each", model="Elevenlabs-STT", deferrable=True, defer_after=0, poll_interval=1
+    ).expand(
         audio_path=[f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"]
     )
     TranscribeOperator(task_id="at_once", audio_path=f"{AUDIO}/weekly-note.wav", deferrable=True)
