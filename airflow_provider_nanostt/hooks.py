@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt import audio, get_provider_info
@@ -16,7 +17,7 @@ from airflow_provider_nanostt._compat import BaseHook, mask_secret
 from airflow_provider_nanostt.api import errors, protocol, transport
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.config import DEFAULT_BASE_URL, Config
-from airflow_provider_nanostt.api.models import Job, Submission, Transcript, number
+from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript, number
 from airflow_provider_nanostt.polling import Outcome, Pacer, Schedule, Watch
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Connection
 
-    from airflow_provider_nanostt.api.models import AudioModel, Balance, JobStatus, Usage
+    from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage
+    from airflow_provider_nanostt.api.protocol import Call
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
 """How long a job is waited for unless told otherwise; waiting costs nothing and holds nothing."""
@@ -112,6 +114,11 @@ class NanoGPTHook(BaseHook):
         except errors.InvalidInput as error:
             raise errors.InvalidInput(f"connection {connection.conn_id!r}: {error}") from None
 
+    @cached_property
+    def pacer(self) -> Pacer:
+        """Spaces all that this hook sends one by one: submits and questions share the key's limit."""
+        return Pacer(self.get_conn().config.requests_per_second)
+
     def submit(
         self,
         *,
@@ -143,6 +150,8 @@ class NanoGPTHook(BaseHook):
     def submit_prepared(self, submission: Submission) -> Transcript | Job:
         """Submit what has been checked already; see :meth:`submit`."""
         client = self.get_conn()
+        time.sleep(self.pacer.wait(time.time()))
+        self.pacer.take(time.time())
         try:
             return client.send(protocol.submit(submission))
         except errors.PaymentRequired as error:
@@ -165,19 +174,21 @@ class NanoGPTHook(BaseHook):
         *,
         timeout: float | timedelta = DEFAULT_TIMEOUT,
         poll_interval: float = DEFAULT_POLL_INTERVAL,
+        at_once: bool = True,
     ) -> Transcript:
         """Wait for a job, in this thread.
 
         :param job: its ticket.
         :param timeout: seconds or timedelta, from now.
-        :param poll_interval: seconds between two questions.
+        :param poll_interval: seconds; the longest gap between two questions while the job is young.
+        :param at_once: ask before waiting, whatever the age of the job.
         :raises TranscriptionFailed: if the service gives up.
         :raises TranscriptionTimeout: if it takes too long; the job stays paid for.
         :raises NanoGPTError: if the service will not tell.
         """
         ticket = _ticket(job)
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        return self.wait_until(ticket, deadline=time.time() + seconds, poll_interval=poll_interval)
+        return self.wait_until(ticket, deadline=time.time() + seconds, poll_interval=poll_interval, at_once=at_once)
 
     def wait_until(
         self,
@@ -191,33 +202,39 @@ class NanoGPTHook(BaseHook):
 
         :param at_once: ask before waiting, whatever the age of the job.
         """
-        client, call = self.get_conn(), protocol.status(job)
-        watch = Watch(job, poll_interval=poll_interval, deadline=deadline)
-        schedule = Schedule(Pacer(client.config.requests_per_second))
-        now = time.time()
+        call, watch = protocol.status(job), Watch(job, poll_interval=poll_interval, deadline=deadline)
+        schedule, now = Schedule(self.pacer), time.time()
         schedule.add(job.run_id, job, poll_interval=poll_interval, deadline=deadline, now=now, at_once=at_once)
         while True:
             key, pause = schedule.next(time.time())
             if key is None:
                 time.sleep(pause)
                 continue
-            refused: errors.NanoGPTError | None = None
-            try:
-                heard: JobStatus | errors.NanoGPTError = client.send(call, retry=transport.ONCE)
-            except errors.NanoGPTError as error:
-                heard = refused = error
+            heard, trouble = self._ask(call)
             step = watch.heard(heard, time.time())
             if watch.remark:
-                self.log.warning(watch.remark)
+                self.log.log(watch.remark.level, watch.remark.text)
             if isinstance(step, Outcome):
-                if not isinstance(heard, errors.NanoGPTError) and heard.transcript is not None:
+                if isinstance(heard, JobStatus) and heard.transcript is not None:
                     return heard.transcript
                 waited = time.time() - job.submitted_at
-                raise step.as_error(job, waited=waited, pick_up=self.pick_up(job)) from refused
+                raise step.as_error(job, waited=waited, pick_up=self.pick_up(job)) from trouble
             if step is None:
                 schedule.running(key, time.time())
             else:
                 schedule.postpone(key, step)
+
+    def _ask(self, call: Call[JobStatus]) -> tuple[JobStatus | errors.NanoGPTError, errors.NanoGPTError | None]:
+        """Make one attempt; a refusal slows everything this hook sends, and the end of a day is not slept for."""
+        sent_at = time.time()
+        try:
+            return self.get_conn().send(call, retry=transport.ONCE), None
+        except errors.DailyLimitReached:
+            raise  # the triggerer waits for midnight, a worker's slot does not
+        except errors.NanoGPTError as error:
+            if isinstance(error, errors.RateLimited):
+                self.pacer.refused(sent_at, time.time(), error.retry_after)
+            return error, error
 
     def pick_up(self, job: Job) -> str:
         """Say how to get the transcript of a job that nobody waits for any more."""
@@ -234,7 +251,7 @@ class NanoGPTHook(BaseHook):
         answer = self.submit(**audio_and_options)
         if isinstance(answer, Transcript):
             return answer
-        return self.wait(answer, timeout=timeout, poll_interval=poll_interval)
+        return self.wait(answer, timeout=timeout, poll_interval=poll_interval, at_once=False)
 
     def balance(self) -> Balance:
         """Ask what is left in the account. Free."""

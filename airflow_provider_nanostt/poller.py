@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_nanostt.api import errors, protocol, transport
-from airflow_provider_nanostt.polling import COMPLETED, Outcome, Pacer, Schedule, Watch
+from airflow_provider_nanostt.polling import COMPLETED, Outcome, Pacer, Remark, Schedule, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,10 +54,10 @@ class Wait:
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.call: Call[JobStatus] = protocol.status(watch.job)
-        self._news: list[str | Outcome | BaseException] = []
+        self._news: list[Remark | Outcome | BaseException] = []
         self._future: asyncio.Future[None] | None = None
 
-    async def next(self) -> str | Outcome:
+    async def next(self) -> Remark | Outcome:
         """Return the next remark, or the outcome, which is the last."""
         while not self._news:
             self._future = asyncio.get_running_loop().create_future()
@@ -70,7 +70,7 @@ class Wait:
             raise news
         return news
 
-    def tell(self, news: str | Outcome | BaseException) -> None:
+    def tell(self, news: Remark | Outcome | BaseException) -> None:
         """Pass something on to whoever waits."""
         self._news.append(news)
         if self._future is not None and not self._future.done():

@@ -17,7 +17,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.polling import REFUSED, Outcome
+from airflow_provider_nanostt.polling import REFUSED, Outcome, Remark, expected_seconds, length
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -88,33 +88,25 @@ class TranscriptionTrigger(BaseTrigger):
     async def _wait(self, job: Job) -> Outcome:
         from airflow_provider_nanostt.metrics import StatsMeter
         from airflow_provider_nanostt.poller import shared_poller
-        from airflow_provider_nanostt.polling import expected_seconds
 
         config = await _config(self.nanogpt_conn_id)
         self.log.info(
             "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
             job.run_id,
-            _length(time.time() - job.submitted_at),
-            _length(expected_seconds(job.charged_minutes)),
+            length(time.time() - job.submitted_at),
+            length(expected_seconds(job.charged_minutes)),
             datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
         )
         async with (
             shared_poller(config, StatsMeter()) as poller,
             poller.waiting(job, poll_interval=self.poll_interval, deadline=self.deadline) as wait,
         ):
-            while isinstance(news := await wait.next(), str):
-                self.log.warning(news)
+            while isinstance(news := await wait.next(), Remark):
+                self.log.log(news.level, news.text)
         if news.error == errors.AuthError.__name__:
             _forget(self.nanogpt_conn_id)
-        self.log.info("Run %s: %s after %s", job.run_id, news.kind, _length(time.time() - job.submitted_at))
+        self.log.info("Run %s: %s after %s", job.run_id, news.kind, length(time.time() - job.submitted_at))
         return news
-
-
-def _length(seconds: float) -> str:
-    """Show a length of time for people."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 _configs: weakref.WeakKeyDictionary[Any, dict[str, tuple[float, asyncio.Future[Config]]]] = weakref.WeakKeyDictionary()

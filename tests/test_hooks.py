@@ -232,3 +232,24 @@ def test_the_form_of_the_hook_and_the_metadata_are_one():
     assert behaviour["hidden_fields"] == form["ui-field-behaviour"]["hidden-fields"]
     pytest.importorskip("flask_appbuilder")
     assert set(NanoGPTHook.get_connection_form_widgets()) == set(form["conn-fields"])
+
+
+def test_a_worker_does_not_sleep_until_midnight(emulator: Emulator, wav):
+    """A day limit met while waiting in a worker ends the wait, with the time of its end; the job stays paid for."""
+    hook = NanoGPTHook()
+    job = hook.submit(audio_path=wav, model="Elevenlabs-STT")
+    emulator.fail(
+        "/transcribe/status", status=429, envelope="error_object", code="daily_rpd_limit_exceeded", retry_after=600
+    )
+    with pytest.raises(errors.DailyLimitReached):
+        hook.wait(job, timeout=3600, poll_interval=0.05)
+    assert TEXT in hook.wait(job, timeout=20, poll_interval=0.05).text
+
+
+def test_a_refusal_while_waiting_slows_the_hook_down(emulator: Emulator, wav):
+    """A 429 on a question is about the key: the hook asks less often afterwards, submits included."""
+    hook = NanoGPTHook()
+    job = hook.submit(audio_path=wav, model="Elevenlabs-STT")
+    emulator.fail("/transcribe/status", status=429, retry_after=0)
+    hook.wait(job, timeout=20, poll_interval=0.05)
+    assert hook.pacer.rate < 20.0

@@ -30,7 +30,7 @@ def config(emulator: Emulator, **changes) -> Config:
 
 async def outcome(shared: poller.Poller, job: Job, *, poll_interval: float = 0.1, patience: float = 30.0) -> Outcome:
     async with shared.waiting(job, poll_interval=poll_interval, deadline=time.time() + patience) as wait:
-        while isinstance(news := await wait.next(), str):
+        while not isinstance(news := await wait.next(), Outcome):
             pass
         return news
 

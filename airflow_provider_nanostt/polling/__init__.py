@@ -14,8 +14,10 @@ from airflow_provider_nanostt.polling.outcome import (
     REFUSED,
     TIMED_OUT,
     Outcome,
+    Remark,
     Watch,
     is_weather,
+    length,
 )
 from airflow_provider_nanostt.polling.pace import Pacer
 from airflow_provider_nanostt.polling.schedule import Schedule
@@ -28,8 +30,10 @@ __all__ = [
     "Expectation",
     "Outcome",
     "Pacer",
+    "Remark",
     "Schedule",
     "Watch",
     "expected_seconds",
     "is_weather",
+    "length",
 ]

@@ -10,10 +10,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from logging import INFO, WARNING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, JobStatus
+from airflow_provider_nanostt.polling.expectation import expected_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,7 @@ REFUSED = "refused"
 _EVENT_VERSION = 1
 _LONGEST_PAUSE = 60.0
 _NOT_FOUND_PATIENCE = 3
+_LONG = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,13 @@ class Outcome:
         )
 
 
+class Remark(NamedTuple):
+    """A line worth logging: ``level`` is one of ``logging``'s."""
+
+    level: int
+    text: str
+
+
 class Watch:
     """Decides, for one job, what an answer means.
 
@@ -95,10 +105,21 @@ class Watch:
     :param jitter: a random number in [0, 1), to spread what would come at once.
 
     ``remark`` is a line worth logging after what was heard last, or None: one per change of weather or of an unknown
-    status, not one per question.
+    status, and one whenever a job that takes long has become twice as old; not one per question.
     """
 
-    __slots__ = ("_bad", "_interval", "_jitter", "_missing", "_strange", "deadline", "job", "last_status", "remark")
+    __slots__ = (
+        "_bad",
+        "_interval",
+        "_jitter",
+        "_missing",
+        "_strange",
+        "_tell_at",
+        "deadline",
+        "job",
+        "last_status",
+        "remark",
+    )
 
     def __init__(
         self,
@@ -111,7 +132,8 @@ class Watch:
         self.job = job
         self.deadline = deadline
         self.last_status = ""
-        self.remark: str | None = None
+        self.remark: Remark | None = None
+        self._tell_at = 0.0
         self._interval = poll_interval
         self._jitter = jitter
         self._bad = 0
@@ -133,7 +155,7 @@ class Watch:
             self._missing += 1
             return now + self._interval
         if isinstance(what, errors.DailyLimitReached) and what.resets_at < self.deadline:
-            self.remark = f"{what}; asking for run {self.job.run_id} again then"
+            self.remark = Remark(WARNING, f"{what}; asking for run {self.job.run_id} again then")
             return max(now, what.resets_at) + self._interval * self._jitter()
         if is_weather(what):
             return self._weather(what, now)
@@ -145,7 +167,7 @@ class Watch:
 
     def _answered(self, status: JobStatus, now: float) -> Outcome | None:
         if self._bad:
-            self.remark = f"NanoGPT answers again, after {self._bad} attempts without an answer"
+            self.remark = Remark(INFO, f"NanoGPT answers again, after {self._bad} attempts without an answer")
         self._bad = self._missing = 0
         self.last_status = status.raw_status
         if status.is_completed:
@@ -154,15 +176,35 @@ class Watch:
             return Outcome(FAILED, self.job.run_id, status.raw_status, status.error or "no reason given")
         if not status.is_known and status.raw_status != self._strange:
             self._strange = status.raw_status
-            self.remark = f"Run {self.job.run_id} has the unknown status {self._strange!r}; taken as still running"
-        return self.gave_up() if now >= self.deadline else None
+            self.remark = Remark(
+                WARNING, f"Run {self.job.run_id} has the unknown status {self._strange!r}; taken as still running"
+            )
+        if now >= self.deadline:
+            return self.gave_up()
+        self._tell_of_age(now)
+        return None
+
+    def _tell_of_age(self, now: float) -> None:
+        age = now - self.job.submitted_at
+        expected = expected_seconds(self.job.charged_minutes)
+        if not self._tell_at:
+            self._tell_at = max(_LONG, 2.0 * expected, 2.0 * age)
+        if age >= self._tell_at:
+            self._tell_at = 2.0 * age
+            self.remark = self.remark or Remark(
+                INFO,
+                f"Run {self.job.run_id}: submitted {length(age)} ago, such a job takes about {length(expected)}; "
+                f"it is {self.last_status!r}",
+            )
 
     def _weather(self, error: errors.NanoGPTError, now: float) -> Outcome | float:
         self._bad += 1
         if now >= self.deadline:
             return self.gave_up(str(error))
         if self._bad == 1:
-            self.remark = f"{error}; run {self.job.run_id} is paid for and is asked for again until the deadline"
+            self.remark = Remark(
+                WARNING, f"{error}; run {self.job.run_id} is paid for and is asked for again until the deadline"
+            )
         pause = min(self._interval * 2.0 ** min(self._bad - 1, 16), max(_LONGEST_PAUSE, self._interval))
         asked = error.retry_after if isinstance(error, errors.Refused) else None
         if asked is not None:
@@ -173,3 +215,10 @@ class Watch:
 def is_weather(error: errors.NanoGPTError) -> bool:
     """Whether an error on a free call passes by itself, so that the job behind it need not be given up."""
     return isinstance(error, errors.NoAnswer | errors.ServiceUnavailable | errors.RateLimited | errors.ProtocolError)
+
+
+def length(seconds: float) -> str:
+    """Show a length of time for people."""
+    if seconds < 120.0:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.0f} min" if seconds < 7200.0 else f"{seconds / 3600.0:.1f} h"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
-from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome, Watch
+from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome, Watch, length
 
 JOB = Job("run-1", "Elevenlabs-STT", submitted_at=1_000.0, cost=0.03, charged_minutes=1.0, body={"runId": "run-1"})
 RUNNING = JobStatus("processing")
@@ -43,7 +43,7 @@ def test_an_unknown_status_counts_as_running_and_is_told_once():
     """A word nobody has met keeps the wait going, with one remark."""
     waiting = watch()
     assert waiting.heard(JobStatus("daydreaming"), 1_000.0) is None
-    assert "daydreaming" in (waiting.remark or "")
+    assert "daydreaming" in str(waiting.remark)
     assert waiting.heard(JobStatus("daydreaming"), 1_005.0) is None
     assert waiting.remark is None
 
@@ -100,7 +100,7 @@ def test_weather_never_gives_up_a_paid_job(error):
     assert remarks[0] is not None
     assert remarks[1:] == [None] * 7
     assert waiting.heard(RUNNING, now) is None
-    assert "again" in (waiting.remark or "")
+    assert "again" in str(waiting.remark)
 
 
 def test_weather_at_the_deadline_is_a_timeout_that_names_it():
@@ -187,3 +187,20 @@ def test_every_end_names_the_run_the_money_and_the_next_step(kind, error, words)
     assert raised.job == JOB
     for word in words:
         assert word in str(raised)
+
+
+def test_a_long_wait_is_told_of_rarely():
+    """A job that takes long gives one line whenever its age has doubled, with age, expectation and status."""
+    waiting, told = watch(deadline=1_000.0 + 40_000.0), []
+    for age in range(5, 30_000, 5):
+        assert waiting.heard(RUNNING, 1_000.0 + age) is None
+        if waiting.remark:
+            told.append((age, waiting.remark.text))
+    assert [age for age, _ in told] == [600, 1_200, 2_400, 4_800, 9_600, 19_200]
+    assert told[0][1] == "Run run-1: submitted 10 min ago, such a job takes about 8 s; it is 'processing'"
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0 s"), (119.0, "119 s"), (600.0, "10 min"), (9_000.0, "2.5 h")])
+def test_lengths_are_shown_for_people(seconds, shown):
+    """Seconds, then minutes, then hours."""
+    assert length(seconds) == shown
