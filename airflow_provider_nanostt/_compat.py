@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from airflow.configuration import conf
     from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, Context, ObjectStoragePath, PokeReturnValue
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
     from airflow.sdk.log import mask_secret
 else:
@@ -28,9 +28,9 @@ else:
     except ImportError:  # before 3.3 there is no task state
         NEVER_EXPIRE = None
     try:
-        from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+        from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
     except ImportError:  # before 3.2
-        from airflow.exceptions import AirflowFailException, AirflowSensorTimeout
+        from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
     try:
         from airflow.sdk.log import mask_secret
     except ImportError:
@@ -47,6 +47,7 @@ __all__ = [
     "NEVER_EXPIRE",
     "AirflowFailException",
     "AirflowSensorTimeout",
+    "AirflowSkipException",
     "BaseHook",
     "BaseOperator",
     "BaseSensorOperator",

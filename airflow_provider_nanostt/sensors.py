@@ -7,7 +7,14 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt._compat import AirflowSensorTimeout, BaseSensorOperator, PokeReturnValue, conf
+from airflow_provider_nanostt._compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_weather
@@ -59,7 +66,13 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look once, then wait in the triggerer, or as sensors do."""
         if self.deferrable:
-            return self._explained(lambda: self._look_and_defer(context))
+            try:
+                return self._explained(lambda: self._look_and_defer(context))
+            except AirflowFailException as error:
+                # Airflow sees to this after a poke and after a resume, and not here.
+                if self.soft_fail or self.never_fail:
+                    raise AirflowSkipException(str(error)) from error
+                raise
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
