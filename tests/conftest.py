@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,6 +64,88 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Any:
             return getattr(make(), deferred.method_name)(context or {}, event=event)  # type: ignore[attr-defined]
 
     return run
+
+
+class StateStore:
+    """Airflow's task state in memory: the same methods as ``TaskStateStoreAccessor``, plain JSON only."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.retentions: list[Any] = []
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.values[key]) if key in self.values else default
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        self.values[key] = json.dumps(value)
+        self.retentions.append(retention)
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+@dataclass
+class Memory:
+    """Where the attempts of a task find each other's records: files beside the results, or the task state."""
+
+    kind: str
+    folder: Path
+    states: dict[Any, StateStore] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What an operator is given so that it remembers here."""
+        return {"output": str(self.folder)} if self.kind == "files" else {}
+
+    def context(self, **instance: Any) -> dict[str, Any]:
+        """A task's context; keywords change the task instance."""
+        names = {"dag_id": "calls", "task_id": "transcribe", "run_id": "manual__1", "map_index": -1, "max_tries": 2}
+        ti = SimpleNamespace(**{**names, **instance})
+        if self.kind == "files":
+            return {"ti": ti}
+        state = self.states.setdefault((ti.dag_id, ti.task_id, ti.run_id, ti.map_index), StateStore())
+        return {"ti": ti, "task_state_store": state}
+
+    @property
+    def record(self) -> Any:
+        """The only record there is."""
+        if self.kind == "files":
+            (file,) = (self.folder / ".nanostt").iterdir()
+            return json.loads(file.read_text())
+        (state,) = self.states.values()
+        return state.get("nanostt")
+
+    @record.setter
+    def record(self, value: Any) -> None:
+        if self.kind == "files":
+            (file,) = (self.folder / ".nanostt").iterdir()
+            file.write_text(json.dumps(value))
+        else:
+            (state,) = self.states.values()
+            state.set("nanostt", value)
+
+
+@pytest.fixture(params=["files", "task state"])
+def memory(request: pytest.FixtureRequest, tmp_path: Path) -> Memory:
+    """Run a test once with each way of remembering."""
+    return Memory(request.param, tmp_path / "results")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Memory:
+    """Remember beside the results."""
+    return Memory("files", tmp_path / "results")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing pause before it asks or writes again."""
+    from airflow_provider_nanostt import attempt
+    from airflow_provider_nanostt.api import transport
+
+    monkeypatch.setattr(attempt, "_LOST_PAUSE", 0.0)
+    monkeypatch.setattr(attempt, "_RECORD_PAUSE", 0.0)
+    monkeypatch.setattr(transport, "Client", functools.partial(transport.Client, sleep=lambda _: None))
 
 
 def fire(trigger: Any) -> Any:

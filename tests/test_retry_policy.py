@@ -1,0 +1,124 @@
+"""What Airflow is told to do after each kind of failure."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job
+
+pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow has retry policies since 3.3")
+
+from airflow_provider_nanostt.retry_policy import NanoGPTRetryPolicy
+
+JOB = Job("run-1", "Elevenlabs-STT", 0.0, 0.015)
+DELAY = timedelta(seconds=90)
+
+
+def decided(error: BaseException, policy: NanoGPTRetryPolicy | None = None, **context):
+    policy = policy or NanoGPTRetryPolicy(DELAY)
+    return policy.evaluate(exception=error, try_number=1, max_tries=3, context=context or None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.NotConnected("refused"),
+        errors.ConnectionLost("reset"),
+        errors.RateLimited("slow down", status=429),
+        errors.ServiceUnavailable("busy", status=503),
+        errors.LedgerError("cannot be read"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_weather_is_retried(error):
+    """What passes by itself is tried again, after the policy's pause or the task's own."""
+    assert decided(error).action.value == "retry"
+    assert decided(error).retry_delay == DELAY
+    assert decided(error, NanoGPTRetryPolicy()).retry_delay is None
+    assert type(error).__name__ in decided(error).reason
+
+
+@pytest.mark.parametrize(("asked", "pause"), [(600, 600), (10, 90), (10**9, 86_400)])
+def test_the_service_may_ask_for_a_longer_pause(asked, pause):
+    """Retry-After counts where it is longer than the policy's pause, up to a day."""
+    decision = decided(errors.RateLimited("slow down", status=429, retry_after=asked))
+    assert decision.retry_delay == timedelta(seconds=pause)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidInput("no such file"),
+        errors.AuthError("wrong key", status=401),
+        errors.PaymentRequired("no money"),
+        errors.BadRequest("no", status=400),
+        errors.NotFound("no", status=404),
+        errors.Conflict("no", status=409),
+        errors.PayloadTooLarge("no", status=413),
+        errors.Redirected("no", status=307),
+        errors.AmbiguousSubmit("reset"),
+        errors.EarlierSubmitUnknown("call.wav", likely_cost=None, before=None),
+        errors.ProtocolError("not JSON", status=200),
+        errors.InputChanged("call.wav"),
+        errors.JobLost(job=JOB, told="call.wav"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_no_retry_mends_fails_at_once(error):
+    """Key, balance, bad input, and whatever a retry would pay for again."""
+    assert decided(error).action.value == "fail"
+    assert type(error).__name__ in decided(error).reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=1.0, pick_up=""),
+        errors.TranscriptionFailed("no speech", job=JOB),
+        errors.JobError("refused", job=JOB),
+        KeyError("anything else"),
+        SystemExit(1),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_everything_else_keeps_the_tasks_own_retries(error):
+    """What the ledger makes safe to repeat, and errors of other origin."""
+    assert decided(error).action.value == "default"
+
+
+@pytest.mark.parametrize("ahead", [7200.0, -10.0])
+def test_a_day_limit_is_retried_after_its_reset(monkeypatch, ahead):
+    """A minute after the limit ends, whatever the pause is otherwise."""
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    error = errors.DailyLimitReached("used up", resets_at=1_700_000_000.0 + ahead)
+    decision = decided(error)
+    assert decision.action.value == "retry"
+    assert decision.retry_delay == timedelta(seconds=max(0.0, ahead) + 60)
+
+
+def test_the_users_word_on_unknown_submits_holds():
+    """With on_ambiguous_submit='resubmit' the operator asks for a retry, and the policy does not stand in its way."""
+    resubmits = SimpleNamespace(on_ambiguous_submit="resubmit")
+    assert decided(errors.AmbiguousSubmit("reset"), task=resubmits).action.value == "retry"
+    assert decided(errors.AmbiguousSubmit("reset"), task=SimpleNamespace()).action.value == "fail"
+
+
+@pytest.mark.parametrize("policy", [NanoGPTRetryPolicy(), NanoGPTRetryPolicy(timedelta(minutes=5))])
+def test_it_travels_as_json(policy):
+    """What the DAG processor stores is the policy the worker gets."""
+    again = NanoGPTRetryPolicy.deserialize(json.loads(json.dumps(policy.serialize())))
+    assert again.delay == policy.delay
+
+
+def test_operators_take_it():
+    """It is an argument like Airflow's own policies."""
+    from airflow_provider_nanostt.operators import TranscribeOperator
+
+    made = TranscribeOperator(task_id="t", audio_url="https://example.com/a.mp3", retry_policy=NanoGPTRetryPolicy())
+    assert isinstance(made.retry_policy, NanoGPTRetryPolicy)

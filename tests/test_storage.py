@@ -1,0 +1,137 @@
+"""Files appear whole or not at all, wherever they lie, and a storage in trouble is not an empty one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.api.errors import InvalidInput
+
+try:
+    from airflow.sdk.io import attach
+except ImportError:  # 2.11
+    from airflow.io.store import attach
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:UPath 'bucket'")
+
+
+class Bucket(MemoryFileSystem):
+    """Object storage in memory that refuses what a test tells it to refuse."""
+
+    protocol = ("bucket",)
+    store: dict = {}  # noqa: RUF012  fsspec keeps it on the class
+    pseudo_dirs = [""]  # noqa: RUF012
+    trouble: dict = {}  # noqa: RUF012
+
+    def _open(self, path, mode="rb", **kwargs):
+        if mode in self.trouble:
+            raise self.trouble[mode]
+        return super()._open(path, mode, **kwargs)
+
+    def pipe_file(self, path, value, **_):
+        if "wb" in self.trouble:
+            raise self.trouble["wb"]
+        self.store.pop(path, None)
+        super().pipe_file(path, value)
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    fsspec.register_implementation("bucket", Bucket, clobber=True)
+    Bucket.store.clear()
+    Bucket.trouble.clear()
+    filesystem = Bucket()
+    attach("bucket", fs=filesystem)
+    return filesystem
+
+
+def place(where: str, *parts: str):
+    return storage.child(storage.location(where), parts)
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_local_file_is_written_and_read_back(tmp_path, scheme):
+    """Folders are made as needed, odd characters survive, and the returned address leads back to the file."""
+    file = place(f"{scheme}{tmp_path}/new", "a folder", "né ?x#%.json")
+    assert storage.read(file) is None
+    address = storage.write(file, b"one")
+    storage.write(file, b"two")
+    assert (tmp_path / "new/a folder/né ?x#%.json").read_bytes() == b"two"
+    assert storage.read(storage.location(address)) == b"two"
+
+
+def test_an_object_is_written_and_read_back(bucket):
+    """The same holds for object storage."""
+    file = place("bucket://calls/july", "note.json")
+    assert storage.read(file) is None
+    address = storage.write(file, b"one")
+    assert address == "bucket://calls/july/note.json"
+    storage.write(file, b"two")
+    assert storage.read(storage.location(address)) == b"two"
+
+
+@pytest.mark.parametrize("error", [PermissionError("403"), OSError("503 Slow Down"), ValueError("no credentials")])
+def test_a_storage_that_cannot_tell_is_not_an_empty_one(bucket, error):
+    """Only "there is no such file" is None; everything else is raised as it is."""
+    Bucket.trouble["rb"] = error
+    with pytest.raises(type(error)):
+        storage.read(place("bucket://calls", "note.json"))
+
+
+def test_an_upload_that_fails_leaves_the_old_object(bucket):
+    """What is there stays until the new one is complete."""
+    file = place("bucket://calls", "note.json")
+    storage.write(file, b"old")
+    Bucket.trouble["wb"] = OSError("503 Slow Down")
+    with pytest.raises(OSError, match="503"):
+        storage.write(file, b"new")
+    assert storage.read(file) == b"old"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("interruption", [OSError("No space left on device"), SystemExit(1), KeyboardInterrupt()])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step, interruption):
+    """Neither a part of the new file nor a temporary one remains, whenever the process is stopped."""
+    file = place(str(tmp_path), "note.json")
+    storage.write(file, b"old")
+
+    def stop(*_):
+        raise interruption
+
+    monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), stop)
+    with pytest.raises(type(interruption)):
+        storage.write(file, b"new")
+    assert [each.name for each in tmp_path.iterdir()] == ["note.json"]
+    assert (tmp_path / "note.json").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_permissions_of_any_new_file(tmp_path, umask, mode):
+    """The umask decides, as for every other file of the user; a temporary file's 0600 would lock others out."""
+    before = os.umask(umask)
+    try:
+        storage.write(place(str(tmp_path), "note.json"), b"{}")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "note.json").stat().st_mode & 0o777 == mode
+
+
+def test_the_longest_name_a_disk_takes_can_be_written(tmp_path):
+    """The temporary file beside it must not need a longer one, in bytes."""
+    name = "録" * 83 + ".json"
+    assert storage.write(place(str(tmp_path), name), b"{}")
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("where", ["results", "./results", "../results", ""])
+def test_a_relative_folder_is_refused(where):
+    """Workers and Airflow versions do not agree from where it counts, so a retry would not find what was paid for."""
+    with pytest.raises(InvalidInput, match="relative path"):
+        storage.location(where)
