@@ -185,18 +185,23 @@ class Poller:
             self._counts["refusals"] += 1
             if self.pacer.refused(sent_at, now, heard.retry_after):
                 log.info("NanoGPT refused a request (429); asking %.1f times a second now", self.pacer.rate)
-            self._schedule.postpone(key, now)
+            self._again(key, now, now)
+            return
+        step = wait.watch.heard(heard, now)
+        if wait.watch.remark:
+            wait.tell(wait.watch.remark)
+        if isinstance(step, Outcome):
+            self._end(key, step)
+        elif step is None:
+            # No turn now: what else is due was seen to in the last one, and the next is planned.
+            self._wake(self._schedule.running(key, now) - now)
         else:
-            step = wait.watch.heard(heard, now)
-            if wait.watch.remark:
-                wait.tell(wait.watch.remark)
-            if isinstance(step, Outcome):
-                self._end(key, step)
-            elif step is None:
-                self._schedule.running(key, now)
-            else:
-                self._schedule.postpone(key, step)
-        self._wake(0.0)
+            self._again(key, step, now)
+
+    def _again(self, key: str, due: float, now: float) -> None:
+        """Ask again at a time."""
+        self._schedule.postpone(key, due)
+        self._wake(due - now)
 
     def _end(self, key: str, outcome: Outcome) -> None:
         if outcome.kind == COMPLETED:

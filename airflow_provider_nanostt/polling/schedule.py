@@ -120,16 +120,20 @@ class Schedule:
         self.pacer.take(now)
         return key, 0.0
 
-    def running(self, key: str, now: float) -> None:
-        """Take in that a job was still running just now."""
+    def running(self, key: str, now: float) -> float:
+        """Take in that a job was still running just now.
+
+        :return: when it is worth asking again.
+        """
         waiting = self._jobs.get(key)
         if waiting is None:
-            return
+            return inf
         place = waiting.place_at(now)
         waiting.table.running(waiting.place, place)
         waiting.place, waiting.last = place, now
         waiting.table.refresh(max(10, len(self._jobs) // _WINDOWS))
         self._put(waiting, self._worth_asking(waiting))
+        return waiting.due
 
     def finished(self, key: str, now: float) -> float | None:
         """Take in that a job was done by now.
