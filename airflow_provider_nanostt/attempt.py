@@ -23,6 +23,7 @@ from airflow_provider_nanostt.polling import is_weather
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import JobStatus, Submission
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
@@ -59,12 +60,12 @@ class Attempt:
         log: Any,
     ) -> None:
         self._hook = hook
-        self._output = output
+        self._folder = storage.location(output) if output else None
         self._rules = rules
         self._log = log
         self._identity = _identity(context)
         self._round = _round(context)
-        self.ledger = Ledger(_store(context, output, self._identity))
+        self.ledger = Ledger(_store(context, self._folder, self._identity))
 
     def begin(self, submission: Submission) -> Landed | Transcript | Job:
         """Find what an earlier attempt has left, or submit.
@@ -109,7 +110,7 @@ class Attempt:
         try:
             result = land(
                 transcript,
-                folder=storage.location(self._output) if self._output else None,
+                folder=self._folder,
                 source=entry.source if entry else (job.body.get("fileName") if job else None),
                 identity=self._identity,
                 spent_before=entry.spent_before if entry else 0.0,
@@ -120,7 +121,7 @@ class Attempt:
                 "again, as long as the ledger can be read",
                 f"run {transcript.run_id}" if transcript.run_id else "an answer that came at once",
                 errors.usd(transcript.cost),
-                self._output,
+                self._folder,
             )
             raise
         if entry:
@@ -184,6 +185,7 @@ class Attempt:
         try:
             return self._hook.submit_prepared(submission)
         except (errors.Refused, errors.NotConnected, errors.InvalidInput):
+            self._log.error("The submit was not accepted, so nothing was charged")
             self._record("that nothing was charged", self.ledger.withdraw)
             raise
         except errors.TranscriptionFailed:
@@ -287,11 +289,13 @@ def _instance(context: Mapping[str, Any]) -> Any:
     return context.get("ti") or context.get("task_instance")
 
 
-def _store(context: Mapping[str, Any], output: str | None, identity: Identity | None) -> ledger.Store | None:
+def _store(
+    context: Mapping[str, Any], folder: ObjectStoragePath | None, identity: Identity | None
+) -> ledger.Store | None:
     if identity is None:
         return None
-    if output:
-        return FileStore(storage.location(output), identity)
+    if folder is not None:
+        return FileStore(folder, identity)
     accessor = context.get("task_state_store")
     return None if accessor is None else TaskStateStore(accessor, NEVER_EXPIRE)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,6 +126,11 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
         ({"audio_url": "https://example.com/a.mp3", "poll_interval": "often"}, "poll_interval='often'"),
         ({"audio_url": "https://example.com/a.mp3", "language": " "}, "language is empty"),
         ({"audio_url": "https://example.com/a.mp3", "model": ""}, "model is empty"),
+        ({"audio_url": "https://example.com/a.mp3", "force": "perhaps"}, "force='perhaps' is neither true nor false"),
+        ({"audio_url": "https://example.com/a.mp3", "on_changed_input": "pay"}, "one of submit, fail"),
+        ({"audio_url": "https://example.com/a.mp3", "on_ambiguous_submit": "yes"}, "one of fail, resubmit"),
+        ({"audio_url": "https://example.com/a.mp3", "on_lost_job": "again"}, "one of fail, submit"),
+        ({"audio_url": "https://example.com/a.mp3", "output": "results"}, "relative path"),
     ],
 )
 def test_bad_input_fails_for_good_before_any_request(emulator: Emulator, arguments, words):
@@ -243,14 +250,80 @@ def test_killing_a_task_destroys_nothing(emulator: Emulator, logged):
     assert any("stays paid for" in line for line in logged())
 
 
+def redacted(text: str) -> str:
+    """Return a text as this Airflow writes it to a log."""
+    for place in (
+        "airflow.sdk._shared.secrets_masker",
+        "airflow.sdk.execution_time.secrets_masker",
+        "airflow.utils.log.secrets_masker",
+    ):
+        try:
+            return str(importlib.import_module(place).redact(text))
+        except ImportError:
+            continue
+    raise AssertionError("this Airflow masks no secrets")
+
+
+def test_the_signature_of_a_rendered_address_is_masked():
+    """Airflow stores and logs rendered fields, so what signs an address is a secret from then on."""
+    made = operator(audio_url="https://me:open-sesame@example.com/a.mp3?id=7&sig={{ params.secret }}")
+    made.render_template_fields({"params": {"secret": "single%2Bsignature"}})
+    assert "single%2Bsignature" in made.audio_url
+    assert redacted(f"asked for {made.audio_url}") == "asked for https://me:***@example.com/a.mp3?id=7&sig=***"
+    assert redacted("decoded: single+signature") == "decoded: ***"
+
+
+def test_the_signatures_of_a_mapped_task_are_masked():
+    """Each of its addresses, when its turn comes."""
+    pendulum = pytest.importorskip("pendulum")
+    urls = [f"https://example.com/{name}.mp3?X-Amz-Signature={name}-mapped-signature" for name in "ab"]
+    with dag_class()(dag_id="mapped", schedule=None, start_date=pendulum.datetime(2026, 1, 1)) as dag:
+        task = TranscribeOperator.partial(task_id="each").expand(audio_url=urls)
+    ti = SimpleNamespace(dag_id="mapped", task_id="each", run_id="r", map_index=1, task=task)
+    run = SimpleNamespace(conf={})
+    context = {"ti": ti, "task_instance": ti, "task": task, "params": {}, "run_id": "r", "dag": dag, "dag_run": run}
+    task.render_template_fields(context)
+    assert context["task"].audio_url == urls[1]
+    assert redacted(urls[1]) == "https://example.com/b.mp3?X-Amz-Signature=***"
+
+
+def test_an_address_without_secrets_stays_readable():
+    """Nothing is masked that people want to see in the UI."""
+    made = operator(audio_url="https://example.com/folder/a.mp3?versionId=abcdefghijk")
+    made.render_template_fields({})
+    assert redacted(made.audio_url) == made.audio_url
+
+
+def test_force_may_come_from_the_dag_run(emulator: Emulator, wav, files, run_task):
+    """A clear with a conf submits afresh where the template says so, and only then."""
+    conf: dict[str, Any] = {}
+
+    def make() -> TranscribeOperator:
+        made = operator(
+            audio_path=str(wav), model=ASYNC, force="{{ dag_run.conf.get('force', False) }}", **files.arguments
+        )
+        made.render_template_fields({"dag_run": SimpleNamespace(conf=conf)})
+        return made
+
+    first = run_task(make, files.context())
+    assert run_task(make, files.context(max_tries=4)) == first
+    conf["force"] = True
+    assert run_task(make, files.context(max_tries=6))["run_id"] != first["run_id"]
+    assert len(emulator.charges) == 2
+
+
+def dag_class() -> Any:
+    try:
+        from airflow.sdk import DAG
+    except ImportError:  # 2.11
+        from airflow import DAG
+    return DAG
+
+
 def test_mapped_tasks_take_one_recording_each():
     """The operator expands over recordings, and over whole sets of arguments."""
     pendulum = pytest.importorskip("pendulum")
-    try:
-        from airflow.sdk import DAG
-    except ImportError:
-        from airflow import DAG
-    with DAG(dag_id="mapped", schedule=None, start_date=pendulum.datetime(2026, 1, 1)) as dag:
+    with dag_class()(dag_id="mapped", schedule=None, start_date=pendulum.datetime(2026, 1, 1)) as dag:
         TranscribeOperator.partial(task_id="each", model=ASYNC).expand(audio_path=["a.mp3", "b.mp3"])
         TranscribeOperator.partial(task_id="all").expand_kwargs([{"audio_url": "https://example.com/a.mp3"}])
     assert set(dag.task_ids) == {"each", "all"}
