@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.protocol import Response
 
 _EXCERPT = 500
+_QUERY = re.compile(r"""(:(?:\\?/){2}[^\s?"'<>]*)\?[^\s"'<>]*""")  # of an address, also as JSON writes it
 
 
 def submitted(response: Response, submission: Submission) -> Transcript | Job:
@@ -332,7 +333,8 @@ def _plain(body: bytes) -> str:
 
 
 def _shorten(text: str) -> str:
-    flat = " ".join(text.split())
+    """Make a line of the service's words, which are logged and stored; what may sign an address in them is left out."""
+    flat = _QUERY.sub(r"\1?…", " ".join(text.split())[: 4 * _EXCERPT])
     return flat if len(flat) <= _EXCERPT else flat[: _EXCERPT - 1] + "…"
 
 

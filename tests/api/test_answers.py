@@ -218,6 +218,25 @@ def test_a_failed_job_says_why(sample: str, reason: str):
     assert status.error == reason
 
 
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"status": "failed", "error": "cannot fetch https://b.example/a.wav?X-Sig=secret: 403"}', "b.example/a.wav"),
+        (b'{"status": "failed", "error": {"message": "(http://b.example/?sig=secret)"}}', "http://b.example/"),
+        (b'{"oops": "https:\\/\\/b.example\\/a.wav?a=1&sig=secret"}', "a.wav"),
+        (b"<title>No such file: https://b.example/a.wav?sig=secret</title>", "No such file"),
+    ],
+)
+def test_what_signs_an_address_is_not_repeated(body: bytes, kept: str):
+    """The service's words are logged and stored, so an address in them loses its query."""
+    try:
+        told = str(read(STATUS, body).error)
+    except errors.ProtocolError as error:
+        told = str(error)
+    assert kept in told
+    assert "secret" not in told
+
+
 @pytest.mark.parametrize("name", ["status/completed-without-text.json", "status/nothing.json", *names("unreadable")])
 def test_a_status_that_cannot_be_read_is_an_error_worth_repeating(name: str):
     """Completed without a text, or nothing at all, is no news; asking again is free."""
