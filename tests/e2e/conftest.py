@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from local_airflow import LocalAirflow
+from local_postgres import LocalPostgres, PostgresUnavailableError
 
 from airflow_provider_nanostt.emulator import Emulator
 
@@ -31,3 +32,13 @@ def airflow(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
     home = tmp_path_factory.mktemp("airflow")
     with LocalAirflow(Path(sys.executable), home, DAGS, env=env) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """A database server for all tests; each Airflow gets a database of its own."""
+    try:
+        with LocalPostgres() as server:
+            yield server
+    except PostgresUnavailableError as error:
+        pytest.skip(str(error))

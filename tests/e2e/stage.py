@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,24 +21,44 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import pytest
 from airflow_api import AirflowApi, TaskInstance, wait_for
 from local_airflow import LocalAirflow
 from local_postgres import LocalPostgres
+from matrix import Run as Preparation
+from matrix import StepFailedError, build_wheel
+from versions import ROOT, read_versions
 
 from airflow_provider_nanostt.emulator import Charge, Emulator, JobRecord
 
+WHOLE = os.environ.get("E2E_WHOLE") == "1"
+"""Whether the tests run in their whole size, as `make chaos` does, or in the short one of ``.ci/run``."""
+
+NEWEST = "newest"
+OLDEST = "2.11.2"
+VERSIONS = [NEWEST, pytest.param(OLDEST, marks=pytest.mark.long)]
+
 DAGS = Path(__file__).parent / "dags"
 KEY = "sk-nano-5ec2e7aa-0000-4000-8000-00000e2e0001"
-SIGNATURES = {
-    "signed_recording": "7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d677284addd200126d9069",
-    "signed_recording_2": "FwoGZXIvYXdzEDsaDNotARealSessionTokenButSecretAllTheSame",
-}
 SIGNED = {
-    "signed_recording": "https://bucket.example/signed-1.mp3?X-Amz-Algorithm=AWS4-HMAC-SHA256"
-    f"&X-Amz-Expires=3600&X-Amz-Signature={SIGNATURES['signed_recording']}",
-    "signed_recording_2": "https://bucket.example/signed-2.mp3?versionId=3"
-    f"&X-Amz-Security-Token={SIGNATURES['signed_recording_2']}",
+    "fetched": "https://bucket.example/signed-1.mp3?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600"
+    "&X-Amz-Signature=7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d677284addd200126d9069",
+    "mapped": "https://bucket.example/signed-2.mp3?versionId=3&X-Amz-Security-Token=FwoGZXIvYXdzEDsaDNotARealToken"
+    "&X-Amz-Signature=d2a84f4b8b650937ec8f73cd8be2c74add5a911ba64df27458ed8229da804a26",
+    "refused": "https://account.example/signed-3.mp3?sv=2026-02-06&sp=r&sig=Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MDE%3D",
+    "failing": "https://storage.example/signed-4.mp3?X-Goog-Credential=robot%40project.example%2F20261123"
+    "&X-Goog-Signature=9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab",
 }
+"""Presigned addresses, which the tasks get from Variables of their environment."""
+
+SECRETS = (
+    "5ec2e7aa-0000-4000-8000-00000e2e0001",  # of the key
+    "7f83b1657ff1fc53b92dc18148a1d65dfc2d4b1fa3d677284addd200126d9069",
+    "d2a84f4b8b650937ec8f73cd8be2c74add5a911ba64df27458ed8229da804a26",
+    "FwoGZXIvYXdzEDsaDNotARealToken",
+    "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MDE",
+    "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab",
+)
 SOON = {  # Airflow notices sooner what has died; tasks start sooner after a retry
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
@@ -63,15 +87,13 @@ class Stage:
     """Everything that runs for one module of tests."""
 
     def __init__(
-        self, airflow: LocalAirflow, services: tuple[Emulator, Emulator], postgres: LocalPostgres, database: str,
-        files: Path, ledger: str,
-    ) -> None:  # fmt: skip
+        self, airflow: LocalAirflow, services: tuple[Emulator, Emulator], postgres: LocalPostgres, database: str
+    ) -> None:
         self.airflow = airflow
         self.service, self.closed_service = services
         self.postgres = postgres
         self.database = database
-        self.files = files
-        self.ledger = ledger
+        self.files = Path(airflow.env["E2E_FILES"])
         self._threads = threading.local()
         self._connection = psycopg2.connect(host="127.0.0.1", port=postgres.port, user="postgres", dbname=database)
         self._connection.autocommit = True
@@ -180,7 +202,7 @@ class Run:
     def kill_task(self, map_index: int = -1) -> None:
         """Kill (-9) the process that runs a task now."""
         instance = self.instance(map_index)
-        assert wait_for(lambda: self.stage.airflow.kill_task(instance), f"a process of {instance}", 30, 0.05)
+        wait_for(lambda: self.stage.airflow.kill_task(instance) or None, f"a process of {instance}", 30, 0.05)
 
     def clear(self, map_index: int = -1, task_id: str = "transcribe") -> None:
         self.stage.api.clear_task(self.dag_id, self.run_id, task_id, map_index)
@@ -206,28 +228,36 @@ class Run:
 
 def gaps(stage: Stage) -> list[float]:
     """Return the milliseconds between the service's answer and the recorded ticket, of all submits."""
-    found = []
-    for log in stage.airflow.logs.rglob("*.log"):
-        found += re.findall(r"ticket recorded in .{1,300}? after ([0-9.]+) ms", log.read_text(errors="replace"))
-    return sorted(map(float, found))
+    told = re.compile(r"ticket recorded in .{1,300}? after ([0-9.]+) ms")
+    logs = (log.read_text(encoding="utf-8", errors="replace") for log in stage.airflow.logs.rglob("*.log"))
+    return sorted(float(gap) for log in logs for gap in told.findall(log))
+
+
+def where_told(stage: Stage, secret: str) -> list[str]:
+    """Return where a secret can be read: lines of the database's dump, and files of Airflow's home."""
+    dump = [line[:300] for line in stage.postgres.dump(stage.database).splitlines() if secret in line]
+    files = [path for path in stage.airflow.home.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return dump + [str(path) for path in files if secret.encode() in path.read_bytes()]
+
+
+def oldest_python() -> Path:
+    """Make the oldest supported Airflow's environment, with the wheel of this package in it."""
+    (version,) = (one for one in read_versions() if one.version == OLDEST)
+    try:
+        Preparation(version, build_wheel()).prepare()
+    except (StepFailedError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"the environment of Airflow {OLDEST} cannot be made: {error}")
+    return ROOT / ".envs" / OLDEST / "bin" / "python"
 
 
 @contextlib.contextmanager
-def staged(
-    python: Path,
-    home: Path,
-    postgres: LocalPostgres,
-    *,
-    ledger: str,
-    env: dict[str, str] | None = None,
-    parallelism: int = 6,
-) -> Iterator[Stage]:
-    """Run an Airflow on PostgreSQL and an emulator.
+def staged(version: str, home: Path, postgres: LocalPostgres, parallelism: int = 6) -> Iterator[Stage]:
+    """Run an Airflow on PostgreSQL, and an emulator.
 
-    :param python: interpreter of Airflow's environment.
-    :param ledger: ``task state``, or ``files`` for a ledger beside the results.
+    :param version: the newest has its ledger in Airflow's task state, the oldest beside the results.
     """
-    files = home / "results"
+    newest = version == NEWEST
+    python = Path(sys.executable) if newest else oldest_python()
     database = f"airflow{time.monotonic_ns()}"
     url = postgres.create_database(database)
     closed = Emulator(keys=[KEY], recogniser="none")
@@ -235,25 +265,24 @@ def staged(
         pass  # it has a port now, at which nobody listens
     with Emulator(keys=[KEY], recogniser="none") as service:
         for name, address in SIGNED.items():
-            service.script(address, text=text_of(address), duration=60.0, processing_seconds=2.0, title=name)
-        variables = {f"AIRFLOW_VAR_{name.upper()}": address for name, address in SIGNED.items()}
+            end = {"status": "failed", "error": f"cannot fetch {address}"} if name == "failing" else {}
+            service.script(address, text=text_of(address), duration=60.0, processing_seconds=2.0, **end)
         settings = {
             **SOON,
-            **variables,
-            "E2E_FILES": str(files),
-            "E2E_LEDGER": ledger,
+            "E2E_FILES": str(home / "results"),
+            "E2E_LEDGER": "task state" if newest else "files",
+            **{f"AIRFLOW_VAR_{name.upper()}": address for name, address in SIGNED.items()},
             "AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json,
             "AIRFLOW_CONN_NANOGPT_IMPATIENT": json.dumps({**service.connection, "extra": {"timeout": 5}}),
             "AIRFLOW_CONN_NANOGPT_CLOSED": closed.connection_json,
-            **(env or {}),
         }
         dags = home / "dags"
         dags.mkdir(parents=True)
-        (dags / "paid_once.py").write_text((DAGS / "paid_once.py").read_text())
+        shutil.copy(DAGS / "paid_once.py", dags)
         running = LocalAirflow(python, home, dags, database=url, env=settings, parallelism=parallelism)
         with running as airflow:
-            stage = Stage(airflow, (service, closed), postgres, database, files, ledger)
-            airflow.api.wait_for_dag("each_of_today", 120)
+            stage = Stage(airflow, (service, closed), postgres, database)
+            stage.api.wait_for_dag("each_of_today", 120)
             try:
                 yield stage
             finally:

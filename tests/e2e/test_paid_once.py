@@ -10,25 +10,32 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
+import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from airflow_api import wait_for
-from local_postgres import LocalPostgres, PostgresUnavailableError
-from matrix import Run as Preparation
-from matrix import StepFailedError, build_wheel
-from versions import read_versions
+from local_postgres import LocalPostgres
 
-from tests.e2e.stage import Run, Stage, gaps, recording, staged, text_of
+from tests.e2e.stage import (
+    SECRETS,
+    SIGNED,
+    VERSIONS,
+    WHOLE,
+    Run,
+    Stage,
+    gaps,
+    recording,
+    staged,
+    text_of,
+    where_told,
+)
 
 pytestmark = pytest.mark.e2e
 
-OLDEST = "2.11.2"
 Act = Callable[[Stage], Run]
 ACTS: list[Act] = []
 
@@ -38,33 +45,11 @@ def act(function: Act) -> Act:
     return function
 
 
-def oldest_python() -> Path:
-    """Make the oldest Airflow's environment, with the wheel of this package in it."""
-    (version,) = (one for one in read_versions() if one.version == OLDEST)
-    try:
-        Preparation(version, build_wheel()).prepare()
-    except (StepFailedError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"the environment of Airflow {OLDEST} cannot be made: {error}")
-    return Path(__file__).parents[2] / ".envs" / OLDEST / "bin" / "python"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[LocalPostgres]:
-    try:
-        with LocalPostgres() as server:
-            yield server
-    except PostgresUnavailableError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module", params=["newest", pytest.param(OLDEST, marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=VERSIONS)
 def stage(
     request: pytest.FixtureRequest, postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    newest = request.param == "newest"
-    python = Path(sys.executable) if newest else oldest_python()
-    home = tmp_path_factory.mktemp("airflow")
-    with staged(python, home, postgres, ledger="task state" if newest else "files") as running:
+    with staged(request.param, tmp_path_factory.mktemp("airflow"), postgres) as running:
         yield running
 
 
@@ -160,7 +145,7 @@ def killed_while_writing(stage: Stage) -> Run:
     wait_for(lambda: run.jobs()[0].seen, "the trigger seeing the job's end", 120, 0.05)
     stage.service.fail("/transcribe/status", kind="slow", delay=3, match=job.run_id)
     run.wait_fault("slow")
-    pids = wait_for(lambda: stage.airflow.task_pids(run.instance()), "the task's process", 30, 0.05)
+    pids = wait_for(lambda: stage.airflow.task_pids(run.instance()) or None, "the task's process", 30, 0.05)
     deadline = time.monotonic() + 60
     while not list(stage.files.glob(".killed-while-writing*.part")) and time.monotonic() < deadline:
         pass
@@ -393,3 +378,126 @@ def test_a_minute_of_bad_answers_loses_nothing(after, stage: Stage, dag_id: str)
     assert run.instance().try_number == 1
     run_id = run.charges()[0].run_id
     assert not [fault for fault in stage.service.faults if fault.match == run_id]
+
+
+# Components die; the rows below disturb each other, so one begins when the one before has ended
+
+WAITING = 20 if WHOLE else 6
+
+
+def many(stage: Stage, name: str, seconds: float) -> Run:
+    """Have many recordings waited for at once."""
+    urls = [stage.script(recording(f"{name}-{number}"), seconds) for number in range(WAITING)]
+    run = stage.run("each", *urls)
+    run.wait_for_states("deferred", count=WAITING)
+    return run
+
+
+def assert_each_landed_once(run: Run) -> None:
+    """Every recording: one charge, one transcript, landed by one try only."""
+    assert run.ended() == "success"
+    assert len(run.charges()) == WAITING
+    for map_index in range(WAITING):
+        assert_landed(run, map_index=map_index)
+        assert run.logs(map_index).count("Transcribed: run ") == 1
+
+
+@pytest.fixture
+def quiet(after) -> None:
+    """All acts have ended."""
+    for one in ACTS:
+        after(one)
+
+
+def test_a_triggerer_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
+    """After its restart every wait goes on where it was."""
+    run = many(stage, "triggerer-killed", 35)
+    stage.airflow.kill("triggerer")
+    stage.airflow.restart("triggerer", wait=False)
+    assert_each_landed_once(run)
+    assert {one.try_number for one in run.instances()} == {1}
+
+
+def test_a_scheduler_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
+    """After its restart what has ended meanwhile is fetched."""
+    run = many(stage, "scheduler-killed", 15)
+    stage.airflow.kill("scheduler")
+    stage.airflow.restart("scheduler", wait=False)
+    assert_each_landed_once(run)
+
+
+def test_a_stalled_triggerer_that_wakes_up_repeats_and_destroys_nothing(quiet, stage: Stage):
+    """A second triggerer takes its jobs over while it is frozen for 40 s; each result lands once, no job is lost."""
+    airflow = stage.airflow
+    run = many(stage, "triggerer-stalled", 45)
+    began = time.time()
+    airflow.start_component("triggerer", "triggerer-2")
+    sql = "SELECT count(*) FROM job WHERE job_type = 'TriggererJob' AND start_date > to_timestamp(%s)"
+    wait_for(lambda: stage.query(sql, began)[0][0] == 1, "a second triggerer", 60)
+    airflow.suspend("triggerer")
+    try:
+        time.sleep(40)
+    finally:
+        airflow.resume("triggerer")
+    assert_each_landed_once(run)
+    assert {job.status for job in run.jobs()} == {"completed"}
+    assert {one.try_number for one in run.instances()} == {1}
+    airflow.services.pop("triggerer-2").stop()
+    airflow.restart("triggerer")
+
+
+# What is told to whom
+
+SIGNED_RUNS = {
+    dag_id: act(lambda stage, dag_id=dag_id, urls=urls: signed(stage, dag_id, *urls))
+    for dag_id, urls in {
+        "signed": (SIGNED["fetched"],),
+        "signed_each": (SIGNED["fetched"], SIGNED["mapped"]),
+        "signed_refused": (SIGNED["refused"],),
+        "signed_failing": (SIGNED["failing"],),
+    }.items()
+}
+
+
+def signed(stage: Stage, dag_id: str, *urls: str) -> Run:
+    """Transcribe from presigned addresses, which only the task's environment knows."""
+    if dag_id == "signed_refused":
+        stage.service.fail("/transcribe", status=400, message=f"cannot fetch {urls[0]}", match=urls[0])
+    run = Run(stage, dag_id, stage.api.trigger_dag(dag_id), urls)
+    run.ended()
+    return run
+
+
+def test_presigned_addresses_are_transcribed(after):
+    """Unmapped and mapped; what the service refuses or fails at is told with the reason."""
+    assert_landed(after(SIGNED_RUNS["signed"]), charges=2)  # two runs of this recording, this and the next
+    for map_index, charges in enumerate((2, 1)):
+        assert_landed(after(SIGNED_RUNS["signed_each"]), charges=charges, map_index=map_index)
+    for dag_id in ("signed_refused", "signed_failing"):
+        run = after(SIGNED_RUNS[dag_id])
+        assert run.instance().state == "failed"
+        assert "cannot fetch https://" in run.log(1)
+
+
+def test_no_secret_is_told_anywhere(quiet, stage: Stage):
+    """Neither the key nor what signs an address is in the metadata database, a log, an XCom or a result."""
+    for address in ("https://recordings.example/timed-out.mp3", "https://bucket.example/signed-2.mp3?versionId=3"):
+        assert where_told(stage, address), "this search finds nothing at all"
+    assert {secret: found for secret in SECRETS if (found := where_told(stage, secret))} == {}
+
+
+def test_the_ticket_is_recorded_at_once(quiet, stage: Stage, capsys: pytest.CaptureFixture[str]):
+    """Every accepted job's log says how long the ticket took; here they are, in the crowd and one after the other."""
+    crowd = gaps(stage)
+    assert len(crowd) >= len(stage.service.jobs) - len(LOST_ANSWERS) - 1  # the answers that nobody heard
+    before = len(stage.service.jobs)
+    for number in range(5):
+        stage.run("in_the_triggerer", stage.script(recording(f"alone-{number}"), 1)).ended()
+    alone = list((Counter(gaps(stage)) - Counter(crowd)).elements())
+    assert len(alone) == len(stage.service.jobs) - before == 5
+    told = f"[Airflow {stage.airflow.version}] from the answer to the recorded ticket, in ms"
+    with capsys.disabled():
+        for what, found in (("side by side", crowd), ("one by one", alone)):
+            print(  # noqa: T201
+                f"\n{told}, {len(found)} submits {what}: median {statistics.median(found):.1f}, max {max(found):.1f}"
+            )
