@@ -278,7 +278,7 @@ class NanoGPTHook(BaseHook):
         try:
             return self.get_conn().send(protocol.balance(), retry=transport.ONCE).usd
         except errors.NanoGPTError as error:
-            log.info("The balance could not be asked either: %s", error)
+            log.info("The balance could not be asked for: %s", error)
             return None
 
 

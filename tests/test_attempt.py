@@ -635,11 +635,11 @@ class Failing:
         self.writes = 0
         original = store.save
 
-        def save(one: Any, record: dict[str, Any], *, is_open: bool) -> None:
+        def save(one: Any, record: dict[str, Any], **how: bool) -> None:
             self.writes += 1
             if first <= self.writes < first + times:
                 raise OSError("503 Slow Down")
-            original(one, record, is_open=is_open)
+            original(one, record, **how)
 
         monkeypatch.setattr(store, "save", save)
 

@@ -146,6 +146,8 @@ class Ledger:
         if self._store is None:
             return
         try:
-            self._store.save(entry.to_json(), is_open=entry.state in _OPEN)
+            # An intent is worth a second round trip, since nothing is paid for yet. A ticket is not: until it is
+            # recorded, a killed process leaves a charge that nobody knows of.
+            self._store.save(entry.to_json(), is_open=entry.state in _OPEN, verify=entry.state == INTENDED)
         except Exception as error:
             raise errors.LedgerError(f"{self.where} cannot be written ({type(error).__name__}: {error})") from error

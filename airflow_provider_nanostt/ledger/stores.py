@@ -25,8 +25,8 @@ class Store(Protocol):
     def load(self) -> dict[str, Any] | None:
         """Return the record as JSON, or None if there certainly is none."""
 
-    def save(self, record: dict[str, Any], *, is_open: bool) -> None:
-        """Keep the record; ``is_open`` while a job may still be running."""
+    def save(self, record: dict[str, Any], *, is_open: bool, verify: bool) -> None:
+        """Keep the record: ``is_open`` while a job may still be running, ``verify`` to make sure that it is there."""
 
 
 class FileStore:
@@ -43,7 +43,7 @@ class FileStore:
         data = storage.read(self._file)
         return None if data is None else _an_object(json.loads(data))
 
-    def save(self, record: dict[str, Any], *, is_open: bool) -> None:  # noqa: ARG002  files do not expire
+    def save(self, record: dict[str, Any], *, is_open: bool, verify: bool) -> None:  # noqa: ARG002  files stay
         """Replace the record."""
         storage.write(self._file, json.dumps(record, indent=1).encode())
 
@@ -67,10 +67,10 @@ class TaskStateStore:
         record = self._accessor.get(STATE_KEY)
         return None if record is None else _an_object(record)
 
-    def save(self, record: dict[str, Any], *, is_open: bool) -> None:
-        """Replace the record, and make sure that it arrived: setting a value does not report a refusal."""
+    def save(self, record: dict[str, Any], *, is_open: bool, verify: bool) -> None:
+        """Replace the record; Airflow answers when its API server has it, and raises if that refused it."""
         self._accessor.set(STATE_KEY, record, retention=self._forever if is_open else None)
-        if self._accessor.get(STATE_KEY) != json.loads(json.dumps(record)):
+        if verify and self._accessor.get(STATE_KEY) != json.loads(json.dumps(record)):
             raise OSError("Airflow did not keep the record")
 
 
