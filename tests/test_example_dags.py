@@ -1,0 +1,183 @@
+"""The example DAGs: each parses cheaply on every Airflow, and runs through the emulator to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_nanostt.emulator import Emulator
+
+pytestmark = pytest.mark.airflow
+
+EXAMPLES = Path(__file__).parents[1] / "example_dags"
+FILES = sorted(EXAMPLES.glob("example_*.py"))
+TEXT = "Good morning, the parcels have arrived."
+
+# Every DAG of the folder in one process: starting Airflow takes longer than all of them.
+RUN = """
+import json, sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
+from airflow_provider_nanostt import triggers
+triggers.EARLIEST_EVENT = 0.0  # only real Airflow needs the pause
+order = json.load(sys.stdin)
+bag = DagBag(order["folder"])
+report = {"errors": {str(path): str(error) for path, error in bag.import_errors.items()}, "dags": {}}
+for dag_id, conf in order["runs"].items():
+    dag = bag.dags[dag_id]
+    run = dag.test(run_conf=conf)
+    tasks = {}
+    for ti in run.get_task_instances():
+        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        tasks.setdefault(ti.task_id, []).append([str(ti.state), value])
+    report["dags"][dag_id] = {"state": str(run.state), "tasks": tasks}
+report["all"] = sorted(bag.dags)
+with open(order["report"], "w") as file:
+    json.dump(report, file)
+"""
+
+
+@dataclass
+class Ran:
+    """What became of the example DAGs."""
+
+    report: dict[str, Any]
+    emulator: Emulator
+    output: Path
+
+    def results(self, dag_id: str, task_id: str) -> list[Any]:
+        """Return the XCom values of a task, one for each of its instances, after a look at all states."""
+        dag = self.report["dags"][dag_id]
+        assert {state for instances in dag["tasks"].values() for state, _ in instances} == {"success"}
+        assert dag["state"] == "success"
+        return [value for _, value in dag["tasks"][task_id]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Airflow home with a migrated database of its own, copied from the one `make unit` has prepared."""
+    pristine = Path(os.environ.get("AIRFLOW_HOME", "/nowhere")) / "pristine.db"
+    if not pristine.exists():
+        pytest.skip("needs a migrated database: run it by `make unit` or `make matrix`")
+    home = tmp_path_factory.mktemp("airflow")
+    shutil.copy(pristine, home / "airflow.db")
+    return home
+
+
+@pytest.fixture(scope="module")
+def ran(home: Path) -> Any:
+    """Run every example once, and leave the emulator up for questions."""
+    output = home / "transcripts"
+    with Emulator(processing_seconds=0.2, speed=100.0) as emulator:
+        emulator.script("*.*", text=TEXT, duration=12.0)
+        ticket = submit_elsewhere(emulator)
+        runs = {
+            "example_transcribe": {},
+            "example_submit_and_wait": {},
+            "example_wait_for_a_ticket": {"job": ticket},
+            "example_output": {"output": str(output)},
+            "example_hook": {},
+        }
+        order = {"folder": str(EXAMPLES), "runs": runs, "report": str(home / "report.json")}
+        done = subprocess.run(
+            [sys.executable, "-c", RUN],
+            input=json.dumps(order),
+            env=environment(home, AIRFLOW_CONN_NANOGPT_DEFAULT=emulator.connection_json),
+            cwd=home,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        yield Ran(json.loads((home / "report.json").read_text()), emulator, output)
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        **more,
+    }
+
+
+def submit_elsewhere(emulator: Emulator) -> dict[str, Any]:
+    """Submit a job as a script outside of Airflow would, and return its ticket."""
+    from airflow_provider_nanostt.api import protocol
+    from airflow_provider_nanostt.api.config import Config
+    from airflow_provider_nanostt.api.models import Job, Submission
+    from airflow_provider_nanostt.api.transport import Client
+
+    with Client(Config(emulator.api_key, emulator.url)) as client:
+        job = client.send(protocol.submit(Submission("https://example.com/talk.mp3", "Elevenlabs-STT")))
+    assert isinstance(job, Job)
+    return job.to_json()
+
+
+def test_every_dag_of_every_file_runs(ran: Ran):
+    """No file of the folder fails to parse, and no DAG in it is left out here."""
+    assert ran.report["errors"] == {}
+    assert ran.report["all"] == sorted(ran.report["dags"])
+    assert len(FILES) == 4
+
+
+def test_a_note_a_call_and_a_list(ran: Ran):
+    """Recordings are transcribed at once, in the triggerer, and one task for each."""
+    (note,) = ran.results("example_transcribe", "note")
+    (call,) = ran.results("example_transcribe", "call")
+    each = ran.results("example_transcribe", "each")
+    assert note["transcription"] == TEXT
+    assert TEXT in call["transcription"]
+    assert call["segments"]
+    assert [TEXT in one["transcription"] for one in each] == [True, True]
+
+
+def test_submitting_and_waiting_are_two_tasks(ran: Ran):
+    """The sensor gets the transcript of what the other task has submitted, and nothing is paid twice."""
+    (submitted,) = ran.results("example_submit_and_wait", "submit")
+    (transcript,) = ran.results("example_submit_and_wait", "transcript")
+    assert submitted["job"]["run_id"] == submitted["run_id"] == transcript["run_id"]
+    assert TEXT in transcript["transcription"]
+    assert [charge.run_id for charge in ran.emulator.charges].count(submitted["run_id"]) == 1
+
+
+def test_a_ticket_from_elsewhere_is_waited_for(ran: Ran):
+    """A job that no DAG has submitted is waited for by its ticket."""
+    (transcript,) = ran.results("example_wait_for_a_ticket", "transcript")
+    assert TEXT in transcript["transcription"]
+
+
+def test_transcripts_become_files(ran: Ran):
+    """XCom has addresses and figures; text and ledger are in the folder that the run named."""
+    each = ran.results("example_output", "each")
+    (summary,) = ran.results("example_output", "summary")
+    assert "transcription" not in each[0]
+    assert all(Path(one["files"]["json"].removeprefix("file://")).parent == ran.output for one in each)
+    assert set(summary["beginnings"]) == {"weekly-note.wav", "closed-office.ogg"}
+    assert summary["cost_usd"] == pytest.approx(sum(one["cost_usd"] for one in each))
+    assert len(list((ran.output / ".nanostt").iterdir())) == 2
+
+
+def test_the_hook_in_a_task(ran: Ran):
+    """A task of one's own asks for the balance and transcribes."""
+    (before,) = ran.results("example_hook", "balance")
+    (transcript,) = ran.results("example_hook", "transcribe")
+    assert before > 0
+    assert TEXT in transcript["text"]
+
+
+def test_every_job_is_paid_for_once(ran: Ran):
+    """All the examples together are charged as often as they have recordings."""
+    assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1
