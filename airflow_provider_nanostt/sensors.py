@@ -121,16 +121,12 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         return "the next attempt of this sensor waits on for it."
 
     def _look_and_defer(self, context: Context) -> Any:
-        seen = self._poke(context)
-        if seen.is_done:
-            return seen.xcom_value
         timeout = positive_seconds("timeout", self.timeout)
-        self._defer(
-            self._ticket(),
-            poll_interval=positive_seconds("poke_interval", self.poke_interval),
-            deadline=time.time() + timeout,
-        )
-        return None
+        poll_interval = positive_seconds("poke_interval", self.poke_interval)
+        seen = self._poke(context)
+        if not seen.is_done:
+            self._defer(self._ticket(), poll_interval=poll_interval, deadline=time.time() + timeout)
+        return seen.xcom_value
 
     def _landed(self) -> dict[str, Any] | None:
         """Return the result if the submitting task has it already, as from a model that answers at once."""

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_provider_nanostt._compat import AirflowFailException, BaseOperator
 from airflow_provider_nanostt.api import errors
@@ -117,7 +117,6 @@ class WaitsForJob(BaseOperator):
         soon = self._wait_shortly(job, settings, deadline)
         if soon is None:
             self._defer(job, poll_interval=settings.poll_interval, deadline=deadline)
-            raise AssertionError("defer raises")
         return self._land(attempt, soon, job)
 
     def _wait_shortly(self, job: Job, settings: WaitSettings, deadline: float) -> Transcript | None:
@@ -141,7 +140,7 @@ class WaitsForJob(BaseOperator):
         except errors.TranscriptionTimeout:
             return None
 
-    def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> None:
+    def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> NoReturn:
         from airflow_provider_nanostt.triggers import EARLIEST_EVENT, TranscriptionTrigger
 
         now = time.time()
