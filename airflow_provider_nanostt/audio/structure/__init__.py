@@ -1,0 +1,43 @@
+"""What a recording's own structure says of its length, format by format, checked against the bytes that are there.
+
+Each module reads one family of containers from a seekable file object, with the standard library alone, a bounded
+number of small reads, and no decoding. What a header claims counts only if the file's size and end bear it out;
+otherwise :class:`Doubtful` is raised, and the caller asks something more thorough or says that the length is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+
+class Doubtful(Exception):
+    """The structure does not say how long the recording is, or cannot be believed; the reason is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a structure says.
+
+    :param seconds: the length.
+    :param source: how it is known, for people.
+    :param counted: whether each piece of the sound was counted, so that no header had to be believed.
+    :param payload: bytes that are sound, without pictures and the like; None for all of the file.
+    """
+
+    seconds: float
+    source: str
+    counted: bool = False
+    payload: int | None = None
+
+
+def read_at(file: BinaryIO, position: int, length: int) -> bytes:
+    """Return up to ``length`` bytes from a place.
+
+    :raises OSError: if they cannot be read.
+    """
+    file.seek(position)
+    return file.read(length)
