@@ -5,16 +5,14 @@ Times are counted in samples, not read from the file, because files lie about th
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_nanostt.audio.decoding import packet_seconds
+from airflow_provider_nanostt.audio.writing import Writer
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from av import Packet
     from av.audio.stream import AudioStream
 
@@ -72,47 +70,26 @@ def cut_packet(recording: Recording, packet: Packet[AudioStream], samples: int) 
     return av.Packet(data[:at]), av.Packet(data[at:])
 
 
-class Copy:
-    """One file that packets are copied into; a context manager, which completes it.
+class Copy(Writer):
+    """One file that packets are copied into.
 
     :param file: written and sought in; it stays open.
     :param kind: what :func:`copyable` said.
     """
 
     def __init__(self, file: BinaryIO, recording: Recording, kind: Kind) -> None:
-        import av
-
-        self._rate = recording.rate
-        self._samples = 0
-        container: Any = av.open(file, "w", format=kind.container, options={"fflags": "+bitexact"})
-        self._container = container
-        if hasattr(av.container.OutputContainer, "add_stream_from_template"):
+        super().__init__(file, kind.container, recording.rate)
+        container: Any = self._container
+        if hasattr(container, "add_stream_from_template"):
             self._stream = container.add_stream_from_template(recording.stream)
         else:  # pragma: no cover  # PyAV 13
             self._stream = container.add_stream(template=recording.stream)
 
-    def __enter__(self) -> Copy:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._container.close()
-        else:
-            with suppress(Exception):  # what went wrong first is what matters
-                self._container.close()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds copied so far."""
-        return self._samples / self._rate
-
-    def write(self, packet: Packet[AudioStream], samples: int) -> None:
+    def write(self, item: Packet[AudioStream], samples: int) -> None:
         """Copy a packet that holds so many samples."""
-        packet.stream = self._stream
-        packet.time_base = Fraction(1, self._rate)
-        packet.pts = packet.dts = self._samples
-        packet.duration = samples
-        self._container.mux(packet)
+        item.stream = self._stream
+        item.time_base = Fraction(1, self._rate)
+        item.pts = item.dts = self._samples
+        item.duration = samples
+        self._container.mux(item)
         self._samples += samples

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_provider_nanostt.api.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from av import AudioFrame, AudioResampler, Packet
     from av.audio.stream import AudioStream
@@ -45,6 +45,23 @@ class Bounds:
 
 
 DEFAULT_BOUNDS = Bounds()
+
+
+class Progress:
+    """Tells how far long work has come, every ten seconds of sound.
+
+    :param tell: called with the seconds done; None for nobody.
+    """
+
+    def __init__(self, tell: Callable[[float], object] | None) -> None:
+        self._tell = tell
+        self._told = 0.0
+
+    def at(self, seconds: float) -> None:
+        """Be told of every step; passes on some."""
+        if self._tell is not None and seconds - self._told >= 10:
+            self._told = seconds
+            self._tell(seconds)
 
 
 class _OnlyBytes:
@@ -181,7 +198,7 @@ def opened(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS)
         container = av.open(
             _OnlyBytes(source),
             "r",
-            options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
+            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
             metadata_errors="replace",
             io_open=_refuse,
         )

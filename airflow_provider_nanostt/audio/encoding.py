@@ -1,22 +1,14 @@
-"""Writing speech as small as recognition allows: Ogg-Opus or MP3, one encoder at a time, whole files or none.
-
-What is known of sizes lives here, too: which bit rate fits how many bytes, and how long a recording may be at most.
-"""
+"""Speech as small as recognition allows, as Ogg-Opus or MP3; and which bit rate makes how many bytes of it."""
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
     from av import AudioFrame
 
 Codec = Literal["opus", "mp3"]
@@ -79,72 +71,30 @@ def longest_seconds(limit_bytes: int, *, codec: Codec = "opus", channels: int = 
     return max(0.0, (limit_bytes - _HEADERS) * 8 / (told.lowest * channels / (1 - _MARGIN) + told.overhead))
 
 
-class Encoder:
-    """One file being encoded; a context manager, which completes it unless an exception passes through.
+class Encoder(Writer):
+    """One file being encoded.
 
-    :param file: written and, for MP3, sought in; it stays open.
+    :param file: written and sought in; it stays open.
     :param bit_rate: bits per second, of all channels together.
     """
 
     def __init__(self, file: BinaryIO, *, codec: Codec, channels: int, bit_rate: int) -> None:
-        import av
-
         told = form(codec)
-        self._samples = 0
-        container: Any = av.open(file, "w", format=told.container, options={"fflags": "+bitexact"})
-        self._container = container
-        self._stream = container.add_stream(
+        super().__init__(file, told.container, RATE)
+        stream: Any = self._container.add_stream(
             told.encoder, rate=RATE, options=told.options, layout="stereo" if channels == 2 else "mono"
         )
-        self._stream.bit_rate = bit_rate
-        self._stream.codec_context.thread_count = 1
+        stream.bit_rate = bit_rate
+        stream.codec_context.thread_count = 1
+        self._stream = stream
 
-    def __enter__(self) -> Encoder:
-        return self
+    def write(self, item: AudioFrame, samples: int) -> None:
+        """Encode a frame of so many samples: :data:`RATE`, the codec's frame size, 16 bits."""
+        item.pts = self._samples
+        self._container.mux(self._stream.encode(item))
+        self._samples += samples
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-        else:
-            with suppress(Exception):  # what went wrong first is what matters
-                self._container.close()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds written so far."""
-        return self._samples / RATE
-
-    def write(self, frame: AudioFrame) -> None:
-        """Encode a frame: :data:`RATE`, the codec's frame size, 16 bits."""
-        frame.pts = self._samples
-        self._samples += frame.samples
-        self._container.mux(self._stream.encode(frame))
-
-
-@contextmanager
-def whole(target: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """Open a target for writing so that either all of it is there afterwards, or nothing.
-
-    A path gets its content in one step at the end; a file object is cut back to where it stood if an exception passes.
-
-    :raises OSError: if it cannot be written.
-    """
-    if not isinstance(target, Path):
-        start = target.tell()
-        try:
-            yield target
-        except BaseException:
-            target.seek(start)
-            target.truncate()
-            raise
-        return
-    unfinished = target.with_name(f".{target.name[-100:]}.{os.getpid()}.part")
-    try:
-        with unfinished.open("w+b") as file:
-            yield file
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    def finish(self) -> None:
+        """Write what the encoder holds back, and complete the file."""
+        self._container.mux(self._stream.encode(None))
+        super().finish()

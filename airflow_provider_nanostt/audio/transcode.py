@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.copying import Copy, Kind, copyable, sample_count
-from airflow_provider_nanostt.audio.decoding import DEFAULT_BOUNDS, Bounds, Recording, Sound, opened, packet_seconds
-from airflow_provider_nanostt.audio.encoding import RATE, Codec, Encoder, bit_rate_for, form, whole
+from airflow_provider_nanostt.audio.decoding import (
+    DEFAULT_BOUNDS,
+    Bounds,
+    Progress,
+    Recording,
+    Sound,
+    opened,
+    packet_seconds,
+)
+from airflow_provider_nanostt.audio.encoding import RATE, Codec, Encoder, bit_rate_for, form
+from airflow_provider_nanostt.audio.writing import TooLarge, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +50,6 @@ class Compressed:
     broken: int = 0
 
 
-class _TooLarge(Exception):
-    """More has been written than may be."""
-
-
 def compress(
     source: BinaryIO,
     target: Path | BinaryIO,
@@ -66,7 +71,7 @@ def compress(
     :param codec: ``opus`` (Ogg, 24 to 16 kb/s) or ``mp3`` (32 kb/s).
     :param channels: 2 keeps a speaker on each channel apart, at twice the bit rate.
     :param track: which sound track, from 0.
-    :param progress: called with the seconds done, about once a second of sound.
+    :param progress: called with the seconds done, every ten seconds of sound.
     :return: what was written; None if it does not fit even at the lowest bit rate, and then nothing is written.
     :raises InvalidInput: if PyAV is missing, or the source is no recording or exceeds the bounds.
     :raises OSError: if the source cannot be read or the target not be written.
@@ -80,7 +85,7 @@ def compress(
         try:
             with opened(source, track=track, bounds=bounds) as recording, whole(target) as file:
                 return _encode(recording, _Output(file, target, limit_bytes, progress), codec, channels, bit_rate)
-        except _TooLarge:
+        except TooLarge:
             # The length was wrong, or (never seen) the encoder exceeds what it was asked for.
             measured = measured_seconds(source, track=track, bounds=bounds)
             known = measured if measured > known * 1.001 else known * 1.1
@@ -121,7 +126,7 @@ def convert(
             with whole(target) as file:
                 rate = form(codec).plain * count
                 return _encode(recording, _Output(file, target, limit_bytes, progress), codec, count, rate)
-    except _TooLarge as error:
+    except TooLarge as error:
         raise InvalidInput(f"converted, the recording has more than {limit_bytes:,} bytes; compress it") from error
 
 
@@ -152,16 +157,13 @@ class _Output:
         self._target = target
         self._start = file.tell()
         self._limit = limit_bytes
-        self._progress = progress
-        self._told = 0.0
+        self._progress = Progress(progress)
 
     def grown(self, seconds: float) -> None:
-        """Look at the size, and tell of the progress about once a second of sound."""
+        """Look at the size, and tell of the progress."""
         if self._limit is not None and self.file.tell() - self._start > self._limit:
-            raise _TooLarge
-        if self._progress and seconds - self._told >= 1:
-            self._told = seconds
-            self._progress(seconds)
+            raise TooLarge
+        self._progress.at(seconds)
 
     def finished(self, seconds: float, content_type: str, *, bit_rate: int | None, broken: int) -> Compressed:
         """Look at the size for the last time, and describe the file."""
@@ -177,7 +179,7 @@ def _encode(recording: Recording, output: _Output, codec: Codec, channels: int, 
     sound = Sound(recording, rate=RATE, channels=channels, frame_size=told.frame, planar=codec == "mp3")
     with Encoder(output.file, codec=codec, channels=channels, bit_rate=bit_rate) as encoder:
         for frame in sound:
-            encoder.write(frame)
+            encoder.write(frame, frame.samples)
             output.grown(encoder.seconds)
     return output.finished(encoder.seconds, told.content_type, bit_rate=bit_rate, broken=recording.broken)
 
