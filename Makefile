@@ -44,10 +44,16 @@ unit: env ## run the unit suite, with coverage
 e2e: env ## run the end-to-end tests, with real Airflow processes
 ifneq ($(TESTS_E2E),)
 	@scripts/bootstrap.sh clean-db .venv
-	$(RUN) $(BIN)/python -m pytest tests/e2e $(ARGS)
+	$(RUN) $(BIN)/python -m pytest tests/e2e -m "not long" $(ARGS)
 else
 	@echo "no end-to-end tests"
 endif
+
+.PHONY: chaos
+chaos: env ## kill, lose and repeat everything: is each recording paid once? Whole size, newest and oldest Airflow
+	@scripts/bootstrap.sh clean-db .venv
+	E2E_WHOLE=1 $(RUN) $(BIN)/python -m pytest tests/e2e/test_paid_once.py tests/e2e/test_race.py \
+		tests/e2e/test_chaos.py $(ARGS)
 
 .PHONY: lint
 lint: env ## ruff, mypy, and which module may import which

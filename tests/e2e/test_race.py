@@ -27,7 +27,10 @@ def service() -> Iterator[Emulator]:
 
 
 @pytest.fixture(
-    params=[(NEWEST, "sqlite"), (NEWEST, "postgresql"), pytest.param((OLDEST, "postgresql"), marks=pytest.mark.long)],
+    params=[
+        (NEWEST, "sqlite"),  # where it was seen most
+        *(pytest.param((version, "postgresql"), marks=pytest.mark.long) for version in (NEWEST, OLDEST)),
+    ],
     ids="-".join,
 )
 def airflow(
