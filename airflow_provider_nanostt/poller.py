@@ -14,13 +14,14 @@ import logging
 import time
 import weakref
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_provider_nanostt.api import errors, protocol, transport
 from airflow_provider_nanostt.polling import COMPLETED, Outcome, Pacer, Remark, Schedule, Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import TracebackType
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.models import Job, JobStatus
@@ -47,15 +48,31 @@ class Meter(Protocol):
 
 
 class Wait:
-    """One wait for one job; awaiting :meth:`next` gives remarks worth logging, and at last the outcome."""
+    """One wait for one job: while its block is entered the job is asked for.
 
-    __slots__ = ("_future", "_news", "call", "watch")
+    Awaiting :meth:`next` gives remarks worth logging, and at last the outcome. A class, since there are thousands: each
+    of two generators in its place would cost more memory than the wait itself.
+    """
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
-        self.call: Call[JobStatus] = protocol.status(watch.job)
+    __slots__ = ("_future", "_news", "_poller", "call", "key", "poll_interval", "watch")
+
+    def __init__(self, poller: Poller, job: Job, *, poll_interval: float, deadline: float) -> None:
+        self.key = ""
+        self.poll_interval = poll_interval
+        self.watch = Watch(job, poll_interval=poll_interval, deadline=deadline)
+        self.call: Call[JobStatus] = protocol.status(job)
+        self._poller = poller
         self._news: list[Remark | Outcome | BaseException] = []
         self._future: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._poller.join(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._poller.leave(self)
 
     async def next(self) -> Remark | Outcome:
         """Return the next remark, or the outcome, which is the last."""
@@ -102,23 +119,29 @@ class Poller:
     def __len__(self) -> int:
         return len(self._waits)
 
-    @asynccontextmanager
-    async def waiting(self, job: Job, *, poll_interval: float, deadline: float) -> AsyncIterator[Wait]:
-        """Have a job asked for, until the block is left.
+    def waiting(self, job: Job, *, poll_interval: float, deadline: float) -> Wait:
+        """Return a block during which a job is asked for.
 
         :param poll_interval: seconds.
         :param deadline: epoch seconds.
         """
+        return Wait(self, job, poll_interval=poll_interval, deadline=deadline)
+
+    async def join(self, wait: Wait) -> None:
+        """Begin to ask for a job."""
         await self._client.open()
-        key = str(next(self._names))
-        wait = self._waits[key] = Wait(Watch(job, poll_interval=poll_interval, deadline=deadline))
-        self._schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=time.time())
+        wait.key = str(next(self._names))
+        self._waits[wait.key] = wait
+        watch = wait.watch
+        self._schedule.add(
+            wait.key, watch.job, poll_interval=wait.poll_interval, deadline=watch.deadline, now=time.time()
+        )
         self._wake(0.0)
-        try:
-            yield wait
-        finally:
-            self._waits.pop(key, None)
-            self._schedule.remove(key)
+
+    def leave(self, wait: Wait) -> None:
+        """Ask for a job no more."""
+        self._waits.pop(wait.key, None)
+        self._schedule.remove(wait.key)
 
     async def close(self) -> None:
         """Stop asking, and close the connections."""
