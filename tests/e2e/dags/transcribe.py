@@ -29,9 +29,7 @@ with DAG(
     )
     TranscribeOperator.partial(
         task_id="each", model="Elevenlabs-STT", deferrable=True, defer_after=0, poll_interval=1
-    ).expand(
-        audio_path=[f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"]
-    )
+    ).expand(audio_path=[f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"])
     TranscribeOperator(task_id="at_once", audio_path=f"{AUDIO}/weekly-note.wav", deferrable=True)
     TranscribeOperator(
         task_id="in_the_worker", audio_path=f"{AUDIO}/closed-office.ogg", model="Elevenlabs-STT", deferrable=False
