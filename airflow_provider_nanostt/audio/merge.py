@@ -1,0 +1,157 @@
+"""The transcripts of a recording's parts become the transcript of the recording; pure functions on values.
+
+What can be told exactly (times, words, cost) is exact. What cannot is not made up: which speaker of one part is which
+of the next, nobody knows, so their names say which part they are of.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_Timed = TypeVar("_Timed", Word, Segment)
+
+_SUMMED = ("cost", "chargedDuration", "actualDuration", "fileSize")
+
+_WITHOUT_SPACES = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Burmese
+    (0x1780, 0x17FF),  # Khmer
+    (0x3000, 0x30FF),  # Chinese and Japanese punctuation, kana
+    (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF),  # Han
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0xFF00, 0xFFEF),  # full width
+    (0x20000, 0x3FFFF),
+)
+
+
+def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
+    """Put the transcripts of a recording's parts together.
+
+    Times are those of the recording. If more than one part names speakers, they become ``Speaker 1 (part 2)`` and so
+    on: labels of different parts do not match. Cost and minutes are the sums of what is known, None if nothing is. The
+    language is the one most minutes are in. ``metadata`` keeps what all parts agree on, sums what can be summed, and
+    lists ``runIds`` if there are any; ``raw`` is ``{"parts": [{"start", "runId", "answer"}]}``.
+
+    :param parts: (where the part begins in the recording, seconds; its transcript), in any order.
+    :return: one transcript; of one part, that part's with its times moved.
+    :raises InvalidInput: if there are none.
+    """
+    if not parts:
+        raise InvalidInput("there are no parts to merge")
+    ordered = sorted(parts, key=lambda part: part[0])
+    if len(ordered) == 1:
+        start, only = ordered[0]
+        return replace(only, segments=_segments(only, start, ""), words=_words(only, start, ""))
+    marks = _speaker_marks([transcript for _, transcript in ordered])
+    marked = [(start, transcript, mark) for (start, transcript), mark in zip(ordered, marks, strict=True)]
+    transcripts = [transcript for _, transcript in ordered]
+    return Transcript(
+        text=join_texts(transcript.text for transcript in transcripts),
+        segments=tuple(segment for item in marked for segment in _segments(item[1], item[0], item[2])),
+        words=_joined_words([_words(transcript, start, mark) for start, transcript, mark in marked]),
+        language=_language(transcripts),
+        model=" + ".join(dict.fromkeys(transcript.model for transcript in transcripts if transcript.model)),
+        cost=_sum(transcript.cost for transcript in transcripts),
+        charged_minutes=_sum(transcript.charged_minutes for transcript in transcripts),
+        metadata=_metadata(transcripts),
+        raw={
+            "parts": [
+                {"start": start, "runId": transcript.run_id, "answer": transcript.raw} for start, transcript in ordered
+            ]
+        },
+    )
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """Join texts as they follow each other: by a space, or by nothing between scripts that have none."""
+    joined = ""
+    for text in (text.strip() for text in texts):
+        joined += _gap(joined, text) + text
+    return joined
+
+
+def _gap(before: str, after: str) -> str:
+    if not before or not after:
+        return ""
+    return "" if _is_unspaced(before[-1]) and _is_unspaced(after[0]) else " "
+
+
+def _is_unspaced(character: str) -> bool:
+    return any(first <= ord(character) <= last for first, last in _WITHOUT_SPACES)
+
+
+def _speaker_marks(transcripts: Sequence[Transcript]) -> list[str]:
+    """Return what is added to the speakers of each part: nothing if at most one part names any."""
+    naming = [
+        any(segment.speaker for segment in transcript.segments) or any(word.speaker for word in transcript.words)
+        for transcript in transcripts
+    ]
+    return [f" (part {at})" if sum(naming) > 1 else "" for at in range(1, len(transcripts) + 1)]
+
+
+def _segments(transcript: Transcript, start: float, mark: str) -> tuple[Segment, ...]:
+    return tuple(_moved(segment, start, mark) for segment in transcript.segments)
+
+
+def _words(transcript: Transcript, start: float, mark: str) -> tuple[Word, ...]:
+    return tuple(_moved(word, start, mark) for word in transcript.words)
+
+
+def _moved(entry: _Timed, start: float, mark: str) -> _Timed:
+    return replace(
+        entry,
+        start=None if entry.start is None else round(entry.start + start, 6),
+        end=None if entry.end is None else round(entry.end + start, 6),
+        speaker=f"{entry.speaker}{mark}" if entry.speaker else entry.speaker,
+    )
+
+
+def _joined_words(lists: Sequence[tuple[Word, ...]]) -> tuple[Word, ...]:
+    """Join word lists; where they have entries for the spaces between words, there is one between the lists, too."""
+    spaced = any(word.type == "spacing" for words in lists for word in words)
+    joined: list[Word] = []
+    for words in lists:
+        if spaced and joined and words and "spacing" not in (joined[-1].type, words[0].type):
+            gap = _gap(joined[-1].text.strip(), words[0].text.strip())
+            if gap:
+                joined.append(Word(gap, joined[-1].end, words[0].start, "spacing"))
+        joined.extend(words)
+    return tuple(joined)
+
+
+def _language(transcripts: Sequence[Transcript]) -> str | None:
+    """Return the language most minutes are in; where nobody knows the minutes, most characters."""
+    told = all(transcript.charged_minutes is not None for transcript in transcripts)
+    weights: dict[str, float] = defaultdict(float)
+    for transcript in transcripts:
+        if transcript.language:
+            weights[transcript.language] += (transcript.charged_minutes or 0.0) if told else len(transcript.text)
+    return max(weights, key=weights.__getitem__) if weights else None
+
+
+def _sum(amounts: Iterable[float | None]) -> float | None:
+    known = [amount for amount in amounts if amount is not None]
+    return round(sum(known), 9) if known else None
+
+
+def _metadata(transcripts: Sequence[Transcript]) -> Mapping[str, Any]:
+    every = [transcript.metadata for transcript in transcripts]
+    combined = {
+        name: value for name, value in every[0].items() if all(name in one and one[name] == value for one in every)
+    }
+    for name in _SUMMED:
+        total = _sum(number(one.get(name)) for one in every)
+        if total is not None:
+            combined[name] = total
+    runs = [transcript.run_id for transcript in transcripts]
+    return {**combined, **({"runIds": runs} if any(runs) else {})}
