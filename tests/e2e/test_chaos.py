@@ -129,6 +129,6 @@ def test_nothing_was_paid_twice(run: Run, killer: Killer, capsys: pytest.Capture
             f"\n[Airflow {run.stage.airflow.version}] killed: {dict(killer.killed)}; {len(run.charges())} charges for "
             f"{TASKS} tasks: {len(landed)} landed; failed loudly: {len(in_the_gap)} that died between charge and "
             f"ticket {in_the_gap}, {len(unsent)} that died before the submit arrived {unsent}; tasks by number of "
-            f"tries: {dict(sorted(tries.items()))}; answer to recorded ticket: median {statistics.median(found):.1f} ms, "
-            f"max {max(found):.1f} ms"
+            f"tries: {dict(sorted(tries.items()))}; from the answer to the recorded ticket, in ms: median "
+            f"{statistics.median(found):.1f}, max {max(found):.1f}"
         )
