@@ -49,7 +49,7 @@ with DAG(
     TranscriptionSensor(
         task_id="transcript",
         job="{{ params.job | tojson }}",
-        mode="reschedule",
+        deferrable=True,
         poke_interval=30,
     )
 
