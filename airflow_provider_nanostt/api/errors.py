@@ -5,6 +5,7 @@ told no was not charged, whoever heard nothing may have been::
 
     NanoGPTError
     ├── InvalidInput              refused here, before any request (also a ValueError)
+    │   └── CostLimit                 it would cost more than is allowed, or than there is
     ├── NoAnswer                  could not talk
     │   ├── NotConnected              nothing was sent
     │   └── ConnectionLost            the request may have arrived
@@ -38,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job
 
+FUNDS_PAGE = "https://nano-gpt.com/balance"
 KEYS_PAGE = "https://nano-gpt.com/api"
 """Where a user makes and revokes API keys."""
 
@@ -63,6 +65,10 @@ def _revive(kind: type[NanoGPTError], args: tuple[Any, ...]) -> NanoGPTError:
 
 class InvalidInput(NanoGPTError, ValueError):
     """The request would be wrong; nothing was sent and nothing was spent."""
+
+
+class CostLimit(InvalidInput):
+    """It would cost more than the user allows, or than the account has; nothing was submitted."""
 
 
 class NoAnswer(NanoGPTError):
@@ -145,7 +151,7 @@ class PaymentRequired(Refused):
     def __str__(self) -> str:
         return (
             f"{super().__str__()}. Nothing was charged. Required: {usd(self.required)}; "
-            f"balance: {usd(self.balance)}. Add funds at https://nano-gpt.com/balance and run the task again."
+            f"balance: {usd(self.balance)}. Add funds at {FUNDS_PAGE} and run the task again."
         )
 
 
