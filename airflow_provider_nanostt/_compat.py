@@ -14,14 +14,15 @@ else:
     from airflow.configuration import conf
 
     try:
-        from airflow.sdk import BaseHook, BaseOperator
-    except ImportError:  # 3.0 has no BaseHook there, 2.11 has no airflow.sdk
+        from airflow.sdk import BaseHook
+    except ImportError:  # before 3.1
         from airflow.hooks.base import BaseHook
-        from airflow.models.baseoperator import BaseOperator
     try:
-        from airflow.sdk import BaseSensorOperator, ObjectStoragePath, PokeReturnValue
+        # From one place all of them: 3.0 has two classes BaseOperator, and its sensors know only this one.
+        from airflow.sdk import BaseOperator, BaseSensorOperator, ObjectStoragePath, PokeReturnValue
     except ImportError:  # 2.11
         from airflow.io.path import ObjectStoragePath
+        from airflow.models.baseoperator import BaseOperator
         from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
     try:
         from airflow.sdk.execution_time.context import NEVER_EXPIRE

@@ -21,12 +21,16 @@ _LONGEST_PREFIX = 80
 def location(uri: str) -> ObjectStoragePath:
     """Return the place a user named: an object storage URI, or a path on this machine.
 
-    :raises InvalidInput: for a relative path; from where it counts differs between workers and Airflow versions.
+    :raises InvalidInput: for a kind of storage that is not installed, and for a relative path; from where such a path
+        counts differs between workers and Airflow versions.
     """
     text = str(uri)
     if "://" not in text and not Path(text).is_absolute():
         raise InvalidInput(f"{text!r} is a relative path; name a folder from the root, or an object storage URI")
-    return ObjectStoragePath(text)
+    try:
+        return ObjectStoragePath(text)
+    except ValueError as error:
+        raise InvalidInput(f"{text!r} is no place for files: {error}") from error
 
 
 def child(folder: ObjectStoragePath, parts: Iterable[str]) -> ObjectStoragePath:

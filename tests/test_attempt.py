@@ -601,6 +601,28 @@ def test_a_relative_folder_fails_before_any_request(emulator: Emulator, wav):
     assert list(emulator.requests) == []
 
 
+@pytest.mark.parametrize("mode", ["rb", "wb"])
+@pytest.mark.parametrize(
+    "error", [PermissionError("403 AccessDenied"), OSError("503 Slow Down"), RuntimeError("no credentials")], ids=str
+)
+def test_object_storage_in_trouble_fails_before_anything_is_submitted(emulator: Emulator, files, bucket, mode, error):
+    """Whatever a storage raises, it is neither "nothing recorded" nor a record that is in its place."""
+    bucket.trouble[mode] = error
+    with pytest.raises(errors.LedgerError, match=rf"s3://calls/july/\.nanostt/.* cannot be .*{error}"):
+        operator(audio_url=URL, output="s3://calls/july").execute(files.context())
+    assert submits(emulator) == 0
+
+
+def test_object_storage_remembers(emulator: Emulator, files, bucket, run_task):
+    """Result and record lie beside each other there, and the next attempt finds both."""
+    make = lambda: operator(audio_url=URL, output="s3://calls/july", deferrable=True)  # noqa: E731
+    first = run_task(make, files.context())
+    assert first["files"] == {"json": "s3://calls/july/note.json"}
+    assert run_task(make, files.context()) == first
+    assert len(emulator.charges) == 1
+    assert len(bucket.store) == 2
+
+
 @pytest.mark.parametrize("damage", [{"version": 99}, {"state": "paid"}, {"job": None}, {"intended_at": None}])
 def test_a_record_that_cannot_be_read_fails_before_any_request(emulator: Emulator, memory, attempt, wav, damage):
     """It is never taken for "nothing recorded"."""

@@ -5,50 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
-
-try:
-    from airflow.sdk.io import attach
-except ImportError:  # 2.11
-    from airflow.io.store import attach
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:UPath 'bucket'")
-
-
-class Bucket(MemoryFileSystem):
-    """Object storage in memory that refuses what a test tells it to refuse."""
-
-    protocol = ("bucket",)
-    store: dict = {}  # noqa: RUF012  fsspec keeps it on the class
-    pseudo_dirs = [""]  # noqa: RUF012
-    trouble: dict = {}  # noqa: RUF012
-
-    def _open(self, path, mode="rb", **kwargs):
-        if mode in self.trouble:
-            raise self.trouble[mode]
-        return super()._open(path, mode, **kwargs)
-
-    def pipe_file(self, path, value, **_):
-        if "wb" in self.trouble:
-            raise self.trouble["wb"]
-        self.store.pop(path, None)
-        super().pipe_file(path, value)
-
-
-@pytest.fixture
-def bucket() -> Bucket:
-    fsspec.register_implementation("bucket", Bucket, clobber=True)
-    Bucket.store.clear()
-    Bucket.trouble.clear()
-    filesystem = Bucket()
-    attach("bucket", fs=filesystem)
-    return filesystem
+from tests.conftest import Bucket
 
 
 def place(where: str, *parts: str):
@@ -68,10 +29,10 @@ def test_a_local_file_is_written_and_read_back(tmp_path, scheme):
 
 def test_an_object_is_written_and_read_back(bucket):
     """The same holds for object storage."""
-    file = place("bucket://calls/july", "note.json")
+    file = place("s3://calls/july", "note.json")
     assert storage.read(file) is None
     address = storage.write(file, b"one")
-    assert address == "bucket://calls/july/note.json"
+    assert address == "s3://calls/july/note.json"
     storage.write(file, b"two")
     assert storage.read(storage.location(address)) == b"two"
 
@@ -81,12 +42,12 @@ def test_a_storage_that_cannot_tell_is_not_an_empty_one(bucket, error):
     """Only "there is no such file" is None; everything else is raised as it is."""
     Bucket.trouble["rb"] = error
     with pytest.raises(type(error)):
-        storage.read(place("bucket://calls", "note.json"))
+        storage.read(place("s3://calls", "note.json"))
 
 
 def test_an_upload_that_fails_leaves_the_old_object(bucket):
     """What is there stays until the new one is complete."""
-    file = place("bucket://calls", "note.json")
+    file = place("s3://calls", "note.json")
     storage.write(file, b"old")
     Bucket.trouble["wb"] = OSError("503 Slow Down")
     with pytest.raises(OSError, match="503"):
@@ -135,3 +96,9 @@ def test_a_relative_folder_is_refused(where):
     """Workers and Airflow versions do not agree from where it counts, so a retry would not find what was paid for."""
     with pytest.raises(InvalidInput, match="relative path"):
         storage.location(where)
+
+
+def test_an_unknown_kind_of_storage_is_refused():
+    """A scheme that nothing is installed for fails before anything is paid for, at the latest when it is read."""
+    with pytest.raises((InvalidInput, ValueError), match="carrierpigeon"):
+        storage.read(storage.location("carrierpigeon://loft/results"))
