@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.audio.structure import mp4, mpeg
@@ -93,7 +92,6 @@ PDF = Format("a PDF document", "application/pdf", ".pdf")
 ZIP = Format("a ZIP archive", "application/zip", ".zip")
 GZIP = Format("a gzip archive", "application/gzip", ".gz")
 
-_ALIASES = {".mp4": (MP4,), ".mp3": (MP3,), ".oga": (OGG_VORBIS, OGG_OPUS), ".m4v": (MP4,), ".m4b": (M4A,)}
 _SUFFIXES = {known.suffix for known in list(globals().values()) if isinstance(known, Format)} | set(
     ".opus .ogg .oga .m4b .m4p .m4v .mp4 .3gp .3gpp .3g2 .wave .mpga .mpeg .aif .aifc .adts .qt .m2ts .mts .asf .spx "
     ".htm .m3u".split()
@@ -129,8 +127,13 @@ def sniff(head: bytes, tail: bytes = b"") -> Format | None:
         the whole head an MP3 is assumed; :func:`identify` looks behind the tag.
     """
     tag = mpeg.id3_size(head)
+    while tag and tag < len(head) - 4:
+        head = head[tag:]
+        tag = mpeg.id3_size(head)
+        if not tag:
+            return sniff(head, tail) or MP3
     if tag:
-        return MP3 if tag >= len(head) - 4 else sniff(head[tag:], tail) or _mpeg(head[tag:]) or MP3
+        return MP3
     plain = next((known for magic, known in _PLAIN if head.startswith(magic)), None)
     return (
         plain
@@ -269,16 +272,11 @@ def upload_name(name: str, format: Format | None) -> str:  # noqa: A002 - the wo
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name).rstrip("/\\"))[-1]
     clean = "".join("_" if c in '"*:<>?|;%' else c for c in last if unicodedata.category(c)[0] != "C")
-    clean = " ".join(clean.split()).strip(". ")
-    suffix = PurePosixPath(clean).suffix.lower()
-    if format is None:
-        return _short(clean or "audio", "")
-    if suffix == format.suffix or format in _ALIASES.get(suffix, ()):
-        wanted = format.suffix if format.service_takes else suffix
-    else:
-        wanted = format.suffix
-    stem = clean[: -len(suffix)] if suffix in _SUFFIXES else clean
-    return _short(stem.strip(". ") or "audio", wanted)
+    clean = " ".join(clean.split()).rstrip(". ")
+    stem, dot, suffix = clean.rpartition(".")
+    if format is None or not dot or f".{suffix.lower()}" not in _SUFFIXES:
+        stem = clean
+    return _short(stem.strip(". ") or "audio", format.suffix if format else "")
 
 
 def _short(stem: str, suffix: str) -> str:

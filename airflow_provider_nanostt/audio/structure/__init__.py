@@ -18,6 +18,10 @@ class Doubtful(Exception):
     """The structure does not say how long the recording is, or cannot be believed; the reason is for people."""
 
 
+class Hostile(Doubtful):
+    """The structure claims what no recording has; nothing more thorough should be let near it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a structure says.

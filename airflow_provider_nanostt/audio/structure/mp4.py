@@ -10,14 +10,14 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.audio.structure import Doubtful, Found, read_at
+from airflow_provider_nanostt.audio.structure import Doubtful, Found, Hostile, read_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
 _MAX_BOXES = 2000
-_MAX_TRACKS = 16
+_MAX_TRACKS = 64
 _MAX_RUNS = 4096
 """Entries of a list of lengths; sound has one or two, pictures may have thousands."""
 
@@ -45,34 +45,43 @@ def handlers(file: BinaryIO, size: int) -> set[str]:
     """
     try:
         moov, _, _ = _outline(file, size)
-        tracks = [_track(file, box) for box in _boxes(file, moov.start, moov.end) if box.kind == b"trak"]
-    except (Doubtful, struct.error):
+        return {track.handler.decode("latin-1") for track in _tracks(file, moov)}
+    except (Doubtful, struct.error, ValueError, OverflowError):
         return set()
-    return {track.handler.decode("latin-1") for track in tracks}
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - the table says all there is
     """Measure the sound of an MP4.
 
+    :raises Hostile: if its table of contents claims more pieces than the file has bytes.
     :raises Doubtful: if it has no table of contents or no sound, or the table and the file disagree.
     :raises OSError: if the file cannot be read.
     """
     moov, payload, fragments = _outline(file, size)
-    scale = 0
-    tracks: list[_Track] = []
-    for box in _boxes(file, moov.start, moov.end):
-        if box.kind == b"mvhd":
-            scale = _times(read_at(file, box.start, 32))[0]
-        elif box.kind == b"mvex":
-            fragments = True
-        elif box.kind == b"trak" and len(tracks) < _MAX_TRACKS:
-            tracks.append(_track(file, box))
+    tracks = list(_tracks(file, moov))
+    for track in tracks:
+        # FFmpeg would reserve memory for each piece that is claimed.
+        stsz = track.tables.get(b"stsz")
+        if stsz and int.from_bytes(read_at(file, stsz.start + 8, 4), "big") > size:
+            raise Hostile("the MP4 claims more pieces than it has bytes")
     sound = next((track for track in tracks if track.handler == b"soun"), None)
     if sound is None:
         raise Doubtful("there is no sound in this MP4")
-    if fragments:
+    if fragments or _first(file, moov, b"mvex"):
         raise Doubtful("the MP4 is made of fragments, which say nothing of the whole")
+    header = _first(file, moov, b"mvhd")
+    scale = _times(read_at(file, header.start, 32))[0] if header else 0
     return Found(_length(file, size, sound, scale), "the MP4's table of contents", payload=payload)
+
+
+def _tracks(file: BinaryIO, moov: _Box) -> Iterator[_Track]:
+    count = 0
+    for box in _boxes(file, moov.start, moov.end):
+        if box.kind == b"trak":
+            count += 1
+            if count > _MAX_TRACKS:
+                raise Hostile("the MP4 claims more tracks than any recording has")
+            yield _track(file, box)
 
 
 def _outline(file: BinaryIO, size: int) -> tuple[_Box, int, bool]:
@@ -109,27 +118,24 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
         start += length
 
 
+def _first(file: BinaryIO, parent: _Box | None, kind: bytes) -> _Box | None:
+    """Return the first box of a kind that lies within another."""
+    found = _boxes(file, parent.start, parent.end) if parent else iter(())
+    return next((box for box in found if box.kind == kind and parent and box.end <= parent.end), None)
+
+
 def _track(file: BinaryIO, trak: _Box) -> _Track:
-    track = _Track()
-    for box in _boxes(file, trak.start, trak.end):
-        if box.kind == b"edts":
-            track.cuts = _cuts(file, box)
-        elif box.kind == b"mdia":
-            for inner in _boxes(file, box.start, box.end):
-                if inner.kind == b"mdhd":
-                    track.timescale, track.duration = _times(read_at(file, inner.start, 32))
-                elif inner.kind == b"hdlr":
-                    track.handler = read_at(file, inner.start + 8, 4)
-                elif inner.kind == b"minf" and track.handler == b"soun":
-                    track.tables = _tables(file, inner)
+    track = _Track(cuts=_cuts(file, _first(file, trak, b"edts")))
+    mdia = _first(file, trak, b"mdia")
+    times, handler = _first(file, mdia, b"mdhd"), _first(file, mdia, b"hdlr")
+    if times:
+        track.timescale, track.duration = _times(read_at(file, times.start, 32))
+    if handler:
+        track.handler = read_at(file, handler.start + 8, 4)
+    stbl = _first(file, _first(file, mdia, b"minf"), b"stbl")
+    if stbl:
+        track.tables = {box.kind: box for box in _boxes(file, stbl.start, stbl.end) if box.end <= stbl.end}
     return track
-
-
-def _tables(file: BinaryIO, minf: _Box) -> dict[bytes, _Box]:
-    for box in _boxes(file, minf.start, minf.end):
-        if box.kind == b"stbl":
-            return {inner.kind: inner for inner in _boxes(file, box.start, box.end)}
-    return {}
 
 
 def _times(body: bytes) -> tuple[int, int]:
@@ -139,16 +145,16 @@ def _times(body: bytes) -> tuple[int, int]:
     return scale, length
 
 
-def _cuts(file: BinaryIO, edts: _Box) -> list[tuple[int, int]]:
+def _cuts(file: BinaryIO, edts: _Box | None) -> list[tuple[int, int]]:
     """Return what is played: for each piece its length in the movie's units, and where it is taken from."""
-    for box in _boxes(file, edts.start, edts.end):
-        if box.kind == b"elst":
-            body = read_at(file, box.start, 8)
-            count, wide = int.from_bytes(body[4:8], "big"), body[:1] == b"\1"
-            form = ">QqI" if wide else ">IiI"
-            rows = read_at(file, box.start + 8, min(count, 64) * struct.calcsize(form))
-            return [struct.unpack_from(form, rows, at)[:2] for at in range(0, len(rows), struct.calcsize(form))]
-    return []
+    box = _first(file, edts, b"elst")
+    if box is None:
+        return []
+    body = read_at(file, box.start, 8)
+    count, wide = int.from_bytes(body[4:8], "big"), body[:1] == b"\1"
+    form = ">QqI" if wide else ">IiI"
+    rows = read_at(file, box.start + 8, min(count, 64) * struct.calcsize(form))
+    return [(length, place) for length, place, _ in struct.iter_unpack(form, rows)]
 
 
 def _length(file: BinaryIO, size: int, track: _Track, scale: int) -> float:

@@ -22,8 +22,10 @@ MAX_WALK_BYTES = 512 * 1024 * 1024
 
 _CHUNK = 1024 * 1024
 _PROBE = 16 * 1024
+_LONGEST_FRAME = 8192
 _MAX_LOST = 2000
-"""How often frames may be lost before the walk gives up."""
+_MAX_STRANGE = 8 * 1024 * 1024
+"""How often frames may be lost, and how many bytes may be passed over, before the walk gives up."""
 
 _KBITS = {
     (1, 1): "32 64 96 128 160 192 224 256 288 320 352 384 416 448",
@@ -40,6 +42,10 @@ _TRAILERS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"3DI")
 Step = tuple[int, float]
 """A frame: bytes and seconds."""
 
+if TYPE_CHECKING:
+    Finder = Callable[[bytes, int], Step | None]
+    Runner = Callable[[bytes, int], tuple[int, float, int]]
+
 
 def id3_size(head: bytes) -> int:
     """Return the bytes of the ID3v2 tag at the beginning, with its header and footer; 0 if there is none."""
@@ -52,44 +58,68 @@ def id3_size(head: bytes) -> int:
 def _speed(key: int) -> int:
     """Return the bits per second that the second and third byte of a header name; 0 if they name none."""
     version, layer, bits = key >> 11 & 3, 4 - (key >> 9 & 3), key >> 4 & 15
-    if version == 1 or layer == 4 or bits in (0, 15):
+    if key < 0xE000 or version == 1 or layer == 4 or bits in (0, 15):
         return 0
     return 1000 * int(_KBITS[1 if version == 3 else 2, layer].split()[bits - 1])
 
 
-@functools.cache
-def _frames() -> dict[int, Step]:
-    """Return the frame for each second and third byte of a header, as a number of 16 bits."""
-    table = {}
-    for key in range(0xE000, 0x10000):
+class _Frames(dict[int, Step]):
+    """The frame for the second and third byte of a header, as a number of 16 bits; no bytes if they make none."""
+
+    def __missing__(self, key: int) -> Step:
         version, layer, rate, speed = key >> 11 & 3, 4 - (key >> 9 & 3), key >> 2 & 3, _speed(key)
-        if not speed or rate == 3:
-            continue
-        hertz = _MPEG_RATES[version][rate]
-        samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
-        padding = key >> 1 & 1
-        length = (12 * speed // hertz + padding) * 4 if layer == 1 else samples // 8 * speed // hertz + padding
-        table[key] = (length, samples / hertz)
-    return table
+        step = (0, 0.0)
+        if speed and rate != 3:
+            hertz, padding = _MPEG_RATES[version][rate], key >> 1 & 1
+            samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
+            length = (12 * speed // hertz + padding) * 4 if layer == 1 else samples // 8 * speed // hertz + padding
+            step = (length, samples / hertz)
+        self[key] = step
+        return step
+
+
+_FRAMES = _Frames()
 
 
 def _mpeg_step(data: bytes, at: int) -> Step | None:
+    """Return the frame whose header is here; None if there is none."""
     if len(data) < at + 4 or data[at] != 0xFF:
         return None
-    return _frames().get(data[at + 1] << 8 | data[at + 2])
+    step = _FRAMES[data[at + 1] << 8 | data[at + 2]]
+    return step if step[0] else None
 
 
 def _adts_step(data: bytes, at: int) -> Step | None:
-    if len(data) < at + 7 or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
+    """Return the frame whose header is here; None if there is none."""
+    head = int.from_bytes(data[at : at + 7], "big")
+    if head >> 40 & 0xFFF6 != 0xFFF0:
         return None
-    rate = data[at + 2] >> 2 & 15
-    length = (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
+    rate, length = head >> 34 & 15, head >> 13 & 0x1FFF
     if rate >= len(_ADTS_RATES) or length < 7:
         return None
-    return length, 1024 * ((data[at + 6] & 3) + 1) / _ADTS_RATES[rate]
+    return length, 1024 * ((head & 3) + 1) / _ADTS_RATES[rate]
 
 
-def _find(data: bytes, start: int, step: Callable[[bytes, int], Step | None], alike: int) -> int | None:
+def _mpeg_run(data: bytes, at: int) -> tuple[int, float, int]:
+    """Pass over all whole frames from here on; return where they end, and their seconds and number."""
+    frames, seconds, count, last = _FRAMES, 0.0, 0, len(data) - 4
+    while at <= last and data[at] == 0xFF:
+        length, lasts = frames[data[at + 1] << 8 | data[at + 2]]
+        if not length or at + length > len(data):
+            break
+        at, seconds, count = at + length, seconds + lasts, count + 1
+    return at, seconds, count
+
+
+def _adts_run(data: bytes, at: int) -> tuple[int, float, int]:
+    """Pass over frames as :func:`_mpeg_run` does."""
+    seconds, count = 0.0, 0
+    while (step := _adts_step(data, at)) and at + step[0] <= len(data):
+        at, seconds, count = at + step[0], seconds + step[1], count + 1
+    return at, seconds, count
+
+
+def _find(data: bytes, start: int, step: Finder, alike: int) -> int | None:
     """Return where two frames that agree follow each other, or one that ends with the data."""
     at = data.find(b"\xff", start)
     while at >= 0:
@@ -132,7 +162,7 @@ def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
         if covered and abs(covered - (end - start)) <= 0.005 * covered + 2048:
             return Found(seconds, "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
     if whole and end - start <= MAX_WALK_BYTES:
-        return _walk(file, start, end, _mpeg_step)
+        return _walk(file, start, end, _mpeg_step, _mpeg_run)
     return _constant(file, start, end, head)
 
 
@@ -144,7 +174,7 @@ def measure_adts(file: BinaryIO, size: int, *, whole: bool) -> Found:
         raise Doubtful("there are no ADTS frames where they should begin")
     if not whole or size > MAX_WALK_BYTES:
         raise Doubtful("AAC says nothing of its length unless all of it is read")
-    return _walk(file, start + at, size, _adts_step)
+    return _walk(file, start + at, size, _adts_step, _adts_run)
 
 
 def _after_tags(file: BinaryIO, size: int) -> tuple[int, bytes]:
@@ -162,7 +192,7 @@ def _after_tags(file: BinaryIO, size: int) -> tuple[int, bytes]:
 
 def _before_trailers(file: BinaryIO, size: int) -> int:
     """Return where the frames end: before ID3v1 and APE tags."""
-    tail = read_at(file, max(0, size - 160), 160)
+    tail = read_at(file, max(0, size - _PROBE - 160), _PROBE + 160)  # with what is probed later, at one go
     end = size
     if tail[-128:-125] == b"TAG":
         tail, end = tail[:-128], size - 128
@@ -187,34 +217,32 @@ def _xing(head: bytes) -> tuple[float, int | None] | None:
     return None
 
 
-def _walk(file: BinaryIO, start: int, end: int, step: Callable[[bytes, int], Step | None]) -> Found:
+def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Found:
     """Add up all frames; bytes between them are passed over, as a player does."""
-    seconds, counted, sound, lost = 0.0, 0, 0, 0
+    seconds, counted, sound, lost, strange = 0.0, 0, 0, 0, 0
     position, data, at = start, b"", 0
     while True:
-        if at + _PROBE > len(data) and position < end:
+        if at + _LONGEST_FRAME > len(data) and position < end:
             more = read_at(file, position, min(_CHUNK, end - position))
             data, at, position = data[at:] + more, 0, position + len(more) if more else end
-        frame = step(data, at)
-        if frame and at + frame[0] <= len(data):
-            seconds, counted, sound, at = seconds + frame[1], counted + 1, sound + frame[0], at + frame[0]
+        began = at
+        at, lasted, count = run(data, at)
+        seconds, counted, sound = seconds + lasted, counted + count, sound + at - began
+        if at + _LONGEST_FRAME > len(data) and position < end:
             continue
-        if frame or at + 4 > len(data) or data.startswith(_TRAILERS, at):  # cut off, or over
+        if step(data, at) or at + 4 > len(data) or data.startswith(_TRAILERS, at):  # cut off, or over
             break
-        at, lost = _recover(data, at, step), lost + 1
-        if lost > _MAX_LOST:
+        began, at, lost = at, _recover(data, at, step), lost + 1
+        strange += at - began
+        if lost > _MAX_LOST or strange > _MAX_STRANGE:
             raise Doubtful("most of the file is not what it began as")
-    if sound < 0.9 * (end - start) and not _is_padding(end - start - sound, counted):
+    if sound < 0.9 * (end - start) and not (counted and end - start - sound <= 4096):
         raise Doubtful("much of the file is not what it began as")
     # The first frame of a file with a Xing header holds no sound: 26 ms that nobody hears.
     return Found(seconds, f"all {counted:,} frames counted", counted=True, payload=sound)
 
 
-def _is_padding(strange: int, counted: int) -> bool:
-    return strange <= 4096 and counted > 0
-
-
-def _recover(data: bytes, at: int, step: Callable[[bytes, int], Step | None]) -> int:
+def _recover(data: bytes, at: int, step: Finder) -> int:
     tag = id3_size(data[at : at + 10])
     if tag:
         return min(at + tag, len(data))
@@ -240,6 +268,6 @@ def _speeds(data: bytes) -> set[int]:
     while at is not None:
         key = data[at + 1] << 8 | data[at + 2]
         found.add(_speed(key))
-        following = at + _frames()[key][0]
+        following = at + _FRAMES[key][0]
         at = following if _mpeg_step(data, following) else None
     return found
