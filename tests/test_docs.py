@@ -271,8 +271,10 @@ def spans(page: str) -> list[str]:
 
 # Names that are not ours: Airflow's, Python's, the service's, those of the commands.
 FOREIGN = {
-    "ARGS", "False", "KEEP", "ONLY", "PYTHON", "True", "conftest", "dag", "execution_timeout",
-    "keep_task_state", "pyproject", "retry_delay", "test", "tojson", "toml",
+    "ARGS", "AirflowFailException", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True",
+    "ValueError", "XCom", "clear_on_success", "conftest", "dag", "dag_run", "default_deferrable",
+    "execution_timeout", "keep_task_state", "operators", "pyproject", "retries", "retry_delay", "soft_fail",
+    "state_store", "test", "timedelta", "tojson", "toml",
 }  # fmt: skip
 
 
