@@ -30,19 +30,16 @@ MOST_CPU_MS = 30.0
 
 def told(data: bytes, *, pyav: bool):
     """Sniff and measure, as with or without the extra."""
-    import importlib.util
-
     from airflow_provider_nanostt.audio import duration, formats
 
-    find = importlib.util.find_spec
-    if not pyav:
-        importlib.util.find_spec = lambda name, *rest: None if name == "av" else find(name, *rest)
+    installed = duration._installed
+    duration._installed = lambda name: installed(name) and (pyav or name != "av")
     try:
         file = io.BytesIO(data)
         kind = formats.identify(file, len(data))
         return kind, duration.measure(file, len(data), kind)
     finally:
-        importlib.util.find_spec = find
+        duration._installed = installed
 
 
 def verdict(true: float | None, length) -> str:

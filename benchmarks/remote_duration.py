@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "audio"))
 
-import av  # noqa: E402
-import odd_files  # noqa: E402
-import range_server  # noqa: E402
+import av
+import odd_files
+import range_server
 
 MEGABYTE = 1_000_000
 MOST_REQUESTS, MOST_BYTES = 4, 512 * 1024

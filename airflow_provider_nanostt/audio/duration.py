@@ -96,9 +96,9 @@ def _measure(file: BinaryIO, size: int, kind: Format, *, whole: bool) -> Length:
     attempts: list[Callable[[], Found]] = []
     if kind.demuxer in _STRUCTURES:
         attempts.append(lambda: _STRUCTURES[kind.demuxer](file, size, whole=whole))
-    if kind.demuxer in _TAGGED and importlib.util.find_spec("tinytag"):
+    if kind.demuxer in _TAGGED and _installed("tinytag"):
         attempts.append(lambda: _tagged(file, size, kind))
-    if whole and importlib.util.find_spec("av"):
+    if whole and _installed("av"):
         attempts.append(lambda: _packets(file, kind))
     for attempt in attempts:
         try:
@@ -112,6 +112,10 @@ def _measure(file: BinaryIO, size: int, kind: Format, *, whole: bool) -> Length:
     if not attempts:
         doubts.append(f"{kind.name} is measured with the extra [audio]" if whole else f"{kind.name} is far away")
     return Length(None, "; ".join(dict.fromkeys(doubts)))
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
 
 
 def _believed(found: Found, size: int, kind: Format) -> Length:
