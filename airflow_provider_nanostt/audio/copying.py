@@ -85,8 +85,15 @@ class Copy(Writer):
         else:  # pragma: no cover  # PyAV 13
             self._stream = container.add_stream(template=recording.stream)
 
-    def write(self, item: Packet[AudioStream], samples: int) -> None:
-        """Copy a packet that holds so many samples."""
+    def write(self, item: Any, samples: int) -> None:
+        """Copy a packet that holds so many samples.
+
+        Its side data stay behind: they say what to leave out at the end of the old file, which a part may not have.
+        """
+        import av
+
+        item = av.Packet(bytes(item))
+        item.is_keyframe = True
         item.stream = self._stream
         item.time_base = Fraction(1, self._rate)
         item.pts = item.dts = self._samples

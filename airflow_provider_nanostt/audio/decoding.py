@@ -17,7 +17,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from av import AudioFrame, AudioResampler, Packet
+    from av import AudioFrame, Packet
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
@@ -203,7 +203,7 @@ def opened(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS)
             io_open=_refuse,
         )
     except (av.FFmpegError, PermissionError) as error:
-        raise InvalidInput(f"{name} is no recording that can be read here ({_reason(error)})") from error
+        raise InvalidInput(f"{name} is no recording that can be read here ({reason(error)})") from error
     with container:
         tracks = container.streams.audio
         if track >= len(tracks):
@@ -213,61 +213,6 @@ def opened(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS)
             raise InvalidInput(f"{name} has a sound track in a codec that cannot be decoded here")
         stream.codec_context.thread_count = 1
         yield Recording(container, stream, bounds, name)
-
-
-class Sound:
-    """The sound of a recording in one form: 16-bit samples at one rate, in frames of one size.
-
-    :param rate: samples per second; None leaves the rate as it is.
-    :param channels: 1 or 2, mixed down or doubled where needed.
-    :param frame_size: samples per frame, the last may be shorter; None takes them as they come.
-    :param planar: one plane per channel, for encoders that want it so.
-    """
-
-    def __init__(
-        self,
-        recording: Recording,
-        *,
-        rate: int | None,
-        channels: int = 1,
-        frame_size: int | None = None,
-        planar: bool = False,
-    ) -> None:
-        self._recording = recording
-        self._form: dict[str, Any] = {
-            "format": "s16p" if planar else "s16",
-            "layout": "stereo" if channels == 2 else "mono",
-            "rate": rate,
-            "frame_size": frame_size,
-        }
-
-    def __iter__(self) -> Iterator[AudioFrame]:
-        """Yield frames.
-
-        :raises InvalidInput: as :meth:`Recording.frames`, and for sound that FFmpeg cannot bring into this form.
-        """
-        import av
-
-        resampler, kind = None, None
-        for frame in self._recording.frames():
-            frame.pts = None  # gaps in the times of a file are not filled: recognisers do not, either
-            if kind != (now := (frame.format.name, frame.layout.name, frame.sample_rate)):
-                yield from self._through(resampler, None)
-                resampler, kind = av.AudioResampler(**self._form), now
-            yield from self._through(resampler, frame)
-        yield from self._through(resampler, None)
-
-    def _through(self, resampler: AudioResampler | None, frame: AudioFrame | None) -> list[AudioFrame]:
-        import av
-
-        if resampler is None:
-            return []
-        try:
-            return [made for made in resampler.resample(frame) if made is not None]
-        except (av.FFmpegError, ValueError) as error:
-            raise InvalidInput(
-                f"{self._recording.name} has sound of a kind that cannot be converted ({_reason(error)})"
-            ) from error
 
 
 def packet_seconds(recording: Recording, packet: Packet[AudioStream]) -> float:
@@ -289,5 +234,6 @@ def _name(source: BinaryIO) -> str:
     return repr(PurePath(name).name) if isinstance(name, str) and name else "the recording"
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Return what FFmpeg says was wrong."""
     return str(getattr(error, "strerror", None) or error).strip().lower()

@@ -10,7 +10,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_nanostt.audio.decoding import DEFAULT_BOUNDS, Bounds, Progress, Sound, opened
+from airflow_provider_nanostt.audio.decoding import DEFAULT_BOUNDS, Bounds, Progress, opened
+from airflow_provider_nanostt.audio.sound import Sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

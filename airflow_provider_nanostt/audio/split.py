@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.copying import Copy, copyable, cut_packet, sample_count
 from airflow_provider_nanostt.audio.cuts import plan_cuts
-from airflow_provider_nanostt.audio.decoding import DEFAULT_BOUNDS, Bounds, Progress, Sound, opened
+from airflow_provider_nanostt.audio.decoding import DEFAULT_BOUNDS, Bounds, Progress, opened
 from airflow_provider_nanostt.audio.encoding import RATE, Codec, Encoder, bit_rate_for, form
 from airflow_provider_nanostt.audio.loudness import Loudness, measure, silences
+from airflow_provider_nanostt.audio.sound import Sound
 from airflow_provider_nanostt.audio.writing import TooLarge, Writer
 
 if TYPE_CHECKING:
@@ -74,10 +75,12 @@ def split_copy(
         with _Parts(looks, cuts, recording.rate, lambda file, _: Copy(file, recording, kind)) as out:
             for packet in recording.packets():
                 rest, count = packet, sample_count(recording, packet) if packet.size else 0
-                while kind.sample_bytes and 0 < out.until_cut < count:
+                out.turn(0 if kind.sample_bytes else count / 2)
+                while kind.sample_bytes and out.until_cut < count:
                     count -= out.until_cut
                     piece, rest = cut_packet(recording, rest, out.until_cut)
                     out.write(piece, out.until_cut)
+                    out.turn(0)
                 if count:
                     out.write(rest, count)
     if not out.parts:
@@ -129,6 +132,7 @@ def split_compress(
         try:
             with _Parts(looks, ends[:-1], RATE, encoder) as out:
                 for frame in sound:
+                    out.turn(frame.samples / 2)
                     out.write(frame, frame.samples)
         except TooLarge:
             return None
@@ -163,7 +167,7 @@ class _Parts:
         self._rate = rate
         self._make = make
         self._passed = 0
-        self._position = 0
+        self._position = self._start = 0
         self._begun: list[Path] = []
         self._open: tuple[BinaryIO, Writer] | None = None
 
@@ -172,11 +176,14 @@ class _Parts:
         """Samples until the next cut; more than any packet has if there is none."""
         return self._cuts[self._passed] - self._position if self._passed < len(self._cuts) else sys.maxsize
 
-    def write(self, item: Any, samples: int) -> None:
-        """Write a packet or frame to the part that most of it belongs to."""
-        while self.until_cut <= samples / 2:
+    def turn(self, reach: float) -> None:
+        """Go on to the next part if a cut is no more than so many samples ahead."""
+        while self.until_cut <= reach:
             self._complete()
             self._passed += 1
+
+    def write(self, item: Any, samples: int) -> None:
+        """Write a packet or frame to the part."""
         file, writer = self._open = self._open or self._begin()
         writer.write(item, samples)
         self._position += samples
@@ -201,6 +208,7 @@ class _Parts:
     def _begin(self) -> tuple[BinaryIO, Writer]:
         path = self._looks.folder / f"part-{len(self._begun) + 1:03}{self._looks.suffix}"
         self._begun.append(path)
+        self._start = self._position
         file = path.open("w+b")
         try:
             return file, self._make(file, self._passed)
@@ -217,7 +225,7 @@ class _Parts:
             file.seek(0, 2)
             self._check(file)
             size = file.tell()
-        start = self._position / self._rate - writer.seconds
+        start = self._start / self._rate
         self.parts.append(Part(self._begun[-1], start, writer.seconds, size, self._looks.content_type))
         self._open = None
 

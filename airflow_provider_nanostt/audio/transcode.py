@@ -17,11 +17,11 @@ from airflow_provider_nanostt.audio.decoding import (
     Bounds,
     Progress,
     Recording,
-    Sound,
     opened,
     packet_seconds,
 )
 from airflow_provider_nanostt.audio.encoding import RATE, Codec, Encoder, bit_rate_for, form
+from airflow_provider_nanostt.audio.sound import Sound
 from airflow_provider_nanostt.audio.writing import TooLarge, whole
 
 if TYPE_CHECKING:
