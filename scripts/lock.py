@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TEST_GROUPS = ("build", "e2e", "test")
 DEV_GROUPS = (*TEST_GROUPS, "lint")
+BENCH_GROUPS = ("build",)
 FOREIGN = re.compile(r"https?:|file:|--(extra-)?index|--find-links|^[^#]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE)
 
 
@@ -85,6 +86,9 @@ def plan(folder: Path) -> Iterator[Lock]:
         if version.dev:
             about = f"The development environment: Airflow {version.version}, the emulator, tests, linters."
             yield Lock(REQUIREMENTS / "dev.lock", version.date, project_inputs(airflow, DEV_GROUPS), about)
+            about = f"The benchmarks' environment: Airflow {version.version}, the emulator, providers to compare with."
+            inputs = [*project_inputs(airflow, BENCH_GROUPS), "requirements/bench.in"]
+            yield Lock(REQUIREMENTS / "bench.lock", version.date, inputs, about)
 
 
 def main() -> None:
