@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt.audio.structure import Doubtful, Found, Hostile, flac, mp4, mpeg, ogg, riff
+from airflow_provider_nanostt.audio.structure import Doubtful, Found, Hopeless, amr, flac, mp4, mpeg, ogg, riff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,6 +64,7 @@ _STRUCTURES: dict[str, Callable[..., Found]] = {
     "mov": mp4.measure,
     "ogg": ogg.measure,
     "flac": flac.measure,
+    "amr": amr.measure,
 }
 _TAGGED = {"aiff", "asf"}
 
@@ -103,7 +104,7 @@ def _measure(file: BinaryIO, size: int, kind: Format, *, whole: bool) -> Length:
     for attempt in attempts:
         try:
             return _believed(attempt(), size, kind)
-        except Hostile as claim:
+        except Hopeless as claim:
             return Length(None, str(claim))
         except Doubtful as doubt:
             doubts.append(str(doubt))

@@ -151,10 +151,13 @@ class RangeFile(io.RawIOBase):
 
     def close(self) -> None:
         """Close the connection."""
-        if not self.closed and self._pool is not None:
+        self._disconnect()
+        super().close()
+
+    def _disconnect(self) -> None:
+        if self._pool is not None:
             self._pool.close()
             self._pool = None
-        super().close()
 
     def _piece(self, start: int, stop: int) -> bytes:
         """Return bytes from ``start``, at least one, at the most up to ``stop``; fetch them if need be."""
@@ -226,9 +229,8 @@ class RangeFile(io.RawIOBase):
             place = self._located()
         except InvalidInput as error:
             raise InvalidInput(f"{self._place.host} redirects elsewhere: {error}") from None
-        if self._pool is not None:
-            self._pool.close()
-        self._pool, self._place = None, place
+        self._disconnect()
+        self._place = place
 
     def _take(self, answer: urllib3.BaseHTTPResponse, first: int, last: int) -> None:
         """Keep what was sent, if it is what was asked for."""

@@ -102,14 +102,17 @@ def wav(rate=16_000, seconds=SECONDS, *, claimed=None):
 
 def played(data, container):
     """Decode all there is and return its seconds."""
-    samples = 0.0
+    seconds = 0.0
     with av.open(io.BytesIO(data), "r", format=container) as spoken:
-        try:
-            for frame in spoken.decode(audio=0):
-                samples += frame.samples / frame.sample_rate
-        except av.FFmpegError:
-            pass
-    return samples
+        packets = spoken.demux(audio=0)
+        while True:
+            try:
+                packet = next(packets)
+                seconds += sum(frame.samples / frame.sample_rate for frame in packet.decode())
+            except StopIteration:
+                return seconds
+            except av.FFmpegError:  # what is damaged is passed over
+                continue
 
 
 def id3(payload: int) -> bytes:

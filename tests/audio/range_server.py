@@ -74,7 +74,8 @@ def _reply(quirk, data, asked, count):
         quirk, f"{first}-{last}"
     )
     headers["Content-Range"] = f"bytes {said}/{'*' if quirk == 'no total' else len(data)}"
-    body, announced = (body[:-10], len(body)) if quirk == "less" else (body, len(body))
+    announced = None if quirk == "less, unannounced" else len(body)
+    body = body[:-10] if quirk.startswith("less") else body
     return 206, headers, body, announced
 
 

@@ -117,7 +117,7 @@ def test_what_is_public_may_be_asked(url):
 
 def test_a_name_that_does_not_resolve_is_no_wrong_input():
     """What the resolver cannot say now it may say later."""
-    for host in ("unknown.example.com", "nothing.example.com"):
+    for host in ("unknown.example.com", "nothing.example.com", "1.2.3.4.5"):
         with pytest.raises(NotConnected, match=host):
             check_public(f"http://{host}/", allow_private=False, resolve=WORLD)
 

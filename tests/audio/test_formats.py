@@ -34,6 +34,7 @@ SAMPLES = {
     "MP3, the last frame fills the head": (FRAME, formats.MP3),
     "MP3 behind a tag": (TAG + FRAME * 3, formats.MP3),
     "MP3 behind a tag longer than the head": (b"ID3\3\0\0\0\x7f\0\0" + b"\0" * 200, formats.MP3),
+    "MP3 behind two tags": (TAG + TAG + FRAME * 3, formats.MP3),
     "MP3 behind padding": (b"\0" * 1000 + FRAME * 3, formats.MP3),
     "tag with nothing known behind it": (TAG + b"\0" * 3000, formats.MP3),
     "Layer II": ((b"\xff\xfd\x90\x04" + b"\0" * 518) * 3, formats.MP2),

@@ -104,6 +104,7 @@ def test_a_length_takes_few_requests(server):
         ("no total", "which piece"),
         ("gzip", "compresses"),
         ("less", "cannot be read|less than"),
+        ("less, unannounced", "less than"),
         ("hangs up", "cannot be read"),
     ],
 )

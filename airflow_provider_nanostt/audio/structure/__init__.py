@@ -18,8 +18,8 @@ class Doubtful(Exception):
     """The structure does not say how long the recording is, or cannot be believed; the reason is for people."""
 
 
-class Hostile(Doubtful):
-    """The structure claims what no recording has; nothing more thorough should be let near it."""
+class Hopeless(Doubtful):
+    """No more thorough way would know better, or none should be let near it: it claims what no recording has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,7 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
     rate, total = packed >> 44, packed & (1 << 36) - 1
     if not rate or not largest:
         raise Doubtful("the FLAC header makes no sense")
-    tail = read_at(file, max(42, size - _TAIL), _TAIL)
-    ends = [
-        last for last in (_end_of(tail[m.start() : m.start() + 16], smallest, largest) for m in _marks(tail)) if last
-    ]
+    ends = _ends(read_at(file, max(42, size - _TAIL), _TAIL), smallest, largest)
     if not ends:
         raise Doubtful("no FLAC frame was found at the end")
     # A header may turn up by chance within a frame, so the last of them is believed only near the claim.
@@ -39,11 +36,16 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
         raise Doubtful("the FLAC claims a length that its last frame does not bear out")
     if not total and len(ends) > 1 and not 0 < ends[-1] - ends[-2] <= 4 * largest:
         raise Doubtful("the FLAC says nothing of its length")
+    middle = _ends(read_at(file, max(42, size // 2), _TAIL), smallest, largest)
+    if size > 4 * _TAIL and not (middle and 0.1 < middle[0] / last < 0.9):
+        raise Doubtful("the FLAC's beginning, middle and end do not fit together")
     return Found((total or last) / rate, "the FLAC's header and its last frame")
 
 
-def _marks(tail: bytes) -> list[re.Match[bytes]]:
-    return list(re.finditer(rb"\xff[\xf8\xf9]", tail))
+def _ends(data: bytes, smallest: int, largest: int) -> list[int]:
+    """Return where the frames end whose headers are in some bytes, in samples."""
+    heads = (data[match.start() : match.start() + 16] for match in re.finditer(rb"\xff[\xf8\xf9]", data))
+    return [end for end in (_end_of(head, smallest, largest) for head in heads) if end]
 
 
 def _end_of(head: bytes, smallest: int, largest: int) -> int | None:

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.audio.structure import Doubtful, Found, Hostile, read_at
+from airflow_provider_nanostt.audio.structure import Doubtful, Found, Hopeless, read_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def handlers(file: BinaryIO, size: int) -> set[str]:
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - the table says all there is
     """Measure the sound of an MP4.
 
-    :raises Hostile: if its table of contents claims more pieces than the file has bytes.
+    :raises Hopeless: if its table of contents claims more pieces than the file has bytes.
     :raises Doubtful: if it has no table of contents or no sound, or the table and the file disagree.
     :raises OSError: if the file cannot be read.
     """
@@ -63,7 +63,7 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
         # FFmpeg would reserve memory for each piece that is claimed.
         stsz = track.tables.get(b"stsz")
         if stsz and int.from_bytes(read_at(file, stsz.start + 8, 4), "big") > size:
-            raise Hostile("the MP4 claims more pieces than it has bytes")
+            raise Hopeless("the MP4 claims more pieces than it has bytes")
     sound = next((track for track in tracks if track.handler == b"soun"), None)
     if sound is None:
         raise Doubtful("there is no sound in this MP4")
@@ -80,7 +80,7 @@ def _tracks(file: BinaryIO, moov: _Box) -> Iterator[_Track]:
         if box.kind == b"trak":
             count += 1
             if count > _MAX_TRACKS:
-                raise Hostile("the MP4 claims more tracks than any recording has")
+                raise Hopeless("the MP4 claims more tracks than any recording has")
             yield _track(file, box)
 
 

@@ -11,7 +11,7 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.audio.structure import Doubtful, Found, read_at
+from airflow_provider_nanostt.audio.structure import Doubtful, Found, Hopeless, read_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ MAX_WALK_BYTES = 512 * 1024 * 1024
 _CHUNK = 1024 * 1024
 _PROBE = 16 * 1024
 _LONGEST_FRAME = 8192
+_LONGEST_MPEG = 2881
 _MAX_LOST = 2000
 _MAX_STRANGE = 8 * 1024 * 1024
 """How often frames may be lost, and how many bytes may be passed over, before the walk gives up."""
@@ -157,12 +158,12 @@ def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
     start, head = start + at, head[at:]
     end = _before_trailers(file, size)
     told = _xing(head)
-    if told:
-        seconds, covered = told
-        if covered and abs(covered - (end - start)) <= 0.005 * covered + 2048:
-            return Found(seconds, "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
+    if told and told[1] and abs(told[1] - (end - start)) <= 0.005 * told[1] + 2048:
+        return Found(told[0], "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
     if whole and end - start <= MAX_WALK_BYTES:
         return _walk(file, start, end, _mpeg_step, _mpeg_run)
+    if told and told[1]:
+        raise Doubtful("the MP3's Xing header accounts for more or less than the file")
     return _constant(file, start, end, head)
 
 
@@ -204,9 +205,7 @@ def _before_trailers(file: BinaryIO, size: int) -> int:
 
 def _xing(head: bytes) -> tuple[float, int | None] | None:
     """Return what the header in the first frame says: seconds, and how many bytes it accounts for if it says so."""
-    step = _mpeg_step(head, 0)
-    if step is None:
-        return None
+    step = _FRAMES[head[1] << 8 | head[2]]
     match = re.compile(rb"(Xing|Info)\0\0\0([\0-\x0f])").search(head, 4, 64)
     if match and match[2][0] & 1:
         frames, covered = struct.unpack_from(">II", head, match.end())
@@ -218,34 +217,38 @@ def _xing(head: bytes) -> tuple[float, int | None] | None:
 
 
 def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Found:
-    """Add up all frames; bytes between them are passed over, as a player does."""
-    seconds, counted, sound, lost, strange = 0.0, 0, 0, 0, 0
+    """Add up all frames; tags and bytes between them are passed over, as a player does."""
+    seconds, counted, lost, strange = 0.0, 0, 0, 0
     position, data, at = start, b"", 0
     while True:
         if at + _LONGEST_FRAME > len(data) and position < end:
             more = read_at(file, position, min(_CHUNK, end - position))
             data, at, position = data[at:] + more, 0, position + len(more) if more else end
-        began = at
         at, lasted, count = run(data, at)
-        seconds, counted, sound = seconds + lasted, counted + count, sound + at - began
+        seconds, counted = seconds + lasted, counted + count
         if at + _LONGEST_FRAME > len(data) and position < end:
             continue
         if step(data, at) or at + 4 > len(data) or data.startswith(_TRAILERS, at):  # cut off, or over
             break
+        tag = id3_size(data[at : at + 10])
+        if tag:
+            at, position, data = (
+                (at + tag, position, data) if at + tag <= len(data) else (0, position - len(data) + at + tag, b"")
+            )
+            continue
         began, at, lost = at, _recover(data, at, step), lost + 1
         strange += at - began
         if lost > _MAX_LOST or strange > _MAX_STRANGE:
-            raise Doubtful("most of the file is not what it began as")
-    if sound < 0.9 * (end - start) and not (counted and end - start - sound <= 4096):
-        raise Doubtful("much of the file is not what it began as")
+            break
+    strange += max(0, len(data) - at)
+    if lost > _MAX_LOST or strange > max(4096, 0.1 * (end - start)):
+        raise Hopeless("much of the file is not what it began as")
     # The first frame of a file with a Xing header holds no sound: 26 ms that nobody hears.
-    return Found(seconds, f"all {counted:,} frames counted", counted=True, payload=sound)
+    return Found(seconds, f"all {counted:,} frames counted", counted=True, payload=end - start - strange)
 
 
 def _recover(data: bytes, at: int, step: Finder) -> int:
-    tag = id3_size(data[at : at + 10])
-    if tag:
-        return min(at + tag, len(data))
+    """Return where frames begin again, or where to go on looking."""
     found = _find(data, at + 1, step, 0xFE)
     return max(at + 1, len(data) - 16) if found is None else found
 
@@ -254,7 +257,7 @@ def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
     """Tell the length of a file whose bit rate is the same in the beginning, the middle and the end."""
     speeds = set()
     for place in (0, (end - start) // 2, end - start - _PROBE):
-        data = head if place == 0 else read_at(file, start + max(0, place), _PROBE)
+        data = head if place == 0 else read_at(file, start + max(0, place), min(_PROBE, end - start))
         speeds |= _speeds(data)
     if len(speeds) != 1:
         raise Doubtful("the bit rate varies and no header says how long it is")
@@ -263,11 +266,18 @@ def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
 
 
 def _speeds(data: bytes) -> set[int]:
-    """Return the bit rates of the frames in a probe, in bits per second."""
-    at, found = first_frame(data), set()
-    while at is not None:
+    """Return the bit rates of the frames in a probe, in bits per second.
+
+    :raises Doubtful: if the frames do not fill it.
+    """
+    first, found = first_frame(data), set()
+    at = len(data) if first is None or first > _LONGEST_MPEG else first
+    while at + 4 <= len(data):
+        if not _mpeg_step(data, at):
+            raise Doubtful("there are other things between the MP3's frames")
         key = data[at + 1] << 8 | data[at + 2]
         found.add(_speed(key))
-        following = at + _FRAMES[key][0]
-        at = following if _mpeg_step(data, following) else None
+        at += _FRAMES[key][0]
+    if not found:
+        raise Doubtful("there are other things between the MP3's frames")
     return found
