@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job
     from airflow_provider_nanostt.polling.pace import Pacer
 
-_THRIFT = 1.05
+_THRIFT = 1.1
 """How much further apart questions are than an even-handed plan with as many requests as a fixed interval has them."""
 _LARGEST_GAP = 2.0
 """The longest gap, as a multiple of the job's age when the gap began: so a gap never exceeds two thirds of the age."""
-_SWEEPS = 8.0
+_SWEEPS = 12.0
 """In a crowd, the longest gap is that in which everybody could be asked this often."""
 _SLOWEST = 60.0
 _SLOWING = 60.0
