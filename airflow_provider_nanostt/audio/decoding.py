@@ -144,9 +144,8 @@ class Recording:
                 self._broke()
                 continue
             for frame in frames:
-                if frame.samples and frame.sample_rate:
-                    self._heard(frame.samples / frame.sample_rate)
-                    yield frame
+                self._heard(frame.samples / max(frame.sample_rate, 1))
+                yield frame
         if not self.seconds:
             raise InvalidInput(f"{self.name} has a sound track in which nothing can be decoded")
         if self.broken > self._packets / 2:

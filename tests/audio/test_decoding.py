@@ -12,9 +12,9 @@ import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio import decoding
-from airflow_provider_nanostt.audio.decoding import Bounds, opened, packet_seconds
+from airflow_provider_nanostt.audio.decoding import Bounds, Recording, opened, packet_seconds
 from airflow_provider_nanostt.audio.sound import Sound
-from tests.audio.sounds import RATE, encoded, note, raw_wav, talk, wav
+from tests.audio.sounds import RATE, av, encoded, note, raw_wav, talk, wav
 
 
 def heard(recording, **options):
@@ -269,3 +269,36 @@ def test_tags_in_another_encoding_do_not_matter():
     tag = b"TPE1" + struct.pack(">I", 5) + b"\0\0" + b"\x03\xe9\xe8\xff\xfe"
     head = b"ID3\x04\0\0" + bytes([0, 0, 0, len(tag)]) + tag
     assert len(heard(head + encoded(note(), "libmp3lame", "mp3"))[0]) / RATE == pytest.approx(12, abs=0.3)
+
+
+def test_a_codec_nobody_knows_is_refused():
+    """Better now than a transcript of nothing."""
+    recording = encoded(note(), "libmp3lame", "matroska").replace(b"A_MPEG/L3", b"A_OTHER/9")
+    with pytest.raises(InvalidInput, match=r"a codec that cannot be decoded here|nothing can be decoded"):
+        heard(recording)
+
+
+def test_reading_that_fails_for_ever_ends():
+    """A demuxer that neither goes on nor ends is left after a while, with what there was."""
+
+    class Stuck:
+        def demux(self, _):
+            raise av.error.InvalidDataError(1, "stuck")
+
+    with opened(io.BytesIO(wav(note()))) as found:
+        stuck = Recording(Stuck(), found.stream, Bounds(), "it")
+        assert list(stuck.packets()) == []
+        assert stuck.broken == 100
+
+
+def test_other_files_are_never_opened():
+    """The last line of defence, should a demuxer ask for another file after all."""
+    with pytest.raises(PermissionError, match="not followed"):
+        decoding._refuse("/etc/passwd", 1, {})
+
+
+def test_packets_without_a_length_count_for_nothing():
+    """The empty packet at the end has none, and what has no time base has none that can be known."""
+    with opened(io.BytesIO(wav(note()))) as found:
+        assert [packet_seconds(found, packet) for packet in found.packets()][-1] == 0
+        assert packet_seconds(found, av.Packet(b"abc")) == 0

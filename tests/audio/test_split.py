@@ -134,15 +134,16 @@ def test_parts_that_would_not_fit_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_last_second_that_is_too_much_is_seen(tmp_path, monkeypatch):
-    """What the encoder holds back counts as well."""
+def test_an_error_at_the_very_end_leaves_no_part(tmp_path, monkeypatch):
+    """What an encoder holds back is written last, and may be what no longer fits on the disk."""
 
-    def only_at_the_end(parts, file):
-        if parts._position >= len(note()):
-            raise split.TooLarge
+    def full(_):
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(split._Parts, "_check", only_at_the_end)
-    assert split_compress(io.BytesIO(wav(note())), tmp_path, [], limit_bytes=100_000, seconds=12.1) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(split.Encoder, "finish", full)
+        with pytest.raises(OSError, match="No space left"):
+            split_compress(io.BytesIO(wav(note())), tmp_path, [], limit_bytes=100_000, seconds=12.1)
     assert list(tmp_path.iterdir()) == []
 
 
