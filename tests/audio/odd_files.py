@@ -63,12 +63,10 @@ def encode(container, codec, *, rate=44_100, seconds=SECONDS, options=None, qual
     """Encode :func:`sound`; ``pipe`` keeps the writer from going back to finish its headers."""
     target = _Pipe() if pipe else io.BytesIO()
     with av.open(target, "w", format=container, options=options or {}) as out:
-        stream = out.add_stream(codec, rate=rate, layout="mono")
+        how = {} if quality is None else {"global_quality": str(quality * 118), "flags": "+qscale"}
+        stream = out.add_stream(codec, rate=rate, layout="mono", options=how)
         if bit_rate:
             stream.bit_rate = bit_rate
-        if quality is not None:
-            stream.codec_context.qscale = True
-            stream.codec_context.global_quality = quality * 118
         pcm = sound(rate, seconds)
         size = stream.codec_context.frame_size if stream.codec_context.is_open else 0
         resampler = av.AudioResampler(format=stream.format, layout="mono", rate=rate, frame_size=size or 1152)
