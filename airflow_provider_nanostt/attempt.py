@@ -16,7 +16,17 @@ from airflow_provider_nanostt._compat import NEVER_EXPIRE
 from airflow_provider_nanostt.api import errors, protocol
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.models import Job, Transcript
-from airflow_provider_nanostt.ledger import ATTACH, LAND, RETURN, FileStore, Identity, Ledger, Rules, TaskStateStore
+from airflow_provider_nanostt.ledger import (
+    ATTACH,
+    LAND,
+    RETURN,
+    FileStore,
+    Identity,
+    Ledger,
+    MirroredStore,
+    Rules,
+    TaskStateStore,
+)
 from airflow_provider_nanostt.outputs import belongs_to_another, land
 from airflow_provider_nanostt.polling import is_weather
 
@@ -76,7 +86,7 @@ class Attempt:
         :raises InputChanged: likewise.
         :raises JobLost: if the service no longer knows the recorded job and the rules say to fail.
         """
-        entry = self.ledger.find()
+        entry = self._find()
         try:
             decision = ledger.decide(entry, ledger.fingerprint(submission), self._rules_for(entry))
         except errors.EarlierSubmitUnknown as error:
@@ -128,6 +138,16 @@ class Attempt:
             self._record("the result", lambda: self.ledger.landed(result, job=job, cost=transcript.cost))
         return result
 
+    def _find(self) -> ledger.Entry | None:
+        """Read the record; one that nobody can read gives way to ``force``, and to nothing else."""
+        try:
+            return self.ledger.find()
+        except errors.LedgerError as error:
+            if not self._rules.force:
+                raise
+            self._log.error("%s force is set, so this submits all the same", error)
+            return None
+
     def _rules_for(self, entry: ledger.Entry | None) -> Rules:
         """Return the rules, less a ``force`` that an earlier try of the same round has used up."""
         used = entry is not None and entry.forced_in is not None and entry.forced_in == self._round
@@ -178,6 +198,8 @@ class Attempt:
             self.ledger.where,
             (time.perf_counter() - began) * 1000,
         )
+        if not self.ledger.is_kept:
+            self._log.info("%s", pick_up)
         return answer
 
     def _send(self, submission: Submission) -> Transcript | Job:
@@ -219,8 +241,12 @@ class Attempt:
                 return
 
     def _landed(self, entry: ledger.Entry) -> Landed | None:
-        """Return the recorded result if its files are still there, and still its own."""
+        """Return the recorded result if its files are still there, still its own, and where they are wanted."""
         result = dict(entry.result or {})
+        here = [uri for uri in result.get("files", {}).values() if self._is_wanted_at(uri)]
+        if entry.job is not None and len(here) < len(result.get("files", {})):
+            self._log.info("The recorded result lies elsewhere, since output has changed; fetching it costs nothing")
+            return None
         for uri in result.get("files", {}).values():
             try:
                 data = storage.read(storage.location(uri))
@@ -231,6 +257,9 @@ class Attempt:
                 self._log.warning("The recorded result is %s (%s)", why, uri)
                 return None
         return Landed(result)
+
+    def _is_wanted_at(self, uri: str) -> bool:
+        return self._folder is not None and uri.startswith(str(self._folder).rstrip("/") + "/")
 
     def _attach(self, entry: ledger.Entry, job: Job) -> Transcript | Job | None:
         """Look at a paid job: its transcript, the job itself if it still runs, None if it must be submitted anew."""
@@ -294,10 +323,12 @@ def _store(
 ) -> ledger.Store | None:
     if identity is None:
         return None
-    if folder is not None:
-        return FileStore(folder, identity)
     accessor = context.get("task_state_store")
-    return None if accessor is None else TaskStateStore(accessor, NEVER_EXPIRE)
+    state = None if accessor is None else TaskStateStore(accessor, NEVER_EXPIRE)
+    if folder is None:
+        return state
+    beside = FileStore(folder, identity)
+    return beside if state is None else MirroredStore(beside, state)
 
 
 def _likely_cost(submission: Submission) -> float | None:

@@ -43,7 +43,8 @@ class TranscribeOperator(WaitsForJob):
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
     :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for; what a model answers at
         once is the result all the same, and the sensor passes it on.
-    :param poll_interval: seconds between two questions for the status. (templated)
+    :param poll_interval: seconds; the longest gap between two questions for a lone young job, and about the mean gap
+        otherwise. (templated)
     :param timeout: seconds, or a timedelta, to wait for a job; the job itself goes on, paid for, when this is over, and
         the next attempt waits on. (templated)
     :param defer_after: seconds; a job expected within them is waited for in the worker, since a resume costs a new task

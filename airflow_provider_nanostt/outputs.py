@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -89,7 +90,7 @@ def to_document(transcript: Transcript, *, source: str | None) -> dict[str, Any]
         "text": transcript.text,
         "segments": [asdict(segment) for segment in transcript.segments],
         "words": [asdict(word) for word in transcript.words],
-        "raw": transcript.raw,
+        "raw": _shown(transcript.raw),
     }
 
 
@@ -124,3 +125,12 @@ def _place(folder: ObjectStoragePath, source: str | None, identity: Named | None
         if there is not None and belongs_to_another(there, identity):
             return storage.child(folder, [f"{stem}-{identity.digest}.json"])
     return place
+
+
+def _shown(value: Any) -> Any:
+    """Return the service's answer as it may be stored: signatures are taken out of addresses, however deep they lie."""
+    if isinstance(value, Mapping):
+        return {key: _shown(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner) for inner in value]
+    return shown(value)

@@ -50,7 +50,7 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         self,
         *,
         run_id: str | None = None,
-        job: Mapping[str, Any] | str | None = None,
+        job: Mapping[str, Any] | str | Any = None,  # or what another task returns
         output: str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),

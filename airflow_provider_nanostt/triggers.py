@@ -41,7 +41,7 @@ class TranscriptionTrigger(BaseTrigger):
 
     :param job: the ticket, as :meth:`~airflow_provider_nanostt.api.models.Job.to_json` gives it.
     :param nanogpt_conn_id: the connection that submitted the job.
-    :param poll_interval: seconds between two questions.
+    :param poll_interval: seconds; the longest gap between two questions for a lone young job.
     :param deadline: epoch seconds after which a job that still runs is left alone. Absolute, so that a restart neither
         extends nor cuts the wait.
     :param not_before: epoch seconds before which no event is fired.

@@ -137,8 +137,8 @@ class WaitsForJob(BaseOperator):
                 deadline=min(deadline, now + 2.0 * settings.defer_after),
                 poll_interval=min(settings.poll_interval, settings.defer_after / 4.0),
             )
-        except errors.TranscriptionTimeout:
-            return None
+        except (errors.TranscriptionTimeout, errors.DailyLimitReached):
+            return None  # the triggerer waits for either
 
     def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> NoReturn:
         from airflow_provider_nanostt.triggers import EARLIEST_EVENT, TranscriptionTrigger

@@ -853,3 +853,53 @@ def test_airflows_own_task_state_remembers(emulator: Emulator, wav, tmp_path):
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     (charge,) = emulator.charges
     assert f"ran with {charge.run_id}" in done.stdout + done.stderr
+
+
+# Changed output
+
+
+@pytest.mark.parametrize(("first", "then"), [(None, "a"), ("a", "b"), ("a", None)], ids=["added", "changed", "removed"])
+@pytest.mark.parametrize("landed", [True, False], ids=["landed", "open"])
+def test_a_redeploy_with_another_output_finds_the_paid_job(
+    emulator: Emulator, run_task, wav, tmp_path, monkeypatch, first, then, landed
+):
+    """Where Airflow keeps task state, adding, changing or removing output pays nothing, and lands in the new place."""
+    context = Memory("task state", tmp_path).context()
+
+    def run(place: str | None) -> Any:
+        output = str(tmp_path / place) if place else None
+        return run_task(lambda: operator(audio_path=str(wav), deferrable=True, output=output), context)
+
+    if landed:
+        run(first)
+    else:
+        kill_after(monkeypatch, Ledger, "submitted")
+        with pytest.raises(Killed):
+            run(first)
+    result = run(then)
+    assert text_of(result) == TEXT
+    assert len(emulator.charges) == 1
+    if then:
+        assert Path(result["files"]["json"]).parent == tmp_path / then
+    else:
+        assert "files" not in result
+
+
+def test_force_goes_past_a_record_that_nobody_can_read(emulator: Emulator, memory, attempt, wav, logged):
+    """Whoever forces a submit need not mend the old record first; without force it fails before any request."""
+    attempt(audio_path=str(wav))
+    memory.record = {"state": "nonsense"}
+    before = len(emulator.requests)
+    with pytest.raises(errors.LedgerError):
+        attempt(audio_path=str(wav))
+    assert len(emulator.requests) == before
+    assert text_of(attempt(audio_path=str(wav), force=True)) == TEXT
+    assert len(emulator.charges) == 2
+    assert any("force is set, so this submits all the same" in line for line in logged())
+
+
+def test_without_a_ledger_the_log_holds_the_ticket(emulator: Emulator, wav, run_task, logged):
+    """Where nothing remembers the job, the line that picks it up is logged as soon as it is accepted."""
+    result = run_task(lambda: operator(audio_path=str(wav), deferrable=True))
+    (line, *_) = [line for line in logged() if "To pick it up: " in line]
+    assert result["run_id"] in line

@@ -29,6 +29,7 @@ from airflow_provider_nanostt.ledger import (
     FileStore,
     Identity,
     Ledger,
+    MirroredStore,
     Rules,
     TaskStateStore,
     decide,
@@ -436,3 +437,40 @@ def test_only_the_last_twenty_submits_are_kept():
         book.intend(SUBMISSION)
         book.submitted(JOB)
     assert len(book.entry.earlier) == 20
+
+
+def test_a_mirrored_record_is_found_from_either_side(tmp_path):
+    """What was recorded beside the results is found in the task state alone, and the other way round."""
+    beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
+    both = MirroredStore(beside, state)
+    assert both.load() is None
+    Ledger(both).intend(SUBMISSION)
+    for store in (both, beside, state):
+        found = Ledger(store).find()
+        assert found is not None
+        assert found.state == INTENDED
+    assert both.where == beside.where
+
+
+def test_of_two_records_the_later_submit_counts(tmp_path):
+    """A submit that went out under another output is not hidden by an older record, nor a ticket by an older mirror."""
+    beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
+    both = MirroredStore(beside, state)
+    Ledger(beside, clock=lambda: 100.0).intend(SUBMISSION, likely_cost=1.0)
+    Ledger(state, clock=lambda: 200.0).intend(SUBMISSION, likely_cost=2.0)
+    assert both.load()["likely_cost"] == 2.0
+    Ledger(beside, clock=lambda: 300.0).intend(SUBMISSION, likely_cost=3.0)
+    assert both.load()["likely_cost"] == 3.0
+    Ledger(state, clock=lambda: 300.0).intend(SUBMISSION, likely_cost=4.0)
+    assert both.load()["likely_cost"] == 3.0
+
+
+def test_the_mirror_holds_no_text(tmp_path):
+    """An answer that came at once stays beside the results until it has landed, out of Airflow's database."""
+    accessor = StateStore()
+    both = MirroredStore(FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(accessor, NEVER_EXPIRE))
+    book = Ledger(both)
+    book.intend(SUBMISSION)
+    book.answered(Transcript("secret words", raw={"transcription": "secret words"}))
+    assert "secret words" in json.dumps(both.load())
+    assert "secret words" not in json.dumps(accessor.get("nanostt"))

@@ -94,6 +94,8 @@ class Refused(NanoGPTError):
     """
 
     remedy = ""
+    of_submit = True
+    """Whether a paid request was refused; of any other nothing follows for what was charged before."""
 
     def __init__(
         self,
@@ -110,6 +112,10 @@ class Refused(NanoGPTError):
         self.request_id = request_id
         self.retry_after = retry_after
         super().__init__(message)
+
+    @property
+    def _charge(self) -> str:
+        return "Nothing was charged. " if self.of_submit else ""
 
     def __str__(self) -> str:
         parts = [f"NanoGPT answered {self.status}: {self.message.rstrip('.')}"]
@@ -150,7 +156,7 @@ class PaymentRequired(Refused):
 
     def __str__(self) -> str:
         return (
-            f"{super().__str__()}. Nothing was charged. Required: {usd(self.required)}; "
+            f"{super().__str__()}. {self._charge}Required: {usd(self.required)}; "
             f"balance: {usd(self.balance)}. Add funds at {FUNDS_PAGE} and run the task again."
         )
 
@@ -204,7 +210,7 @@ class DailyLimitReached(Refused):
 
     def __str__(self) -> str:
         when = datetime.fromtimestamp(self.resets_at, UTC).isoformat(timespec="seconds")
-        return f"{super().__str__()}. Nothing was charged. The limit resets at {when}; run the task again after that."
+        return f"{super().__str__()}. {self._charge}The limit resets at {when}; run the task again after that."
 
 
 class ServiceUnavailable(Refused):

@@ -160,6 +160,8 @@ def read(call: Call[T], response: Response) -> T:
 def verdict(call: Call[Any], error: errors.NanoGPTError) -> errors.NanoGPTError:
     """Return the error as the caller shall see it: on a paid call, one that leaves the charge open is ambiguous."""
     if not _may_have_been_charged(call, error):
+        if isinstance(error, errors.Refused):
+            error.of_submit = call.paid
         return error
     ambiguous = errors.AmbiguousSubmit(str(error).rstrip("."))
     ambiguous.__cause__ = error

@@ -22,7 +22,7 @@ from airflow_provider_nanostt.ledger.entry import (
     fingerprint,
 )
 from airflow_provider_nanostt.ledger.rules import ATTACH, LAND, RETURN, SUBMIT, Decision, Rules, decide
-from airflow_provider_nanostt.ledger.stores import FOLDER, STATE_KEY, FileStore, Store, TaskStateStore
+from airflow_provider_nanostt.ledger.stores import FOLDER, STATE_KEY, FileStore, MirroredStore, Store, TaskStateStore
 
 __all__ = [
     "ANSWERED",
@@ -42,6 +42,7 @@ __all__ = [
     "FileStore",
     "Identity",
     "Ledger",
+    "MirroredStore",
     "Rules",
     "Store",
     "TaskStateStore",

@@ -74,6 +74,32 @@ class TaskStateStore:
             raise OSError("Airflow did not keep the record")
 
 
+class MirroredStore:
+    """A record beside the results and again in Airflow's task state, so that a changed ``output`` still finds it.
+
+    :param beside: the store that counts while both tell of the same submit; it is written first.
+    :param mirror: tells what was submitted later under another ``output``, or under none.
+    """
+
+    def __init__(self, beside: FileStore, mirror: TaskStateStore) -> None:
+        self._beside = beside
+        self._mirror = mirror
+        self.where = beside.where
+        self.most_kept = beside.most_kept
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the record of the later submit, or None if neither has one."""
+        beside, mirror = self._beside.load(), self._mirror.load()
+        if beside is None or mirror is None:
+            return mirror if beside is None else beside
+        return mirror if mirror["intended_at"] > beside["intended_at"] else beside
+
+    def save(self, record: dict[str, Any], *, is_open: bool, verify: bool) -> None:
+        """Replace both; of an answer that came at once, the text stays out of Airflow's database."""
+        self._beside.save(record, is_open=is_open, verify=verify)
+        self._mirror.save({**record, "answer": None}, is_open=is_open, verify=False)
+
+
 def _an_object(record: Any) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise TypeError(f"what lies there is of type {type(record).__name__}, not a record")

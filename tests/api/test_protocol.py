@@ -211,3 +211,15 @@ def test_a_status_call_keeps_the_run_of_its_ticket():
     """What is asked about is the ticket's run, whatever the stored answer says."""
     ticket = type(JOB)("mine", "m", 0.0, body={"runId": "other"})
     assert json.loads(protocol.status(ticket).request.body)["runId"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"), [(protocol.balance(), False), (protocol.youtube(["https://youtu.be/x"]), True)]
+)
+@pytest.mark.parametrize("status", [402, 429])
+def test_nothing_was_charged_is_said_of_submits_only(call, said, status):
+    """A refusal of a free request says nothing about what was charged before."""
+    body = b'{"error": {"message": "enough", "code": "daily_usd_limit_exceeded"}}'
+    with pytest.raises(errors.Refused) as caught:
+        protocol.read(call, protocol.Response(status, {}, body, 0.0))
+    assert ("Nothing was charged" in str(caught.value)) is said
