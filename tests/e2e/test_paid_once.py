@@ -382,12 +382,12 @@ def test_a_minute_of_bad_answers_loses_nothing(after, stage: Stage, dag_id: str)
 
 # Components die; the rows below disturb each other, so one begins when the one before has ended
 
-WAITING = 20 if WHOLE else 6
+WAITING, JOB_SECONDS = (20, 60) if WHOLE else (6, 30)
 
 
-def many(stage: Stage, name: str, seconds: float) -> Run:
+def many(stage: Stage, name: str) -> Run:
     """Have many recordings waited for at once."""
-    urls = [stage.script(recording(f"{name}-{number}"), seconds) for number in range(WAITING)]
+    urls = [stage.script(recording(f"{name}-{number}"), JOB_SECONDS) for number in range(WAITING)]
     run = stage.run("each", *urls)
     run.wait_for_states("deferred", count=WAITING)
     return run
@@ -411,7 +411,7 @@ def quiet(after) -> None:
 
 def test_a_triggerer_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
     """After its restart every wait goes on where it was."""
-    run = many(stage, "triggerer-killed", 35)
+    run = many(stage, "triggerer-killed")
     stage.airflow.kill("triggerer")
     stage.airflow.restart("triggerer", wait=False)
     assert_each_landed_once(run)
@@ -420,7 +420,7 @@ def test_a_triggerer_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
 
 def test_a_scheduler_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
     """After its restart what has ended meanwhile is fetched."""
-    run = many(stage, "scheduler-killed", 15)
+    run = many(stage, "scheduler-killed")
     stage.airflow.kill("scheduler")
     stage.airflow.restart("scheduler", wait=False)
     assert_each_landed_once(run)
@@ -429,7 +429,7 @@ def test_a_scheduler_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
 def test_a_stalled_triggerer_that_wakes_up_repeats_and_destroys_nothing(quiet, stage: Stage):
     """A second triggerer takes its jobs over while it is frozen for 40 s; each result lands once, no job is lost."""
     airflow = stage.airflow
-    run = many(stage, "triggerer-stalled", 45)
+    run = many(stage, "triggerer-stalled")
     began = time.time()
     airflow.start_component("triggerer", "triggerer-2")
     sql = "SELECT count(*) FROM job WHERE job_type = 'TriggererJob' AND start_date > to_timestamp(%s)"
