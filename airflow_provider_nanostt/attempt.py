@@ -139,11 +139,14 @@ class Attempt:
         return result
 
     def _find(self) -> ledger.Entry | None:
-        """Read the record; one that nobody can read gives way to ``force``, and to nothing else."""
+        """Read the record; one that is damaged gives way to ``force``, and to nothing else.
+
+        A storage that cannot tell does not: it may hold what an earlier try of this round has forced.
+        """
         try:
             return self.ledger.find()
         except errors.LedgerError as error:
-            if not self._rules.force:
+            if not (self._rules.force and isinstance(error.__cause__, ValueError | TypeError | LookupError)):
                 raise
             self._log.error("%s force is set, so this submits all the same", error)
             return None

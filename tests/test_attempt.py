@@ -613,6 +613,20 @@ def test_object_storage_in_trouble_fails_before_anything_is_submitted(emulator: 
     assert submits(emulator) == 0
 
 
+def test_force_does_not_go_past_a_storage_in_trouble(emulator: Emulator, files, bucket, monkeypatch):
+    """A retry cannot tell then whether force has done its work already, so it does not pay once more."""
+    make = lambda: operator(audio_url=URL, output="s3://calls/july", force=True)  # noqa: E731
+    kill_after(monkeypatch, Ledger, "submitted")
+    with pytest.raises(Killed):
+        make().execute(files.context())
+    bucket.trouble["rb"] = OSError("503 Slow Down")
+    with pytest.raises(errors.LedgerError, match="503 Slow Down"):
+        make().execute(files.context())
+    bucket.trouble.clear()
+    assert make().execute(files.context())["run_id"] == emulator.charges[0].run_id
+    assert len(emulator.charges) == 1
+
+
 def test_object_storage_remembers(emulator: Emulator, files, bucket, run_task):
     """Result and record lie beside each other there, and the next attempt finds both."""
     make = lambda: operator(audio_url=URL, output="s3://calls/july", deferrable=True)  # noqa: E731
