@@ -15,7 +15,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_EDGE = 0.1  # seconds of silence left on both sides of a cut, where there are as many
+_EDGE = 0.25  # seconds of silence left on both sides of a cut, where there is as much
 _GRAIN = 2.0  # seconds between the places looked at within a long silence
 _REACH = 0.45  # share of a part's length within which a cut is moved, so that cuts never meet
 _SEARCH = 0.05  # the same for cuts that look for the least loud moment

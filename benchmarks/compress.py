@@ -1,0 +1,94 @@
+"""How fast and in how much memory speech is compressed: 25 minutes to fit an upload, three hours to parts that fit.
+
+Each is done in a process of its own. The factor is seconds of speech per second of CPU, all threads together, so it is
+what one core does; memory is the most that was ever resident, the interpreter and FFmpeg included.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import recordings
+import report
+
+if TYPE_CHECKING:
+    import argparse
+
+LIMIT = 3_000_000
+LEAST_SPEED, MOST_MB = 40.0, 120.0
+
+
+def one_file(source, folder: Path, seconds: float):
+    """Compress to one file and return the sizes and the number of tries."""
+    from airflow_provider_nanostt.audio import transcode
+
+    tries, encode = [], transcode._encode
+    transcode._encode = lambda *arguments: tries.append(1) or encode(*arguments)
+    made = transcode.compress(source, folder / "one.ogg", limit_bytes=LIMIT, seconds=seconds)
+    assert made is not None
+    return [made.bytes], [made.bit_rate], len(tries)
+
+
+def parts(source, folder: Path, _: float):
+    """Listen, cut in silences, compress to parts; there is but one try, which says so if a part is too large."""
+    from airflow_provider_nanostt.audio import split
+    from airflow_provider_nanostt.audio.encoding import longest_seconds
+
+    loudness = split.measure(source)
+    cuts = split.plan_cuts(
+        loudness.seconds, loudness.silences(), longest_seconds(LIMIT) - 1, quietest=loudness.quietest
+    )
+    made = split.split_compress(source, folder, cuts, limit_bytes=LIMIT, seconds=loudness.seconds)
+    assert made is not None
+    return [part.bytes for part in made], [round(part.bytes * 8 / part.seconds) for part in made], 1
+
+
+def child(kind: str, path: Path, seconds: float) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder, path.open("rb") as source:
+        began, cpu = time.monotonic(), time.process_time()
+        sizes, rates, tries = (one_file if kind == "one" else parts)(source, Path(folder), seconds)
+        cpu, wall = time.process_time() - cpu, time.monotonic() - began
+    return {"cpu": cpu, "wall": wall, "mb": recordings.peak_mb(), "sizes": sizes, "rates": rates, "tries": tries}
+
+
+def row(figure: str, kind: str, seconds: float, folder: Path) -> report.Row:
+    path = folder / f"{kind}.wav"
+    recordings.write_wav(path, seconds)
+    size = path.stat().st_size
+    told = report.fresh("compress.py", "--child", kind, path, seconds)
+    path.unlink()
+    speed, largest = seconds / told["cpu"], max(told["sizes"])
+    return report.Row(
+        figure=figure,
+        beside=f"{seconds / 60:.0f} min, 16 kHz WAV, {size / 1e6:.0f} MB",
+        ours=f"{speed:.0f} x real time, {told['mb']:.0f} MB; {len(told['sizes'])} x at most {largest / 1e6:.2f} MB, "
+        f"{told['tries']} try",
+        target=f"≥ {LEAST_SPEED:.0f} x real time on one core, ≤ {MOST_MB:.0f} MB resident, ≤ {LIMIT:,} bytes at once",
+        met=speed >= LEAST_SPEED and told["mb"] <= MOST_MB and largest <= LIMIT and told["tries"] == 1,
+        notes=[
+            f"CPU {told['cpu']:.1f} s, {told['wall']:.1f} s passed",
+            f"bytes: {', '.join(f'{size:,}' for size in told['sizes'])}",
+            f"bits per second: {', '.join(f'{rate:,}' for rate in told['rates'])}",
+        ],
+    )
+
+
+def measure(options: argparse.Namespace) -> list[report.Row]:
+    short, long = (150.0, 600.0) if options.quick else (1500.0, 10_800.0)
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            row("25 minutes of speech compressed to fit an upload", "one", short, Path(folder)),
+            row("3 hours of speech split and compressed to parts that fit", "parts", long, Path(folder)),
+        ]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        print(json.dumps(child(sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]))))
+    else:
+        report.run(measure, __doc__ or "")
