@@ -42,7 +42,7 @@ def test_every_word_and_segment_is_kept_and_moved_by_where_its_part_begins(given
     ordered = sorted(given_parts, key=lambda part: part[0])
     for kind in ("words", "segments"):
         expected = [
-            (entry.text, *(None if t is None else pytest.approx(t + start) for t in (entry.start, entry.end)))
+            (entry.text, *(None if t is None else pytest.approx(t + start, abs=1e-6) for t in (entry.start, entry.end)))
             for start, transcript in ordered
             for entry in getattr(transcript, kind)
         ]
