@@ -80,7 +80,7 @@ def whole(target: Path | BinaryIO) -> Iterator[BinaryIO]:
             target.truncate()
             raise
         return
-    unfinished = target.with_name(f".{target.name[-100:]}.{os.getpid()}.part")
+    unfinished = target.with_name(f".{target.name[-40:]}.{os.getpid()}.part")
     try:
         with unfinished.open("w+b") as file:
             yield file
