@@ -214,6 +214,18 @@ def opened(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS)
         yield Recording(container, stream, bounds, name)
 
 
+def channel_count(source: BinaryIO, wanted: int = 2, *, track: int = 0) -> int:
+    """Return how many channels of a recording are worth keeping: those it has, at most as many as wanted.
+
+    :raises InvalidInput: if PyAV is missing, the bytes are no recording, or there is no such track.
+    :raises OSError: if the source cannot be read.
+    """
+    if wanted <= 1:
+        return 1
+    with opened(source, track=track) as recording:
+        return min(recording.channels, wanted)
+
+
 def packet_seconds(recording: Recording, packet: Packet[AudioStream]) -> float:
     """Return the length of a packet's sound in seconds; by the codec's frame size, since time stamps may be rounded."""
     if not packet.size:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.copying import Copy, copyable, cut_packet, sample_count
 from airflow_provider_nanostt.audio.cuts import plan_cuts
-from airflow_provider_nanostt.audio.decoding import DEFAULT_BOUNDS, Bounds, Progress, opened
+from airflow_provider_nanostt.audio.decoding import DEFAULT_BOUNDS, Bounds, Progress, channel_count, opened
 from airflow_provider_nanostt.audio.encoding import RATE, Codec, Encoder, bit_rate_for, form
 from airflow_provider_nanostt.audio.loudness import Loudness, measure, silences
 from airflow_provider_nanostt.audio.sound import Sound
@@ -109,14 +109,14 @@ def split_compress(
     :param limit_bytes: what a part may have at most.
     :param seconds: length of the recording.
     :param codec: ``opus`` or ``mp3``.
-    :param channels: 2 keeps a speaker on each channel apart, at twice the bit rate.
+    :param channels: 2 keeps a speaker on each channel apart, at twice the bit rate, if there are two.
     :param track: which sound track, from 0.
     :param progress: called with the seconds done, every ten seconds of sound.
     :return: the parts in order; None if one of them does not fit even at the lowest bit rate, and then none is left.
     :raises InvalidInput: if PyAV is missing, or the source is no recording or exceeds the bounds.
     :raises OSError: if the source cannot be read or a part not be written; none is left then.
     """
-    told = form(codec)
+    told, channels = form(codec), channel_count(source, channels, track=track)
     ends = [*(cut for cut in cuts if 0 < cut < seconds), seconds]
     longest = [end - start + told.frame / RATE for start, end in zip([0.0, *ends], ends, strict=False)]
     rates = [bit_rate_for(part, limit_bytes, codec=codec, channels=channels) for part in longest]

@@ -17,6 +17,7 @@ from airflow_provider_nanostt.audio.decoding import (
     Bounds,
     Progress,
     Recording,
+    channel_count,
     opened,
     packet_seconds,
 )
@@ -69,14 +70,14 @@ def compress(
     :param limit_bytes: what the result may have at most.
     :param seconds: length of the recording, if known; otherwise its packets are counted first.
     :param codec: ``opus`` (Ogg, 24 to 16 kb/s) or ``mp3`` (32 kb/s).
-    :param channels: 2 keeps a speaker on each channel apart, at twice the bit rate.
+    :param channels: 2 keeps a speaker on each channel apart, at twice the bit rate, if there are two.
     :param track: which sound track, from 0.
     :param progress: called with the seconds done, every ten seconds of sound.
     :return: what was written; None if it does not fit even at the lowest bit rate, and then nothing is written.
     :raises InvalidInput: if PyAV is missing, or the source is no recording or exceeds the bounds.
     :raises OSError: if the source cannot be read or the target not be written.
     """
-    known = seconds
+    known, channels = seconds, channel_count(source, channels, track=track)
     for _ in range(_TRIES):
         known = known if known is not None else measured_seconds(source, track=track, bounds=bounds)
         bit_rate = bit_rate_for(known, limit_bytes, codec=codec, channels=channels)
@@ -111,7 +112,7 @@ def convert(
     :param source: seekable; of a video, the sound is taken.
     :param target: a path whose suffix is replaced by the right one.
     :param codec: what to encode with where copying will not do.
-    :param channels: of the encoded; None for the source's, two at most.
+    :param channels: of the encoded, at most; None for two.
     :param limit_bytes: what the result may have at most.
     :raises InvalidInput: if PyAV is missing, the source is no recording or exceeds the bounds, or the result the limit.
     :raises OSError: if the source cannot be read or the target not be written.
@@ -122,7 +123,7 @@ def convert(
                 target = target.with_suffix(kind.suffix)
                 with whole(target) as file:
                     return _copy(recording, _Output(file, target, limit_bytes, progress), kind)
-            target, count = target.with_suffix(form(codec).suffix), channels or min(recording.channels, 2)
+            target, count = target.with_suffix(form(codec).suffix), min(recording.channels, channels or 2)
             with whole(target) as file:
                 rate = form(codec).plain * count
                 return _encode(recording, _Output(file, target, limit_bytes, progress), codec, count, rate)

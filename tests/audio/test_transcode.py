@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio import transcode
-from airflow_provider_nanostt.audio.decoding import Bounds
+from airflow_provider_nanostt.audio.decoding import Bounds, channel_count
 from airflow_provider_nanostt.audio.encoding import bit_rate_for, longest_seconds
 from airflow_provider_nanostt.audio.transcode import compress, convert, measured_seconds
 from airflow_provider_nanostt.emulator import sound as service
@@ -34,7 +34,10 @@ def noise(length):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_what_is_compressed_is_what_the_service_takes(codec, suffix, content_type, channels, tmp_path):
     """Name, content type and bytes agree, the speech is where it was, and the result says so truly."""
-    made = compress(source(), tmp_path / f"note{suffix}", limit_bytes=3_000_000, codec=codec, channels=channels)
+    recording = encoded(note(), "flac", "flac", layout="stereo") if channels == 2 else wav(note())
+    made = compress(
+        source(recording), tmp_path / f"note{suffix}", limit_bytes=3_000_000, codec=codec, channels=channels
+    )
     assert made is not None
     data = made.path.read_bytes()
     assert service.disagreement(made.path.name, made.content_type, data, video=False) is None
@@ -57,6 +60,13 @@ def test_two_channels_stay_apart_if_asked_to():
     left, right = heard[0::2], heard[1::2]
     assert max(map(abs, left)) > 5000
     assert max(map(abs, right)) < max(map(abs, left)) / 10
+
+
+def test_one_channel_stays_one():
+    """No bits are spent on telling the same sound twice, in whole recordings or in parts."""
+    assert compress(source(), io.BytesIO(), limit_bytes=3_000_000, channels=2).bit_rate == 24_000
+    assert channel_count(source()) == channel_count(source(wav(note(), channels=2)), 1) == 1
+    assert channel_count(source(wav(note(), channels=2))) == 2
 
 
 @pytest.mark.parametrize("kind", ["speech", "noise", "hiss"])
