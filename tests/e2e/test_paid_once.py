@@ -208,12 +208,14 @@ def timed_out(stage: Stage) -> Run:
 
 
 def test_a_wait_that_timed_out_is_taken_up_by_the_retry(after):
-    """The deadline is for a wait, not for the job, and each try has the whole of it."""
+    """The deadline is for a wait, not for the job: the retry waits on for it, or finds it done."""
     run = after(timed_out)
     assert_landed(run)
     assert run.instance().try_number >= 2
     assert "was not finished" in run.log(1)
-    assert "with the whole timeout from now" in run.log(2)
+    # Whichever it finds: on a busy machine the job may be done by the time the retry looks.
+    found = ("with the whole timeout from now", "is done; fetching it costs nothing")
+    assert any(line in run.log(2) for line in found)
 
 
 @act
