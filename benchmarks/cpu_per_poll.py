@@ -2,7 +2,7 @@
 
 Every trigger polls about every 5 s, 200 polls a second in all, from starts spread over 5 s; each contestant runs in a
 fresh process, all against the same kind of server in another. The figure is the CPU time of the polling process over
-10 s, all threads, divided by the polls the server counted in these; median of five rounds, each with every contestant
+10 s, all threads, divided by the polls the server counted in these; median of three rounds, each with every contestant
 in turn. How much a poll costs depends on how many there are a second (rare ones find cold caches and a sleeping
 kernel), so in each round the bare loop polls exactly as often as ours did.
 """
@@ -43,7 +43,7 @@ async def polling(name: str, url: str, counting: str, *, triggers: int, interval
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
-    triggers, seconds, rounds = (200, 2.0, 1) if options.quick else (1000, 10.0, 5)
+    triggers, seconds, rounds = (200, 2.0, 1) if options.quick else (1000, 10.0, 3)
     peers = () if options.quick else PEERS
     normal = triggers / INTERVAL
     found: dict[str, list[dict[str, float]]] = {}

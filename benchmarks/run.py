@@ -22,7 +22,7 @@ import machine
 HERE = Path(__file__).resolve().parent
 RESULTS, RECORDED = HERE / "RESULTS.md", HERE / "results.json"
 ALONE = ("import_cost", "memory_per_trigger", "loop_lag", "cpu_per_poll")
-PARTNERS = (("jobs_1000", "jobs_20", "tls_handshakes"), ("jobs_5000",), ("three_triggerers",))
+TOGETHER = ("jobs_1000", "jobs_20", "jobs_5000", "tls_handshakes", "three_triggerers")
 IN_TABLE = (
     "cpu_per_poll",
     "memory_per_trigger",
@@ -97,10 +97,9 @@ def main() -> None:
     for name in ALONE:
         if name in wanted:
             found[name] = measure(name, quick=False)
-    for partners in PARTNERS:
-        names = [name for name in partners if name in wanted]
-        with ThreadPoolExecutor(len(partners)) as pool:
-            found.update(zip(names, pool.map(lambda name: measure(name, quick=False), names), strict=True))
+    waiting = [name for name in TOGETHER if name in wanted]
+    with ThreadPoolExecutor(len(TOGETHER)) as pool:
+        found.update(zip(waiting, pool.map(lambda name: measure(name, quick=False), waiting), strict=True))
     before = json.loads(RECORDED.read_text(encoding="utf-8")) if RECORDED.exists() else {}
     here = machine.describe()
     kept = before.get("figures", {}) if before.get("machine") == here else {}

@@ -301,10 +301,14 @@ def _str(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+# NaN, Infinity and 1e999 become None: a ticket and a transcript are written out as JSON again.
+# ``json.loads`` would make a new decoder for each of thousands of answers.
+_DECODER = json.JSONDecoder(parse_constant=number, parse_float=number)
+
+
 def _json(response: Response) -> Any:
     try:
-        # NaN, Infinity and 1e999 become None: a ticket and a transcript are written out as JSON again.
-        return json.loads(response.body, parse_constant=number, parse_float=number)
+        return _DECODER.decode(response.body.decode(json.detect_encoding(response.body), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise _unreadable(response, "it is not JSON") from error
 

@@ -73,11 +73,17 @@ class Config:
 
     def response(self, call: Call[Any], status: int, headers: Mapping[str, str], body: bytes = b"") -> Response:
         """Build what ``protocol`` reads; should the service echo our key or another secret, it ends here."""
-        told = {name.lower(): value for name, value in headers.items()}
-        for secret in (self.api_key, *call.secrets):
-            told = {name: value.replace(secret, "***") for name, value in told.items()}
+        secrets = (self.api_key, *call.secrets)
+        told = {name.lower(): _without(value, secrets) for name, value in headers.items()}
+        for secret in secrets:
             body = body.replace(secret.encode("utf-8", "replace"), b"***")
         return Response(status=status, headers=told, body=body, received_at=time.time())
+
+
+def _without(value: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        value = value.replace(secret, "***")
+    return value
 
 
 def _scheme_and_host(base_url: str) -> tuple[str, str]:

@@ -238,16 +238,15 @@ class AsyncClient:
         if self._prepared is None or not self._prepared.done():
             await self.open()
         if call.paid:  # a connection of its own, as in Client
-            async with self._new_session() as session:
+            async with self._new_session(call) as session:
                 return protocol.read(call, await self._exchange(session, call))
-        self._session = self._session or self._new_session()
+        self._session = self._session or self._new_session(call)
         return protocol.read(call, await self._exchange(self._session, call))
 
     async def _exchange(self, session: aiohttp.ClientSession, call: Call[Any]) -> Response:
         import aiohttp
 
-        request, patience = call.request, self.config.patience(call)
-        timeout = aiohttp.ClientTimeout(total=patience, sock_connect=min(self.config.connect_timeout, patience))
+        request = call.request
         try:
             async with session.request(
                 request.method,
@@ -255,7 +254,6 @@ class AsyncClient:
                 # Of a file object aiohttp makes no warning about blocking the loop, but ends the connection after it.
                 data=io.BytesIO(request.body or b"") if call.paid else request.body,
                 headers=self.config.headers(request),
-                timeout=timeout,
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as raw:
@@ -271,10 +269,13 @@ class AsyncClient:
             trouble.__cause__ = error
         raise protocol.verdict(call, trouble)
 
-    def _new_session(self) -> aiohttp.ClientSession:
+    def _new_session(self, call: Call[Any]) -> aiohttp.ClientSession:
+        """Return a session for this call and others that may take as long."""
         import aiohttp
 
+        patience = self.config.patience(call)
         return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=patience, sock_connect=min(self.config.connect_timeout, patience)),
             connector=aiohttp.TCPConnector(
                 limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls if self._tls is not None else True
             ),

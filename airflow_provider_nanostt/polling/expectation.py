@@ -100,6 +100,19 @@ class Expectation:
         before, after = self.survival[step : step + 2]
         return before + (after - before) * (where - step)
 
+    def done(self, before: float, ratio: float) -> float:
+        """Return the probability that a job is done at a ratio, given that it ran at a place on the scale.
+
+        Asked for every job of a crowd again and again, hence in one piece.
+        """
+        survival = self.survival
+        step = int(before)
+        then = survival[step] + (survival[step + 1] - survival[step]) * (before - step)
+        where = position(ratio)
+        step = int(where)
+        now = survival[step] + (survival[step + 1] - survival[step]) * (where - step)
+        return 1.0 - now / max(then, 1e-12)
+
     def effort_at(self, where: float) -> float:
         """Return ``effort`` at a place on the scale."""
         step = int(where)

@@ -203,8 +203,7 @@ class Schedule:
             if gap >= sweep or now >= waiting.deadline:
                 ranked.append((1e6 + gap, key))
                 continue
-            table = waiting.table
-            done = 1.0 - table.alive(waiting.place_at(now)) / max(table.alive(waiting.place), 1e-12)
+            done = waiting.table.done(waiting.place, (now - waiting.born) / waiting.expected)
             ranked.append((done * sqrt(max(gap, 0.0)), key))
         ranked.sort()
         few = len(ranked) // _WINDOWS + 1
