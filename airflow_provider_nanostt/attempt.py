@@ -12,35 +12,32 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt import ledger, storage
-from airflow_provider_nanostt._compat import NEVER_EXPIRE
 from airflow_provider_nanostt.api import errors, protocol
-from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.models import Job, Transcript
+from airflow_provider_nanostt.context import identity_of, round_of, store_for
 from airflow_provider_nanostt.ledger import (
     ATTACH,
     LAND,
     RETURN,
-    FileStore,
-    Identity,
     Ledger,
-    MirroredStore,
     Rules,
-    TaskStateStore,
 )
+from airflow_provider_nanostt.metrics import StatsMeter
 from airflow_provider_nanostt.outputs import belongs_to_another, land
 from airflow_provider_nanostt.polling import is_weather
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.api.models import JobStatus, Submission
+    from airflow_provider_nanostt.api.models import JobStatus, Options, Submission
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.ledger import Decision, Wanted
 
 _LOST_AFTER = 3
 _LOST_PAUSE = 2.0
 _RECORD_TRIES = 3
 _RECORD_PAUSE = 1.0
+_ANYWHERE = "https://localhost/"  # what was submitted is not needed to read an answer again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,22 @@ class Landed:
     """A result that an earlier attempt has left: what the task returns."""
 
     result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one attempt is about.
+
+    :param wanted: what the ledger knows it by.
+    :param make: makes what is submitted; only called if that is needed.
+    :param approve: called before with the record of earlier attempts; raises if the submit costs too much, else returns
+        USD it will likely cost, None if unknown.
+    """
+
+    wanted: Wanted
+    options: Options
+    make: Callable[[], Submission]
+    approve: Callable[[ledger.Entry | None], float | None]
 
 
 class Attempt:
@@ -68,16 +81,17 @@ class Attempt:
         output: str | None,
         rules: Rules,
         log: Any,
+        part: int = 0,
     ) -> None:
         self._hook = hook
         self._folder = storage.location(output) if output else None
         self._rules = rules
         self._log = log
-        self._identity = _identity(context)
-        self._round = _round(context)
-        self.ledger = Ledger(_store(context, self._folder, self._identity))
+        self._identity = identity_of(context, part)
+        self._round = round_of(context)
+        self.ledger = Ledger(store_for(context, self._folder, self._identity))
 
-    def begin(self, submission: Submission) -> Landed | Transcript | Job:
+    def begin(self, work: Work) -> Landed | Transcript | Job:
         """Find what an earlier attempt has left, or submit.
 
         :return: an earlier result, a transcript, or the ticket of a job to wait for.
@@ -86,16 +100,21 @@ class Attempt:
         :raises InputChanged: likewise.
         :raises JobLost: if the service no longer knows the recorded job and the rules say to fail.
         """
+        entry, decision = self.decide(work.wanted)
+        found = self.follow(entry, decision, work.options)
+        return self.submit(work) if found is None else found
+
+    def decide(self, wanted: Wanted) -> tuple[ledger.Entry | None, Decision]:
+        """Read the record, and decide what follows from it; raises as :meth:`begin`."""
         entry = self._find()
         try:
-            decision = ledger.decide(entry, ledger.fingerprint(submission), self._rules_for(entry))
+            decision = ledger.decide(entry, wanted.fingerprint, self._rules_for(entry))
         except errors.EarlierSubmitUnknown as error:
             error.now = self._hook.balance_if_known()
             raise
         if decision.why:
             self._log.info("%s", decision.why)
-        found = None if entry is None else self._found(entry, decision.action, submission)
-        return self._submit(submission) if found is None else found
+        return entry, decision
 
     def resume(self) -> None:
         """Read the record for a job that is known already; that it cannot be read must not keep a transcript back."""
@@ -111,8 +130,11 @@ class Attempt:
         job = self.ledger.entry.job if self.ledger.entry else None
         return job if isinstance(found, Transcript) and job and job.run_id == found.run_id else None
 
-    def land(self, transcript: Transcript, job: Job | None) -> dict[str, Any]:
-        """Put a transcript where the user wants it, record that, and return what goes to XCom."""
+    def land(self, transcript: Transcript, job: Job | None, *, spent_before: float = 0.0) -> dict[str, Any]:
+        """Put a transcript where the user wants it, record that, and return what goes to XCom.
+
+        :param spent_before: USD that was paid before for what is in no record of this attempt's own.
+        """
         entry = self.ledger.entry
         if entry and entry.job and job and entry.job.run_id != job.run_id:
             self._log.warning("The ledger tells of run %s, not of %s; it is left alone", entry.job.run_id, job.run_id)
@@ -123,7 +145,7 @@ class Attempt:
                 folder=self._folder,
                 source=entry.source if entry else (job.body.get("fileName") if job else None),
                 identity=self._identity,
-                spent_before=entry.spent_before if entry else 0.0,
+                spent_before=spent_before + (entry.spent_before if entry else 0.0),
             )
         except Exception:
             self._log.error(
@@ -137,6 +159,12 @@ class Attempt:
         if entry:
             self._record("the result", lambda: self.ledger.landed(result, job=job, cost=transcript.cost))
         return result
+
+    def close(self) -> None:
+        """Record that what this is a part of has landed."""
+        entry = self.ledger.entry
+        if entry is not None and entry.job is not None:
+            self._record("that the part has landed", lambda: self.ledger.landed({}, job=entry.job))
 
     def _find(self) -> ledger.Entry | None:
         """Read the record; one that is damaged gives way to ``force``, and to nothing else.
@@ -159,8 +187,13 @@ class Attempt:
             return replace(self._rules, force=False)
         return self._rules
 
-    def _found(self, entry: ledger.Entry, action: str, submission: Submission) -> Landed | Transcript | Job | None:
+    def follow(
+        self, entry: ledger.Entry | None, decision: Decision, options: Options
+    ) -> Landed | Transcript | Job | None:
         """Return what the record leads to; None if there is nothing left but to submit."""
+        action = decision.action
+        if entry is None:
+            return None
         if action == RETURN:
             landed = self._landed(entry)
             if landed is not None:
@@ -169,26 +202,30 @@ class Attempt:
             return self._attach(entry, entry.job)
         if action == LAND:
             answer = protocol.Response(200, {}, json.dumps(entry.answer).encode(), entry.intended_at)
-            return protocol.submit(submission).parse(answer)
+            return protocol.submit(options.submission(_ANYWHERE)).parse(answer)
         return None
 
-    def _submit(self, submission: Submission) -> Transcript | Job:
+    def submit(self, work: Work) -> Transcript | Job:
+        """Submit, having recorded that; what comes back is recorded before anything else happens."""
+        likely_cost = work.approve(self.ledger.entry)
+        submission = work.make()
         if not self.ledger.is_kept:
             self._log.warning(
                 "Nothing will remember this submit: a retry or a clear of this task may pay again. Give the operator "
                 "an output= location, or use Airflow 3.3 or newer."
             )
         self.ledger.intend(
-            submission,
-            likely_cost=_likely_cost(submission),
+            work.wanted,
+            likely_cost=likely_cost,
             balance=self._hook.balance_if_known() if self.ledger.is_kept else None,
-            forced_in=self._round if self._rules.force else None,
+            forced_in=self._forced_in,
         )
-        self._log.info("Submitting %s to NanoGPT, model %s", submission.name, submission.model)
+        self._log.info("Submitting %s to NanoGPT, model %s", work.wanted.source, submission.model)
         answer = self._send(submission)
         began = time.perf_counter()
         if isinstance(answer, Transcript):
             self._record("the answer", lambda: self.ledger.answered(answer))
+            _count(answer)
             return answer
         pick_up = self._hook.pick_up(answer)
         self._record(f"the ticket. {pick_up}", lambda: self.ledger.submitted(answer))
@@ -203,7 +240,12 @@ class Attempt:
         )
         if not self.ledger.is_kept:
             self._log.info("%s", pick_up)
+        _count(answer)
         return answer
+
+    @property
+    def _forced_in(self) -> int | None:
+        return self._round if self._rules.force else None
 
     def _send(self, submission: Submission) -> Transcript | Job:
         """Send the submit; what is known of the money when it fails goes into the record and into the error."""
@@ -304,38 +346,10 @@ def ask(hook: NanoGPTHook, job: Job) -> JobStatus:
     return hook.status(job)
 
 
-def _identity(context: Mapping[str, Any]) -> Identity | None:
-    instance = _instance(context)
-    if instance is None:
-        return None
-    return Identity(instance.dag_id, instance.task_id, instance.run_id, getattr(instance, "map_index", -1))
-
-
-def _round(context: Mapping[str, Any]) -> int | None:
-    """Return what tells retries of one round from the next: Airflow's ``max_tries``, which only a clear raises."""
-    most = getattr(_instance(context), "max_tries", None)
-    return most if isinstance(most, int) else None
-
-
-def _instance(context: Mapping[str, Any]) -> Any:
-    return context.get("ti") or context.get("task_instance")
-
-
-def _store(
-    context: Mapping[str, Any], folder: ObjectStoragePath | None, identity: Identity | None
-) -> ledger.Store | None:
-    if identity is None:
-        return None
-    accessor = context.get("task_state_store")
-    state = None if accessor is None else TaskStateStore(accessor, NEVER_EXPIRE)
-    if folder is None:
-        return state
-    beside = FileStore(folder, identity)
-    return beside if state is None else MirroredStore(beside, state)
-
-
-def _likely_cost(submission: Submission) -> float | None:
-    facts = KNOWN_MODELS.get(submission.model)
-    if submission.actual_minutes is None or facts is None or facts.price_per_minute is None:
-        return None
-    return submission.actual_minutes * facts.price_per_minute
+def _count(answer: Transcript | Job) -> None:
+    """Tell the metrics what was paid."""
+    meter = StatsMeter()
+    if answer.cost:
+        meter.incr("cost_micro_usd", round(answer.cost * 1e6))
+    if answer.charged_minutes:
+        meter.incr("charged_seconds", round(answer.charged_minutes * 60))

@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt import audio, get_provider_info
-from airflow_provider_nanostt._compat import BaseHook, mask_secret
+from airflow_provider_nanostt import get_provider_info, pricing
+from airflow_provider_nanostt._compat import BaseHook
 from airflow_provider_nanostt.api import errors, protocol, transport
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
-from airflow_provider_nanostt.api.config import DEFAULT_BASE_URL, Config
-from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript, number
+from airflow_provider_nanostt.api.models import Job, JobStatus, Options, Submission, Transcript
+from airflow_provider_nanostt.audio import OVERSIZE, Means, WebAddress, named
+from airflow_provider_nanostt.audio.addresses import check_fetchable
+from airflow_provider_nanostt.connection import Extras, config_from, extras_from
+from airflow_provider_nanostt.order import Budget, Order
 from airflow_provider_nanostt.polling import Outcome, Pacer, Schedule, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
     from pathlib import Path
 
     from airflow.sdk import Connection
 
+    from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage
     from airflow_provider_nanostt.api.protocol import Call
+    from airflow_provider_nanostt.pricing import Estimate, Price
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
 """How long a job is waited for unless told otherwise; waiting costs nothing and holds nothing."""
@@ -37,12 +44,19 @@ DEFAULT_POLL_INTERVAL = 5.0
 log = logging.getLogger(__name__)
 
 
+_CATALOGUE_SECONDS = 3600.0
+_CATALOGUE_PAUSE = 60.0
+_catalogues: dict[Config, tuple[float, tuple[AudioModel, ...] | None]] = {}
+
+
 class NanoGPTHook(BaseHook):
     """Talk to NanoGPT with the key of an Airflow connection.
 
     The connection (type ``nanogpt``): *password* is the API key, *host* the base URL (default
     ``https://nano-gpt.com/api``). Extras: ``timeout`` (seconds a submit may take, default 300),
-    ``requests_per_second`` (default 20 of the service's 25 for each key), ``allow_insecure_http`` (default false).
+    ``requests_per_second`` (default 20 of the service's 25 for each key), ``allow_insecure_http`` (default false),
+    ``allow_private_addresses`` (default false: recordings inside the network are not looked at), ``prices`` (USD per
+    minute by model, where the service's catalogue does not tell).
 
     :param nanogpt_conn_id: the connection's id.
     """
@@ -82,7 +96,9 @@ class NanoGPTHook(BaseHook):
         :raises InvalidInput: if the connection cannot be used.
         """
         if self._client is None:
-            self._client = transport.Client(self.config_from(self.get_connection(self.nanogpt_conn_id)))
+            connection = self.get_connection(self.nanogpt_conn_id)
+            self._extras = extras_from(connection)
+            self._client = transport.Client(self.config_from(connection))
         return self._client
 
     async def aget_config(self) -> Config:
@@ -98,21 +114,13 @@ class NanoGPTHook(BaseHook):
 
         :raises InvalidInput: naming the connection, and the field that is wrong.
         """
-        extra = connection.extra_dejson
-        settings: dict[str, Any] = {"base_url": _base_url(connection)}
-        try:
-            if not connection.password:
-                raise errors.InvalidInput(f"the password is empty; API keys are made at {errors.KEYS_PAGE}")
-            mask_secret(connection.password)
-            for name in ("timeout", "requests_per_second"):
-                if extra.get(name) not in (None, ""):
-                    settings[name] = number(extra[name])
-                    if settings[name] is None:
-                        raise errors.InvalidInput(f"the extra {name!r} is {extra[name]!r}, not a number")
-            allow = str(extra.get("allow_insecure_http") or "").strip().lower() in ("true", "1", "yes", "on")
-            return Config(connection.password.strip(), allow_http=allow, **settings)
-        except errors.InvalidInput as error:
-            raise errors.InvalidInput(f"connection {connection.conn_id!r}: {error}") from None
+        return config_from(connection)
+
+    @cached_property
+    def extras(self) -> Extras:
+        """What else the connection says."""
+        self.get_conn()
+        return self._extras
 
     @cached_property
     def pacer(self) -> Pacer:
@@ -122,6 +130,7 @@ class NanoGPTHook(BaseHook):
     def submit(
         self,
         *,
+        audio: str | Path | None = None,
         audio_path: str | Path | None = None,
         audio_url: str | None = None,
         model: str = DEFAULT_MODEL,
@@ -129,23 +138,102 @@ class NanoGPTHook(BaseHook):
         diarize: bool = False,
         tag_audio_events: bool = False,
         actual_duration: float | None = None,
+        max_cost: float | None = None,
     ) -> Transcript | Job:
         """Submit audio; this is charged once it is accepted.
 
-        :param audio_path: a file on this machine, at most 3 MB; or
+        What is too large for an upload is compressed, what the service does not take is converted; that needs the extra
+        ``[audio]``. A recording that would have to be staged or split needs a
+        :class:`~airflow_provider_nanostt.operators.TranscribeOperator`, which keeps track of the pieces.
+
+        :param audio: a file on this machine, an object storage URI, or an address the service can fetch; or
+        :param audio_path: a file on this machine; or
         :param audio_url: an address the service can fetch, up to 500 MB.
         :param model: the service's model id.
         :param language: ISO 639 code, or ``auto``.
         :param diarize: tell speakers apart, with a model that can.
         :param tag_audio_events: mark laughter and the like, with a model that can.
-        :param actual_duration: length of the audio in minutes, for accurate billing.
+        :param actual_duration: length of the audio in minutes, for accurate billing; measured if not given.
+        :param max_cost: USD; what would cost more is not submitted.
         :return: the transcript where the model answers at once, else the job's ticket.
         :raises InvalidInput: before anything was sent.
+        :raises CostLimit: likewise.
         :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
         :raises NanoGPTError: for everything else the service may say.
         """
-        source = audio.resolve(audio_path, audio_url, model=model)
-        return self.submit_prepared(Submission(source, model, language, diarize, tag_audio_events, actual_duration))
+        order = self.order(
+            audio=audio,
+            audio_path=audio_path,
+            audio_url=audio_url,
+            options=Options(model, language, diarize, tag_audio_events),
+            minutes=actual_duration,
+            means=Means(oversize=("compress",)),
+            budget=Budget(max_cost),
+        )
+        if max_cost is not None:
+            pricing.check_limit(order.estimate(self.price(model)), max_cost=max_cost, unknown="worst")
+        with order.making("0" * 12) as making:
+            return self.submit_prepared(making.submission(0))
+
+    def order(
+        self,
+        *,
+        audio: str | Path | None = None,
+        audio_path: str | Path | None = None,
+        audio_url: str | None = None,
+        options: Options,
+        **settings: Any,
+    ) -> Order:
+        """Name a recording and how it is to be transcribed; nothing is sent, made or paid for.
+
+        :param settings: the other fields of :class:`~airflow_provider_nanostt.order.Order`.
+        :raises InvalidInput: if that cannot work, such as an address that the service cannot reach.
+        """
+        source = named(audio, audio_path, audio_url, allow_private=self.extras.allow_private_addresses)
+        if isinstance(source, WebAddress):
+            check_fetchable(source.url, self.get_conn().config.base_url)
+        return Order(source, options, **settings)
+
+    def estimate(
+        self,
+        audio: str | Path,
+        *,
+        model: str = DEFAULT_MODEL,
+        diarize: bool = False,
+        actual_duration: float | None = None,
+        staging: str | None = None,
+        oversize: Sequence[str] = OVERSIZE,
+    ) -> Estimate:
+        """Tell what a recording would cost, and what would be done with it. Free; nothing is submitted.
+
+        :param audio: a file on this machine, an object storage URI, or a web address.
+        :param actual_duration: its length in minutes; measured if not given.
+        :return: ``minutes``, ``usd`` and ``price`` with where it is from; None for what cannot be told.
+        :raises InvalidInput: if it could not be submitted.
+        """
+        order = self.order(
+            audio=audio,
+            options=Options(model, diarize=diarize),
+            minutes=actual_duration,
+            means=Means(oversize=tuple(oversize), staging=staging),
+        )
+        return replace(order.estimate(self.price(model)), way=order.plan.way)
+
+    def price(self, model: str) -> Price:
+        """Tell what a minute costs: by the service's catalogue, else the connection, else the built-in table."""
+        return pricing.price_of(model, catalogue=self._catalogue(), own=self.extras.prices)
+
+    def _catalogue(self) -> tuple[AudioModel, ...] | None:
+        """Return the service's models, asked for once an hour and process; None if it does not tell."""
+        config, now = self.get_conn().config, time.monotonic()
+        asked_at, known = _catalogues.get(config, (float("-inf"), None))
+        if now - asked_at > (_CATALOGUE_SECONDS if known else _CATALOGUE_PAUSE):
+            try:
+                known = self.get_conn().send(protocol.audio_models(), retry=transport.ONCE)
+            except errors.NanoGPTError as error:
+                log.info("The service's prices could not be asked for: %s", error)
+            _catalogues[config] = (now, known)
+        return known
 
     def submit_prepared(self, submission: Submission) -> Transcript | Job:
         """Submit what has been checked already; see :meth:`submit`."""
@@ -285,22 +373,6 @@ class NanoGPTHook(BaseHook):
 def _form() -> dict[str, Any]:
     form: dict[str, Any] = get_provider_info()["connection-types"][0]
     return form
-
-
-def _base_url(connection: Connection) -> str:
-    """Put a base URL together from however the connection was written: as one URL, or in parts."""
-    host = (connection.host or "").strip()
-    if not host:
-        return DEFAULT_BASE_URL
-    if "://" in host:
-        return host.rstrip("/")
-    scheme, path = "https", "api"
-    if connection.schema in ("http", "https"):
-        scheme = connection.schema
-    elif connection.schema:
-        path = connection.schema.strip("/")
-    port = f":{connection.port}" if connection.port else ""
-    return f"{scheme}://{host}{port}/{path}"
 
 
 def _ticket(job: Job | str) -> Job:

@@ -6,36 +6,53 @@ before anything is paid for. ``execute`` and ``execute_complete`` end in the sam
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import conf, mask_secret
-from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
-from airflow_provider_nanostt.api.models import Submission, number
-from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob, boolean, positive_seconds, unrendered
+from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob, amount, boolean, positive_seconds, unrendered
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.ledger import Rules
+    from airflow_provider_nanostt.order import Order
+
+_SIGNED_MARGIN = 300.0
+_TELL_EVERY = 15.0
 
 
 class TranscribeOperator(WaitsForJob):
     """Transcribe one recording; waiting happens in the triggerer and holds no worker slot.
 
-    Exactly one of ``audio_path`` and ``audio_url`` is needed. What was paid for is found again by retries and clears:
-    in ``output`` if there is one, else, on Airflow 3.3 and newer, in the task's state.
+    Exactly one of ``audio``, ``audio_path`` and ``audio_url`` is needed. What was paid for is found again by retries
+    and clears: in ``output`` if there is one, else, on Airflow 3.3 and newer, in the task's state.
 
-    :param audio_path: a file on the worker's disk, at most 3 MB. (templated)
-    :param audio_url: an address the service can fetch, up to 500 MB. (templated)
+    :param audio: the recording: a path on the worker's disk, a ``file://`` URI, a web address the service can fetch, or
+        any object storage URI (``s3://conn@bucket/key``). (templated)
+    :param audio_path: the explicit form for a file on the worker's disk. (templated)
+    :param audio_url: the explicit form for a web address. (templated)
     :param model: the service's model id; ``Elevenlabs-STT`` knows speakers and times. (templated)
     :param language: ISO 639-1 or 639-3 code, or ``auto``. (templated)
     :param diarize: tell speakers apart, with a model that can. (templated)
     :param tag_audio_events: mark laughter, applause and the like, with a model that can. (templated)
-    :param actual_duration: length of the audio in minutes, for accurate billing. (templated)
+    :param actual_duration: length of the audio in minutes, for accurate billing; measured if not given. (templated)
+    :param oversize: what may be done with a recording that is too large for an upload (3 MB) and has no address that
+        the service could fetch it from, in order: ``stage`` it in ``staging``, ``compress`` it, ``split`` it. The last
+        two need the extra ``[audio]``.
+    :param staging: a folder in object storage that can sign addresses; what is put there is removed again. (templated)
+    :param codec: ``opus`` or ``mp3``: what recordings are compressed to.
+    :param split_diarized: split although speakers are told apart; their labels do not match across parts.
+    :param max_cost: USD; what would cost more, with all that earlier attempts have cost, is not submitted. (templated)
+    :param max_cost_unknown: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail``
+        refuses, ``allow`` lets it pass.
+    :param check_balance_above: USD of expected cost above which the account must hold as much; None never asks.
+    :param signed_for: seconds, or a timedelta, that an address signed for the service is good for; None for as long as
+        the job is waited for. (templated)
     :param output: where the transcript goes as a file, and the ledger of what was paid for: a folder, local or anything
         ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``), the same for every attempt. None puts the text into
         XCom. (templated)
@@ -61,6 +78,7 @@ class TranscribeOperator(WaitsForJob):
     """
 
     template_fields: Sequence[str] = (
+        "audio",
         "audio_path",
         "audio_url",
         "model",
@@ -68,6 +86,9 @@ class TranscribeOperator(WaitsForJob):
         "diarize",
         "tag_audio_events",
         "actual_duration",
+        "staging",
+        "max_cost",
+        "signed_for",
         "output_location",
         "nanogpt_conn_id",
         "poll_interval",
@@ -79,6 +100,7 @@ class TranscribeOperator(WaitsForJob):
     def __init__(
         self,
         *,
+        audio: str | Path | None = None,
         audio_path: str | Path | None = None,
         audio_url: str | None = None,
         model: str = DEFAULT_MODEL,
@@ -86,6 +108,14 @@ class TranscribeOperator(WaitsForJob):
         diarize: bool | str = False,
         tag_audio_events: bool | str = False,
         actual_duration: float | str | None = None,
+        oversize: Sequence[str] = ("stage", "compress", "split"),
+        staging: str | None = None,
+        codec: str = "opus",
+        split_diarized: bool = False,
+        max_cost: float | str | None = None,
+        max_cost_unknown: str = "worst",
+        check_balance_above: float | None = 1.0,
+        signed_for: float | str | timedelta | None = None,
         output: str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -100,6 +130,7 @@ class TranscribeOperator(WaitsForJob):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.audio = audio
         self.audio_path = audio_path
         self.audio_url = audio_url
         self.model = model
@@ -107,6 +138,14 @@ class TranscribeOperator(WaitsForJob):
         self.diarize = diarize
         self.tag_audio_events = tag_audio_events
         self.actual_duration = actual_duration
+        self.oversize = oversize
+        self.staging = staging
+        self.codec = codec
+        self.split_diarized = split_diarized
+        self.max_cost = max_cost
+        self.max_cost_unknown = max_cost_unknown
+        self.check_balance_above = check_balance_above
+        self.signed_for = signed_for
         self.output_location = output
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
@@ -127,11 +166,14 @@ class TranscribeOperator(WaitsForJob):
         from airflow_provider_nanostt.api.models import Transcript
         from airflow_provider_nanostt.attempt import Landed
 
-        submission, wait = self._submission(), self._wait_settings()
+        wait = self._wait_settings()
+        order = self._order(wait)
         attempt = self._attempt(context)
-        found = attempt.begin(submission)
+        found = attempt.start(order, whole=not self.wait)
         if isinstance(found, Landed):
             return found.result
+        if isinstance(found, list):
+            return self._wait_for_parts(attempt, found, wait)
         job = None if self.wait else attempt.job_of(found)
         if job is not None:
             self.log.info("Not waiting for run %s: wait is False", job.run_id)
@@ -150,25 +192,46 @@ class TranscribeOperator(WaitsForJob):
             on_lost_job=self.on_lost_job,
         )
 
-    def _submission(self) -> Submission:
-        from airflow_provider_nanostt import audio
+    def _order(self, wait: WaitSettings) -> Order:
+        """Return what is to be transcribed, every argument checked."""
+        from airflow_provider_nanostt.api.models import Options
+        from airflow_provider_nanostt.audio import Means
+        from airflow_provider_nanostt.order import Budget
 
-        minutes = None
-        if unrendered(self.actual_duration) is not None:
-            minutes = number(self.actual_duration)
-            if minutes is None:
-                raise errors.InvalidInput(f"actual_duration={self.actual_duration!r} is not a number of minutes")
         model = str(self.model)
         if model not in KNOWN_MODELS:
             self.log.info("Model %r is not in this provider's table; the service decides whether it exists", model)
-        return Submission(
-            audio=audio.resolve(unrendered(self.audio_path), unrendered(self.audio_url), model=model),
-            model=model,
-            language=str(self.language),
-            diarize=boolean("diarize", self.diarize),
-            tag_audio_events=boolean("tag_audio_events", self.tag_audio_events),
-            actual_minutes=minutes,
+        signed = (
+            wait.timeout if unrendered(self.signed_for) is None else positive_seconds("signed_for", self.signed_for)
         )
+        return self.hook.order(
+            audio=unrendered(self.audio),
+            audio_path=unrendered(self.audio_path),
+            audio_url=unrendered(self.audio_url),
+            options=Options(
+                model,
+                str(self.language),
+                boolean("diarize", self.diarize),
+                boolean("tag_audio_events", self.tag_audio_events),
+            ),
+            minutes=amount("actual_duration", self.actual_duration, "minutes"),
+            means=Means(self.oversize, unrendered(self.staging), self.codec, self.split_diarized),
+            budget=Budget(amount("max_cost", self.max_cost, "USD"), self.max_cost_unknown, self.check_balance_above),
+            signed_seconds=signed + _SIGNED_MARGIN,
+            progress=self._progress(),
+        )
+
+    def _progress(self) -> Callable[[float], None]:
+        """Return what tells the log now and then how far long work on a recording has come."""
+        told_at = time.monotonic()
+
+        def tell(seconds: float) -> None:
+            nonlocal told_at
+            if time.monotonic() - told_at >= _TELL_EVERY:
+                told_at = time.monotonic()
+                self.log.info("Worked through %.0f minutes of sound", seconds / 60)
+
+        return tell
 
     def _wait_settings(self) -> WaitSettings:
         """Return the settings in seconds, however they were given."""
@@ -181,8 +244,9 @@ class TranscribeOperator(WaitsForJob):
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
         super()._do_render_template_fields(parent, *arguments, **named)
-        if parent is self and isinstance(self.audio_url, str) and ("?" in self.audio_url or "@" in self.audio_url):
-            from airflow_provider_nanostt.signed_urls import secrets
+        for url in (self.audio_url, self.audio) if parent is self else ():
+            if isinstance(url, str) and "://" in url and ("?" in url or "@" in url):
+                from airflow_provider_nanostt.signed_urls import secrets
 
-            for secret in secrets(self.audio_url):
-                mask_secret(secret)
+                for secret in secrets(url):
+                    mask_secret(secret)

@@ -37,12 +37,15 @@ class Estimate:
     :param minutes: its length, None if that could not be told.
     :param price: of the model.
     :param size: bytes, None if unknown; bounds the length of a recording whose length is unknown.
+    :param way: what would be done with it: ``upload``, ``url``, ``presign``, ``stage``, ``convert``, ``compress`` or
+        ``split``; empty if that was not asked.
     """
 
     model: str
     minutes: float | None
     price: Price
     size: int | None = None
+    way: str = ""
 
     @property
     def usd(self) -> float | None:
@@ -82,10 +85,23 @@ def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping
     return Price(None, "nobody")
 
 
-def check_limit(estimate: Estimate, *, max_cost: float | None, unknown: str) -> None:
+def check_budget(max_cost: float | None, unknown: str, check_balance_above: float | None) -> None:
+    """Refuse a budget that means nothing.
+
+    :raises InvalidInput: naming the argument.
+    """
+    if unknown not in UNKNOWN_LENGTH:
+        raise errors.InvalidInput(f"max_cost_unknown={unknown!r}; it is one of {', '.join(UNKNOWN_LENGTH)}")
+    for name, amount in (("max_cost", max_cost), ("check_balance_above", check_balance_above)):
+        if amount is not None and not 0 <= amount < float("inf"):
+            raise errors.InvalidInput(f"{name}={amount!r} is no amount in USD")
+
+
+def check_limit(estimate: Estimate, *, max_cost: float | None, unknown: str, spent: float = 0.0) -> None:
     """Refuse what would cost too much.
 
     :param max_cost: USD; None allows everything.
+    :param spent: USD that earlier attempts have cost.
     :param unknown: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail`` refuses,
         ``allow`` lets it pass.
     :raises CostLimit: with the figures, before anything is submitted.
@@ -93,6 +109,7 @@ def check_limit(estimate: Estimate, *, max_cost: float | None, unknown: str) -> 
     if max_cost is None:
         return
     usd = estimate.usd
+    before = f"; {errors.usd(spent)} went to earlier attempts" if spent else ""
     if usd is None:
         if unknown == "allow":
             return
@@ -102,14 +119,16 @@ def check_limit(estimate: Estimate, *, max_cost: float | None, unknown: str) -> 
                 f"max_cost is {errors.usd(max_cost)}, and the cost cannot be told: {estimate.told()}. "
                 "Set actual_duration, or max_cost_unknown='allow'"
             )
-        if usd > max_cost:
+        if usd + spent > max_cost:
             raise errors.CostLimit(
-                f"max_cost is {errors.usd(max_cost)}, and a recording of unknown length of this size "
+                f"max_cost is {errors.usd(max_cost)}{before}, and a recording of unknown length of this size "
                 f"({estimate.size:,} bytes) may cost up to {errors.usd(usd)} ({estimate.told()}). "
                 "Set actual_duration, or max_cost_unknown"
             )
-    if usd > max_cost:
-        raise errors.CostLimit(f"This would cost more than max_cost = {errors.usd(max_cost)}: {estimate.told()}")
+    if usd + spent > max_cost:
+        raise errors.CostLimit(
+            f"This would cost more than max_cost = {errors.usd(max_cost)}: {estimate.told()}{before}"
+        )
 
 
 def check_balance(estimate: Estimate, balance: float | None) -> None:

@@ -20,7 +20,7 @@ from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.polling import REFUSED, Outcome, Remark, expected_seconds, length
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from airflow_provider_nanostt.api.config import Config
 
@@ -79,36 +79,88 @@ class TranscriptionTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire exactly one event: an :class:`~airflow_provider_nanostt.polling.Outcome`, never a text."""
         job = Job.from_json(self.job)
-        try:
-            outcome = await self._wait(job)
-        except Exception as error:
-            self.log.exception("Run %s: the trigger cannot go on", job.run_id)
-            outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
+        outcome = await _waited(self, job)
         await asyncio.sleep(max(0.0, self.not_before - time.time()))
         yield TriggerEvent(outcome.to_event(job))  # type: ignore[no-untyped-call]
 
-    async def _wait(self, job: Job) -> Outcome:
-        from airflow_provider_nanostt.metrics import StatsMeter
-        from airflow_provider_nanostt.poller import shared_poller
 
-        config = await _config(self.nanogpt_conn_id)
-        self.log.info(
-            "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
-            job.run_id,
-            length(time.time() - job.submitted_at),
-            length(expected_seconds(job.charged_minutes)),
-            datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
+class PartsTrigger(BaseTrigger):
+    """Wait for all the jobs that the parts of one recording have become.
+
+    :param parts: each with ``job``, the ticket, and ``start``, where the part begins in the recording, in seconds.
+    :param nanogpt_conn_id: as in :class:`TranscriptionTrigger`, like the other arguments.
+    """
+
+    def __init__(
+        self,
+        *,
+        parts: Sequence[Mapping[str, Any]],
+        nanogpt_conn_id: str,
+        poll_interval: float,
+        deadline: float,
+        not_before: float = 0.0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base classes are partly untyped
+        self.parts = parts
+        self.nanogpt_conn_id = nanogpt_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.not_before = not_before
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and every argument, as plain JSON."""
+        return (
+            "airflow_provider_nanostt.triggers.PartsTrigger",
+            {
+                "parts": [dict(part) for part in self.parts],
+                "nanogpt_conn_id": self.nanogpt_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "not_before": self.not_before,
+            },
         )
-        async with (
-            shared_poller(config, StatsMeter()) as poller,
-            poller.waiting(job, poll_interval=self.poll_interval, deadline=self.deadline) as wait,
-        ):
-            while isinstance(news := await wait.next(), Remark):
-                self.log.log(news.level, news.text)
-        if news.error == errors.AuthError.__name__:
-            _forget(self.nanogpt_conn_id)
-        self.log.info("Run %s: %s after %s", job.run_id, news.kind, length(time.time() - job.submitted_at))
-        return news
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for every part, then fire exactly one event with all their outcomes."""
+        jobs = [Job.from_json(part["job"]) for part in self.parts]
+        outcomes = await asyncio.gather(*(_waited(self, job) for job in jobs))
+        await asyncio.sleep(max(0.0, self.not_before - time.time()))
+        told = zip(self.parts, jobs, outcomes, strict=True)
+        event = {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, outcome in told]}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+
+async def _waited(trigger: TranscriptionTrigger | PartsTrigger, job: Job) -> Outcome:
+    """Wait for a job; whatever goes wrong is an outcome, too."""
+    try:
+        return await _wait(trigger, job)
+    except Exception as error:
+        trigger.log.exception("Run %s: the trigger cannot go on", job.run_id)
+        return Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
+
+
+async def _wait(trigger: TranscriptionTrigger | PartsTrigger, job: Job) -> Outcome:
+    from airflow_provider_nanostt.metrics import StatsMeter
+    from airflow_provider_nanostt.poller import shared_poller
+
+    config = await _config(trigger.nanogpt_conn_id)
+    trigger.log.info(
+        "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
+        job.run_id,
+        length(time.time() - job.submitted_at),
+        length(expected_seconds(job.charged_minutes)),
+        datetime.fromtimestamp(trigger.deadline, UTC).isoformat(timespec="seconds"),
+    )
+    async with (
+        shared_poller(config, StatsMeter()) as poller,
+        poller.waiting(job, poll_interval=trigger.poll_interval, deadline=trigger.deadline) as wait,
+    ):
+        while isinstance(news := await wait.next(), Remark):
+            trigger.log.log(news.level, news.text)
+    if news.error == errors.AuthError.__name__:
+        _forget(trigger.nanogpt_conn_id)
+    trigger.log.info("Run %s: %s after %s", job.run_id, news.kind, length(time.time() - job.submitted_at))
+    return news
 
 
 _configs: weakref.WeakKeyDictionary[Any, dict[str, tuple[float, asyncio.Future[Config]]]] = weakref.WeakKeyDictionary()

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job, Transcript
-    from airflow_provider_nanostt.attempt import Attempt
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Rules
+    from airflow_provider_nanostt.parts import Part, RecordingAttempt
 
 T = TypeVar("T")
 
@@ -67,6 +67,7 @@ class WaitsForJob(BaseOperator):
     nanogpt_conn_id: str
     deferrable: bool
     output_location: str | None
+    staging: str | None = None
     _remembers: bool | None = None
     """Whether a retry will find what this attempt pays for; None before anything was looked at."""
 
@@ -99,25 +100,54 @@ class WaitsForJob(BaseOperator):
 
         return Rules()
 
-    def _attempt(self, context: Context) -> Attempt:
-        from airflow_provider_nanostt.attempt import Attempt
+    def _attempt(self, context: Context) -> RecordingAttempt:
+        from airflow_provider_nanostt.parts import RecordingAttempt
 
-        attempt = Attempt(
-            self.hook, context, output=unrendered(self.output_location), rules=self._rules(), log=self.log
+        attempt = RecordingAttempt(
+            self.hook,
+            context,
+            output=unrendered(self.output_location),
+            rules=self._rules(),
+            log=self.log,
+            staging=unrendered(self.staging),
         )
         self._remembers = attempt.ledger.is_kept
         return attempt
 
-    def _wait_for(self, attempt: Attempt, job: Job, settings: WaitSettings) -> dict[str, Any]:
+    def _wait_for(self, attempt: RecordingAttempt, job: Job, settings: WaitSettings) -> dict[str, Any]:
         """Wait in the triggerer, or here; the deadline is counted from now, also when an earlier attempt submitted."""
         deadline = time.time() + settings.timeout
         if not self.deferrable:
-            transcript = self.hook.wait_until(job, deadline=deadline, poll_interval=settings.poll_interval)
-            return self._land(attempt, transcript, job)
+            return self._land(attempt, self._waited(attempt, job, settings, deadline), job)
         soon = self._wait_shortly(job, settings, deadline)
         if soon is None:
             self._defer(job, poll_interval=settings.poll_interval, deadline=deadline)
         return self._land(attempt, soon, job)
+
+    def _wait_for_parts(self, attempt: RecordingAttempt, parts: list[Part], settings: WaitSettings) -> dict[str, Any]:
+        """Wait for all parts of a recording, in the triggerer if each has a ticket, else here."""
+        from airflow_provider_nanostt.api.models import Job
+
+        deadline = time.time() + settings.timeout
+        running = [(part.start, part.found) for part in parts if isinstance(part.found, Job)]
+        if self.deferrable and len(running) == len(parts):
+            self._defer_parts(running, poll_interval=settings.poll_interval, deadline=deadline)
+        done = [
+            (
+                part.start,
+                self._waited(attempt, part.found, settings, deadline) if isinstance(part.found, Job) else part.found,
+            )
+            for part in parts
+        ]
+        return self._land_parts(attempt, done)
+
+    def _waited(self, attempt: RecordingAttempt, job: Job, settings: WaitSettings, deadline: float) -> Transcript:
+        """Wait for a job here."""
+        try:
+            return self.hook.wait_until(job, deadline=deadline, poll_interval=settings.poll_interval)
+        except errors.TranscriptionFailed:
+            attempt.clear_staging()
+            raise
 
     def _wait_shortly(self, job: Job, settings: WaitSettings, deadline: float) -> Transcript | None:
         """Wait here for a job that is expected within ``defer_after``: the resume would cost a new task process.
@@ -141,12 +171,23 @@ class WaitsForJob(BaseOperator):
             return None  # the triggerer waits for either
 
     def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> NoReturn:
-        from airflow_provider_nanostt.triggers import EARLIEST_EVENT, TranscriptionTrigger
+        from airflow_provider_nanostt.triggers import TranscriptionTrigger
+
+        self._defer_to(TranscriptionTrigger, deadline, poll_interval, job=job.to_json())
+
+    def _defer_parts(self, jobs: list[tuple[float, Job]], *, poll_interval: float, deadline: float) -> NoReturn:
+        from airflow_provider_nanostt.triggers import PartsTrigger
+
+        parts = [{"start": start, "job": job.to_json()} for start, job in jobs]
+        self._defer_to(PartsTrigger, deadline, poll_interval, parts=parts)
+
+    def _defer_to(self, kind: Callable[..., Any], deadline: float, poll_interval: float, **what: Any) -> NoReturn:
+        from airflow_provider_nanostt.triggers import EARLIEST_EVENT
 
         now = time.time()
         self.defer(
-            trigger=TranscriptionTrigger(
-                job=job.to_json(),
+            trigger=kind(
+                **what,
                 nanogpt_conn_id=self.nanogpt_conn_id,
                 poll_interval=poll_interval,
                 deadline=deadline,
@@ -158,17 +199,41 @@ class WaitsForJob(BaseOperator):
         )
 
     def _resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        from airflow_provider_nanostt.polling import COMPLETED, Outcome
-
         attempt = self._attempt(context)
         attempt.resume()
+        parts = event.get("parts") if isinstance(event, dict) else None
+        if parts is None:
+            transcript, job = self._fetched(attempt, event)
+            return self._land(attempt, transcript, job)
+        done = [(float(part["start"]), self._fetched(attempt, part)[0]) for part in parts]
+        return self._land_parts(attempt, done)
+
+    def _fetched(self, attempt: RecordingAttempt, event: dict[str, Any]) -> tuple[Transcript, Job]:
+        """Fetch what the trigger reports as completed.
+
+        The event carries no text: it would be stored and logged. The service is asked once more, which is free.
+        """
+        from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome
+
         outcome, job = Outcome.from_event(event)
+        if outcome.kind == FAILED:
+            attempt.clear_staging()
         if outcome.kind != COMPLETED:
             raise outcome.as_error(job, waited=time.time() - job.submitted_at, pick_up=self.hook.pick_up(job))
-        # The event carries no text: it would be stored and logged. The service is asked once more, which is free.
-        return self._land(attempt, self.hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS, at_once=True), job)
+        return self.hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS, at_once=True), job
 
-    def _land(self, attempt: Attempt, transcript: Transcript, job: Job | None = None) -> dict[str, Any]:
+    def _land_parts(self, attempt: RecordingAttempt, parts: list[tuple[float, Transcript]]) -> dict[str, Any]:
+        """End the task with the parts put together."""
+        result = attempt.land_parts(parts)
+        self.log.info(
+            "Transcribed in %d parts: runs %s, %s in all",
+            len(parts),
+            ", ".join(transcript.run_id or "(answered at once)" for _, transcript in parts),
+            errors.usd(result["cost_usd"]),
+        )
+        return self._told(result)
+
+    def _land(self, attempt: RecordingAttempt, transcript: Transcript, job: Job | None = None) -> dict[str, Any]:
         """End the task: results in their place, recorded, told in the log."""
         result = attempt.land(transcript, job)
         self.log.info(
@@ -181,6 +246,9 @@ class WaitsForJob(BaseOperator):
             len(transcript.segments),
             len(transcript.text),
         )
+        return self._told(result)
+
+    def _told(self, result: dict[str, Any]) -> dict[str, Any]:
         for uri in result.get("files", {}).values():
             self.log.info("Wrote %s", uri)
         return result
@@ -207,6 +275,19 @@ class WaitsForJob(BaseOperator):
 def unrendered(value: Any) -> Any:
     """Treat what a template renders from nothing as nothing."""
     return None if value in ("", "None") else value
+
+
+def amount(name: str, value: object, unit: str) -> float | None:
+    """Read a number that a template may have turned into text; None stays None.
+
+    :raises InvalidInput: if it is no number.
+    """
+    if unrendered(value) is None:
+        return None
+    read = number(value)
+    if read is None:
+        raise errors.InvalidInput(f"{name}={value!r} is not a number of {unit}")
+    return read
 
 
 def boolean(name: str, value: object) -> bool:

@@ -32,6 +32,7 @@ from airflow_provider_nanostt.ledger import (
     MirroredStore,
     Rules,
     TaskStateStore,
+    Wanted,
     decide,
     fingerprint,
 )
@@ -41,6 +42,7 @@ JOB = Job("run-1", "Elevenlabs-STT", 1_700_000_000.0, 0.015, 0.5, {"runId": "run
 IDENTITY = Identity("calls", "transcribe", "manual__1")
 SUBMISSION = Submission("https://example.com/call.mp3", actual_minutes=2.0)
 SAME = fingerprint(SUBMISSION)
+WANTED = Wanted.of(SUBMISSION)
 
 
 def entry(state: str, **changes) -> Entry:
@@ -229,7 +231,7 @@ def test_a_paid_job_step_by_step(tmp_path, kind):
     place = store(kind, tmp_path)
     assert Ledger(place).find() is None
     writer = Ledger(place, clock=lambda: 1_700_000_000.0)
-    writer.intend(SUBMISSION, likely_cost=0.06, balance=9.0, forced_in=2)
+    writer.intend(WANTED, likely_cost=0.06, balance=9.0, forced_in=2)
     found = Ledger(place).find()
     assert found == Entry(
         INTENDED, SAME, "https://example.com/call.mp3", SUBMISSION.model, 1_700_000_000.0, 0.06, 9.0, 2
@@ -247,7 +249,7 @@ def test_an_answer_that_came_at_once_is_kept_until_it_has_landed():
     """Between answer and result the answer lies in the record; afterwards only what may be shown around."""
     place = TaskStateStore(StateStore(), NEVER_EXPIRE)
     writer = Ledger(place)
-    writer.intend(SUBMISSION)
+    writer.intend(WANTED)
     long = Transcript("word " * 20_000, cost=0.001, raw={"transcription": "word " * 20_000})
     writer.answered(long)
     assert Ledger(place).find().answer == long.raw
@@ -262,7 +264,7 @@ def test_a_service_that_gives_up_at_once_is_recorded():
     """The next submit names the one that failed, as it may have been charged."""
     place = TaskStateStore(StateStore(), NEVER_EXPIRE)
     writer = Ledger(place)
-    writer.intend(SUBMISSION)
+    writer.intend(WANTED)
     writer.failed()
     assert Ledger(place).find().state == FAILED
 
@@ -272,10 +274,10 @@ def test_records_of_open_jobs_never_expire():
     accessor = StateStore()
     forever = object()
     writer = Ledger(TaskStateStore(accessor, forever))
-    writer.intend(SUBMISSION)
+    writer.intend(WANTED)
     writer.submitted(JOB)
     writer.landed({"files": {}})
-    writer.intend(SUBMISSION)
+    writer.intend(WANTED)
     writer.answered(Transcript("", raw={"transcription": ""}))
     assert accessor.retentions == [forever, forever, None, forever, forever]
 
@@ -284,15 +286,15 @@ def test_a_refused_submit_gives_back_what_was_recorded_before():
     """A forced or changed submit that is refused must not make a paid job be forgotten."""
     place = TaskStateStore(StateStore(), NEVER_EXPIRE)
     writer = Ledger(place)
-    writer.intend(SUBMISSION)
+    writer.intend(WANTED)
     writer.withdraw()
     assert Ledger(place).find().state == WITHDRAWN
-    writer.intend(SUBMISSION)
+    writer.intend(WANTED)
     writer.submitted(JOB)
     paid = Ledger(place).find()
     again = Ledger(place)
     again.find()
-    again.intend(replace(SUBMISSION, model="Elevenlabs-STT"))
+    again.intend(Wanted.of(replace(SUBMISSION, model="Elevenlabs-STT")))
     again.withdraw()
     assert Ledger(place).find() == paid
 
@@ -302,13 +304,13 @@ def test_what_was_paid_before_is_added_up_once():
     book = Ledger(TaskStateStore(StateStore(), NEVER_EXPIRE))
     spent = []
     for cost in (0.01, 0.02, None, 0.04):
-        book.intend(SUBMISSION)
+        book.intend(WANTED)
         spent.append(book.entry.spent_before)
         book.answered(Transcript("text", cost=cost, raw={"text": "text"}))
         book.landed({"transcription": "text", "cost_usd": (cost or 0) + book.entry.spent_before})
-    book.intend(SUBMISSION)
+    book.intend(WANTED)
     book.withdraw()
-    book.intend(SUBMISSION)
+    book.intend(WANTED)
     assert [round(each, 6) for each in spent] == [0.0, 0.01, 0.03, 0.03]
     assert book.entry.spent_before == pytest.approx(0.07)
     assert [past["cost"] for past in book.entry.earlier] == [0.01, 0.02, None, 0.04]
@@ -321,7 +323,7 @@ def test_without_a_store_nothing_is_kept():
         step()
     assert (book.is_kept, book.where, book.entry) == (False, "nowhere", None)
     book.answered(Transcript("text"))
-    book.intend(SUBMISSION)
+    book.intend(WANTED)
     book.landed({"transcription": "text"})
     assert book.find() is None
 
@@ -407,7 +409,7 @@ class Late(StateStore):
 def test_task_state_that_keeps_nothing_is_noticed():
     """An intent that did not arrive fails before anything is submitted."""
     with pytest.raises(errors.LedgerError, match="did not keep the record"):
-        Ledger(TaskStateStore(Deaf(), NEVER_EXPIRE)).intend(SUBMISSION)
+        Ledger(TaskStateStore(Deaf(), NEVER_EXPIRE)).intend(WANTED)
 
 
 def test_an_intent_that_failed_halfway_is_taken_back():
@@ -415,7 +417,7 @@ def test_an_intent_that_failed_halfway_is_taken_back():
     accessor = Late()
     place = TaskStateStore(accessor, NEVER_EXPIRE)
     with pytest.raises(errors.LedgerError, match="did not answer"):
-        Ledger(place).intend(SUBMISSION)
+        Ledger(place).intend(WANTED)
     assert Ledger(place).find().state == WITHDRAWN
 
 
@@ -434,7 +436,7 @@ def test_only_the_last_twenty_submits_are_kept():
     """A record does not grow without end."""
     book = Ledger(TaskStateStore(StateStore(), NEVER_EXPIRE))
     for _ in range(30):
-        book.intend(SUBMISSION)
+        book.intend(WANTED)
         book.submitted(JOB)
     assert len(book.entry.earlier) == 20
 
@@ -444,7 +446,7 @@ def test_a_mirrored_record_is_found_from_either_side(tmp_path):
     beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
     both = MirroredStore(beside, state)
     assert both.load() is None
-    Ledger(both).intend(SUBMISSION)
+    Ledger(both).intend(WANTED)
     for store in (both, beside, state):
         found = Ledger(store).find()
         assert found is not None
@@ -456,12 +458,12 @@ def test_of_two_records_the_later_submit_counts(tmp_path):
     """A submit that went out under another output is not hidden by an older record, nor a ticket by an older mirror."""
     beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
     both = MirroredStore(beside, state)
-    Ledger(beside, clock=lambda: 100.0).intend(SUBMISSION, likely_cost=1.0)
-    Ledger(state, clock=lambda: 200.0).intend(SUBMISSION, likely_cost=2.0)
+    Ledger(beside, clock=lambda: 100.0).intend(WANTED, likely_cost=1.0)
+    Ledger(state, clock=lambda: 200.0).intend(WANTED, likely_cost=2.0)
     assert both.load()["likely_cost"] == 2.0
-    Ledger(beside, clock=lambda: 300.0).intend(SUBMISSION, likely_cost=3.0)
+    Ledger(beside, clock=lambda: 300.0).intend(WANTED, likely_cost=3.0)
     assert both.load()["likely_cost"] == 3.0
-    Ledger(state, clock=lambda: 300.0).intend(SUBMISSION, likely_cost=4.0)
+    Ledger(state, clock=lambda: 300.0).intend(WANTED, likely_cost=4.0)
     assert both.load()["likely_cost"] == 3.0
 
 
@@ -470,7 +472,7 @@ def test_the_mirror_holds_no_text(tmp_path):
     accessor = StateStore()
     both = MirroredStore(FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(accessor, NEVER_EXPIRE))
     book = Ledger(both)
-    book.intend(SUBMISSION)
+    book.intend(WANTED)
     book.answered(Transcript("secret words", raw={"transcription": "secret words"}))
     assert "secret words" in json.dumps(both.load())
     assert "secret words" not in json.dumps(accessor.get("nanostt"))

@@ -83,7 +83,7 @@ def test_options_reach_the_service(emulator: Emulator, wav, run_task):
             poll_interval="0.1",
         )
     )
-    fields = emulator.requests[0].fields
+    (fields,) = (request.fields for request in emulator.requests if request.endpoint == "/transcribe")
     sent = {name: fields[name] for name in ("model", "language", "diarize", "tagAudioEvents", "actualDuration")}
     assert sent == {
         "model": ASYNC,
@@ -111,7 +111,7 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, "exactly one of audio_path and audio_url"),
+        ({}, "exactly one of audio, audio_path and audio_url"),
         ({"audio_path": "a.mp3", "audio_url": "https://example.com/a.mp3"}, "exactly one of"),
         ({"audio_path": "", "audio_url": "None"}, "exactly one of"),
         ({"audio_path": "/nowhere/a.mp3"}, "does not exist"),

@@ -58,14 +58,37 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """One request for a transcript.
+class Options:
+    """How a recording is to be transcribed; which of them a model has is checked here.
 
-    :param audio: an :class:`Upload`, or the URL the service shall fetch (http or https).
     :param model: the service's model id.
     :param language: ISO 639-1 or 639-3 code, or ``auto``.
     :param diarize: tell speakers apart.
     :param tag_audio_events: mark laughter, applause and the like.
+    :raises InvalidInput: if it is known not to work.
+    """
+
+    model: str = DEFAULT_MODEL
+    language: str = "auto"
+    diarize: bool = False
+    tag_audio_events: bool = False
+
+    def __post_init__(self) -> None:
+        check_model(self.model, diarize=self.diarize, tag_audio_events=self.tag_audio_events)
+        if not self.language.strip():
+            raise InvalidInput("language is empty; 'auto' lets the service find out")
+
+    def submission(self, audio: Upload | str, minutes: float | None = None) -> Submission:
+        """Return the request for a transcript of some audio, so many minutes long."""
+        return Submission(audio, self.model, self.language, self.diarize, self.tag_audio_events, minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One request for a transcript.
+
+    :param audio: an :class:`Upload`, or the URL the service shall fetch (http or https).
+    :param model: as in :class:`Options`, like the next three.
     :param actual_minutes: length of the audio in minutes, for accurate billing; None if not known.
     :raises InvalidInput: if it is known not to work.
     """
@@ -78,15 +101,18 @@ class Submission:
     actual_minutes: float | None = None
 
     def __post_init__(self) -> None:
-        check_model(self.model, diarize=self.diarize, tag_audio_events=self.tag_audio_events)
+        _ = self.options
         if isinstance(self.audio, str) and not _is_web_address(self.audio):
             shown = self.audio if "?" not in self.audio else self.audio.split("?", 1)[0] + "?…"
             shown = shown if "@" not in shown else "…@" + shown.rpartition("@")[2]
             raise InvalidInput(f"audio_url={shown!r} is not an http(s) URL; for a file on disk use audio_path")
-        if not self.language.strip():
-            raise InvalidInput("language is empty; 'auto' lets the service find out")
         if self.actual_minutes is not None and not 0 < self.actual_minutes < float("inf"):
             raise InvalidInput(f"actual_duration={self.actual_minutes!r} minutes is not a positive length")
+
+    @property
+    def options(self) -> Options:
+        """How it is to be transcribed."""
+        return Options(self.model, self.language, self.diarize, self.tag_audio_events)
 
     @property
     def sends_options(self) -> bool:

@@ -1,10 +1,11 @@
-"""A source named by a user becomes something the service accepts; this file only names what is public.
+"""A recording named by a user becomes something the service accepts; this file only names what is public.
 
 Nothing in this package talks to the transcription service, and every refusal comes before any money is spent.
 """
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.audio.sources import AUDIO_TYPES, VIDEO_TYPES, resolve
+from airflow_provider_nanostt.audio.plans import OVERSIZE, Means, Plan, decide
+from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress, named
 
-__all__ = ["AUDIO_TYPES", "VIDEO_TYPES", "resolve"]
+__all__ = ["OVERSIZE", "LocalFile", "Means", "Plan", "StoredObject", "WebAddress", "decide", "named"]

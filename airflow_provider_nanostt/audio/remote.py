@@ -53,20 +53,29 @@ class RemoteUnreadable(NanoGPTError, OSError):
 
 
 def remote_length(url: str, *, allow_private: bool, resolve: Resolver = resolved) -> Length:
-    """Tell how long a recording behind a web address is.
+    """Tell how long a recording behind a web address is; arguments as for :func:`remote_facts`."""
+    return remote_facts(url, allow_private=allow_private, resolve=resolve)[2]
+
+
+def remote_facts(
+    url: str, *, allow_private: bool, resolve: Resolver = resolved
+) -> tuple[int | None, formats.Format | None, Length]:
+    """Tell what lies behind a web address: its size in bytes, its format, its length.
 
     :param url: http or https; its query never shows up anywhere.
     :param allow_private: whether addresses inside the network may be asked.
     :param resolve: finds the addresses of a host.
-    :return: the length, or None with the reason; never an exception for what is or is not behind the address.
+    :return: None for what cannot be told, with the reason in the length; never an exception for what is or is not
+        behind the address.
     """
+    size, kind = None, None
     try:
         with RangeFile(url, allow_private=allow_private, resolve=resolve) as remote:
-            file = cast("BinaryIO", remote)
+            file, size = cast("BinaryIO", remote), remote.size
             kind = formats.identify(file, remote.size)
-            return measure(file, remote.size, kind, whole=remote.size <= SMALL)
+            return size, kind, measure(file, remote.size, kind, whole=remote.size <= SMALL)
     except (NanoGPTError, OSError) as error:
-        return Length(None, str(error))
+        return size, kind, Length(None, str(error))
 
 
 class RangeFile(io.RawIOBase):

@@ -15,13 +15,15 @@ from airflow_provider_nanostt.ledger.entry import (
     FAILED,
     INTENDED,
     LANDED,
+    PARTED,
     SUBMITTED,
     WITHDRAWN,
     Entry,
     Identity,
+    Wanted,
     fingerprint,
 )
-from airflow_provider_nanostt.ledger.rules import ATTACH, LAND, RETURN, SUBMIT, Decision, Rules, decide
+from airflow_provider_nanostt.ledger.rules import ATTACH, LAND, PARTS, RETURN, SUBMIT, Decision, Rules, decide
 from airflow_provider_nanostt.ledger.stores import FOLDER, STATE_KEY, FileStore, MirroredStore, Store, TaskStateStore
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "INTENDED",
     "LAND",
     "LANDED",
+    "PARTED",
+    "PARTS",
     "RETURN",
     "STATE_KEY",
     "SUBMIT",
@@ -46,6 +50,7 @@ __all__ = [
     "Rules",
     "Store",
     "TaskStateStore",
+    "Wanted",
     "decide",
     "fingerprint",
 ]

@@ -14,20 +14,21 @@ from airflow_provider_nanostt.ledger.entry import (
     FAILED,
     INTENDED,
     LANDED,
+    PARTED,
     SUBMITTED,
     WITHDRAWN,
     Entry,
-    fingerprint,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from airflow_provider_nanostt.api.models import Job, Submission, Transcript
+    from airflow_provider_nanostt.api.models import Job, Transcript
+    from airflow_provider_nanostt.ledger.entry import Wanted
     from airflow_provider_nanostt.ledger.stores import Store
 
 _EARLIER_KEPT = 20
-_OPEN = (INTENDED, SUBMITTED, ANSWERED)
+_OPEN = (INTENDED, SUBMITTED, ANSWERED, PARTED)
 
 
 class Ledger:
@@ -69,13 +70,16 @@ class Ledger:
 
     def intend(
         self,
-        submission: Submission,
+        wanted: Wanted,
         *,
         likely_cost: float | None = None,
         balance: float | None = None,
         forced_in: int | None = None,
+        cuts: Sequence[float] = (),
     ) -> None:
         """Record that a submit is about to go out; arguments as in :class:`Entry`.
+
+        With ``cuts``, record that its parts are, each of which has a record of its own.
 
         :raises LedgerError: if that cannot be recorded; then nothing may be submitted.
         """
@@ -86,14 +90,15 @@ class Ledger:
         try:
             self._save(
                 Entry(
-                    state=INTENDED,
-                    fingerprint=fingerprint(submission),
-                    source=submission.name,
-                    model=submission.model,
+                    state=PARTED if cuts else INTENDED,
+                    fingerprint=wanted.fingerprint,
+                    source=wanted.source,
+                    model=wanted.model,
                     intended_at=self._clock(),
                     likely_cost=likely_cost,
                     balance_before=balance,
                     forced_in=forced_in,
+                    cuts=tuple(cuts),
                     earlier=past,
                 )
             )
@@ -139,7 +144,8 @@ class Ledger:
     def _keeps(self, job: Job | None, result: Mapping[str, Any]) -> bool:
         if "files" in result:
             return True
-        return job is None and self._store is not None and len(json.dumps(result)) <= self._store.most_kept
+        has_job = job is not None or (self.entry is not None and bool(self.entry.cuts))
+        return not has_job and self._store is not None and len(json.dumps(result)) <= self._store.most_kept
 
     def _save(self, entry: Entry) -> None:
         self.entry = entry
@@ -148,6 +154,6 @@ class Ledger:
         try:
             # An intent is worth a second round trip, since nothing is paid for yet. A ticket is not: until it is
             # recorded, a killed process leaves a charge that nobody knows of.
-            self._store.save(entry.to_json(), is_open=entry.state in _OPEN, verify=entry.state == INTENDED)
+            self._store.save(entry.to_json(), is_open=entry.state in _OPEN, verify=entry.state in (INTENDED, PARTED))
         except Exception as error:
             raise errors.LedgerError(f"{self.where} cannot be written ({type(error).__name__}: {error})") from error

@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Submission, Upload, number
+from airflow_provider_nanostt.api.models import Job, Options, Submission, Upload, number
 from airflow_provider_nanostt.signed_urls import unsigned
 
 VERSION = 1
@@ -21,45 +21,86 @@ ANSWERED = "answered"
 LANDED = "landed"
 FAILED = "failed"
 WITHDRAWN = "withdrawn"
+PARTED = "parted"
 """The states of a record: about to submit, ticket in hand, transcript in hand, result in place, given up by the service
-at once, certainly not charged."""
+at once, certainly not charged, split into parts with a record each."""
 
-_STATES = (INTENDED, SUBMITTED, ANSWERED, LANDED, FAILED, WITHDRAWN)
+_STATES = (INTENDED, SUBMITTED, ANSWERED, LANDED, FAILED, WITHDRAWN, PARTED)
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose record it is: one task instance, whatever the try."""
+    """Whose record it is: one task instance, whatever the try, or one part of what it transcribes (from 1; 0: all)."""
 
     dag_id: str
     task_id: str
     run_id: str
     map_index: int = -1
+    part: int = 0
+
+    def of_part(self, part: int) -> Identity:
+        """Return the identity of one part."""
+        return replace(self, part=part)
 
     @property
     def digest(self) -> str:
         """A short name of it that is the same on every try."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        plain = {name: value for name, value in asdict(self).items() if name != "part" or value}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def file_name(self) -> str:
         """A name that a person can find and that no other task instance has."""
         readable = "-".join(_clean(part) for part in (self.dag_id, self.task_id, self.run_id))
         mapped = f"-{self.map_index}" if self.map_index >= 0 else ""
-        return f"{readable[:150]}{mapped}-{self.digest}.json"
+        part = f"-part-{self.part:03d}" if self.part else ""
+        return f"{readable[:150]}{mapped}{part}-{self.digest}.json"
 
 
 def _clean(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", text)[:60]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a task asks for, as far as the record goes.
+
+    :param fingerprint: what makes it the same the next time: the audio, model and options.
+    :param source: the audio's name for people, without any signature.
+    :param model: model id.
+    """
+
+    fingerprint: str
+    source: str
+    model: str
+
+    @classmethod
+    def by(cls, key: str, source: str, options: Options) -> Wanted:
+        """Return what is wanted of a recording.
+
+        :param key: what makes it the same recording: a digest of its bytes, or its unsigned address.
+        :param source: its name.
+        """
+        told = [options.model, options.language.lower(), options.diarize, options.tag_audio_events]
+        return cls(hashlib.sha256(json.dumps([key, *told]).encode()).hexdigest()[:32], source, options.model)
+
+    @classmethod
+    def of(cls, submission: Submission) -> Wanted:
+        """Return what is wanted by a submission that is ready."""
+        audio = submission.audio
+        key = hashlib.sha256(audio.data).hexdigest() if isinstance(audio, Upload) else unsigned(audio)
+        return cls.by(key, submission.name, submission.options)
+
+    def part(self, number: int, count: int) -> Wanted:
+        """Return what is wanted of one part, counted from 1."""
+        digest = hashlib.sha256(f"{self.fingerprint} {number}/{count}".encode()).hexdigest()[:32]
+        return Wanted(digest, f"{self.source} (part {number} of {count})", self.model)
+
+
 def fingerprint(submission: Submission) -> str:
     """Return what makes a submission the same one: the audio itself (or its unsigned address), model and options."""
-    audio = submission.audio
-    source = hashlib.sha256(audio.data).hexdigest() if isinstance(audio, Upload) else unsigned(audio)
-    options = [submission.model, submission.language.lower(), submission.diarize, submission.tag_audio_events]
-    return hashlib.sha256(json.dumps([source, *options]).encode()).hexdigest()[:32]
+    return Wanted.of(submission).fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +118,7 @@ class Entry:
     :param answer: the service's answer, where it came at once and its transcript has not landed yet.
     :param cost: USD that this submit has cost, None if nobody said.
     :param result: what the task returned, once it landed.
+    :param cuts: where the recording was cut into parts, seconds; each part has a record of its own.
     :param earlier: what was submitted before for this task instance, with run ids and costs.
     """
 
@@ -93,6 +135,7 @@ class Entry:
     cost: float | None = None
     landed_at: float | None = None
     result: Mapping[str, Any] | None = None
+    cuts: tuple[float, ...] = ()
     earlier: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -104,6 +147,7 @@ class Entry:
         """Say in one line what was submitted, when, and for how much."""
         when = datetime.fromtimestamp(self.intended_at, UTC).isoformat(timespec="seconds")
         run = f"run {self.job.run_id}" if self.job else "no run id" if self.state == INTENDED else "answered at once"
+        run = f"{len(self.cuts) + 1} parts" if self.cuts else run
         cost = errors.usd(self.cost) if self.cost is not None else f"likely {errors.usd(self.likely_cost)}"
         return f"{run}, {self.source}, model {self.model}, {cost}, submitted at {when}"
 
@@ -121,6 +165,7 @@ class Entry:
         """Return the record as plain JSON; :meth:`from_json` reads it back."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         plain["job"] = self.job.to_json() if self.job else None
+        plain["cuts"] = list(self.cuts)
         plain["earlier"] = [dict(past) for past in self.earlier]
         return {"version": VERSION, **plain}
 
@@ -139,7 +184,8 @@ class Entry:
             raise ValueError(f"its state is {state!r}")
         if at is None or not 0 <= at < _END_OF_TIME:
             raise ValueError(f"it was intended at {data.get('intended_at')!r}")
-        if (state == SUBMITTED and not job) or (state == ANSWERED and not data.get("answer")):
+        needed = {SUBMITTED: "job", ANSWERED: "answer", PARTED: "cuts"}.get(state)
+        if needed and not data.get(needed):
             raise ValueError(f"its state is {state!r}, but what was answered is not in it")
         return cls(
             state=state,
@@ -155,6 +201,7 @@ class Entry:
             cost=number(data.get("cost")),
             landed_at=number(data.get("landed_at")),
             result=_result(data.get("result")),
+            cuts=_cuts(data.get("cuts") or []),
             earlier=_earlier(data.get("earlier") or []),
         )
 
@@ -182,6 +229,13 @@ def _result(value: Any) -> Mapping[str, Any] | None:
     if not all(isinstance(uri, str) for uri in files.values()):
         raise ValueError("its list of files has other things than addresses")
     return result
+
+
+def _cuts(value: Any) -> tuple[float, ...]:
+    cuts = [number(cut) for cut in value] if isinstance(value, list) else [None]
+    if None in cuts:
+        raise ValueError("where it was cut cannot be read")
+    return tuple(cut for cut in cuts if cut is not None)
 
 
 def _earlier(value: Any) -> tuple[Mapping[str, Any], ...]:

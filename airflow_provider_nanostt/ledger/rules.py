@@ -15,6 +15,7 @@ SUBMIT = "submit"
 ATTACH = "attach"
 LAND = "land"
 RETURN = "return"
+PARTS = "parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,8 @@ class Rules:
 class Decision:
     """What an attempt is to do, and why.
 
-    :param action: ``submit``, ``attach`` to the recorded job, ``land`` the recorded answer, or ``return`` the recorded
-        result.
+    :param action: ``submit``, ``attach`` to the recorded job, ``land`` the recorded answer, ``return`` the recorded
+        result, or go on with the recorded ``parts``.
     """
 
     action: str
@@ -87,6 +88,8 @@ def _reuse(entry: Entry) -> Decision:
         return Decision(SUBMIT, f"The service gave up on it, so this submits anew; before: {entry.told()}")
     if entry.result is not None:
         return Decision(RETURN, f"Already transcribed and paid for: {entry.told()}")
+    if entry.cuts:
+        return Decision(PARTS, f"Already split, its parts submitted one by one: {entry.told()}")
     if entry.job is not None:
         return Decision(ATTACH, f"Already submitted and paid for: {entry.told()}")
     if entry.answer is not None:

@@ -53,24 +53,26 @@ class TaskStateStore:
 
     :param accessor: ``context["task_state_store"]``.
     :param forever: Airflow's ``NEVER_EXPIRE``; an open job's record must not expire.
+    :param part: which part's record, 0 for that of the whole.
     """
 
     most_kept = 48_000  # Airflow warns above 64 KB
     where = "Airflow's task state"
 
-    def __init__(self, accessor: Any, forever: Any) -> None:
+    def __init__(self, accessor: Any, forever: Any, part: int = 0) -> None:
+        self._key = f"{STATE_KEY}-part-{part:03d}" if part else STATE_KEY
         self._accessor = accessor
         self._forever = forever
 
     def load(self) -> dict[str, Any] | None:
         """Return the record, or None if there is none."""
-        record = self._accessor.get(STATE_KEY)
+        record = self._accessor.get(self._key)
         return None if record is None else _an_object(record)
 
     def save(self, record: dict[str, Any], *, is_open: bool, verify: bool) -> None:
         """Replace the record; Airflow answers when its API server has it, and raises if that refused it."""
-        self._accessor.set(STATE_KEY, record, retention=self._forever if is_open else None)
-        if verify and self._accessor.get(STATE_KEY) != json.loads(json.dumps(record)):
+        self._accessor.set(self._key, record, retention=self._forever if is_open else None)
+        if verify and self._accessor.get(self._key) != json.loads(json.dumps(record)):
             raise OSError("Airflow did not keep the record")
 
 
