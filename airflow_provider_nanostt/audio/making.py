@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES, Upload
 from airflow_provider_nanostt.audio import plans, split, transcode
+from airflow_provider_nanostt.audio.encoding import form
 from airflow_provider_nanostt.audio.formats import upload_name
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
 from airflow_provider_nanostt.audio.structure import Hopeless, mp4
@@ -128,7 +129,7 @@ def _compressed(file: LocalFile, name: str, plan: Plan, bench: Bench, folder: Pa
                     raise
         done = done or transcode.compress(
             opened,
-            folder / "compressed.audio",
+            folder / f"compressed{form(codec).suffix}",
             limit_bytes=MAX_UPLOAD_BYTES,
             seconds=file.length.seconds,
             codec=codec,
