@@ -33,6 +33,16 @@ _CONNECTION_FORM: dict[str, Any] = {
             "description": "Permit http:// to hosts other than this machine. The API key would travel unencrypted.",
             "schema": {"type": ["boolean", "null"], "default": False},
         },
+        "allow_private_addresses": {
+            "label": "Allow private addresses",
+            "description": "Read recordings at web addresses inside the network, to tell how long they are.",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
+        "prices": {
+            "label": "Prices",
+            "description": 'JSON: USD per minute by model, like {"Wizper": 0.01}, where the catalogue is silent.',
+            "schema": {"type": ["string", "object", "null"]},
+        },
     },
 }
 

@@ -171,5 +171,5 @@ def test_what_the_service_could_not_use_is_not_even_fetched(content, model, word
 @pytest.mark.parametrize("means", [{"oversize": "split"}, {"oversize": ("zip",)}, {"codec": "flac"}])
 def test_means_are_checked(means):
     """A word that is none of ours is refused, naming those that are."""
-    with pytest.raises(InvalidInput, match="oversize=|codec="):
+    with pytest.raises(InvalidInput, match=r"oversize=|codec="):
         Means(**means)

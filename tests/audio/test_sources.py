@@ -67,7 +67,7 @@ def test_exactly_one_source_is_needed(given):
 @pytest.mark.parametrize("url", ["ftp://example.com/a.mp3", "//example.com/a", "https://", "a.mp3", "https://[x/a"])
 def test_an_audio_url_is_a_web_address(url):
     """Anything else in that argument is refused, naming it."""
-    with pytest.raises(InvalidInput, match="audio_url=.*is not an http"):
+    with pytest.raises(InvalidInput, match=r"audio_url=.*is not an http"):
         named(audio_url=url)
 
 
@@ -81,7 +81,7 @@ def test_a_refused_address_shows_no_secret():
 
 def test_a_storage_that_is_not_there_is_named():
     """A scheme nobody has registered is refused with what was given."""
-    with pytest.raises(InvalidInput, match="nosuch://bucket/a.mp3"):
+    with pytest.raises(InvalidInput, match=r"nosuch://bucket/a\.mp3"):
         named("nosuch://bucket/a.mp3")
 
 
@@ -127,7 +127,7 @@ def test_the_disk_signs_nothing(tmp_path):
     [
         (lambda folder: folder / "missing.mp3", ["missing.mp3", "does not exist", "object storage URI"]),
         (lambda folder: folder, ["is not a file"]),
-        (lambda folder: NOTE / "a.mp3", ["a.mp3", "Not a directory"]),
+        (lambda _: NOTE / "a.mp3", ["a.mp3", "Not a directory"]),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path, make, words):
@@ -141,7 +141,7 @@ def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path, make, words):
 @pytest.mark.parametrize("name", ["missing.mp3", ""])
 def test_a_storage_that_has_nothing_is_refused(tmp_path, name):
     """An object that is not there, or is a folder, is named."""
-    with pytest.raises(InvalidInput, match="does not exist|is not a file"):
+    with pytest.raises(InvalidInput, match=r"does not exist|is not a file"):
         _ = StoredObject(storage.location(str(tmp_path / name))).size
 
 
