@@ -71,7 +71,8 @@ def attempt(memory: Memory, run_task: Any, recordings: dict[str, Path]) -> Any:
     """Run one attempt of the task to its end, through the triggerer."""
 
     def run(model: str = SYNC, instance: dict[str, Any] | None = None, **arguments: Any) -> Any:
-        given = {"poll_interval": 0.1, "deferrable": True, "codec": "mp3", "audio": str(recordings[model])}
+        codec = "mp3" if model == ASYNC else "opus"
+        given = {"poll_interval": 0.1, "deferrable": True, "codec": codec, "audio": str(recordings[model])}
         return run_task(
             lambda: TranscribeOperator(task_id="transcribe", model=model, **{**given, **memory.arguments, **arguments}),
             memory.context(**(instance or {})),

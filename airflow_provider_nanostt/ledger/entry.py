@@ -140,8 +140,12 @@ class Entry:
 
     @property
     def spent_before(self) -> float:
-        """USD that earlier submits of this task instance are known to have cost."""
-        return sum(number(past.get("cost")) or 0.0 for past in self.earlier)
+        """USD that earlier submits of this task instance are known to have cost.
+
+        What parts have cost stands in their own records, which only a recording that goes in parts looks at.
+        """
+        names = ("cost",) if self.cuts else ("cost", "cost_of_parts")
+        return sum(number(past.get(name)) or 0.0 for past in self.earlier for name in names)
 
     def told(self) -> str:
         """Say in one line what was submitted, when, and for how much."""
@@ -155,7 +159,8 @@ class Entry:
         """Return what a later submit remembers of this one."""
         return {
             "run_id": self.job.run_id if self.job else None,
-            "cost": self.cost,
+            "cost": None if self.cuts else self.cost,
+            **({"cost_of_parts": self.cost} if self.cuts else {}),
             "model": self.model,
             "source": self.source,
             "at": self.intended_at,
