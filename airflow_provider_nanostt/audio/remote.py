@@ -7,11 +7,10 @@ or says things that do not fit is given up on; the whole file is never fetched.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urljoin
 
 from airflow_provider_nanostt import __version__
@@ -19,6 +18,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio import formats
 from airflow_provider_nanostt.audio.addresses import check_fetchable, check_public, locate, resolved
 from airflow_provider_nanostt.audio.duration import Length, measure
+from airflow_provider_nanostt.audio.fetched import FetchedFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ def remote_facts(
         return size, kind, Length(None, str(error))
 
 
-class RangeFile(io.RawIOBase):
+class RangeFile(FetchedFile):
     """A file behind a web address, read-only and seekable, of which only the pieces that are read are fetched.
 
     :param url: http or https.
@@ -100,8 +100,6 @@ class RangeFile(io.RawIOBase):
         max_bytes: int = MAX_BYTES,
     ) -> None:
         super().__init__()
-        self.size = 0
-        """Bytes of the whole file."""
         self.requests = 0
         """Requests made so far."""
         self.received = 0
@@ -114,7 +112,6 @@ class RangeFile(io.RawIOBase):
         self._pieces: list[tuple[int, bytes]] = []
         self._validators: tuple[str | None, ...] | None = None
         self._place = self._located()
-        self._at = 0
         try:
             self._fetch(0, _AHEAD)
         except BaseException:
@@ -134,29 +131,6 @@ class RangeFile(io.RawIOBase):
             found += piece
             self._at += len(piece)
         return bytes(found)
-
-    def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer; return how many bytes."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Move; nothing is fetched."""
-        self._at = max(0, offset + {0: 0, 1: self._at, 2: self.size}[whence])
-        return self._at
-
-    def tell(self) -> int:
-        """Return the place."""
-        return self._at
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
 
     def close(self) -> None:
         """Close the connection."""
