@@ -17,7 +17,7 @@ from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.attempt import Attempt, Landed, Work
 from airflow_provider_nanostt.audio.merge import merge
 from airflow_provider_nanostt.audio.staging import Staging
-from airflow_provider_nanostt.ledger import PARTS, RETURN
+from airflow_provider_nanostt.ledger import PARTS, RETURN, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,16 +67,15 @@ class RecordingAttempt(Attempt):
         :return: an earlier result, a transcript, a ticket, or the parts of a recording that was split.
         :raises CostLimit: if it would cost more than the user allows, or has.
         """
+        wanted = self._wanted(order)
         with order.making(self._owner) as making:
-            work = Work(
-                order.wanted, order.options, lambda: making.submission(0), lambda entry: self._approve(order, entry)
-            )
-            entry, decision = self.decide(order.wanted)
+            work = Work(wanted, order.options, lambda: making.submission(0), lambda entry: self._approve(order, entry))
+            entry, decision = self.decide(wanted)
             found = self.follow(entry, decision, order.options)
             if found is not None:
                 return found
             if entry is not None and entry.cuts and decision.action in (PARTS, RETURN):
-                return self._parts(order, entry.cuts, making)
+                return self._parts(order, wanted, entry.cuts, making)
             cuts = self._cuts(order, entry, making)
             if not cuts:
                 return self.submit(work)
@@ -85,11 +84,11 @@ class RecordingAttempt(Attempt):
                     f"{order.source.name!r} has to be split into {len(cuts) + 1} parts, each with a ticket of its own; "
                     "wait=False can return only one"
                 )
-            self.ledger.intend(order.wanted, cuts=cuts, forced_in=self._forced_in)
+            self.ledger.intend(wanted, cuts=cuts, forced_in=self._forced_in)
             self._log.info(
                 "%s goes in %d parts, cut at %s s", order.source.name, len(cuts) + 1, [round(c, 1) for c in cuts]
             )
-            return self._parts(order, cuts, making)
+            return self._parts(order, wanted, cuts, making)
 
     def land_parts(self, parts: Sequence[tuple[float, Transcript]]) -> dict[str, Any]:
         """Put the transcripts of all parts together, and land the result.
@@ -128,6 +127,21 @@ class RecordingAttempt(Attempt):
             self.clear_staging()
         return answer
 
+    def _wanted(self, order: Order) -> Wanted:
+        """Return what is wanted; of a recording that can no longer be read, what the record says was wanted.
+
+        A retry may run where the file is not, or after it was moved; what was paid for is worth having all the same.
+        """
+        try:
+            return order.wanted
+        except errors.InvalidInput as error:
+            entry = self.ledger.find()
+            named = entry is not None and (entry.source, entry.model) == (order.source.name, order.options.model)
+            if entry is None or not named or self._rules.force:
+                raise
+            self._log.warning("%s; going by the record of it: %s", error, entry.told())
+            return Wanted(entry.fingerprint, entry.source, entry.model)
+
     def _cuts(self, order: Order, entry: Entry | None, making: Making) -> list[float]:
         """Return where the recording has to be cut, after it has been approved; empty if it goes in one piece."""
         if not order.may_be_parts:
@@ -135,15 +149,15 @@ class RecordingAttempt(Attempt):
         self._approve(order, entry)
         return [piece.start for piece in making.pieces()[1:]]
 
-    def _parts(self, order: Order, cuts: Sequence[float], making: Making) -> list[Part]:
+    def _parts(self, order: Order, wanted: Wanted, cuts: Sequence[float], making: Making) -> list[Part]:
         """Begin every part; what is paid for is found, what is not is submitted."""
         count, price = len(cuts) + 1, self._hook.price(order.options.model)
         found = []
         for number, start in enumerate([0.0, *cuts], 1):
-            wanted, make = order.wanted.part(number, count), partial(making.submission, number - 1, cuts)
-            begun = self._of_part(number).begin(Work(wanted, order.options, make, partial(_likely, make, price)))
+            part, make = wanted.part(number, count), partial(making.submission, number - 1, cuts)
+            begun = self._of_part(number).begin(Work(part, order.options, make, partial(_likely, make, price)))
             if isinstance(begun, Landed):  # a part has no result of its own
-                raise errors.LedgerError(f"the record of {wanted.source} is not that of a part")
+                raise errors.LedgerError(f"the record of {part.source} is not that of a part")
             found.append(Part(start, begun))
         return found
 

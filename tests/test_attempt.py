@@ -917,3 +917,45 @@ def test_without_a_ledger_the_log_holds_the_ticket(emulator: Emulator, wav, run_
     result = run_task(lambda: operator(audio_path=str(wav), deferrable=True))
     (line, *_) = [line for line in logged() if "To pick it up: " in line]
     assert result["run_id"] in line
+
+
+# The recording is gone
+
+
+def test_a_recording_that_is_gone_does_not_keep_its_transcript_back(
+    emulator: Emulator, attempt, wav, monkeypatch, logged
+):
+    """A retry on another worker finds the ticket, though it does not find the file."""
+    kill_after(monkeypatch, Ledger, "submitted")
+    with pytest.raises(Killed):
+        attempt(audio_path=str(wav))
+    wav.unlink()
+    assert text_of(attempt(audio_path=str(wav))) == TEXT
+    assert len(emulator.charges) == 1
+    assert "does not exist" in "\n".join(logged())
+
+
+@pytest.mark.parametrize("changed", [{"model": SYNC}, {"audio_path": "elsewhere/other.wav"}, {"force": True}])
+def test_another_recording_that_is_not_there_is_bad_input(emulator: Emulator, attempt, wav, monkeypatch, changed):
+    """The record of one thing is never taken for another."""
+    kill_after(monkeypatch, Ledger, "submitted")
+    with pytest.raises(Killed):
+        attempt(audio_path=str(wav))
+    wav.unlink()
+    with pytest.raises(AirflowFailException, match="does not exist"):
+        attempt(**{"audio_path": str(wav), **changed})
+    assert len(emulator.charges) == 1
+
+
+def test_a_gone_recording_whose_job_failed_is_bad_input(emulator: Emulator, attempt, wav, monkeypatch):
+    """There is nothing to fetch and nothing to submit."""
+    emulator.script("note.wav", status="failed", error="noise", duration=30.0)
+    kill_after(monkeypatch, Ledger, "submitted")
+    with pytest.raises(Killed):
+        attempt(audio_path=str(wav))
+    with pytest.raises(errors.TranscriptionFailed):
+        attempt(audio_path=str(wav))
+    wav.unlink()
+    with pytest.raises(AirflowFailException, match="does not exist"):
+        attempt(audio_path=str(wav))
+    assert len(emulator.charges) == 1
