@@ -11,10 +11,11 @@ import glob
 import importlib.util
 import json
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
@@ -22,6 +23,8 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import Console
 
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
@@ -61,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :return: 0 if all went well, 1 if a recording could not be submitted or a check failed.
     """
     given = _parser().parse_args(arguments)
-    return int(given.run(given))
+    given.out = sys.stdout
+    with redirect_stdout(sys.stderr):  # some versions of Airflow log to the standard output
+        return int(given.run(given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,9 +102,9 @@ def _estimate(given: argparse.Namespace) -> int:
     whole = all(row.usd is not None for row in rows)
     if given.json:
         total = {"usd": round(sum(known), 9), "is_complete": whole}
-        _write_json({"model": given.model, "files": [asdict(row) for row in rows], "total": total})
+        _write_json(given.out, {"model": given.model, "files": [asdict(row) for row in rows], "total": total})
     else:
-        _show_rows(rows, given.model, sum(known), whole=whole)
+        _show_rows(_console(given.out), rows, given.model, sum(known), whole=whole)
     return int(any(row.problem for row in rows))
 
 
@@ -149,7 +154,7 @@ def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
     )
 
 
-def _show_rows(rows: list[Row], model: str, total: float, *, whole: bool) -> None:
+def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, whole: bool) -> None:
     from rich import box
     from rich.table import Table
 
@@ -167,7 +172,6 @@ def _show_rows(rows: list[Row], model: str, total: float, *, whole: bool) -> Non
         if row.usd is None and row.worst_usd is not None:
             cost = f"up to {errors.usd(row.worst_usd)}"
         table.add_row(row.file, minutes, model, price, cost, row.way)
-    console = _console()
     console.print(table)
     console.print(f"Total: {'' if whole else 'at least '}{errors.usd(total)}")
     for source in dict.fromkeys(row.price_source for row in rows if row.price_source):
@@ -177,9 +181,9 @@ def _show_rows(rows: list[Row], model: str, total: float, *, whole: bool) -> Non
 def _doctor(given: argparse.Namespace) -> int:
     checks = list(_checks(given.conn))
     if given.json:
-        _write_json({"checks": [asdict(check) for check in checks]})
+        _write_json(given.out, {"checks": [asdict(check) for check in checks]})
     else:
-        console = _console()
+        console = _console(given.out)
         styles = {"ok": "green", "warning": "yellow", "failed": "red"}
         for check in checks:
             console.print(f"{check.state:<8}", style=styles[check.state], end="")
@@ -263,23 +267,22 @@ def _with_progress(names: list[str], *, quiet: bool) -> Iterator[str]:
         return
     from rich.progress import track
 
-    yield from track(names, description="Looking", console=_console(stderr=True), transient=True)
+    yield from track(names, description="Looking", console=_console(sys.stderr), transient=True)
 
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, errors.NanoGPTError) else f"{type(error).__name__}: {error}"
 
 
-def _console(*, stderr: bool = False) -> Any:
+def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
     # Brackets in a file's name are no markup. Into a pipe nothing is folded: there, a file is a line.
     return Console(file=stream, width=None if stream.isatty() else 1000, highlight=False, markup=False)
 
 
-def _write_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+def _write_json(stream: TextIO, document: dict[str, Any]) -> None:
+    stream.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":

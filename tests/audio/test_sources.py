@@ -82,7 +82,7 @@ def test_a_refused_address_shows_no_secret():
 def test_a_storage_that_is_not_there_is_named():
     """A scheme nobody has registered is refused with what was given."""
     with pytest.raises(InvalidInput, match=r"nosuch://bucket/a\.mp3"):
-        named("nosuch://bucket/a.mp3")
+        _ = named("nosuch://bucket/a.mp3").size
 
 
 def test_a_local_file_tells_what_it_is():
