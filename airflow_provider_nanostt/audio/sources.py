@@ -121,12 +121,15 @@ class LocalFile:
 
 
 class StoredObject:
-    """A recording in object storage. Only headers and a few probes of it are read to tell what it is."""
+    """A recording in object storage. Only headers and a few probes of it are read to tell what it is.
 
-    def __init__(self, place: ObjectStoragePath, argument: str = "audio") -> None:
+    :param given: the URI as the user wrote it, for messages.
+    """
+
+    def __init__(self, place: ObjectStoragePath, given: str | None = None) -> None:
         self.place = place
         self.name = PurePosixPath(place.path).name
-        self._told = f"{argument}={str(place)!r}"
+        self._told = f"audio={(given or str(place))!r}"
 
     @cached_property
     def _info(self) -> dict[str, object]:
@@ -264,7 +267,7 @@ def named(
         return WebAddress(_web_address(text, names[0]), allow_private=allow_private)
     if text.startswith("file://"):
         return LocalFile(unquote(urlsplit(text.replace("#", "%23").replace("?", "%3F")).path))
-    return StoredObject(storage.location(text)) if "://" in text else LocalFile(text)
+    return StoredObject(storage.location(text), text) if "://" in text else LocalFile(text)
 
 
 def _web_address(text: str, argument: str) -> str:
