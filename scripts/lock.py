@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEST_GROUPS = ("build", "e2e", "test")
-DEV_GROUPS = (*TEST_GROUPS, "lint")
+DEV_GROUPS = (*TEST_GROUPS, "lint", "real")
 BENCH_GROUPS = ("build",)
 FOREIGN = re.compile(r"https?:|file:|--(extra-)?index|--find-links|^[^#]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE)
 
@@ -70,7 +70,8 @@ def pin(version: AirflowVersion) -> str:
 def project_inputs(airflow: Path, groups: tuple[str, ...]) -> list[str]:
     """Return the arguments for the project itself, its emulator and ``groups``, on the Airflow named in a file."""
     wanted = [argument for group in groups for argument in ("--group", group)]
-    return ["pyproject.toml", "--extra", "emulator", *wanted, str(airflow)]
+    extras = [argument for extra in ("emulator", *(("parquet",) if "real" in groups else ())) for argument in ("--extra", extra)]
+    return ["pyproject.toml", *extras, *wanted, str(airflow)]
 
 
 def plan(folder: Path) -> Iterator[Lock]:
