@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_nanostt._compat import ObjectStoragePath
 from airflow_provider_nanostt.api.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from collections.abc import Iterable, Iterator
 
 _LOCAL = ("file", "local", "")
 _LONGEST_PREFIX = 80
@@ -60,20 +60,38 @@ def write(place: ObjectStoragePath, data: bytes) -> str:
     :raises OSError: if it cannot be written.
     """
     if place.protocol in _LOCAL:
-        _replace(Path(place.path), data)
+        with _replacing(Path(place.path)) as file:
+            file.write(data)
     else:
         # Not through open(): closing a file after an exception would upload the part that was written.
         place.fs.pipe_file(place.path, data)
     return str(place)
 
 
-def _replace(path: Path, data: bytes) -> None:
+@contextmanager
+def writing(place: ObjectStoragePath) -> Iterator[BinaryIO]:
+    """Return a block that writes a file piece by piece; it is in its place after the block, whole or not at all.
+
+    :raises OSError: if it cannot be written.
+    """
+    if place.protocol in _LOCAL:
+        with _replacing(Path(place.path)) as file:
+            yield file
+        return
+    with tempfile.NamedTemporaryFile(prefix="nanostt-") as file:
+        yield cast("BinaryIO", file)
+        file.flush()
+        place.fs.put_file(file.name, place.path)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_LONGEST_PREFIX] + b".")
     handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())

@@ -11,16 +11,17 @@ import asyncio
 import time
 import weakref
 from datetime import UTC, datetime
+from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.polling import REFUSED, Outcome, Remark, expected_seconds, length
+from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, Remark, expected_seconds, length
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 
     from airflow_provider_nanostt.api.config import Config
 
@@ -36,7 +37,47 @@ _CONNECTION_SECONDS = 60.0
 """How long a connection that was read is good for triggers that start later."""
 
 
-class TranscriptionTrigger(BaseTrigger):
+class _WaitingTrigger(BaseTrigger):
+    """What all triggers here have in common.
+
+    :param nanogpt_conn_id: the connection that submitted the jobs.
+    :param poll_interval: seconds; the longest gap between two questions for a lone young job.
+    :param deadline: epoch seconds after which a job that still runs is left alone. Absolute, so that a restart neither
+        extends nor cuts the wait.
+    :param not_before: epoch seconds before which no event is fired.
+    """
+
+    def __init__(self, nanogpt_conn_id: str, poll_interval: float, deadline: float, not_before: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base classes are partly untyped
+        self.nanogpt_conn_id = nanogpt_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.not_before = not_before
+
+    def _what(self) -> dict[str, Any]:
+        """Return the arguments that only this kind of trigger has, as plain JSON."""
+        raise NotImplementedError
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and every argument, as plain JSON."""
+        return (
+            f"airflow_provider_nanostt.triggers.{type(self).__name__}",
+            {
+                **self._what(),
+                "nanogpt_conn_id": self.nanogpt_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "not_before": self.not_before,
+            },
+        )
+
+    async def _event(self, data: dict[str, Any]) -> TriggerEvent:
+        """Return an event when one may be fired."""
+        await asyncio.sleep(max(0.0, self.not_before - time.time()))
+        return TriggerEvent(data)  # type: ignore[no-untyped-call]
+
+
+class TranscriptionTrigger(_WaitingTrigger):
     """Wait for one transcription job.
 
     :param job: the ticket, as :meth:`~airflow_provider_nanostt.api.models.Job.to_json` gives it.
@@ -56,35 +97,20 @@ class TranscriptionTrigger(BaseTrigger):
         deadline: float,
         not_before: float = 0.0,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base classes are partly untyped
+        super().__init__(nanogpt_conn_id, poll_interval, deadline, not_before)
         self.job = job
-        self.nanogpt_conn_id = nanogpt_conn_id
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.not_before = not_before
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and every argument, as plain JSON."""
-        return (
-            "airflow_provider_nanostt.triggers.TranscriptionTrigger",
-            {
-                "job": dict(self.job),
-                "nanogpt_conn_id": self.nanogpt_conn_id,
-                "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "not_before": self.not_before,
-            },
-        )
+    def _what(self) -> dict[str, Any]:
+        return {"job": dict(self.job)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire exactly one event: an :class:`~airflow_provider_nanostt.polling.Outcome`, never a text."""
         job = Job.from_json(self.job)
         outcome = await _waited(self, job)
-        await asyncio.sleep(max(0.0, self.not_before - time.time()))
-        yield TriggerEvent(outcome.to_event(job))  # type: ignore[no-untyped-call]
+        yield await self._event(outcome.to_event(job))
 
 
-class PartsTrigger(BaseTrigger):
+class PartsTrigger(_WaitingTrigger):
     """Wait for all the jobs that the parts of one recording have become.
 
     :param parts: each with ``job``, the ticket, and ``start``, where the part begins in the recording, in seconds.
@@ -100,51 +126,96 @@ class PartsTrigger(BaseTrigger):
         deadline: float,
         not_before: float = 0.0,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base classes are partly untyped
+        super().__init__(nanogpt_conn_id, poll_interval, deadline, not_before)
         self.parts = parts
-        self.nanogpt_conn_id = nanogpt_conn_id
-        self.poll_interval = poll_interval
-        self.deadline = deadline
-        self.not_before = not_before
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and every argument, as plain JSON."""
-        return (
-            "airflow_provider_nanostt.triggers.PartsTrigger",
-            {
-                "parts": [dict(part) for part in self.parts],
-                "nanogpt_conn_id": self.nanogpt_conn_id,
-                "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "not_before": self.not_before,
-            },
-        )
+    def _what(self) -> dict[str, Any]:
+        return {"parts": [dict(part) for part in self.parts]}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for every part, then fire exactly one event with all their outcomes."""
         jobs = [Job.from_json(part["job"]) for part in self.parts]
         outcomes = await asyncio.gather(*(_waited(self, job) for job in jobs))
-        await asyncio.sleep(max(0.0, self.not_before - time.time()))
         told = zip(self.parts, jobs, outcomes, strict=True)
-        event = {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, outcome in told]}
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        yield await self._event(
+            {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, outcome in told]}
+        )
 
 
-async def _waited(trigger: TranscriptionTrigger | PartsTrigger, job: Job) -> Outcome:
-    """Wait for a job; whatever goes wrong is an outcome, too."""
+class BatchTrigger(_WaitingTrigger):
+    """Wait for all the jobs of a batch.
+
+    Its event holds a count, and the run ids of jobs that are not completed: whoever resumes knows the jobs from the
+    ledger.
+
+    :param jobs: the tickets.
+    :param nanogpt_conn_id: as in :class:`TranscriptionTrigger`, like the other arguments.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: Sequence[Mapping[str, Any]],
+        nanogpt_conn_id: str,
+        poll_interval: float,
+        deadline: float,
+        not_before: float = 0.0,
+    ) -> None:
+        super().__init__(nanogpt_conn_id, poll_interval, deadline, not_before)
+        self.jobs = jobs
+
+    def _what(self) -> dict[str, Any]:
+        return {"jobs": [dict(job) for job in self.jobs]}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for every job, then fire exactly one event."""
+        jobs = [Job.from_json(job) for job in self.jobs]
+        self.log.info(
+            "Waiting for %d jobs; at the latest until %s",
+            len(jobs),
+            datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
+        )
+        progress = _Progress(len(jobs), self.log)
+        outcomes = await asyncio.gather(*(progress.of(_waited(self, job, quiet=True)) for job in jobs))
+        open_jobs = {outcome.run_id: outcome.kind for outcome in outcomes if outcome.kind != COMPLETED}
+        yield await self._event({"batch": {"jobs": len(jobs), "not_completed": open_jobs}})
+
+
+class _Progress:
+    """Tells the log how many jobs of a batch are done: at each tenth of them, not at each."""
+
+    def __init__(self, total: int, log: Any) -> None:
+        self._total = total
+        self._log = log
+        self._done = 0
+
+    async def of(self, waiting: Coroutine[Any, Any, Outcome]) -> Outcome:
+        outcome = await waiting
+        self._done += 1
+        if self._done * 10 // self._total > (self._done - 1) * 10 // self._total:
+            self._log.info("%d of %d jobs are done", self._done, self._total)
+        return outcome
+
+
+async def _waited(trigger: _WaitingTrigger, job: Job, *, quiet: bool = False) -> Outcome:
+    """Wait for a job; whatever goes wrong is an outcome, too.
+
+    :param quiet: log only what is out of the ordinary.
+    """
     try:
-        return await _wait(trigger, job)
+        return await _wait(trigger, job, INFO if not quiet else DEBUG)
     except Exception as error:
         trigger.log.exception("Run %s: the trigger cannot go on", job.run_id)
         return Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
 
 
-async def _wait(trigger: TranscriptionTrigger | PartsTrigger, job: Job) -> Outcome:
+async def _wait(trigger: _WaitingTrigger, job: Job, level: int) -> Outcome:
     from airflow_provider_nanostt.metrics import StatsMeter
     from airflow_provider_nanostt.poller import shared_poller
 
     config = await _config(trigger.nanogpt_conn_id)
-    trigger.log.info(
+    trigger.log.log(
+        level,
         "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
         job.run_id,
         length(time.time() - job.submitted_at),
@@ -159,7 +230,7 @@ async def _wait(trigger: TranscriptionTrigger | PartsTrigger, job: Job) -> Outco
             trigger.log.log(news.level, news.text)
     if news.error == errors.AuthError.__name__:
         _forget(trigger.nanogpt_conn_id)
-    trigger.log.info("Run %s: %s after %s", job.run_id, news.kind, length(time.time() - job.submitted_at))
+    trigger.log.log(level, "Run %s: %s after %s", job.run_id, news.kind, length(time.time() - job.submitted_at))
     return news
 
 

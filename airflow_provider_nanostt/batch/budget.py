@@ -1,0 +1,83 @@
+"""What a whole batch may cost: files are approved one after the other in their order, however many are at work at once.
+
+So which files a limit leaves out does not depend on which thread was quicker.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt import pricing
+from airflow_provider_nanostt.api import errors
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt.pricing import Estimate
+
+
+class BatchBudget:
+    """Counts what a batch costs, and says no from the first file that would exceed the limit.
+
+    Each file's number must come to :meth:`approve` or :meth:`passed` once; numbers wait for those before them.
+
+    :param max_cost: USD for the whole batch; None for no limit.
+    :param unknown: as in :func:`~airflow_provider_nanostt.pricing.check_limit`.
+    """
+
+    def __init__(self, max_cost: float | None, unknown: str = "worst") -> None:
+        pricing.check_budget(max_cost, unknown, None)
+        self._max_cost = max_cost
+        self._unknown = unknown
+        self._turn = threading.Condition()
+        self._next = 0
+        self._done: dict[int, float] = {}
+        self._refusal: errors.CostLimit | None = None
+        self.spent = 0.0
+
+    def approve(self, number: int, estimate: Estimate) -> None:
+        """Wait for this file's turn, and count what it will likely cost.
+
+        :raises CostLimit: if it does not fit, or one before it did not.
+        """
+        with self._turn:
+            self._await(number)
+            try:
+                if self._refusal is None:
+                    self._check(estimate)
+                if self._refusal is not None:
+                    raise self._refusal
+                likely = self._likely(estimate)
+            except errors.CostLimit:
+                self._pass(number, 0.0)
+                raise
+            self._pass(number, likely)
+
+    def passed(self, number: int, cost: float = 0.0) -> None:
+        """Let the others go on: this file needs no submit, failed before it, or has been approved already.
+
+        :param cost: USD that it has cost in an earlier attempt of this batch.
+        """
+        with self._turn:
+            if number >= self._next and number not in self._done:
+                self._pass(number, cost)
+
+    def _check(self, estimate: Estimate) -> None:
+        try:
+            pricing.check_limit(estimate, max_cost=self._max_cost, unknown=self._unknown, spent=self.spent)
+        except errors.CostLimit as error:
+            self._refusal = error
+
+    def _likely(self, estimate: Estimate) -> float:
+        usd = estimate.worst_usd if estimate.usd is None and self._unknown == "worst" else estimate.usd
+        return usd or 0.0
+
+    def _await(self, number: int) -> None:
+        while self._next < number:
+            self._turn.wait()
+
+    def _pass(self, number: int, cost: float) -> None:
+        self._done[number] = cost
+        while self._next in self._done:
+            self.spent += self._done.pop(self._next)
+            self._next += 1
+        self._turn.notify_all()
