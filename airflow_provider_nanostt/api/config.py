@@ -54,6 +54,11 @@ class Config:
             if not 0 < getattr(self, name) < float("inf"):
                 raise errors.InvalidInput(f"{name}={getattr(self, name)!r} must be a positive number")
 
+    @property
+    def host(self) -> str:
+        """Host and port of the service, for messages."""
+        return urlsplit(self.base_url).netloc
+
     def url(self, request: Request) -> str:
         """Return the address of a request."""
         return self.base_url.rstrip("/") + request.path

@@ -12,6 +12,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import ssl
 import time
 from dataclasses import dataclass
@@ -97,6 +98,10 @@ def _retry_after(error: BaseException | None) -> float | None:
     return error.retry_after if isinstance(error, errors.Refused) else None
 
 
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Failed)")
+"""How urllib3 names a connection in its messages; tells people nothing."""
+
+
 class Client:
     """The client for workers and scripts, over requests.
 
@@ -157,7 +162,7 @@ class Client:
                     raise _too_long(self.config.response(call, raw.status_code, raw.headers))
                 return self.config.response(call, raw.status_code, raw.headers, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            trouble = _translate_requests(error)
+            trouble = _translate_requests(error, self.config.host)
             trouble.__cause__ = error
         except errors.ConnectionLost as error:
             trouble = error
@@ -265,7 +270,7 @@ class AsyncClient:
                         raise _too_long(self.config.response(call, raw.status, raw.headers))
                 return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            trouble = _translate_aiohttp(error)
+            trouble = _translate_aiohttp(error, self.config.host)
             trouble.__cause__ = error
         raise protocol.verdict(call, trouble)
 
@@ -351,7 +356,7 @@ def _proxy(url: str) -> str | None:
     return proxy if mark else f"http://{proxy}"
 
 
-def _translate_requests(error: Exception) -> errors.NanoGPTError:
+def _translate_requests(error: Exception, host: str) -> errors.NanoGPTError:
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
@@ -361,23 +366,23 @@ def _translate_requests(error: Exception) -> errors.NanoGPTError:
         inner, ssl.SSLCertVerificationError
     )
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or unsent:
-        return errors.NotConnected(f"NanoGPT cannot be reached: {_named(reason or error)}")
+        return errors.NotConnected(f"NanoGPT cannot be reached at {host}: {_named(reason or error)}")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
     return errors.ConnectionLost(f"the connection to NanoGPT broke: {_named(error)}")
 
 
-def _translate_aiohttp(error: BaseException) -> errors.NanoGPTError:
+def _translate_aiohttp(error: BaseException, host: str) -> errors.NanoGPTError:
     import aiohttp
 
     timed_out = getattr(aiohttp, "ConnectionTimeoutError", aiohttp.ClientConnectorError)  # since aiohttp 3.10
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, timed_out)):
-        return errors.NotConnected(f"NanoGPT cannot be reached: {_named(error)}")
+        return errors.NotConnected(f"NanoGPT cannot be reached at {host}: {_named(error)}")
     if isinstance(error, aiohttp.InvalidURL):
         return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
     return errors.ConnectionLost(f"the connection to NanoGPT broke: {_named(error)}")
 
 
 def _named(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
+    text = _OBJECT.sub("", " ".join(str(error).split()))[:300]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
