@@ -67,6 +67,20 @@ def write(place: ObjectStoragePath, data: bytes) -> str:
     return str(place)
 
 
+def remove(place: ObjectStoragePath) -> None:
+    """Remove a file; one that is gone already is no error.
+
+    :raises OSError: if it cannot be removed.
+    """
+    try:
+        if place.protocol in _LOCAL:
+            Path(place.path).unlink()
+        else:
+            place.fs.rm_file(place.path)
+    except FileNotFoundError:
+        pass
+
+
 def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_LONGEST_PREFIX] + b".")
