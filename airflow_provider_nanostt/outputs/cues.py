@@ -20,13 +20,13 @@ from airflow_provider_nanostt.outputs.lettering import (
     may_part,
     pieces,
 )
-from airflow_provider_nanostt.outputs.spoken import estimated, timed
+from airflow_provider_nanostt.outputs.spoken import estimated, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.outputs.spoken import Token
+    from airflow_provider_nanostt.outputs.spoken import Spoken, Token
 
 ESTIMATED = "[estimated times]"
 """The first caption of a file whose times are guessed; any reader shows it."""
@@ -138,16 +138,23 @@ class _Draft(NamedTuple):
     named: bool
 
 
-def make(transcript: Transcript, style: CaptionStyle | None = None, *, estimate: bool = False) -> Captions:
+def make(
+    transcript: Transcript,
+    style: CaptionStyle | None = None,
+    *,
+    estimate: bool = False,
+    heard: Spoken | None = None,
+) -> Captions:
     """Return the captions of a transcript.
 
     :param estimate: guess times where the transcript has none; the first caption then says so.
+    :param heard: what ``spoken`` makes of the transcript, if somebody has it already.
     :raises InvalidInput: if the transcript has no times, and they are not to be guessed.
     """
     style = style or CaptionStyle()
-    tokens = timed(transcript)
-    if tokens is not None:
-        return Captions(tuple(_shown(tokens, style)), style)
+    heard = heard or spoken(transcript)
+    if heard.timed:
+        return Captions(tuple(_shown(heard.tokens, style)), style)
     if not estimate:
         model = f"The model {transcript.model!r}" if transcript.model else "The model"
         raise InvalidInput(
@@ -158,7 +165,9 @@ def make(transcript: Transcript, style: CaptionStyle | None = None, *, estimate:
     told = round(style.min_seconds * 1000)
     begin = told + round(style.gap_seconds * 1000)
     mark = Cue(0, told, (ESTIMATED if style.line_width >= len(ESTIMATED) else "[estimated]",))
-    return Captions((mark, *_shown(estimated(transcript, begin=begin), style)), style, estimated=True)
+    return Captions(
+        (mark, *_shown(estimated(heard.tokens, transcript.charged_minutes, begin=begin), style)), style, estimated=True
+    )
 
 
 def label(speaker: str, style: CaptionStyle) -> str:

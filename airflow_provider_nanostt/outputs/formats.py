@@ -12,6 +12,7 @@ from airflow_provider_nanostt.outputs.document import from_document, read_segmen
 from airflow_provider_nanostt.outputs.plain import to_txt
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
+from airflow_provider_nanostt.outputs.spoken import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,14 +54,15 @@ def render_all(
     :param downloads: names of the files beside the page, by format.
     """
     settings = settings or OutputSettings()
+    heard = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
     captioned = (
-        cues.make(transcript, settings.captions, estimate=settings.estimated_captions)
+        cues.make(transcript, settings.captions, estimate=settings.estimated_captions, heard=heard)
         if any(name in CAPTION_FORMATS for name in formats)
         else cues.Captions((), settings.captions)
     )
     makers: dict[str, Callable[[], str]] = {
         "json": lambda: written(to_document(transcript, source=source)).decode(),
-        "txt": lambda: to_txt(transcript),
+        "txt": lambda: to_txt(transcript, heard),
         "srt": lambda: captions.to_srt(captioned),
         "vtt": lambda: captions.to_vtt(captioned),
         "html": lambda: _page(transcript, source, audio_url, downloads),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.outputs.lettering import SENTENCE, cleaned, ending
-from airflow_provider_nanostt.outputs.spoken import said
+from airflow_provider_nanostt.outputs.spoken import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.outputs.spoken import Token
+    from airflow_provider_nanostt.outputs.spoken import Spoken, Token
 
 _PAUSE = 2000
 """Milliseconds; a silence this long after a sentence begins a new paragraph."""
@@ -19,13 +19,15 @@ _LONG = 700
 """Characters; after so many, a paragraph ends with the next sentence."""
 
 
-def to_txt(transcript: Transcript) -> str:
+def to_txt(transcript: Transcript, heard: Spoken | None = None) -> str:
     """Return the text in paragraphs: one per turn of a speaker, a long turn in several.
 
     An empty line stands between paragraphs; with speakers, each begins with the name of its own and a colon.
+
+    :param heard: what ``spoken`` makes of the transcript, if somebody has it already.
     """
     paragraphs = []
-    for speaker, run in _paragraphs(said(transcript)):
+    for speaker, run in _paragraphs((heard or spoken(transcript)).tokens):
         text = run[0].text + "".join(f" {one.text}" if one.spaced else one.text for one in run[1:])
         paragraphs.append(f"{' '.join(cleaned(speaker).split())}: {text}" if speaker else text)
     return "\n\n".join(paragraphs) + "\n" if paragraphs else ""

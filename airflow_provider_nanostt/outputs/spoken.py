@@ -57,43 +57,40 @@ class _Raw(NamedTuple):
     event: bool = False
 
 
-def timed(transcript: Transcript) -> list[Token] | None:
-    """Return what was said when; None if the transcript says something, but not when.
+class Spoken(NamedTuple):
+    """All that was said, in order; ``timed`` tells whether it is known when. If not, all times are 0."""
+
+    tokens: list[Token]
+    timed: bool
+
+
+def spoken(transcript: Transcript) -> Spoken:
+    """Return what was said.
 
     Words come first; where there are none with times, the segments' texts are spread over the segments' times.
     """
-    for raw in (_of_words(transcript), _of_segments(transcript.segments)):
-        if raw and any(one.start is not None for one in raw):
-            return _mended(raw)
-    return None if said(transcript) else []
+    words = _of_words(transcript)
+    if any(one.start is not None for one in words):
+        return Spoken(_mended(words), timed=True)
+    raw = _of_segments(transcript.segments)
+    if any(one.start is not None for one in raw):
+        return Spoken(_mended(raw), timed=True)
+    raw = raw or words or _of_text(transcript.text, None, None, None)
+    return Spoken([Token(one.text, one.spaced, 0, 0, one.speaker, one.event) for one in raw], timed=not raw)
 
 
-def estimated(transcript: Transcript, *, begin: int = 0) -> list[Token]:
+def estimated(tokens: Sequence[Token], minutes: float | None, *, begin: int = 0) -> list[Token]:
     """Return what was said with times that are guessed: spread evenly over what is known of the length.
 
+    :param minutes: how long the audio is; None takes what people need to say so much.
     :param begin: milliseconds at which the first word starts.
     """
-    tokens = said(transcript)
     weights = [columns(token.text) + token.spaced for token in tokens]
-    minutes = transcript.charged_minutes
     known = minutes is not None and 0 < minutes * 60_000 <= LATEST
     length = (minutes or 0.0) * 60_000 if known else begin + sum(weights) * 1000 / CHARACTERS_PER_SECOND
     shortest = begin + sum(weights) * 1000 / _FASTEST
-    end = min(LATEST, round(max(length, shortest)))
-    return [
-        token._replace(start=start, end=stop)
-        for token, (start, stop) in zip(tokens, _spread(begin, end, weights), strict=True)
-    ]
-
-
-def said(transcript: Transcript) -> list[Token]:
-    """Return what was said, with whatever times there are; 0 for all if there are none."""
-    words = _of_words(transcript)
-    raw = words if any(one.start is not None for one in words) else _of_segments(transcript.segments)
-    raw = raw or words or _of_text(transcript.text, None, None, None)
-    if any(one.start is not None for one in raw):
-        return _mended(raw)
-    return [Token(one.text, one.spaced, 0, 0, one.speaker, one.event) for one in raw]
+    spans = _spread(begin, min(LATEST, round(max(length, shortest))), weights)
+    return [token._replace(start=start, end=end) for token, (start, end) in zip(tokens, spans, strict=True)]
 
 
 def event_name(text: str) -> str:
@@ -107,20 +104,26 @@ def _of_words(transcript: Transcript) -> list[_Raw]:
     exact = any(word.type == "spacing" or word.text[:1].isspace() for word in transcript.words)
     pending = False
     for word in _with_speakers(transcript):
+        text = word.text
+        if not text.strip():
+            pending = pending or bool(text)
+            continue
         if word.type == EVENT:
-            found.append(
-                _Raw(f"[{event_name(word.text)}]", True, _ms(word.start), _ms(word.end), word.speaker, event=True)
-            )
+            event = f"[{event_name(text)}]"
+            found.append(_Raw(event, True, _ms(word.start), _ms(word.end), word.speaker, event=True))
             pending = True
             continue
-        parts = cleaned(word.text).split()
+        parts = cleaned(text).split()
         if not parts:
-            pending = pending or bool(word.text)
             continue
         before = found[-1].text[-1] if found else ""
-        spaced = pending or word.text[0].isspace() or (not exact and _has_gap(before, parts[0][0], word.type))
-        found.extend(_entries(parts, [spaced, *[True] * (len(parts) - 1)], word))
-        pending = word.text[-1].isspace()
+        spaced = pending or text[0].isspace() or (not exact and _has_gap(before, parts[0][0], word.type))
+        if len(parts) == 1:
+            found.append(_Raw(parts[0], spaced, _ms(word.start), _ms(word.end), word.speaker))
+        else:
+            gaps = [spaced, *[True] * (len(parts) - 1)]
+            found.extend(_timed_entries(parts, gaps, (_ms(word.start), _ms(word.end)), word.speaker))
+        pending = text[-1].isspace()
     return found
 
 
@@ -133,12 +136,6 @@ def _of_text(text: str, start: float | None, end: float | None, speaker: str | N
     begin, stop = _ms(start), _ms(end)
     texts, gaps = [text for text, _ in cut], [spaced for _, spaced in cut]
     return _timed_entries(texts, gaps, (begin, stop), speaker)
-
-
-def _entries(parts: list[str], spaced: list[bool], word: Word) -> list[_Raw]:
-    if len(parts) == 1:
-        return [_Raw(parts[0], spaced[0], _ms(word.start), _ms(word.end), word.speaker)]
-    return _timed_entries(parts, spaced, (_ms(word.start), _ms(word.end)), word.speaker)
 
 
 def _timed_entries(
@@ -207,8 +204,10 @@ def _mended(raw: Sequence[_Raw]) -> list[Token]:
     for at, one in enumerate(raw):
         start = starts[at]
         following = starts[at + 1] if at + 1 < len(starts) else LATEST
-        slow = start + 200 + round(columns(one.text) * 1000 / _SLOWEST)
-        end = one.end if at in kept and one.end is not None and one.end >= start else slow
+        if one.end is not None and one.end >= start and at in kept:
+            end = one.end
+        else:
+            end = start + 200 + round(columns(one.text) * 1000 / _SLOWEST)
         tokens.append(Token(one.text, one.spaced, start, min(end, following), one.speaker, one.event))
     return tokens
 
@@ -239,6 +238,8 @@ def _rising(starts: Sequence[int | None]) -> set[int]:
 def _filled(raw: Sequence[_Raw], kept: set[int]) -> list[int]:
     """Return a start for everything: the kept ones as they are, between them by length."""
     starts = [one.start or 0 for one in raw]
+    if len(kept) == len(raw):
+        return starts
     anchors = sorted(kept)
     widths = [columns(one.text) + 1 for one in raw]
     first = anchors[0]
