@@ -23,7 +23,7 @@ from airflow_provider_nanostt.ledger import (
     Rules,
 )
 from airflow_provider_nanostt.metrics import StatsMeter
-from airflow_provider_nanostt.outputs import belongs_to_another, land
+from airflow_provider_nanostt.outputs import OutputSettings, land, rescue, what_is_left
 from airflow_provider_nanostt.polling import is_weather
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Attempt:
     :param output: where results and ledger lie, or None.
     :param rules: what to do about the ledger's record.
     :param log: the task's log.
+    :param settings: how results are written.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class Attempt:
         rules: Rules,
         log: Any,
         part: int = 0,
+        settings: OutputSettings | None = None,
     ) -> None:
         self._hook = hook
+        self._settings = settings or OutputSettings()
         self._folder = storage.location(output) if output else None
         self._rules = rules
         self._log = log
@@ -146,7 +149,11 @@ class Attempt:
                 source=entry.source if entry else (job.body.get("fileName") if job else None),
                 identity=self._identity,
                 spent_before=spent_before + (entry.spent_before if entry else 0.0),
+                settings=self._settings,
             )
+        except errors.ResultTooLarge as error:
+            error.way_out = self._way_out(transcript, job, entry)
+            raise
         except Exception:
             self._log.error(
                 "The transcript of %s is paid for (%s), but cannot be written to %s; a retry writes it without paying "
@@ -159,6 +166,18 @@ class Attempt:
         if entry:
             self._record("the result", lambda: self.ledger.landed(result, job=job, cost=transcript.cost))
         return result
+
+    def _way_out(self, transcript: Transcript, job: Job | None, entry: ledger.Entry | None) -> str:
+        """Say how to get at a transcript that is too large for XCom; what nothing else keeps is kept here."""
+        if self.ledger.is_kept:
+            return (
+                f"{self.ledger.where} tells of it: set output= to a folder and clear the task, and it is written there "
+                "without paying again."
+            )
+        if job is not None:
+            return f"{self._hook.pick_up(job)} Set output= to a folder before the next submit."
+        path = rescue(transcript, entry.source if entry else None)
+        return f"Nothing else keeps it, so it is in {path} on this machine. Set output= to a folder."
 
     def close(self) -> None:
         """Record that what this is a part of has landed."""
@@ -292,16 +311,20 @@ class Attempt:
         if entry.job is not None and len(here) < len(result.get("files", {})):
             self._log.info("The recorded result lies elsewhere, since output has changed; fetching it costs nothing")
             return None
-        for uri in result.get("files", {}).values():
-            try:
-                data = storage.read(storage.location(uri))
-            except Exception as error:  # whatever a storage raises, it is not the answer "no file"
-                raise errors.LedgerError(f"{uri} cannot be read ({type(error).__name__}: {error})") from error
-            if data is None or belongs_to_another(data, self._identity):
-                why = "gone" if data is None else "overwritten by another task"
-                self._log.warning("The recorded result is %s (%s)", why, uri)
-                return None
-        return Landed(result)
+        found = what_is_left(
+            result,
+            folder=self._folder if len(here) == len(result.get("files", {})) else None,
+            source=entry.source,
+            identity=self._identity,
+            settings=self._settings,
+        )
+        if found.lost:
+            self._log.warning("The recorded result is %s (%s)", found.lost, result["files"].get("json"))
+            return None
+        if found.anew:
+            self._log.info("The recorded result is written once more: its files, or how they are wanted, have changed")
+            self._record("the result", lambda: self.ledger.landed(found.result))
+        return Landed(found.result)
 
     def _is_wanted_at(self, uri: str) -> bool:
         return self._folder is not None and uri.startswith(str(self._folder).rstrip("/") + "/")

@@ -15,7 +15,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
 from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob, amount, boolean, positive_seconds, unrendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from airflow_provider_nanostt._compat import Context
@@ -56,6 +56,15 @@ class TranscribeOperator(WaitsForJob):
     :param output: where the transcript goes as a file, and the ledger of what was paid for: a folder, local or anything
         ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``), the same for every attempt. None puts the text into
         XCom. (templated)
+    :param formats: what to write into ``output``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json`` is
+        always written. (templated)
+    :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``. (templated)
+    :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
+        :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+    :param estimated_captions: guess the times of captions if the model gives none.
+    :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
+    :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
+        ``{map_index}``. (templated)
     :param nanogpt_conn_id: the connection with the API key. (templated)
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
     :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for; what a model answers at
@@ -90,6 +99,9 @@ class TranscribeOperator(WaitsForJob):
         "max_cost",
         "signed_for",
         "output_location",
+        "formats",
+        "speaker_names",
+        "name",
         "nanogpt_conn_id",
         "poll_interval",
         "timeout",
@@ -117,6 +129,12 @@ class TranscribeOperator(WaitsForJob):
         check_balance_above: float | None = 1.0,
         signed_for: float | str | timedelta | None = None,
         output: str | None = None,
+        formats: Sequence[str] | str = ("json",),
+        speaker_names: Mapping[str, str] | str | None = None,
+        captions: Mapping[str, Any] | None = None,
+        estimated_captions: bool = False,
+        xcom_limit: int = 48_000,
+        name: str = "{name}",
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         wait: bool = True,
@@ -147,6 +165,12 @@ class TranscribeOperator(WaitsForJob):
         self.check_balance_above = check_balance_above
         self.signed_for = signed_for
         self.output_location = output
+        self.formats = formats
+        self.speaker_names = speaker_names
+        self.captions = captions
+        self.estimated_captions = estimated_captions
+        self.xcom_limit = xcom_limit
+        self.name = name
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
         self.wait = wait
@@ -168,6 +192,7 @@ class TranscribeOperator(WaitsForJob):
 
         wait = self._wait_settings()
         order = self._order(wait)
+        self._output_settings().check_model(order.options.model)
         attempt = self._attempt(context)
         found = attempt.start(order, whole=not self.wait)
         if isinstance(found, Landed):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Entry, Rules
     from airflow_provider_nanostt.order import Making, Order
+    from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.pricing import Price
 
 
@@ -52,8 +53,9 @@ class RecordingAttempt(Attempt):
         rules: Rules,
         log: Any,
         staging: str | None = None,
+        settings: OutputSettings | None = None,
     ) -> None:
-        super().__init__(hook, context, output=output, rules=rules, log=log)
+        super().__init__(hook, context, output=output, rules=rules, log=log, settings=settings)
         self._of_part: Callable[[int], Attempt] = lambda part: Attempt(
             hook, context, output=output, rules=rules, log=log, part=part
         )

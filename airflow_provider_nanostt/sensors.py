@@ -37,13 +37,30 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
     :param job: the ticket, or the whole dict that ``TranscribeOperator(wait=False)`` returns, also as JSON text.
         (templated)
     :param output: where the transcript goes as a file; None puts the text into XCom. (templated)
+    :param formats: what to write into ``output``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json`` is
+        always written. (templated)
+    :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``. (templated)
+    :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
+        :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+    :param estimated_captions: guess the times of captions if the model gives none.
+    :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
+    :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
+        ``{map_index}``. (templated)
     :param nanogpt_conn_id: the connection that submitted the job. (templated)
     :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
     :param kwargs: what every sensor takes; ``poke_interval`` and ``timeout`` are in seconds.
     :return: what :class:`~airflow_provider_nanostt.operators.TranscribeOperator` returns.
     """
 
-    template_fields: Sequence[str] = ("run_id", "job", "output_location", "nanogpt_conn_id")
+    template_fields: Sequence[str] = (
+        "run_id",
+        "job",
+        "output_location",
+        "formats",
+        "speaker_names",
+        "name",
+        "nanogpt_conn_id",
+    )
     ui_color = "#e8f0d9"
 
     def __init__(
@@ -52,6 +69,12 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         run_id: str | None = None,
         job: Mapping[str, Any] | str | Any = None,  # or what another task returns
         output: str | None = None,
+        formats: Sequence[str] | str = ("json",),
+        speaker_names: Mapping[str, str] | str | None = None,
+        captions: Mapping[str, Any] | None = None,
+        estimated_captions: bool = False,
+        xcom_limit: int = 48_000,
+        name: str = "{name}",
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -60,6 +83,12 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         self.run_id = run_id
         self.job = job
         self.output_location = output
+        self.formats = formats
+        self.speaker_names = speaker_names
+        self.captions = captions
+        self.estimated_captions = estimated_captions
+        self.xcom_limit = xcom_limit
+        self.name = name
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
 
@@ -85,6 +114,7 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         return self._explained(lambda: self._poke(context))
 
     def _poke(self, context: Context) -> PokeReturnValue:
+        self._output_settings()  # a mistake is told now, not when the job is done
         landed = self._landed()
         if landed is not None:
             self.log.info("What was submitted has been answered already")

@@ -84,6 +84,20 @@ def writing(place: ObjectStoragePath) -> Iterator[BinaryIO]:
         place.fs.put_file(file.name, place.path)
 
 
+def remove(place: ObjectStoragePath) -> None:
+    """Remove a file; one that is gone already is no error.
+
+    :raises OSError: if it cannot be removed.
+    """
+    try:
+        if place.protocol in _LOCAL:
+            Path(place.path).unlink()
+        else:
+            place.fs.rm_file(place.path)
+    except FileNotFoundError:
+        pass
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ been paid for in ``ledger``.
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +18,13 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Rules
+    from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.parts import Part, RecordingAttempt
 
 T = TypeVar("T")
@@ -68,6 +70,12 @@ class WaitsForJob(BaseOperator):
     deferrable: bool
     output_location: str | None
     staging: str | None = None
+    formats: Sequence[str] | str
+    speaker_names: Mapping[str, str] | str | None
+    captions: Mapping[str, Any] | None
+    estimated_captions: bool | str
+    xcom_limit: int | str
+    name: str
     _remembers: bool | None = None
     """Whether a retry will find what this attempt pays for; None before anything was looked at."""
 
@@ -100,6 +108,20 @@ class WaitsForJob(BaseOperator):
 
         return Rules()
 
+    def _output_settings(self) -> OutputSettings:
+        """Return how results are to be written, every argument checked."""
+        from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
+
+        limit = amount("xcom_limit", self.xcom_limit, "bytes")
+        return OutputSettings(
+            formats=self.formats,
+            speaker_names=mapping("speaker_names", self.speaker_names),
+            captions=CaptionStyle.of(mapping("captions", self.captions)),
+            estimated_captions=boolean("estimated_captions", self.estimated_captions),
+            **({} if limit is None else {"xcom_limit": int(limit)}),
+            name=str(self.name),
+        )
+
     def _attempt(self, context: Context) -> RecordingAttempt:
         from airflow_provider_nanostt.parts import RecordingAttempt
 
@@ -110,6 +132,7 @@ class WaitsForJob(BaseOperator):
             rules=self._rules(),
             log=self.log,
             staging=unrendered(self.staging),
+            settings=self._output_settings(),
         )
         self._remembers = attempt.ledger.is_kept
         return attempt
@@ -288,6 +311,22 @@ def amount(name: str, value: object, unit: str) -> float | None:
     if read is None:
         raise errors.InvalidInput(f"{name}={value!r} is not a number of {unit}")
     return read
+
+
+def mapping(name: str, value: object) -> Mapping[str, Any]:
+    """Read a mapping that a template may have turned into JSON text; nothing is an empty one.
+
+    :raises InvalidInput: if it is no mapping.
+    """
+    if isinstance(value, str) and unrendered(value) is not None:
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise errors.InvalidInput(f"{name} is neither a mapping nor JSON; use the filter tojson") from error
+    value = {} if unrendered(value) is None else value
+    if not isinstance(value, dict):
+        raise errors.InvalidInput(f"{name} is of type {type(value).__name__}, not a mapping")
+    return value
 
 
 def boolean(name: str, value: object) -> bool:

@@ -70,7 +70,11 @@ def pin(version: AirflowVersion) -> str:
 def project_inputs(airflow: Path, groups: tuple[str, ...]) -> list[str]:
     """Return the arguments for the project itself, its emulator and ``groups``, on the Airflow named in a file."""
     wanted = [argument for group in groups for argument in ("--group", group)]
-    extras = [argument for extra in ("emulator", *(("parquet",) if "real" in groups else ())) for argument in ("--extra", extra)]
+    extras = [
+        argument
+        for extra in ("emulator", *(("parquet",) if "real" in groups else ()))
+        for argument in ("--extra", extra)
+    ]
     return ["pyproject.toml", *extras, *wanted, str(airflow)]
 
 

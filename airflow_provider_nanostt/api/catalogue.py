@@ -1,8 +1,8 @@
 """What is known of the service's models without asking it: a table of facts, and nothing that decides prices for good.
 
 The service's own catalogue comes first wherever it can be asked; this table is the fallback, and the only place that
-knows which models tell speakers apart. An id that is not in it is accepted: the live list is longer than the
-documented one. Source: the service's published documentation, August 2026.
+knows which models tell speakers apart and give times. An id that is not in it is accepted: the live list is longer than
+the documented one. Source: the service's published documentation, August 2026.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class ModelFacts:
     id: str
     price_per_minute: float | None
     diarizes: bool = False
+    gives_times: bool = False
     takes_video: bool = False
     max_seconds: float | None = None
     transcribes: bool = True
@@ -37,7 +38,7 @@ KNOWN_MODELS: dict[str, ModelFacts] = {
     for facts in (
         ModelFacts("Whisper-Large-V3", 0.01),
         ModelFacts("Wizper", 0.01),
-        ModelFacts("Elevenlabs-STT", 0.03, diarizes=True),
+        ModelFacts("Elevenlabs-STT", 0.03, diarizes=True, gives_times=True),
         *(
             ModelFacts(name, 0.003, max_seconds=1400)
             for name in (_MINI, f"{_MINI}-2025-03-20", f"{_MINI}-2025-12-15", f"{_MINI}-latest")

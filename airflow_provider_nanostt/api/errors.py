@@ -25,6 +25,7 @@ told no was not charged, whoever heard nothing may have been::
     │   └── EarlierSubmitUnknown      an earlier attempt's; found in the ledger
     ├── InputChanged              the ledger holds something else for this task, and the user wants that to fail
     ├── LedgerError               what has been paid for cannot be read or recorded
+    ├── ResultTooLarge            there is a transcript, and it is more than may go to XCom
     └── JobError                  about a job that was accepted, and paid for
         ├── JobLost                   the service no longer knows it
         ├── TranscriptionFailed       the service gave up on it
@@ -306,6 +307,32 @@ class LedgerError(NanoGPTError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The ledger of what has been paid for: {what}. Nothing more is submitted while that is so.")
+
+
+class ResultTooLarge(NanoGPTError):
+    """There is a transcript, paid for, that is too large for XCom.
+
+    :param size: bytes of JSON.
+    :param limit: bytes that ``xcom_limit`` allows.
+    :param run_id: the job, which can be asked for the transcript again; None for an answer that came at once.
+    :param cost: USD, None if nobody said.
+    """
+
+    def __init__(self, size: int, limit: int, *, run_id: str | None, cost: float | None) -> None:
+        self.size = size
+        self.limit = limit
+        self.run_id = run_id
+        self.cost = cost
+        self.way_out = "Set output= to a folder."
+        """How to get at the transcript; set by whoever knows."""
+        super().__init__(size, limit)
+
+    def __str__(self) -> str:
+        there = "" if self.run_id is None else f" It is still there at the service, as run {self.run_id}."
+        return (
+            f"The transcript has {self.size:,} bytes, and xcom_limit allows {self.limit:,} in XCom. It is paid for "
+            f"({usd(self.cost)}).{there} {self.way_out}"
+        )
 
 
 class JobError(NanoGPTError):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.ledger import Identity
-from airflow_provider_nanostt.outputs import belongs_to_another, file_stem, land, to_document
+from airflow_provider_nanostt.outputs import OutputSettings, belongs_to_another, file_stem, land, to_document
 
 ALONE = Identity("calls", "transcribe", "manual__1")
 MAPPED = Identity("calls", "transcribe", "manual__1", 3)
@@ -72,6 +72,9 @@ def test_with_a_folder_the_text_stays_out_of_xcom(tmp_path):
     assert document == {
         **json.loads(json.dumps(to_document(TRANSCRIPT, source="note.wav"))),
         "landed_by": ALONE.digest,
+        "renamed": {},
+        "settings": OutputSettings().digest,
+        "files": {},
     }
     assert (document["version"], document["text"], document["words"][0]["start"]) == (1, TRANSCRIPT.text, 0.0)
 

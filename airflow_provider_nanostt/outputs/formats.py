@@ -1,0 +1,135 @@
+"""A transcript in each of the formats, as text; where files go is not decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.models import Transcript, number
+from airflow_provider_nanostt.outputs import captions, cues
+from airflow_provider_nanostt.outputs.document import from_document, read_segments, to_document, written
+from airflow_provider_nanostt.outputs.plain import to_txt
+from airflow_provider_nanostt.outputs.rename import rename
+from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
+from airflow_provider_nanostt.outputs.spoken import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FORMATS", "format_transcript", "render", "render_all"]
+
+
+def render(
+    transcript: Transcript,
+    fmt: str,
+    settings: OutputSettings | None = None,
+    *,
+    source: str | None = None,
+    audio_url: str | None = None,
+) -> str:
+    """Return a transcript in one format.
+
+    :param fmt: one of :data:`FORMATS`.
+    :param source: the audio's name.
+    :param audio_url: where a browser finds the audio, for ``html``.
+    :raises InvalidInput: for another format, and for captions of a transcript without times.
+    """
+    if fmt not in FORMATS:
+        raise InvalidInput(f"there is no format {fmt!r}; there are {', '.join(FORMATS)}")
+    return render_all(transcript, [fmt], settings, source=source, audio_url=audio_url)[fmt]
+
+
+def render_all(
+    transcript: Transcript,
+    formats: Sequence[str],
+    settings: OutputSettings | None = None,
+    *,
+    source: str | None = None,
+    audio_url: str | None = None,
+    downloads: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return a transcript in several formats; what they share is made once. Arguments as for :func:`render`.
+
+    :param downloads: names of the files beside the page, by format.
+    """
+    settings = settings or OutputSettings()
+    heard = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
+    captioned = (
+        cues.make(transcript, settings.captions, estimate=settings.estimated_captions, heard=heard)
+        if any(name in CAPTION_FORMATS for name in formats)
+        else cues.Captions((), settings.captions)
+    )
+    makers: dict[str, Callable[[], str]] = {
+        "json": lambda: written(to_document(transcript, source=source)).decode(),
+        "txt": lambda: to_txt(transcript, heard),
+        "srt": lambda: captions.to_srt(captioned),
+        "vtt": lambda: captions.to_vtt(captioned),
+        "html": lambda: _page(transcript, source, audio_url, downloads),
+    }
+    return {name: makers[name]() for name in formats}
+
+
+def format_transcript(
+    result: Transcript | Mapping[str, Any],
+    fmt: str = "txt",
+    *,
+    speaker_names: Mapping[str, str] | None = None,
+    captions: Mapping[str, Any] | None = None,
+    estimated_captions: bool = False,
+    source: str | None = None,
+    audio_url: str | None = None,
+) -> str:
+    """Return a transcript as text, for scripts and for tasks that have a result in hand.
+
+    :param result: a ``Transcript``, what one of our JSON files holds, or what an operator without ``output`` returns.
+    :param fmt: one of :data:`FORMATS`.
+    :param speaker_names: new names for speakers.
+    :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+    :param estimated_captions: guess times where there are none.
+    :param source: the audio's name; default what a JSON file says.
+    :param audio_url: where a browser finds the audio, for ``html``.
+    :raises InvalidInput: if it is no transcript, or cannot be had in that format.
+    """
+    if isinstance(result, Mapping) and source is None:
+        source = result.get("source") if isinstance(result.get("source"), str) else None
+    settings = OutputSettings(
+        speaker_names=speaker_names or {},
+        captions=cues.CaptionStyle.of(captions or {}),
+        estimated_captions=estimated_captions,
+    )
+    transcript, _ = rename(_read(result), settings.speaker_names)
+    return render(transcript, fmt, settings, source=source, audio_url=audio_url)
+
+
+def _read(result: Transcript | Mapping[str, Any]) -> Transcript:
+    if isinstance(result, Transcript):
+        return result
+    if isinstance(result, Mapping) and isinstance(result.get("transcription"), str):
+        metadata = result.get("metadata")
+        return Transcript(
+            text=result["transcription"],
+            segments=read_segments(result.get("segments")),
+            language=result.get("language"),
+            model=str(result.get("model") or ""),
+            cost=number(result.get("cost_usd")),
+            charged_minutes=number(result.get("charged_minutes")),
+            run_id=result.get("run_id"),
+            metadata=metadata if isinstance(metadata, Mapping) else {},
+        )
+    if isinstance(result, Mapping) and isinstance(result.get("files"), Mapping):
+        raise InvalidInput("the text is not in this result but in its files; read the JSON file and pass what it holds")
+    return from_document(result)
+
+
+def _page(
+    transcript: Transcript, source: str | None, audio_url: str | None, downloads: Mapping[str, str] | None
+) -> str:
+    import importlib
+
+    try:
+        module = importlib.import_module("airflow_provider_nanostt.outputs.page")
+    except ModuleNotFoundError as error:
+        raise InvalidInput("this version of the provider cannot write html") from error
+    title = (source or "").rstrip("/").rpartition("/")[2] or "Transcript"
+    return str(module.page(transcript, title=title, audio_url=audio_url, downloads=downloads))

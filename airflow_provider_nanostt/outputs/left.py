@@ -1,0 +1,75 @@
+"""What an earlier attempt has left: whether its files are still there and its own, and as they are wanted now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.outputs.document import belongs_to_another, from_document
+from airflow_provider_nanostt.outputs.landing import land
+from airflow_provider_nanostt.outputs.rename import rename
+from airflow_provider_nanostt.outputs.settings import OutputSettings
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.api.models import Transcript
+    from airflow_provider_nanostt.outputs.naming import Named
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A recorded result: ``lost`` says why it is none any more; ``anew`` that it was written once more just now."""
+
+    result: dict[str, Any]
+    lost: str = ""
+    anew: bool = False
+
+
+def what_is_left(
+    result: Mapping[str, Any],
+    *,
+    folder: ObjectStoragePath | None,
+    source: str | None,
+    identity: Named | None,
+    settings: OutputSettings,
+) -> Left:
+    """Look at a recorded result; write its files once more if they are wanted otherwise now, which costs nothing.
+
+    :param folder: where it lies; None leaves it as it is, since it is wanted elsewhere now.
+    :raises LedgerError: if a storage cannot tell.
+    """
+    files = result.get("files", {})
+    data = {name: _read(uri) for name, uri in files.items()}
+    document = data.get("json")
+    if not data:
+        return Left(dict(result))
+    if document is None or belongs_to_another(document, identity):
+        return Left(dict(result), "gone" if document is None else "overwritten by another task")
+    as_wanted = None not in data.values() and _is_as_wanted(document, settings)
+    if folder is None or as_wanted:
+        return Left(dict(result))
+    again = land(_reread(document), folder=folder, source=source, identity=identity, settings=settings)
+    return Left({**again, "cost_usd": result.get("cost_usd")}, anew=True)
+
+
+def _read(uri: str) -> bytes | None:
+    try:
+        return storage.read(storage.location(uri))
+    except Exception as error:  # whatever a storage raises, it is not the answer "no file"
+        raise errors.LedgerError(f"{uri} cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _is_as_wanted(data: bytes, settings: OutputSettings) -> bool:
+    """Whether a JSON file, and all that was written with it, is as these settings would write it."""
+    return bool(json.loads(data).get("settings", OutputSettings().digest) == settings.digest)
+
+
+def _reread(data: bytes) -> Transcript:
+    """Return a file's transcript with the service's names of speakers, where these can be had again."""
+    document = json.loads(data)
+    renamed = document.get("renamed")
+    return rename(from_document(document), renamed if isinstance(renamed, Mapping) else {})[0]
