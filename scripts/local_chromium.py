@@ -1,0 +1,77 @@
+"""The Chromium that tests and benchmarks open pages in: the distribution's, which is installed if it is missing and we may.
+
+It is started so that it talks to nobody by itself. Playwright drives it; Playwright's own browsers are never fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+ARGUMENTS = (
+    "--no-sandbox",  # it cannot build its sandbox as root or inside most containers
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+class ChromiumUnavailableError(RuntimeError):
+    """Chromium is neither here nor can it be installed."""
+
+
+def find_chromium() -> str | None:
+    """Return the path of Debian's ``chromium``, or of a browser that is called so elsewhere."""
+    return next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+
+
+def ensure_chromium() -> str:
+    """Return Chromium's path, after installing the distribution's package if need be.
+
+    :raises ChromiumUnavailableError: if it is missing and cannot be installed.
+    """
+    if found := find_chromium():
+        return found
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise ChromiumUnavailableError("Chromium is missing: install the package chromium and run this again")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
+        done = subprocess.run(["apt-get", *arguments], env=env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ChromiumUnavailableError(f"apt-get {arguments[0]} failed: {done.stderr.strip()[-500:]}")
+    if found := find_chromium():
+        return found
+    raise ChromiumUnavailableError("the package chromium was installed, but brought no program of that name")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a headless Chromium.
+
+    :raises ChromiumUnavailableError: if there is none and none can be installed.
+    """
+    from playwright.sync_api import sync_playwright
+
+    path = ensure_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+if __name__ == "__main__":
+    print(ensure_chromium())
