@@ -1,4 +1,4 @@
-"""The Chromium that tests and benchmarks open pages in: the distribution's, which is installed if it is missing and we may.
+"""The Chromium that tests and benchmarks open pages in: the distribution's, installed if it is missing and we may.
 
 It is started so that it talks to nobody by itself. Playwright drives it; Playwright's own browsers are never fetched.
 """

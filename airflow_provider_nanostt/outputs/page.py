@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +21,8 @@ from urllib.parse import quote, urlsplit
 from airflow_provider_nanostt.outputs.page_text import Paragraph, clean, paragraphs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from airflow_provider_nanostt.api.models import Transcript
 
 _COLOURS = 8  # in page.css; the ninth speaker has the first one's
@@ -178,7 +179,7 @@ def _rendered(content: Sequence[Paragraph], speakers: _Speakers, *, seekable: bo
         data += f' data-w="{times}"' if times else ""
         yield (
             f'<div class="p {look}{turn}"{data}>{clock}{told}<button type=button class=c>Copy</button>'
-            f'<p class=x dir=auto>{text}</p></div>'
+            f"<p class=x dir=auto>{text}</p></div>"
         )
 
 
@@ -233,9 +234,7 @@ def _utf16(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-def _summary(
-    transcript: Transcript, content: Sequence[Paragraph], speakers: _Speakers, language: str | None
-) -> str:
+def _summary(transcript: Transcript, content: Sequence[Paragraph], speakers: _Speakers, language: str | None) -> str:
     """Return one line about the recording: language, length, speakers, words."""
     told = [f'<span id="language">{_escape(language)}</span>'] if language else []
     ends = [paragraph.end for paragraph in content if paragraph.end is not None]
@@ -264,7 +263,11 @@ def _facts(transcript: Transcript) -> str:
     facts = {
         "Model": transcript.model or None,
         "Charged": None if minutes is None else f"{minutes:.2f}".rstrip("0").rstrip(".") + " min",
-        "Cost": None if cost is None else f"${cost:.2f}" if round(cost, 2) == round(cost, 6) else f"${cost:.6f}".rstrip("0"),
+        "Cost": None
+        if cost is None
+        else f"${cost:.2f}"
+        if round(cost, 2) == round(cost, 6)
+        else f"${cost:.6f}".rstrip("0"),
         "Run": transcript.run_id,
     }
     return "".join(f"<div><dt>{name}</dt><dd>{_escape(clean(told))}</dd></div>" for name, told in facts.items() if told)
@@ -285,6 +288,7 @@ def _kind(name: str) -> str:
 
 
 def _file(name: str, text: str) -> str:
-    """Return a file as the page carries it: letters and digits only, which no text can break out of, and a sixth the size."""
+    """Return a file as the page carries it: packed, and in letters that cannot end the element they stand in."""
     packed = gzip.compress(text.encode("utf-8", "replace"), compresslevel=1, mtime=0)
-    return f'<script type="application/gzip" data-file="{_escape(clean(name))}">{base64.b64encode(packed).decode()}</script>'
+    letters = base64.b64encode(packed).decode()
+    return f'<script type="application/gzip" data-file="{_escape(clean(name))}">{letters}</script>'

@@ -93,7 +93,7 @@ def _begun(word: Word, segment: Segment, text: str, wanted: str) -> bool:
     """Whether a word may belong to this later segment: by time if both have one, else by the look of it."""
     if word.start is not None and segment.start is not None:
         return word.start >= segment.start - _EARLY
-    return 0 <= text.find(wanted, 0, len(wanted) + _REACH)
+    return text.find(wanted, 0, len(wanted) + _REACH) >= 0
 
 
 def _parted(segment: Segment, text: str, places: Sequence[Place]) -> Iterator[Paragraph]:

@@ -38,7 +38,9 @@ def talk(
                 text = text.capitalize() if place == 0 else text
                 text += "." if place == size - 1 else "," if chance.random() < 0.05 else ""
                 made.append(Word(text, round(clock, 2), round(clock + word_seconds * 0.8, 2), "word", speaker))
-                made.append(Word(" ", round(clock + word_seconds * 0.8, 2), round(clock + word_seconds, 2), "spacing", speaker))
+                made.append(
+                    Word(" ", round(clock + word_seconds * 0.8, 2), round(clock + word_seconds, 2), "spacing", speaker)
+                )
                 clock += word_seconds
             count += size
         clock += chance.choice((0.1, 0.3, 1.5))
@@ -51,5 +53,11 @@ def talk(
         cost=round(clock / 60 * 0.03, 6),
         charged_minutes=round(clock / 60, 2),
         run_id="run_4f2c81",
-        raw={"status": "completed", "words": [{"text": word.text, "start": word.start, "end": word.end, "type": word.type, "speaker_id": word.speaker} for word in made]},
+        raw={
+            "status": "completed",
+            "words": [
+                {"text": word.text, "start": word.start, "end": word.end, "type": word.type, "speaker_id": word.speaker}
+                for word in made
+            ],
+        },
     )
