@@ -23,7 +23,7 @@ from airflow_provider_nanostt.outputs.page import is_right_to_left, page, playab
 from .talk import talk
 
 pytest.importorskip("playwright.sync_api")
-from local_chromium import ChromiumUnavailableError, chromium
+from local_chromium import ChromiumUnavailableError, chromium, ensure_chromium
 
 SECONDS = 12
 HOSTILE = (
@@ -631,3 +631,10 @@ def test_rendering_is_the_same_every_time():
 def test_direction_of_a_language(tag, expected):
     """The script decides where the tag names one, else the language."""
     assert is_right_to_left(tag) is expected
+
+
+def test_a_missing_browser_is_named(monkeypatch):
+    """Where Chromium is missing and cannot be installed, the error says what to install."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ChromiumUnavailableError, match="install the package chromium"):
+        ensure_chromium()
