@@ -29,7 +29,7 @@ _COLOURS = 8  # in page.css; the ninth speaker has the first one's
 _RIGHT_TO_LEFT = frozenset("ar arc ckb dv fa he iw ji ks nqo prs ps sd syr ug ur yi".split())
 _RIGHT_TO_LEFT_SCRIPTS = frozenset("adlm arab hebr nkoo rohg syrc thaa".split())
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 _ADDRESS_ESCAPES = "/%:?#[]@!$&'()*+,;=~"  # what may stand in an address as it is
 _UNKNOWN_SPEAKER = "Unknown speaker"
 _BARE_EVENT = " ()[]*"

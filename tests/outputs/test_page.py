@@ -425,6 +425,18 @@ class TestPlaying:
         assert "<audio" not in text
         assert "media-src" not in text
 
+    @pytest.mark.parametrize(
+        ("address", "played"),
+        [
+            ("HTTPS://My_Bucket.Example.com/a.wav#t=3", "https://my_bucket.example.com/a.wav"),
+            ("http://127.0.0.1:8080/ü b.wav?sig=a%2Fb", "http://127.0.0.1:8080/%C3%BC%20b.wav?sig=a%2Fb"),
+            ("https://bücher.example/a.wav", "https://xn--bcher-kva.example/a.wav"),
+        ],
+    )
+    def test_web_addresses_are_played_as_browsers_write_them(self, address, played):
+        """Signatures stay as they are; what an address cannot hold is encoded, and only that."""
+        assert playable(address) == played
+
     def test_an_address_cannot_widen_the_policy(self):
         """What separates rules in a policy, or ends an attribute, is encoded in it; the query is not part of it."""
         text = page(conversation(), title="t", audio_url='https://host/a b;script-src *,"\'><x>.wav?key=1;2&b="')
