@@ -35,6 +35,7 @@ _WORTH_A_RETRY = (
     errors.RateLimited,
     errors.DailyLimitReached,
     errors.ServiceUnavailable,
+    errors.StorageUnavailable,
     errors.LedgerError,
 )
 """Nothing was spent, and another time may go better."""
