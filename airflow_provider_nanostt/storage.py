@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_nanostt._compat import ObjectStoragePath
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
 
 _FOR_GOOD = (
     FileNotFoundError,
@@ -42,6 +43,8 @@ def location(uri: str) -> ObjectStoragePath:
     :raises InvalidInput: for a kind of storage that is not installed, and for a relative path; from where such a path
         counts differs between workers and Airflow versions.
     """
+    from airflow_provider_nanostt._compat import ObjectStoragePath  # all of Airflow, which sound has no need of
+
     text = str(uri)
     if "://" not in text and not Path(text).is_absolute():
         raise InvalidInput(f"{text!r} is a relative path; name a folder from the root, or an object storage URI")
