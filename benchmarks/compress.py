@@ -69,8 +69,8 @@ def row(figure: str, kind: str, seconds: float, folder: Path) -> report.Row:
         beside=f"{seconds / 60:.0f} min, 16 kHz WAV, {size / 1e6:.0f} MB",
         ours=f"{speed:.0f} x real time, {told['mb']:.0f} MB; {len(told['sizes'])} x at most {largest / 1e6:.2f} MB, "
         f"{told['tries']} try",
-        target=f"≥ {LEAST_SPEED:.0f} x real time on one core, ≤ {MOST_MB:.0f} MB resident, under the limit at the first "
-        "try",
+        target=f"≥ {LEAST_SPEED:.0f} x real time on one core, ≤ {MOST_MB:.0f} MB resident, under the limit at the "
+        "first try",
         met=speed >= LEAST_SPEED and told["mb"] <= MOST_MB and largest <= LIMIT and told["tries"] == 1,
         notes=[
             f"CPU {told['cpu']:.1f} s, {told['wall']:.1f} s passed",

@@ -1,7 +1,7 @@
 """How exactly the length of odd recordings is told, with and without PyAV: within 1 %, or honestly unknown.
 
 The recordings are made on the spot: with and without headers, with covers, cut off, joined, piped, renamed, and what is
-no recording at all. The second figure is the CPU of all that comes before the submit of an ordinary file of 3 MB: what it
+no recording at all. The second figure is the CPU of what comes before the submit of an ordinary file of 3 MB: what it
 is and how long it lasts, what is to be done with it, and the fingerprint that the ledger knows it by.
 """
 
