@@ -10,8 +10,10 @@ import argparse
 import glob
 import importlib.util
 import json
+import logging
+import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
+_LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
 _CONN = "nanogpt_default"
 _OVERSIZE = "stage,compress,split"
 _SCHEMES = ("s3", "gs", "abfs")
@@ -44,6 +47,7 @@ class Row:
     usd: float | None = None
     worst_usd: float | None = None
     way: str = ""
+    length_source: str = ""
     problem: str = ""
 
 
@@ -56,17 +60,37 @@ class Check:
     told: str
     remedy: str = ""
 
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        told = f"{self.told.rstrip('.')}. {self.remedy}" if self.remedy else self.told
+        return f"{self.name}: {told}"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     :param arguments: those of the command line, if None.
-    :return: 0 if all went well, 1 if a recording could not be submitted or a check failed.
+    :return: 0 if all went well, 1 if a recording could not be submitted or a check failed, 2 if nothing could be done.
     """
     given = _parser().parse_args(arguments)
     given.out = sys.stdout
-    with redirect_stdout(sys.stderr):  # some versions of Airflow log to the standard output
+    with redirect_stdout(sys.stderr), _quiet():  # some versions of Airflow log to the standard output
         return int(given.run(given))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Airflow and its providers tell on the way from between the lines of a table."""
+    before, given = logging.root.manager.disable, os.environ.get(_LEVEL)
+    logging.disable(logging.WARNING)
+    os.environ.setdefault(_LEVEL, "ERROR")  # read when Airflow is imported; its own loggers heed nothing else
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if given is None:
+            del os.environ[_LEVEL]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -84,7 +108,13 @@ def _parser() -> argparse.ArgumentParser:
     estimate.add_argument("--model", default=DEFAULT_MODEL, help=f"the service's model id (default {DEFAULT_MODEL})")
     estimate.add_argument("--diarize", action="store_true", help="tell speakers apart")
     estimate.add_argument("--staging", metavar="URI", help="the folder in which recordings may be staged")
-    estimate.add_argument("--oversize", default=_OVERSIZE, help=f"what may be done, in order (default {_OVERSIZE})")
+    estimate.add_argument(
+        "--oversize",
+        type=_ways,
+        default=_OVERSIZE,
+        metavar="WAYS",
+        help=f"what may be done with what is too large, in order (default {_OVERSIZE})",
+    )
     estimate.set_defaults(run=_estimate)
     told = "look whether connection, balance, catalogue and extras are there"
     doctor = commands.add_parser("doctor", parents=[shared], help=told, description=told)
@@ -92,10 +122,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _ways(text: str) -> tuple[str, ...]:
+    """Read ``--oversize``."""
+    ways = tuple(way.strip() for way in text.split(",") if way.strip())
+    known = _OVERSIZE.split(",")
+    if wrong := [way for way in ways if way not in known]:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(known)}")
+    return ways
+
+
 def _estimate(given: argparse.Namespace) -> int:
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
     hook = NanoGPTHook(given.conn)
+    connection = _connection(hook)
+    if connection.state != "ok":
+        print(f"nanostt: {connection.text}", file=sys.stderr)  # noqa: T201  a command line speaks
+        return 2
     names = [name for pattern in given.audio for name in _expanded(pattern)]
     rows = [_row(hook, name, given) for name in _with_progress(names, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]
@@ -139,7 +182,7 @@ def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
             model=given.model,
             diarize=given.diarize,
             staging=given.staging,
-            oversize=[way for way in given.oversize.split(",") if way],
+            oversize=given.oversize,
         )
     except Exception as error:  # noqa: BLE001  one that cannot be told shall not hide the others
         return Row(name, problem=_reason(error))
@@ -151,6 +194,7 @@ def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
         usd=found.usd,
         worst_usd=found.worst_usd,
         way=found.way,
+        length_source=found.length_source,
     )
 
 
@@ -171,11 +215,14 @@ def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, w
         cost = "unknown" if row.usd is None else errors.usd(row.usd)
         if row.usd is None and row.worst_usd is not None:
             cost = f"up to {errors.usd(row.worst_usd)}"
-        table.add_row(row.file, minutes, model, price, cost, row.way)
+        way = row.way if row.minutes is not None else f"{row.way}; {row.length_source}"
+        table.add_row(row.file, minutes, model, price, cost, way)
     console.print(table)
-    console.print(f"Total: {'' if whole else 'at least '}{errors.usd(total)}")
-    for source in dict.fromkeys(row.price_source for row in rows if row.price_source):
+    console.print("Total: " + (errors.usd(total) if whole else f"at least {errors.usd(total)}" if total else "unknown"))
+    for source in dict.fromkeys(row.price_source for row in rows if row.price_per_minute is not None):
         console.print(f"Prices from {source}.")
+    if any(row.price_source and row.price_per_minute is None for row in rows):
+        console.print(f"Neither the service's catalogue nor the connection has a price for {model}.")
 
 
 def _doctor(given: argparse.Namespace) -> int:
@@ -187,7 +234,7 @@ def _doctor(given: argparse.Namespace) -> int:
         styles = {"ok": "green", "warning": "yellow", "failed": "red"}
         for check in checks:
             console.print(f"{check.state:<8}", style=styles[check.state], end="")
-            console.print(f"{check.name}: {check.told}{' ' if check.remedy else ''}{check.remedy}")
+            console.print(check.text)
     return int(any(check.state == "failed" for check in checks))
 
 
@@ -196,11 +243,7 @@ def _checks(conn_id: str) -> Iterator[Check]:
 
     yield _airflow()
     hook = NanoGPTHook(conn_id)
-    outside = (
-        f"Outside a task, Airflow 3 looks in environment variables and secrets backends only: set AIRFLOW_CONN_"
-        f"{conn_id.upper()}."
-    )
-    connection = _tried("connection", lambda: f"{conn_id!r} leads to {hook.get_conn().config.base_url}", outside)
+    connection = _connection(hook)
     yield connection
     if connection.state == "ok":
         yield _tried("key and balance", lambda: f"the account holds {errors.usd(hook.balance().usd)}")
@@ -211,6 +254,15 @@ def _checks(conn_id: str) -> Iterator[Check]:
     ):
         yield _extra(extra, package, use)
     yield _storages()
+
+
+def _connection(hook: NanoGPTHook) -> Check:
+    conn_id = hook.nanogpt_conn_id
+    outside = (
+        "Outside a task, Airflow 3 looks in environment variables and secrets backends only: set AIRFLOW_CONN_"
+        f"{conn_id.upper()}."
+    )
+    return _tried("connection", lambda: f"{conn_id!r} leads to {hook.get_conn().config.base_url}", outside)
 
 
 def _tried(name: str, look: Callable[[], str], remedy: str = "") -> Check:
@@ -271,7 +323,8 @@ def _with_progress(names: list[str], *, quiet: bool) -> Iterator[str]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, errors.NanoGPTError) else f"{type(error).__name__}: {error}"
+    says_enough = isinstance(error, errors.NanoGPTError) or type(error).__name__ == "AirflowNotFoundException"
+    return str(error) if says_enough else f"{type(error).__name__}: {error}"
 
 
 def _console(stream: TextIO) -> Console:

@@ -94,7 +94,8 @@ class Order:
 
     def estimate(self, price: Price) -> Estimate:
         """Return what it is expected to cost."""
-        return pricing.Estimate(self.options.model, self.length[0], price, self.source.size)
+        minutes, source = self.length
+        return pricing.Estimate(self.options.model, minutes, price, self.source.size, length_source=source)
 
     def making(self, owner: str) -> Making:
         """Return a block in which its pieces can be made.

@@ -119,11 +119,13 @@ class RecordingAttempt(Attempt):
             except errors.InvalidInput as error:
                 self._log.warning("%s", error)
 
-    def _send(self, submission: Submission) -> Transcript | Job:
+    def submit(self, work: Work) -> Transcript | Job:
+        """Submit; what was staged for it is removed unless there is a job that may still fetch it."""
         try:
-            answer = super()._send(submission)
-        except errors.NanoGPTError:
-            self.clear_staging()
+            answer = super().submit(work)
+        except BaseException:  # also when the task is killed
+            if self.ledger.entry is None or self.ledger.entry.job is None:
+                self.clear_staging()
             raise
         if isinstance(answer, Transcript):
             self.clear_staging()
@@ -136,7 +138,7 @@ class RecordingAttempt(Attempt):
         """
         try:
             return order.wanted
-        except errors.InvalidInput as error:
+        except (errors.InvalidInput, errors.StorageUnavailable) as error:
             entry = self.ledger.find()
             named = entry is not None and (entry.source, entry.model) == (order.source.name, order.options.model)
             if entry is None or not named or self._rules.force:

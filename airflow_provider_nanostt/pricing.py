@@ -39,6 +39,7 @@ class Estimate:
     :param size: bytes, None if unknown; bounds the length of a recording whose length is unknown.
     :param way: what would be done with it: ``upload``, ``url``, ``presign``, ``stage``, ``convert``, ``compress`` or
         ``split``; empty if that was not asked.
+    :param length_source: how its length is known, or why it is not; empty if that was not asked.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Estimate:
     price: Price
     size: int | None = None
     way: str = ""
+    length_source: str = ""
 
     @property
     def usd(self) -> float | None:

@@ -13,7 +13,13 @@ from airflow_provider_nanostt.api import errors
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
 
-_WEATHER = (errors.NoAnswer, errors.RateLimited, errors.ServiceUnavailable, errors.LedgerError)
+_WEATHER = (
+    errors.NoAnswer,
+    errors.RateLimited,
+    errors.ServiceUnavailable,
+    errors.StorageUnavailable,
+    errors.LedgerError,
+)
 _FINAL = (
     errors.InvalidInput,
     errors.Refused,

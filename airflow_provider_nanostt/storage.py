@@ -1,18 +1,38 @@
-"""Reading and writing files wherever ``ObjectStoragePath`` reaches, whole or not at all; nothing about content."""
+"""Files wherever ``ObjectStoragePath`` reaches: read and written whole or not at all, and signed for others to fetch.
+
+Nothing about content, and nothing of what a storage raises means the same as "there is no file".
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_nanostt._compat import ObjectStoragePath
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+
+_FOR_GOOD = (
+    FileNotFoundError,
+    PermissionError,
+    NotADirectoryError,
+    IsADirectoryError,
+    ValueError,
+    TypeError,
+    ImportError,
+)
+"""What a storage raises that another try would not mend."""
+
+_LONGEST_SIGNED = 7 * 86_400
+"""Seconds for which S3 and Google Cloud Storage accept a signature of version 4."""
 
 _LOCAL = ("file", "local", "")
 _LONGEST_PREFIX = 80
@@ -24,6 +44,8 @@ def location(uri: str) -> ObjectStoragePath:
     :raises InvalidInput: for a kind of storage that is not installed, and for a relative path; from where such a path
         counts differs between workers and Airflow versions.
     """
+    from airflow_provider_nanostt._compat import ObjectStoragePath  # all of Airflow, which sound has no need of
+
     text = str(uri)
     if "://" not in text and not Path(text).is_absolute():
         raise InvalidInput(f"{text!r} is a relative path; name a folder from the root, or an object storage URI")
@@ -96,6 +118,64 @@ def remove(place: ObjectStoragePath) -> None:
             place.fs.rm_file(place.path)
     except FileNotFoundError:
         pass
+
+
+def sign(place: ObjectStoragePath, seconds: float) -> str | None:
+    """Return a web address at which a file can be fetched for so many seconds, None if the storage has no such thing.
+
+    :raises InvalidInput: if no address is good for as long.
+    :raises Exception: whatever a storage raises.
+    """
+    lasting = ceil(seconds)
+    try:
+        url = place.fs.sign(place.path, expiration=lasting)
+        if _is_of_old(url) and (newer := _signing_anew(place.fs)) is not None:
+            newer.info(
+                place.path
+            )  # on the way it learns in which region the bucket is, which becomes a part of the URL
+            url = newer.sign(place.path, expiration=lasting)
+    except NotImplementedError:
+        return None
+    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+        return None
+    if lasting > _LONGEST_SIGNED and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
+        raise InvalidInput(
+            f"an address is signed for {_LONGEST_SIGNED:,} seconds (7 days) at the most, not for {lasting:,}; "
+            "set signed_for"
+        )
+    return url
+
+
+def _query(url: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(url).query)
+
+
+def _is_of_old(url: Any) -> bool:
+    """Whether an address bears an S3 signature of version 2, as botocore makes it in the oldest regions.
+
+    S3 refuses it for encrypted objects and for buckets made since 2020.
+    """
+    return isinstance(url, str) and {"AWSAccessKeyId", "Signature", "Expires"} <= _query(url).keys()
+
+
+def _signing_anew(fs: Any) -> Any:
+    """Return the same S3 file system with signatures of version 4; None if its version is the user's own choice."""
+    settings = dict(fs.storage_options)
+    config = dict(settings.get("config_kwargs") or {})
+    if "signature_version" in config:
+        return None
+    return type(fs)(*fs.storage_args, **{**settings, "config_kwargs": {**config, "signature_version": "s3v4"}})
+
+
+def explained(error: Exception, what: str, place: ObjectStoragePath) -> InvalidInput | StorageUnavailable:
+    """Turn what a storage has raised into what is raised here.
+
+    :param what: what cannot be done, as the beginning of a sentence.
+    :return: :class:`InvalidInput` for what another try would not mend, such as refused credentials.
+    """
+    kind = InvalidInput if isinstance(error, _FOR_GOOD) else StorageUnavailable
+    through = f" (connection {place.conn_id!r})" if place.conn_id else ""
+    return kind(f"{what}: {type(error).__name__}: {str(error) or 'no reason given'}{through}")
 
 
 @contextmanager

@@ -37,6 +37,7 @@ _WORTH_A_RETRY = (
     errors.RateLimited,
     errors.DailyLimitReached,
     errors.ServiceUnavailable,
+    errors.StorageUnavailable,
     errors.LedgerError,
 )
 """Nothing was spent, and another time may go better."""

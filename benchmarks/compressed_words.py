@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import sys
 from array import array
 from pathlib import Path
@@ -66,13 +65,12 @@ def compressed(spoken: array[int], codec: str, seconds: float) -> array[int]:
 
 
 def measure(options: argparse.Namespace) -> list[report.Row]:
-    if shutil.which("flite") is None:
-        raise SystemExit("this needs flite, the synthesiser: apt-get install flite")
     import make_samples
     import pocketsphinx
 
     from airflow_provider_nanostt.emulator.recogniser_worker import listen
 
+    make_samples.ensure_flite()
     decoder = pocketsphinx.Decoder(samprate=recordings.RATE, loglevel="FATAL")
     turns = [make_samples.WEEKLY_NOTE, make_samples.CLOSED_OFFICE, *(text for _, _, text in make_samples.CALL)]
     turns = turns[:1] if options.quick else [*turns, *re.findall(r"[^.?]+[.?]", TEXT)]
@@ -96,10 +94,10 @@ def measure(options: argparse.Namespace) -> list[report.Row]:
     mean = {name: sum(values) / len(values) for name, values in rates.items()}
     return [
         report.Row(
-            figure=f"Word error after compressing: {name}",
+            figure=f"word error of the compressed against the original: {name}",
             beside=f"{mean['original']:.3f} before",
             ours=f"{mean[name]:.3f} ({mean[name] - mean['original']:+.3f})",
-            target=f"at most {MOST_MORE} more",
+            target=f"within {MOST_MORE}",
             met=mean[name] - mean["original"] <= MOST_MORE,
             notes=[
                 f"{len(said)} words, by voice: "

@@ -16,6 +16,8 @@ PACKAGES = (
     "apache-airflow-providers-http",
     "apache-airflow-providers-openai",
     "aiohttp",
+    "av",
+    "pocketsphinx",
     "tenacity",
 )
 

@@ -21,7 +21,17 @@ import machine
 
 HERE = Path(__file__).resolve().parent
 RESULTS, RECORDED = HERE / "RESULTS.md", HERE / "results.json"
-ALONE = ("import_cost", "memory_per_trigger", "loop_lag", "cpu_per_poll")
+ALONE = (
+    "import_cost",
+    "memory_per_trigger",
+    "loop_lag",
+    "cpu_per_poll",
+    "compress",
+    "compressed_words",
+    "split",
+    "durations",
+    "remote_duration",
+)
 TOGETHER = ("jobs_1000", "jobs_20", "jobs_5000", "tls_handshakes", "three_triggerers")
 IN_TABLE = (
     "cpu_per_poll",
@@ -33,6 +43,11 @@ IN_TABLE = (
     "tls_handshakes",
     "import_cost",
     "three_triggerers",
+    "compress",
+    "compressed_words",
+    "split",
+    "durations",
+    "remote_duration",
 )
 
 

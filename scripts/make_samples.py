@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,6 +39,20 @@ CALL = [
     ("Speaker 2", "rms", "The number is seven four nine two."),
 ]
 GAP = 0.4  # seconds between two turns of the call
+
+
+def ensure_flite() -> None:
+    """Install the synthesiser if it is missing and we may.
+
+    :raises SystemExit: if it is missing and cannot be installed.
+    """
+    if shutil.which("flite"):
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise SystemExit("flite, the synthesiser, is missing: install the package flite and run this again")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "flite"]):
+        subprocess.run(["apt-get", *arguments], env=env, stdout=subprocess.DEVNULL, check=True)
 
 
 def speak(voice: str, text: str) -> array[int]:
@@ -102,6 +118,7 @@ def call() -> tuple[bytes, list[dict[str, object]]]:
 
 def main() -> None:
     """Write the samples and their scripts."""
+    ensure_flite()
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     audio, turns = call()

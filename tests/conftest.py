@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import settings
 
 from airflow_provider_nanostt.emulator import Emulator
+from tests.real_store import object_store, shelf  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

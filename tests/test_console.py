@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -147,3 +150,57 @@ def test_the_command_prints_json_and_nothing_else(emulator: Emulator, calls):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "is not a file" in json.loads(done.stdout)["files"][0]["problem"]
+
+
+def test_a_length_nobody_knows_says_why(emulator: Emulator, capsys):
+    """An address that may not be looked at is a line with the reason; the total says that it is not whole."""
+    code, out = told(capsys, "estimate", "https://127.0.0.1:9/a.mp3?sig=verysecret")
+    assert code == 0
+    assert "allow_private_addresses" in out
+    assert "Total: unknown" in out
+    assert "unknown" in next(line for line in out.splitlines() if "a.mp3" in line)
+
+
+def test_a_price_nobody_knows_is_said_to_be_unknown(emulator: Emulator, calls, capsys):
+    """A model that is in no list has no total, and no source of its price."""
+    code, out = told(capsys, "estimate", str(calls / "weekly-note.wav"), "--model", "new-model")
+    assert code == 0
+    assert "has a price for new-model" in out
+    assert "Prices from" not in out
+
+
+def test_without_a_connection_one_line_says_what_to_set(monkeypatch, calls, capsys):
+    """Not once for each recording."""
+    monkeypatch.delenv("AIRFLOW_CONN_NANOGPT_DEFAULT", raising=False)
+    assert main(["estimate", f"{calls}/*"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "AIRFLOW_CONN_NANOGPT_DEFAULT" in captured.err
+    assert captured.err.count("nanogpt_default") == 1
+
+
+def test_a_way_that_is_none_is_refused(capsys):
+    """The usage names those there are."""
+    with pytest.raises(SystemExit):
+        main(["estimate", "a.mp3", "--oversize", "compress,zip"])
+    assert "'zip' is none of stage, compress, split" in capsys.readouterr().err
+
+
+def test_many_recordings_are_looked_at_behind_a_progress_bar(emulator: Emulator, calls):
+    """On a terminal; the standard output has the table and nothing of the bar."""
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-m", "airflow_provider_nanostt.console", "estimate", *(str(calls / name) for name in (
+        "weekly-note.wav", "closed-office.ogg"))]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=inner, text=True, env={**os.environ, "TERM": "xterm"}
+    ) as run:
+        os.close(inner)
+        shown = b""
+        with suppress(OSError):  # what a terminal raises at its end
+            while piece := os.read(outer, 4096):
+                shown += piece
+        out = run.stdout.read()
+    os.close(outer)
+    assert b"Looking" in shown
+    assert "Total: $" in out
+    assert "Looking" not in out

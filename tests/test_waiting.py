@@ -90,6 +90,7 @@ WEATHER = [
     errors.RateLimited("slow down", status=429),
     errors.DailyLimitReached("used up", resets_at=0.0),
     errors.ServiceUnavailable("busy", status=503),
+    errors.StorageUnavailable("slow down"),
     errors.LedgerError("cannot be read"),
 ]
 ABOUT_A_JOB = [

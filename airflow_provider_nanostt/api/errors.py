@@ -6,6 +6,7 @@ told no was not charged, whoever heard nothing may have been::
     NanoGPTError
     ├── InvalidInput              refused here, before any request (also a ValueError)
     │   └── CostLimit                 it would cost more than is allowed, or than there is
+    ├── StorageUnavailable        the storage with the recording did not answer; nothing was sent
     ├── NoAnswer                  could not talk
     │   ├── NotConnected              nothing was sent
     │   └── ConnectionLost            the request may have arrived
@@ -70,6 +71,10 @@ class InvalidInput(NanoGPTError, ValueError):
 
 class CostLimit(InvalidInput):
     """It would cost more than the user allows, or than the account has; nothing was submitted."""
+
+
+class StorageUnavailable(NanoGPTError):
+    """The storage in which a recording lies, or is to be staged, did not do what was asked; nothing was submitted."""
 
 
 class NoAnswer(NanoGPTError):

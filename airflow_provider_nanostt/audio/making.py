@@ -6,10 +6,9 @@ from outside are read through file objects only, and how much of them there may 
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import InvalidInput
@@ -17,11 +16,13 @@ from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES, Upload
 from airflow_provider_nanostt.audio import plans, split, transcode
 from airflow_provider_nanostt.audio.encoding import form
 from airflow_provider_nanostt.audio.formats import upload_name
+from airflow_provider_nanostt.audio.scratch import scratch
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
 from airflow_provider_nanostt.audio.structure import Hopeless, mp4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from airflow_provider_nanostt.audio.plans import Means, Plan
     from airflow_provider_nanostt.audio.staging import Staging
@@ -34,14 +35,19 @@ MAX_FETCHED_BYTES = 4_000_000_000
 class Piece:
     """What is submitted: a whole recording, or one part of it.
 
-    :param audio: the upload, or the address to fetch it from.
+    :param content: the upload, or the address to fetch it from; what is to be called for it, while its file is there.
     :param start: where it begins in the recording, seconds.
     :param seconds: its length, None if unknown.
     """
 
-    audio: Upload | str
+    content: Upload | str | Callable[[], Upload]
     start: float
     seconds: float | None
+
+    @property
+    def audio(self) -> Upload | str:
+        """The upload, or the address to fetch it from; of many parts, one at a time is in memory."""
+        return self.content() if callable(self.content) else self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,8 @@ def made(
     :param cuts: for ``split``: where it was cut before, seconds; None looks for silences.
     :raises InvalidInput: if it cannot be done.
     """
-    with tempfile.TemporaryDirectory(prefix="nanostt-") as folder:
-        yield _make(source, plan, bench, cuts, Path(folder))
+    with scratch() as folder:
+        yield _make(source, plan, bench, cuts, folder)
 
 
 def _make(
@@ -174,7 +180,9 @@ def _split(  # noqa: PLR0917  all of them what a plan is about
     if not parts:
         raise InvalidInput(f"{name!r} cannot be split into parts that fit")
     return [
-        Piece(_written(part.path, name, part.content_type, f".part-{at:03d}"), part.start_seconds, part.seconds)
+        Piece(
+            partial(_written, part.path, name, part.content_type, f".part-{at:03d}"), part.start_seconds, part.seconds
+        )
         for at, part in enumerate(parts, 1)
     ]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt import storage
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio import formats
 from airflow_provider_nanostt.audio.duration import Length, measure
@@ -36,7 +36,8 @@ _BLOCK = 1024 * 1024
 class Source(Protocol):
     """A recording somewhere.
 
-    Whatever is asked of it may raise :class:`InvalidInput` if it cannot be read; the message names it.
+    Whatever is asked of it may raise :class:`InvalidInput` if it cannot be read, or :class:`StorageUnavailable` if it
+    cannot be read now; the message names it.
     """
 
     @property
@@ -177,7 +178,8 @@ class StoredObject:
         """Copy it to this machine's disk.
 
         :param limit: bytes above which that is refused.
-        :raises InvalidInput: if it is larger, or cannot be read.
+        :raises InvalidInput: if it is larger, or may not be read.
+        :raises StorageUnavailable: if it cannot be read now.
         """
         if self.size is None or self.size > limit:
             raise InvalidInput(f"{self._told} has {self.size or 'unknown'} bytes; at most {limit:,} are fetched")
@@ -190,18 +192,18 @@ class StoredObject:
     def signed(self, seconds: float) -> str | None:
         """Return an address at which the service can fetch it for so many seconds; None if the storage has none.
 
-        :raises InvalidInput: if the storage can sign, but not now.
+        :raises InvalidInput: if the storage can sign, but not this, or not for as long.
+        :raises StorageUnavailable: if it cannot now.
         """
         try:
-            url = self.place.fs.sign(self.place.path, expiration=int(seconds))
-        except NotImplementedError:
-            return None
+            return storage.sign(self.place, seconds)
+        except InvalidInput as error:
+            raise InvalidInput(f"{self._told}: {error}") from error
         except Exception as error:
-            raise InvalidInput(f"{self._told} cannot be signed: {type(error).__name__}: {error}") from error
-        return url if isinstance(url, str) and url.startswith(_WEB) else None
+            raise storage.explained(error, f"{self._told} cannot be signed", self.place) from error
 
-    def _unreadable(self, error: Exception) -> InvalidInput:
-        return InvalidInput(f"{self._told} cannot be read: {type(error).__name__}: {error}")
+    def _unreadable(self, error: Exception) -> InvalidInput | StorageUnavailable:
+        return storage.explained(error, f"{self._told} cannot be read", self.place)
 
 
 class WebAddress:

@@ -45,24 +45,26 @@ class Staging:
 
         The file's own name stays here: the folder may be seen by others.
 
-        :raises InvalidInput: if the storage cannot be written, or cannot sign addresses.
+        :raises InvalidInput: if the storage may not be written, or cannot sign addresses for as long.
+        :raises StorageUnavailable: if it cannot be written now.
         """
         until = int(self._clock() + seconds)
         place = self._folder / f"nanostt-{self._owner}-{until:010d}-{secrets.token_hex(8)}{suffix}"
         self.sweep()
+        told = f"staging={str(self._folder)!r}"
         try:
             self._folder.fs.put_file(str(file.path), place.path)
-            url = place.fs.sign(place.path, expiration=int(seconds))
-        except NotImplementedError as error:
+            url = storage.sign(place, seconds)
+            if url is None:
+                raise InvalidInput("it cannot sign addresses; object storages such as s3://, gs:// and abfs:// can")
+        except BaseException as error:
             self._remove(place.path)
-            raise InvalidInput(
-                f"staging={str(self._folder)!r} cannot sign addresses; object storages such as s3://, gs:// and "
-                "abfs:// can"
-            ) from error
-        except Exception as error:
-            self._remove(place.path)
-            raise InvalidInput(f"staging={str(self._folder)!r}: {type(error).__name__}: {error}") from error
-        return str(url)
+            if isinstance(error, InvalidInput):
+                raise InvalidInput(f"{told}: {error}") from error
+            if not isinstance(error, Exception):
+                raise
+            raise storage.explained(error, told, self._folder) from error
+        return url
 
     def clear(self) -> None:
         """Remove what this owner has put there; if that cannot be, the next sweep does it."""

@@ -52,6 +52,7 @@ TICKET = {"status": 402, "code": "c", "request_id": "req-1"}
 EVERY_ERROR = [
     errors.NanoGPTError("it broke"),
     errors.InvalidInput("not a URL"),
+    errors.StorageUnavailable("slow down"),
     errors.CostLimit("more than allowed"),
     errors.NoAnswer("silence"),
     errors.NotConnected("refused"),

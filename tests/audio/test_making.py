@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -168,3 +170,50 @@ def test_long_work_tells_how_far_it_is(loud):
     with made(source, decide(source, model=WHISPER, diarize=False, means=bench.means), bench):
         assert heard == sorted(heard)
     assert heard[-1] > 100
+
+
+CHILD = """
+import sys, tempfile
+from airflow_provider_nanostt.audio.scratch import scratch
+tempfile.tempdir = sys.argv[1]
+with scratch() as folder:
+    (folder / "original.wav").write_bytes(bytes(1000))
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def worker(scratch):
+    """Another process that works in a folder of its own: the process, and the folder."""
+    command = [sys.executable, "-c", CHILD, str(scratch)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        yield child, Path(child.stdout.readline().strip())
+        child.kill()
+
+
+def test_what_a_killed_process_left_goes_with_the_next(worker, scratch):
+    """After ``kill -9`` the next one to work on a recording removes the folder."""
+    child, folder = worker
+    assert (folder / "original.wav").exists()
+    child.kill()
+    child.wait()
+    assert folder.exists()
+    make(SAMPLES / "weekly-note.wav")
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_folder_in_which_somebody_works_stays(worker, scratch):
+    """As does one of the same name that is not one of these."""
+    _, folder = worker
+    (scratch / "nanostt-notes").mkdir()
+    (scratch / "nanostt-link").symlink_to(folder)
+    make(SAMPLES / "weekly-note.wav")
+    assert (folder / "original.wav").exists()
+    assert sorted(path.name for path in scratch.iterdir()) == sorted([folder.name, "nanostt-link", "nanostt-notes"])
+
+
+def test_nobody_else_can_look_into_the_folder(worker):
+    """Recordings are private."""
+    _, folder = worker
+    assert folder.stat().st_mode & 0o077 == 0
