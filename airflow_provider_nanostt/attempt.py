@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.api.models import JobStatus, Options, Submission
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import Decision, Wanted
+    from airflow_provider_nanostt.ledger import Decision, Identity, Wanted
 
 _LOST_AFTER = 3
 _LOST_PAUSE = 2.0
@@ -72,6 +72,8 @@ class Attempt:
     :param rules: what to do about the ledger's record.
     :param log: the task's log.
     :param settings: how results are written.
+    :param part: which part of a recording that was split, from 1; 0 for the whole.
+    :param item: which recording of a batch; see :meth:`~airflow_provider_nanostt.ledger.Identity.of_item`.
     """
 
     def __init__(
@@ -84,13 +86,17 @@ class Attempt:
         log: Any,
         part: int = 0,
         settings: OutputSettings | None = None,
+        item: str = "",
+        of_any_run: bool = False,
     ) -> None:
         self._hook = hook
         self._settings = settings or OutputSettings()
         self._folder = storage.location(output) if output else None
         self._rules = rules
         self._log = log
-        self._identity = identity_of(context, part)
+        instance = identity_of(context)
+        self._owner_digest = instance.digest if instance else None
+        self._identity = _narrowed(instance, part, item, of_any_run=of_any_run)
         self._round = round_of(context)
         self.ledger = Ledger(store_for(context, self._folder, self._identity))
 
@@ -236,7 +242,8 @@ class Attempt:
         self.ledger.intend(
             work.wanted,
             likely_cost=likely_cost,
-            balance=self._hook.balance_if_known() if self.ledger.is_kept else None,
+            balance=self._balance() if self.ledger.is_kept else None,
+            owner=self._owner_digest,
             forced_in=self._forced_in,
         )
         self._log.info("Submitting %s to NanoGPT, model %s", work.wanted.source, submission.model)
@@ -261,6 +268,10 @@ class Attempt:
             self._log.info("%s", pick_up)
         _count(answer)
         return answer
+
+    def _balance(self) -> float | None:
+        """Return USD in the account before a submit, for the record; None if that cannot be told."""
+        return self._hook.balance_if_known()
 
     @property
     def _forced_in(self) -> int | None:
@@ -354,6 +365,12 @@ class Attempt:
             return None
         self._log.info("Run %s is still %s; waiting on, with the whole timeout from now", job.run_id, status.raw_status)
         return job
+
+
+def _narrowed(instance: Identity | None, part: int, item: str, *, of_any_run: bool) -> Identity | None:
+    if instance is None:
+        return None
+    return (instance.of_item(item, of_any_run=of_any_run) if item else instance).of_part(part)
 
 
 def ask(hook: NanoGPTHook, job: Job) -> JobStatus:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.ledger import Store
 
 
-def identity_of(context: Mapping[str, Any], part: int) -> Identity | None:
+def identity_of(context: Mapping[str, Any]) -> Identity | None:
     """Return whose record it is; None outside of a task."""
     instance = _instance(context)
     if instance is None:
         return None
-    return Identity(instance.dag_id, instance.task_id, instance.run_id, getattr(instance, "map_index", -1), part)
+    return Identity(instance.dag_id, instance.task_id, instance.run_id, getattr(instance, "map_index", -1))
 
 
 def round_of(context: Mapping[str, Any]) -> int | None:
@@ -33,11 +33,14 @@ def _instance(context: Mapping[str, Any]) -> Any:
 
 
 def store_for(context: Mapping[str, Any], folder: ObjectStoragePath | None, identity: Identity | None) -> Store | None:
-    """Return where the record lies: beside the results, in Airflow's task state, or in both; None for nowhere."""
+    """Return where the record lies: beside the results, in Airflow's task state, or in both; None for nowhere.
+
+    What is of a batch lies beside the results only: task state is not made for thousands of records.
+    """
     if identity is None:
         return None
     accessor = context.get("task_state_store")
-    state = None if accessor is None else TaskStateStore(accessor, NEVER_EXPIRE, identity.part)
+    state = None if accessor is None or identity.item else TaskStateStore(accessor, NEVER_EXPIRE, identity.part)
     if folder is None:
         return state
     beside = FileStore(folder, identity)

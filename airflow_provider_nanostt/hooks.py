@@ -7,13 +7,14 @@ The only module that reads connections. Protocol and retry rules are the client'
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt import get_provider_info, pricing
+from airflow_provider_nanostt import blocking, get_provider_info, pricing
 from airflow_provider_nanostt._compat import BaseHook
 from airflow_provider_nanostt.api import errors, protocol, transport
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
@@ -22,10 +23,10 @@ from airflow_provider_nanostt.audio import OVERSIZE, Means, WebAddress, named
 from airflow_provider_nanostt.audio.addresses import check_fetchable
 from airflow_provider_nanostt.connection import Extras, config_from, extras_from
 from airflow_provider_nanostt.order import Budget, Order
-from airflow_provider_nanostt.polling import Outcome, Pacer, Schedule, Watch
+from airflow_provider_nanostt.polling import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage
-    from airflow_provider_nanostt.api.protocol import Call
     from airflow_provider_nanostt.pricing import Estimate, Price
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -70,6 +70,7 @@ class NanoGPTHook(BaseHook):
         super().__init__(**kwargs)
         self.nanogpt_conn_id = nanogpt_conn_id
         self._client: transport.Client | None = None
+        self._turn = threading.Lock()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -238,8 +239,7 @@ class NanoGPTHook(BaseHook):
     def submit_prepared(self, submission: Submission) -> Transcript | Job:
         """Submit what has been checked already; see :meth:`submit`."""
         client = self.get_conn()
-        time.sleep(self.pacer.wait(time.time()))
-        self.pacer.take(time.time())
+        self.take_turn()
         try:
             return client.send(protocol.submit(submission))
         except errors.PaymentRequired as error:
@@ -248,6 +248,12 @@ class NanoGPTHook(BaseHook):
         except errors.AuthError as error:
             error.remedy = f"{errors.AuthError.remedy} The connection is {self.nanogpt_conn_id!r}."
             raise
+
+    def take_turn(self) -> None:
+        """Wait until a request may go out; threads that share this hook go one after the other."""
+        with self._turn:
+            time.sleep(self.pacer.wait(time.time()))
+            self.pacer.take(time.time())
 
     def status(self, job: Job | str) -> JobStatus:
         """Ask once how a job stands.
@@ -290,39 +296,34 @@ class NanoGPTHook(BaseHook):
 
         :param at_once: ask before waiting, whatever the age of the job.
         """
-        call, watch = protocol.status(job), Watch(job, poll_interval=poll_interval, deadline=deadline)
-        schedule, now = Schedule(self.pacer), time.time()
-        schedule.add(job.run_id, job, poll_interval=poll_interval, deadline=deadline, now=now, at_once=at_once)
-        while True:
-            key, pause = schedule.next(time.time())
-            if key is None:
-                time.sleep(pause)
-                continue
-            heard, trouble = self._ask(call)
-            step = watch.heard(heard, time.time())
-            if watch.remark:
-                self.log.log(watch.remark.level, watch.remark.text)
-            if isinstance(step, Outcome):
-                if isinstance(heard, JobStatus) and heard.transcript is not None:
-                    return heard.transcript
-                waited = time.time() - job.submitted_at
-                raise step.as_error(job, waited=waited, pick_up=self.pick_up(job)) from trouble
-            if step is None:
-                schedule.running(key, time.time())
-            else:
-                schedule.postpone(key, step)
+        ((_, answer),) = self.wait_each(
+            {job.run_id: job}, deadline=deadline, poll_interval=poll_interval, at_once=at_once
+        )
+        if isinstance(answer, errors.JobError):
+            raise answer
+        return answer
 
-    def _ask(self, call: Call[JobStatus]) -> tuple[JobStatus | errors.NanoGPTError, errors.NanoGPTError | None]:
-        """Make one attempt; a refusal slows everything this hook sends, and the end of a day is not slept for."""
-        sent_at = time.time()
-        try:
-            return self.get_conn().send(call, retry=transport.ONCE), None
-        except errors.DailyLimitReached:
-            raise  # the triggerer waits for midnight, a worker's slot does not
-        except errors.NanoGPTError as error:
-            if isinstance(error, errors.RateLimited):
-                self.pacer.refused(sent_at, time.time(), error.retry_after)
-            return error, error
+    def wait_each(
+        self,
+        jobs: Mapping[str, Job],
+        *,
+        deadline: float,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        at_once: bool = False,
+    ) -> Iterator[tuple[str, Transcript | errors.JobError]]:
+        """Wait for many jobs in this thread, and yield each as it ends, with its transcript or its error.
+
+        :param jobs: tickets by any names; the other arguments as for :meth:`wait_until`.
+        """
+        return blocking.wait_each(
+            self.get_conn(),
+            self.pacer,
+            jobs,
+            deadline=deadline,
+            poll_interval=poll_interval,
+            at_once=at_once,
+            pick_up=self.pick_up,
+        )
 
     def pick_up(self, job: Job) -> str:
         """Say how to get the transcript of a job that nobody waits for any more."""

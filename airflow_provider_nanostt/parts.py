@@ -54,10 +54,14 @@ class RecordingAttempt(Attempt):
         log: Any,
         staging: str | None = None,
         settings: OutputSettings | None = None,
+        item: str = "",
+        of_any_run: bool = False,
     ) -> None:
-        super().__init__(hook, context, output=output, rules=rules, log=log, settings=settings)
+        super().__init__(
+            hook, context, output=output, rules=rules, log=log, settings=settings, item=item, of_any_run=of_any_run
+        )
         self._of_part: Callable[[int], Attempt] = lambda part: Attempt(
-            hook, context, output=output, rules=rules, log=log, part=part
+            hook, context, output=output, rules=rules, log=log, part=part, item=item, of_any_run=of_any_run
         )
         self._owner = self._identity.digest if self._identity else secrets.token_hex(6)
         self._staging = staging
@@ -86,7 +90,7 @@ class RecordingAttempt(Attempt):
                     f"{order.source.name!r} has to be split into {len(cuts) + 1} parts, each with a ticket of its own; "
                     "wait=False can return only one"
                 )
-            self.ledger.intend(wanted, cuts=cuts, forced_in=self._forced_in)
+            self.ledger.intend(wanted, cuts=cuts, owner=self._owner_digest, forced_in=self._forced_in)
             self._log.info(
                 "%s goes in %d parts, cut at %s s", order.source.name, len(cuts) + 1, [round(c, 1) for c in cuts]
             )

@@ -289,6 +289,8 @@ class WaitsForJob(BaseOperator):
     def _is_worth_a_retry(self, error: errors.NanoGPTError) -> bool:
         if isinstance(error, _NEVER_WORTH_A_RETRY):
             return False
+        if isinstance(error, errors.BatchIncomplete):
+            return error.retry
         if isinstance(error, errors.AmbiguousSubmit):
             return self._rules().on_ambiguous_submit == "resubmit"
         if isinstance(error, _WORTH_A_RETRY_WITH_LEDGER):

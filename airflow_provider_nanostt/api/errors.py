@@ -26,6 +26,7 @@ told no was not charged, whoever heard nothing may have been::
     │   └── EarlierSubmitUnknown      an earlier attempt's; found in the ledger
     ├── InputChanged              the ledger holds something else for this task, and the user wants that to fail
     ├── LedgerError               what has been paid for cannot be read or recorded
+    ├── BatchIncomplete           some recordings of a batch have no transcript; the others have landed
     ├── ResultTooLarge            there is a transcript, and it is more than may go to XCom
     └── JobError                  about a job that was accepted, and paid for
         ├── JobLost                   the service no longer knows it
@@ -312,6 +313,31 @@ class LedgerError(NanoGPTError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The ledger of what has been paid for: {what}. Nothing more is submitted while that is so.")
+
+
+class BatchIncomplete(NanoGPTError):
+    """Some recordings of a batch have no transcript; what there is has landed, and is not paid for again.
+
+    :param missing: how many.
+    :param total: how many recordings the batch has.
+    :param told: their names and errors, for people.
+    :param manifest: where the whole list is.
+    :param retry: whether another attempt may do better.
+    """
+
+    def __init__(self, missing: int, total: int, told: str, *, manifest: str, retry: bool) -> None:
+        self.missing = missing
+        self.total = total
+        self.retry = retry
+        then = (
+            "A retry does only what is missing"
+            if retry
+            else "A retry would not mend that; a clear does what is missing"
+        )
+        super().__init__(
+            f"{missing} of {total} recordings have no transcript:\n{told}\nThe others have landed and are not paid for "
+            f"again. {then}. The whole list: {manifest}"
+        )
 
 
 class ResultTooLarge(NanoGPTError):

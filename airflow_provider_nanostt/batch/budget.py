@@ -22,12 +22,20 @@ class BatchBudget:
 
     :param max_cost: USD for the whole batch; None for no limit.
     :param unknown: as in :func:`~airflow_provider_nanostt.pricing.check_limit`.
+    :param check_balance_above: USD; once what is about to be spent comes to more, the account must have it.
+
+    ``balance`` is what the account has, USD; None if that could not be told.
     """
 
-    def __init__(self, max_cost: float | None, unknown: str = "worst") -> None:
-        pricing.check_budget(max_cost, unknown, None)
+    def __init__(
+        self, max_cost: float | None = None, unknown: str = "worst", check_balance_above: float | None = None
+    ) -> None:
+        pricing.check_budget(max_cost, unknown, check_balance_above)
         self._max_cost = max_cost
         self._unknown = unknown
+        self._above = check_balance_above
+        self.balance: float | None = None
+        self._new = 0.0
         self._turn = threading.Condition()
         self._next = 0
         self._done: dict[int, float] = {}
@@ -47,6 +55,7 @@ class BatchBudget:
                 if self._refusal is not None:
                     raise self._refusal
                 likely = self._likely(estimate)
+                self._new += likely
             except errors.CostLimit:
                 self._pass(number, 0.0)
                 raise
@@ -64,6 +73,12 @@ class BatchBudget:
     def _check(self, estimate: Estimate) -> None:
         try:
             pricing.check_limit(estimate, max_cost=self._max_cost, unknown=self._unknown, spent=self.spent)
+            total = self._new + self._likely(estimate)
+            if self._above is not None and self.balance is not None and self.balance < total > self._above:
+                raise errors.CostLimit(
+                    f"The account has {errors.usd(self.balance)}, which is less than the batch would cost up to here "
+                    f"({errors.usd(total)}). Add funds at {errors.FUNDS_PAGE} and clear the task"
+                )
         except errors.CostLimit as error:
             self._refusal = error
 

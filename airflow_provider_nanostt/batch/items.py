@@ -6,10 +6,13 @@ Looking up a pattern lists a folder; nothing else is read, sent or paid for here
 from __future__ import annotations
 
 import glob
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt import storage
@@ -19,7 +22,11 @@ from airflow_provider_nanostt.signed_urls import shown
 OPTIONS = ("model", "language", "diarize", "tag_audio_events", "actual_duration", "speaker_names")
 """What an item may say for itself; what it does not say, the operator says for all."""
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _WEB = ("http://", "https://")
+_TELLING = 6
 _PATTERN = frozenset("*?[")
 
 
@@ -106,3 +113,41 @@ def _found_in_storage(pattern: str) -> list[str]:
         raise InvalidInput(f"{pattern!r} cannot be listed: {type(error).__name__}: {error}") from error
     names = sorted(name for name, facts in found.items() if facts.get("type") == "file")
     return [f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}" for name in names]
+
+
+def keys(items: Sequence[Item]) -> list[str]:
+    """Return what the ledger knows each item by: where it lies, and what it says for itself.
+
+    The same for every signing of an address, and whatever the operator says for all: a changed model is then told
+    from another recording.
+    """
+    return [
+        hashlib.sha256(
+            json.dumps([item.shown, item.name, sorted(item.options.items())], default=str).encode("utf-8", "replace")
+        ).hexdigest()[:24]
+        for item in items
+    ]
+
+
+def own_names(items: Sequence[Item], known_by: Sequence[str], pattern: str) -> list[dict[str, Any]]:
+    """Return how each item's files are to be written, as far as that differs from the others.
+
+    Recordings of the same name in several folders are told apart by a few characters, whatever order they come in.
+
+    :param known_by: their :func:`keys`.
+    :param pattern: of the files' names, for all.
+    """
+    stems = [item.name or PurePosixPath(urlsplit(item.shown).path or item.shown).stem for item in items]
+    counts = Counter({key: stem.casefold() for stem, key in zip(stems, known_by, strict=True)}.values())
+    own = []
+    for item, stem, key in zip(items, stems, known_by, strict=True):
+        name = pattern
+        if item.name:
+            name = name.replace("{name}", item.name.replace("{", "{{").replace("}", "}}"))
+        if counts[stem.casefold()] > 1:
+            name = f"{name}-{key[:_TELLING]}"
+        told: dict[str, Any] = {} if name == pattern else {"name": name}
+        if "speaker_names" in item.options:
+            told["speaker_names"] = item.options["speaker_names"]
+        own.append(told)
+    return own

@@ -22,7 +22,7 @@ FORMATS = ("jsonl", "csv", "parquet")
 _FILES = ("json", "txt", "srt", "vtt", "html")
 _COLUMNS = (
     "number", "audio", "name", "status", "run_id", "model", "language", "charged_minutes", "cost_usd", "speakers",
-    "words", "error", "error_type",
+    "words", "error", "error_type", "retry",
 )  # fmt: skip
 _ROWS_AT_ONCE = 5_000
 
@@ -108,7 +108,13 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    kinds = {"number": pa.int64(), "charged_minutes": pa.float64(), "cost_usd": pa.float64(), "words": pa.int64()}
+    kinds = {
+        "number": pa.int64(),
+        "charged_minutes": pa.float64(),
+        "cost_usd": pa.float64(),
+        "words": pa.int64(),
+        "retry": pa.bool_(),
+    }
     names = [*_COLUMNS, *(f"{one}_file" for one in _FILES)]
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
     with parquet.ParquetWriter(file, schema) as writer:

@@ -18,6 +18,7 @@ LEFT = "left"
 """What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
 run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it."""
 
+ENDS = (LANDED, SKIPPED, DUPLICATE, FAILED, LEFT)
 _NAMES_TOLD = 20
 
 
@@ -33,6 +34,7 @@ class Row:
     :param cost_usd: USD that it has cost in this run; None if nobody said.
     :param words: how many words the text has.
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
+    :param retry: whether the next try may mend that.
     """
 
     number: int
@@ -50,6 +52,7 @@ class Row:
     words: int | None = None
     error: str | None = None
     error_type: str | None = None
+    retry: bool = False
 
     @property
     def is_missing(self) -> bool:
@@ -60,7 +63,7 @@ class Row:
         """Return the row with what a single transcription's result says."""
         known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status"}
         told = {name: value for name, value in result.items() if name in known}
-        return replace(self, status=status, error=None, error_type=None, **told)
+        return replace(self, status=status, error=None, error_type=None, retry=False, **told)
 
     def broken(self, error: BaseException, status: str = FAILED) -> Row:
         """Return the row with why nothing came of it."""
@@ -90,7 +93,7 @@ def summary(rows: Sequence[Row], manifest: Mapping[str, str]) -> dict[str, Any]:
     return {
         "manifest": dict(manifest),
         "total": len(rows),
-        **{status: counts[status] for status in (LANDED, SKIPPED, DUPLICATE, FAILED, LEFT)},
+        **{status: counts[status] for status in ENDS},
         "cost_usd": round(sum(row.cost_usd or 0.0 for row in rows), 9),
         "charged_minutes": round(sum(row.charged_minutes or 0.0 for row in rows if row.status == LANDED), 6),
         "words": sum(row.words or 0 for row in rows),

@@ -74,6 +74,7 @@ class Ledger:
         *,
         likely_cost: float | None = None,
         balance: float | None = None,
+        owner: str | None = None,
         forced_in: int | None = None,
         cuts: Sequence[float] = (),
     ) -> None:
@@ -97,6 +98,7 @@ class Ledger:
                     intended_at=self._clock(),
                     likely_cost=likely_cost,
                     balance_before=balance,
+                    owner=owner,
                     forced_in=forced_in,
                     cuts=tuple(cuts),
                     earlier=past,

@@ -31,22 +31,34 @@ _END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose record it is: one task instance, whatever the try, or one part of what it transcribes (from 1; 0: all)."""
+    """Whose record it is: one task instance, whatever the try.
+
+    :param part: one part of a recording that was split, from 1; 0 is the whole.
+    :param item: one recording of a batch; empty for a task that has only one.
+    """
 
     dag_id: str
     task_id: str
     run_id: str
     map_index: int = -1
     part: int = 0
+    item: str = ""
 
     def of_part(self, part: int) -> Identity:
         """Return the identity of one part."""
         return replace(self, part=part)
 
+    def of_item(self, item: str, *, of_any_run: bool = False) -> Identity:
+        """Return the identity of one recording of a batch.
+
+        :param of_any_run: the same for every task and run that writes into the same folder.
+        """
+        return Identity("batch", "any", "any", item=item) if of_any_run else replace(self, item=item)
+
     @property
     def digest(self) -> str:
         """A short name of it that is the same on every try."""
-        plain = {name: value for name, value in asdict(self).items() if name != "part" or value}
+        plain = {name: value for name, value in asdict(self).items() if name not in ("part", "item") or value}
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -55,7 +67,8 @@ class Identity:
         readable = "-".join(_clean(part) for part in (self.dag_id, self.task_id, self.run_id))
         mapped = f"-{self.map_index}" if self.map_index >= 0 else ""
         part = f"-part-{self.part:03d}" if self.part else ""
-        return f"{readable[:150]}{mapped}{part}-{self.digest}.json"
+        item = f"-item-{self.item[:12]}" if self.item else ""
+        return f"{readable[:150]}{mapped}{item}{part}-{self.digest}.json"
 
 
 def _clean(text: str) -> str:
@@ -113,6 +126,7 @@ class Entry:
     :param intended_at: epoch seconds of the intent.
     :param likely_cost: USD expected before the submit, None if the length was not known.
     :param balance_before: USD in the account before the submit, None if that could not be told.
+    :param owner: short name of the task instance that submitted it.
     :param forced_in: the round of tries (see ``attempt``) in which ``force`` was what made this submit.
     :param job: the ticket, once there is one.
     :param answer: the service's answer, where it came at once and its transcript has not landed yet.
@@ -129,6 +143,7 @@ class Entry:
     intended_at: float
     likely_cost: float | None = None
     balance_before: float | None = None
+    owner: str | None = None
     forced_in: int | None = None
     job: Job | None = None
     answer: Mapping[str, Any] | None = None
@@ -200,6 +215,7 @@ class Entry:
             intended_at=at,
             likely_cost=number(data.get("likely_cost")),
             balance_before=number(data.get("balance_before")),
+            owner=data.get("owner") if isinstance(data.get("owner"), str) else None,
             forced_in=_whole(data.get("forced_in")),
             job=Job.from_json(job) if job else None,
             answer=_mapping("answer", data.get("answer")),

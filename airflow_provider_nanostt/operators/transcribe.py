@@ -1,12 +1,9 @@
-"""The operators: what a DAG author writes. Thin; each step lives in the module named after it.
-
-Fields are only assigned in ``__init__``, since templates are rendered later; everything is checked when the task runs,
-before anything is paid for. ``execute`` and ``execute_complete`` end in the same method.
-"""
+"""The operator for one recording."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +12,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
 from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob, amount, boolean, positive_seconds, unrendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_provider_nanostt._compat import Context
@@ -24,6 +21,8 @@ if TYPE_CHECKING:
 
 _SIGNED_MARGIN = 300.0
 _TELL_EVERY = 15.0
+_NAMES = ("audio", "audio_path", "audio_url")
+_FOR_ITSELF = ("model", "language", "diarize", "tag_audio_events", "actual_duration")
 
 
 class TranscribeOperator(WaitsForJob):
@@ -148,7 +147,7 @@ class TranscribeOperator(WaitsForJob):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.audio = audio
+        self.audio: Any = audio
         self.audio_path = audio_path
         self.audio_url = audio_url
         self.model = model
@@ -217,29 +216,33 @@ class TranscribeOperator(WaitsForJob):
             on_lost_job=self.on_lost_job,
         )
 
-    def _order(self, wait: WaitSettings) -> Order:
-        """Return what is to be transcribed, every argument checked."""
+    def _order(self, wait: WaitSettings, *, audio: Any = None, own: Mapping[str, Any] | None = None) -> Order:
+        """Return what is to be transcribed, every argument checked.
+
+        :param audio: a recording that none of the operator's own arguments names.
+        :param own: what it says for itself, in place of what the operator says.
+        """
         from airflow_provider_nanostt.api.models import Options
         from airflow_provider_nanostt.audio import Means
         from airflow_provider_nanostt.order import Budget
 
-        model = str(self.model)
+        named = (self.audio, self.audio_path, self.audio_url) if audio is None else (audio, None, None)
+        said = {name: getattr(self, name) for name in _FOR_ITSELF} | dict(own or {})
+        model = str(said["model"])
         if model not in KNOWN_MODELS:
             self.log.info("Model %r is not in this provider's table; the service decides whether it exists", model)
         signed = (
             wait.timeout if unrendered(self.signed_for) is None else positive_seconds("signed_for", self.signed_for)
         )
         return self.hook.order(
-            audio=unrendered(self.audio),
-            audio_path=unrendered(self.audio_path),
-            audio_url=unrendered(self.audio_url),
+            **{name: unrendered(value) for name, value in zip(_NAMES, named, strict=True)},
             options=Options(
                 model,
-                str(self.language),
-                boolean("diarize", self.diarize),
-                boolean("tag_audio_events", self.tag_audio_events),
+                str(said["language"]),
+                boolean("diarize", said["diarize"]),
+                boolean("tag_audio_events", said["tag_audio_events"]),
             ),
-            minutes=amount("actual_duration", self.actual_duration, "minutes"),
+            minutes=amount("actual_duration", said["actual_duration"], "minutes"),
             means=Means(self.oversize, unrendered(self.staging), self.codec, self.split_diarized),
             budget=Budget(amount("max_cost", self.max_cost, "USD"), self.max_cost_unknown, self.check_balance_above),
             signed_seconds=signed + _SIGNED_MARGIN,
@@ -269,9 +272,21 @@ class TranscribeOperator(WaitsForJob):
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
         super()._do_render_template_fields(parent, *arguments, **named)
-        for url in (self.audio_url, self.audio) if parent is self else ():
-            if isinstance(url, str) and "://" in url and ("?" in url or "@" in url):
+        for url in _texts([self.audio_url, self.audio]) if parent is self else ():
+            if "://" in url and ("?" in url or "@" in url):
                 from airflow_provider_nanostt.signed_urls import secrets
 
                 for secret in secrets(url):
                     mask_secret(secret)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)

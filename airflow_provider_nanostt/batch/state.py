@@ -1,0 +1,74 @@
+"""How a batch stood when its task was deferred, so that the resume need not look at the recordings again.
+
+A file beside the ledger's records, of one task instance. What has been paid for does not stand here but in the ledger;
+without this file a retry finds all of it again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.batch.rows import Row
+from airflow_provider_nanostt.ledger import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.ledger import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One row, and how its result is to be written (``name`` and ``speaker_names`` of the item)."""
+
+    row: Row
+    writing: Mapping[str, Any] = field(default_factory=dict)
+
+
+class BatchState:
+    """The file.
+
+    :param folder: where results go.
+    :param identity: the task instance.
+    """
+
+    def __init__(self, folder: ObjectStoragePath, identity: Identity) -> None:
+        self._file = storage.child(folder, (FOLDER, f"{identity.file_name.removesuffix('.json')}.batch.jsonl"))
+
+    def save(self, standing: Iterable[Standing]) -> None:
+        """Write it.
+
+        :raises LedgerError: if it cannot be written.
+        """
+        try:
+            with storage.writing(self._file) as file:
+                for one in standing:
+                    line = json.dumps({"row": one.row.to_json(), "writing": dict(one.writing)})
+                    file.write(line.encode() + b"\n")
+        except Exception as error:  # whatever a storage raises
+            raise errors.LedgerError(
+                f"{self._file} cannot be written ({type(error).__name__}: {error}), and a resume would not know the "
+                "batch"
+            ) from error
+
+    def load(self) -> list[Standing]:
+        """Read it.
+
+        :raises LedgerError: if it cannot be read, or is not there.
+        """
+        try:
+            data = storage.read(self._file)
+            if data is None:
+                raise FileNotFoundError("it is gone")
+            told = [json.loads(line) for line in data.splitlines()]
+            return [Standing(Row.from_json(one["row"]), one.get("writing") or {}) for one in told]
+        except Exception as error:
+            raise errors.LedgerError(
+                f"{self._file} cannot be read ({type(error).__name__}: {error}); a retry finds each recording's record "
+                "again"
+            ) from error
