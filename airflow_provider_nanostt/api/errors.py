@@ -329,11 +329,7 @@ class BatchIncomplete(NanoGPTError):
         self.missing = missing
         self.total = total
         self.retry = retry
-        then = (
-            "A retry does only what is missing"
-            if retry
-            else "A retry would not mend that; a clear does what is missing"
-        )
+        then = "A retry does only what is missing" if retry else "A retry would not help; a clear does what is missing"
         super().__init__(
             f"{missing} of {total} recordings have no transcript:\n{told}\nThe others have landed and are not paid for "
             f"again. {then}. The whole list: {manifest}"
