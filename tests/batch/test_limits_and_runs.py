@@ -104,7 +104,7 @@ def test_without_it_each_run_is_its_own(batch: Batch):
     [(Ledger, "submitted", False, 1), (BatchRun, "_land", True, 8), (Ledger, "landed", True, 8)],
 )
 def test_what_a_killed_run_has_paid_for_is_the_next_run_s(batch: Batch, monkeypatch, owner, name, before, parallel):
-    """The next night attaches to its jobs, pays nothing for them, and says so; the first one's retry finds them, too."""
+    """The next night attaches to its jobs, and pays nothing for them; the first one's retry finds them, too."""
     audio = batch.recordings(5)
     with monkeypatch.context() as patch:
         kill_at(patch, owner, name, 3, before=before)

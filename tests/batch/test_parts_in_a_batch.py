@@ -69,6 +69,6 @@ def test_a_limit_counts_the_parts(batch: Batch, audio):
     batch.run([*audio, late], on_item_error="continue")
     cost = sum(charge.cost for charge in batch.emulator.charges)
     batch.recording("late.wav")
-    batch.run([*audio, late], on_item_error="continue", max_cost=cost + 0.0001, actual_duration=None)
+    batch.run([*audio, late], on_item_error="continue", max_cost=cost + 1e-6, actual_duration=None)
     assert batch.statuses == ["landed"] * 3 + ["left"]
     assert Path(late).exists()
