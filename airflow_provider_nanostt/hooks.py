@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage
+    from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage, YouTubeAnswer
     from airflow_provider_nanostt.pricing import Estimate, Price
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -44,6 +44,7 @@ DEFAULT_POLL_INTERVAL = 5.0
 log = logging.getLogger(__name__)
 
 
+_YOUTUBE_PER_SECOND = 9.5 / 60.0  # of the service's ten a minute
 _CATALOGUE_SECONDS = 3600.0
 _CATALOGUE_PAUSE = 60.0
 _catalogues: dict[Config, tuple[float, tuple[AudioModel, ...] | None]] = {}
@@ -71,6 +72,7 @@ class NanoGPTHook(BaseHook):
         self.nanogpt_conn_id = nanogpt_conn_id
         self._client: transport.Client | None = None
         self._turn = threading.Lock()
+        self._youtube_pacer = Pacer(_YOUTUBE_PER_SECOND)
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -254,6 +256,19 @@ class NanoGPTHook(BaseHook):
         with self._turn:
             time.sleep(self.pacer.wait(time.time()))
             self.pacer.take(time.time())
+
+    def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
+        """Ask for the transcripts of one to ten YouTube videos; those that there are cost USD 0.01 each.
+
+        Spaced so that a key's ten requests a minute are kept.
+
+        :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
+        :raises NanoGPTError: for everything else the service may say.
+        """
+        time.sleep(self._youtube_pacer.wait(time.time()))
+        self._youtube_pacer.take(time.time())
+        self.take_turn()
+        return self.get_conn().send(protocol.youtube(urls))
 
     def status(self, job: Job | str) -> JobStatus:
         """Ask once how a job stands.

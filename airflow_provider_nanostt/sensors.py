@@ -96,14 +96,14 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         """Look once, then wait in the triggerer, or as sensors do."""
         if self.deferrable:
             try:
-                return self._explained(lambda: self._look_and_defer(context))
+                return self._finished(context, self._explained(lambda: self._look_and_defer(context)))
             except AirflowFailException as error:
                 # Airflow sees to this after a poke and after a resume, and not here.
                 if self.soft_fail or self.never_fail:
                     raise AirflowSkipException(str(error)) from error
                 raise
         try:
-            return super().execute(context)
+            return self._finished(context, super().execute(context))
         except AirflowSensorTimeout:
             job = self._ticket()
             self.log.warning("Run %s stays paid for and may still finish. %s", job.run_id, self.hook.pick_up(job))

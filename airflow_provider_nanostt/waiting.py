@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from airflow_provider_nanostt._compat import AirflowFailException, BaseOperator
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.links import TranscriptLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Rules
+    from airflow_provider_nanostt.lineage import Finished
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.parts import Part, RecordingAttempt
 
@@ -77,6 +79,8 @@ class WaitsForJob(BaseOperator):
     estimated_captions: bool | str
     xcom_limit: int | str
     name: str
+    operator_extra_links = (TranscriptLink(),)
+    _told_of: Finished | None = None
     _remembers: bool | None = None
     """Whether a retry will find what this attempt pays for; None before anything was looked at."""
 
@@ -89,7 +93,28 @@ class WaitsForJob(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take in what the trigger reports, and fetch the transcript."""
-        return self._explained(lambda: self._resume(context, event))
+        return self._finished(context, self._explained(lambda: self._resume(context, event)))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002  Airflow's name for it
+        """Return what OpenLineage is told of the finished task."""
+        from airflow_provider_nanostt.lineage import facets
+
+        return facets(self._told_of) if self._told_of is not None else None
+
+    def _inputs(self) -> list[object]:
+        """Return the recordings, for those who hear of the finished task."""
+        return []
+
+    def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Let others hear of what has landed."""
+        from airflow_provider_nanostt.lineage import Finished, announce
+
+        try:
+            self._told_of = Finished.of(self._inputs(), result)
+            announce(context, self.outlets or (), self._told_of)
+        except Exception:  # the transcript has landed, and is worth more than its announcement
+            self.log.exception("The transcript has landed, but not everybody who listens could be told of it")
+        return result
 
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and stays paid for."""

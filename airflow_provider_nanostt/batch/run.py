@@ -187,17 +187,7 @@ class BatchRun:
 
         :return: those to wait for, in order.
         """
-        self.hook.get_conn()  # before threads share it; what is wrong with it is wrong with every item
-        self.balance = self.plan.budget.balance = self.hook.balance_if_known()
-        known_by = keys(items)
-        self._writing = own_names(items, known_by, self.plan.settings.name)
-        self.rows = [
-            Row(number, item.shown, name=item.name or "", key=key, status=LEFT)
-            for number, (item, key) in enumerate(zip(items, known_by, strict=True))
-        ]
-        firsts: dict[str, int] = {}
-        for row in self.rows:
-            firsts.setdefault(row.key, row.number)
+        firsts = self.prepare(items)
         with ThreadPoolExecutor(self.plan.max_parallel, thread_name_prefix="nanostt-batch") as pool:
             try:
                 found = list(
@@ -209,6 +199,21 @@ class BatchRun:
                 raise
         return [one for one in found if one is not None]
 
+    def prepare(self, items: Sequence[Item]) -> dict[str, int]:
+        """Make the rows, before anything is begun; return the number of the first item by each key."""
+        self.hook.get_conn()  # before threads share it; what is wrong with it is wrong with every item
+        self.balance = self.plan.budget.balance = self.hook.balance_if_known()
+        known_by = keys(items)
+        self._writing = own_names(items, known_by, self.plan.settings.name)
+        self.rows = [
+            Row(number, item.shown, name=item.name or "", key=key, status=LEFT)
+            for number, (item, key) in enumerate(zip(items, known_by, strict=True))
+        ]
+        firsts: dict[str, int] = {}
+        for row in self.rows:
+            firsts.setdefault(row.key, row.number)
+        return firsts
+
     def _begin(self, row: Row, item: Item, first: int) -> Pending | None:
         number = row.number
         try:
@@ -219,8 +224,10 @@ class BatchRun:
                 retry = self.plan.worth_a_retry(self.stopped)
                 self.rows[number] = replace(row.broken(self.stopped, LEFT), retry=retry)
                 return None
-            attempt = ItemAttempt(self, number, row, self._settings(number))
-            found = attempt.start(self.plan.order(item))
+            settings, order = self._settings(number), self.plan.order(item)
+            settings.check_model(order.options.model)
+            attempt = ItemAttempt(self, number, row, settings)
+            found = attempt.start(order)
             self.plan.budget.passed(number, attempt.cost_so_far)
             return self._taken_in(number, attempt, found)
         except Exception as error:  # noqa: BLE001  one bad item never stops the others

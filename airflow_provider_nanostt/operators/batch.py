@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.batch.run import BatchRun, Pending
     from airflow_provider_nanostt.batch.state import BatchState
 
-_NOT_HERE = ("audio_path", "audio_url", "wait", "xcom_limit")
+_ONE_ONLY = ("audio_path", "audio_url", "wait", "xcom_limit")
 _ON_ITEM_ERROR = ("fail", "continue")
 
 
@@ -47,16 +47,18 @@ class TranscribeBatchOperator(TranscribeOperator):
     """
 
     template_fields: Sequence[str] = (
-        *(name for name in TranscribeOperator.template_fields if name not in _NOT_HERE),
+        *(name for name in TranscribeOperator.template_fields if name not in _ONE_ONLY),
         "manifest",
         "skip_existing",
     )
+
+    _not_here: tuple[str, ...] = _ONE_ONLY
 
     def __init__(
         self,
         *,
         audio: Any,
-        output: str,
+        output: str | None,
         manifest: str = "manifest",
         manifest_formats: Sequence[str] = ("jsonl",),
         on_item_error: str = "fail",
@@ -64,7 +66,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         max_parallel: int = 8,
         **kwargs: Any,
     ) -> None:
-        if here := [name for name in _NOT_HERE if name in kwargs]:
+        if here := [name for name in self._not_here if name in kwargs]:
             raise TypeError(f"{type(self).__name__} has no argument {here[0]!r}")
         super().__init__(output=output, **kwargs)
         self.audio = audio
@@ -99,7 +101,7 @@ class TranscribeBatchOperator(TranscribeOperator):
     def _batch(self, context: Context, wait: WaitSettings) -> tuple[BatchRun, ObjectStoragePath, BatchState]:
         """Return the batch, the folder for its results, and the file that a resume reads; every argument checked."""
         from airflow_provider_nanostt import storage
-        from airflow_provider_nanostt.batch.run import BatchRun, Plan
+        from airflow_provider_nanostt.batch.run import Plan
         from airflow_provider_nanostt.batch.state import BatchState
         from airflow_provider_nanostt.context import identity_of
 
@@ -121,7 +123,12 @@ class TranscribeBatchOperator(TranscribeOperator):
             max_parallel=self.max_parallel,
             worth_a_retry=self._is_worth_a_retry,
         )
-        return BatchRun(self.hook, context, plan, self.log), folder, BatchState(folder, instance)
+        return self._run_class()(self.hook, context, plan, self.log), folder, BatchState(folder, instance)
+
+    def _run_class(self) -> type[BatchRun]:
+        from airflow_provider_nanostt.batch.run import BatchRun
+
+        return BatchRun
 
     def _check(self, output: Any) -> None:
         from airflow_provider_nanostt.batch.manifest import check_formats

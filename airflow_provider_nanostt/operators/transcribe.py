@@ -183,7 +183,7 @@ class TranscribeOperator(WaitsForJob):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        return self._explained(lambda: self._execute(context))
+        return self._finished(context, self._explained(lambda: self._execute(context)))
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_nanostt.api.models import Transcript
@@ -272,12 +272,20 @@ class TranscribeOperator(WaitsForJob):
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
         super()._do_render_template_fields(parent, *arguments, **named)
-        for url in _texts([self.audio_url, self.audio]) if parent is self else ():
+        if parent is self:
+            self._mask([self.audio_url, self.audio])
+
+    def _mask(self, value: Any) -> None:
+        """Have Airflow hide what signs the addresses in a value."""
+        for url in _texts(value):
             if "://" in url and ("?" in url or "@" in url):
                 from airflow_provider_nanostt.signed_urls import secrets
 
                 for secret in secrets(url):
                     mask_secret(secret)
+
+    def _inputs(self) -> list[object]:
+        return [self.audio or self.audio_path or self.audio_url]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,0 +1,178 @@
+"""One attempt at a batch of YouTube videos: several addresses go into one request, each with a record of its own.
+
+The service answers at once, and charges for each transcript that it has; what it has none for costs nothing. Everything
+else is as for recordings.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.catalogue import YOUTUBE_MODEL, YOUTUBE_PRICE
+from airflow_provider_nanostt.api.models import Options, Transcript
+from airflow_provider_nanostt.api.protocol import MAX_YOUTUBE_URLS
+from airflow_provider_nanostt.attempt import Landed
+from airflow_provider_nanostt.batch.rows import DUPLICATE, LEFT
+from airflow_provider_nanostt.batch.run import BatchRun, ItemAttempt, Pending
+from airflow_provider_nanostt.ledger import LAND, Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_nanostt.api.models import Job, YouTubeTranscript
+    from airflow_provider_nanostt.batch.items import Item
+    from airflow_provider_nanostt.ledger import Decision, Entry
+
+_HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
+
+
+def video_of(url: str) -> str:
+    """Return the id of the video that an address leads to.
+
+    :raises InvalidInput: if it leads to none.
+    """
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    steps = [step for step in parts.path.split("/") if step]
+    found = parse_qs(parts.query).get("v") or steps[-1:]
+    if parts.scheme not in ("http", "https") or not host.endswith(_HOSTS) or not found:
+        raise errors.InvalidInput(f"{url!r} is not the address of a YouTube video")
+    return found[0]
+
+
+class VideoAttempt(ItemAttempt):
+    """One attempt at one video; what is recorded of an answer is enough to read it again.
+
+    Once there is an answer, the record bears title and id of the video as its source, and so do the files.
+    """
+
+    _video = ""
+
+    def follow(self, entry: Entry | None, decision: Decision, options: Options) -> Landed | Transcript | Job | None:
+        """Return what the record leads to; None if there is nothing left but to ask."""
+        if decision.action == LAND and entry is not None and entry.answer is not None:
+            return transcript_of(entry.answer)
+        return super().follow(entry, decision, options)
+
+    def intend(self, wanted: Wanted, video: str) -> None:
+        """Record that the video is about to be asked for."""
+        self._video = video
+        self.ledger.intend(
+            wanted,
+            likely_cost=YOUTUBE_PRICE,
+            balance=self._balance(),
+            owner=self._owner_digest,
+            forced_in=self._forced_in,
+        )
+
+    def answered(self, found: YouTubeTranscript, cost: float | None) -> Transcript:
+        """Record a transcript, before anything else is done with it."""
+        told = {"url": found.url, "title": found.title, "transcription": found.text, "cost": cost}
+        transcript = transcript_of(told)
+        title = re.sub(r"[\s./\\]+", " ", found.title or "video").strip()
+        named = f"{title}-{self._video}"
+        self._record("the answer", lambda: self.ledger.answered(transcript, source=named))
+        return transcript
+
+    def not_charged(self) -> None:
+        """Record that nothing was charged."""
+        self._record("that nothing was charged", self.ledger.withdraw)
+
+
+def transcript_of(told: Any) -> Transcript:
+    """Return what the record of an answer holds."""
+    return Transcript(
+        text=str(told["transcription"]),
+        model=YOUTUBE_MODEL,
+        cost=told.get("cost"),
+        metadata={"url": told["url"], "title": told.get("title")},
+        raw=dict(told),
+    )
+
+
+class VideoRun(BatchRun):
+    """One attempt at a batch of videos."""
+
+    def begin(self, items: Sequence[Item]) -> list[Pending]:
+        """Find or ask for every video, and land what there is; nothing is left to wait for."""
+        firsts = self.prepare(items)
+        asked = []
+        for row, item in zip(list(self.rows), items, strict=True):
+            try:
+                if firsts[row.key] != row.number:
+                    self.rows[row.number] = replace(row, status=DUPLICATE)
+                elif (new := self._known(row.number, item)) is not None:
+                    asked.append((row.number, item.audio, *new))
+            except Exception as error:  # noqa: BLE001  one bad video never stops the others
+                self._broken(row.number, error)
+        for first in range(0, len(asked), MAX_YOUTUBE_URLS):
+            self._ask(asked[first : first + MAX_YOUTUBE_URLS])
+        return []
+
+    def _known(self, number: int, item: Item) -> tuple[VideoAttempt, Wanted] | None:
+        """Land a video that is paid for; return what is needed to ask for one that is not."""
+        wanted = Wanted.by(video_of(item.audio), item.shown, Options(YOUTUBE_MODEL))
+        attempt = VideoAttempt(self, number, self.rows[number], self._settings(number))
+        entry, decision = attempt.decide(wanted)
+        found = attempt.follow(entry, decision, Options(YOUTUBE_MODEL))
+        if isinstance(found, Landed | Transcript):
+            self.plan.budget.spent += attempt.cost_so_far
+            self._taken_in(number, attempt, found)
+            return None
+        return attempt, wanted
+
+    def _ask(self, asked: Sequence[tuple[int, str, VideoAttempt, Wanted]]) -> None:
+        """Ask for up to ten videos with one request."""
+        going = [one for one in asked if self._may_go(one[0])]
+        ready = []
+        for number, url, attempt, wanted in going:
+            try:
+                attempt.intend(wanted, video_of(url))
+                ready.append((number, url, attempt))
+            except errors.LedgerError as error:
+                self._broken(number, error)
+        if not ready:
+            return
+        try:
+            answer = self.hook.youtube([url for _, url, _ in ready])
+        except errors.NanoGPTError as error:
+            unknown = isinstance(error, errors.AmbiguousSubmit | errors.ProtocolError)
+            for number, _, attempt in ready:
+                if not unknown:
+                    attempt.not_charged()
+                self._broken(number, errors.AmbiguousSubmit(str(error)) if unknown else error)
+            return
+        found = {one.url: one for one in answer.results}
+        by_place = answer.results if len(answer.results) == len(ready) else ()
+        good = sum(one.success for one in answer.results)
+        cost = answer.cost / good if answer.cost is not None and good else None
+        for place, (number, url, attempt) in enumerate(ready):
+            self._take(number, attempt, found.get(url) or (by_place[place] if by_place else None), cost)
+
+    def _may_go(self, number: int) -> bool:
+        """Whether nothing has stopped the batch, and this video fits into what it may cost."""
+        error = self.stopped or self.plan.budget.refuses(YOUTUBE_PRICE)
+        if error is None:
+            return True
+        retry = self.stopped is not None and self.plan.worth_a_retry(self.stopped)
+        self.rows[number] = replace(self.rows[number].broken(error, LEFT), retry=retry)
+        return False
+
+    def _take(self, number: int, attempt: VideoAttempt, found: YouTubeTranscript | None, cost: float | None) -> None:
+        try:
+            if found is None:
+                raise errors.AmbiguousSubmit("The answer does not speak of this video")
+            if not found.success:
+                attempt.not_charged()
+                self.plan.budget.spent -= YOUTUBE_PRICE
+                raise errors.InvalidInput(f"there is no transcript of this video: {found.error}. It costs nothing")
+            self._land(Pending(number, attempt, [(0.0, attempt.answered(found, cost))]))
+        except Exception as error:  # noqa: BLE001  one bad video never stops the others
+            self._broken(number, error)
