@@ -11,7 +11,8 @@ from airflow_provider_nanostt.outputs.lettering import cleaned, columns, directi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_nanostt.outputs.cues import Captions, CaptionStyle, Cue
+    from airflow_provider_nanostt.outputs.cues import Captions, Cue
+    from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 NOTE = "NOTE The times in this file are estimated: the model has given none."
 

@@ -91,9 +91,12 @@ def test_scripts_may_have_a_transcript_in_any_form(given):
     assert json.loads(format_transcript(given, "json"))["text"] == CALL.text
 
 
-def test_a_file_keeps_its_source():
-    """What a JSON file says of the audio goes into what is made of it."""
-    assert json.loads(format_transcript(to_document(CALL, source="note.wav"), "json"))["source"] == "note.wav"
+def test_a_file_as_it_was_landed_can_be_formatted(tmp_path):
+    """With all that landing adds to it; what it says of the audio goes into what is made of it."""
+    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None)["files"]
+    document = json.loads(Path(files["json"]).read_text(encoding="utf-8"))
+    assert format_transcript(document) == TXT
+    assert json.loads(format_transcript(document, "json"))["source"] == "note.wav"
 
 
 @pytest.mark.parametrize(
