@@ -250,6 +250,7 @@ def test_times_that_cannot_be_are_mended():
         (["สวัสดี", "ครับ"], "สวัสดีครับ"),
         (["我", "用", "Python", "写"], "我用 Python 写"),
         (["Hello", ",", "world", "!"], "Hello, world!"),
+        (["Hello", "?!", "(", "yes", ")"], "Hello?! (yes)"),
         ([" Hello", " world."], "Hello world."),
     ],
 )
