@@ -26,6 +26,7 @@ _FINAL = (
     errors.AmbiguousSubmit,
     errors.ProtocolError,
     errors.InputChanged,
+    errors.ResultTooLarge,
     errors.JobLost,
 )
 _AFTER_RESET = 60.0

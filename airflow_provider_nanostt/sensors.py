@@ -41,7 +41,7 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         always written. (templated)
     :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``. (templated)
     :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
-        :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+        :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
     :param estimated_captions: guess the times of captions if the model gives none.
     :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
     :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and

@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from airflow_provider_nanostt.emulator.__main__ import parser
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import SUBMITTED, Entry, FileStore, Identity
 from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.outputs import CaptionStyle, format_transcript, schema
 from airflow_provider_nanostt.sensors import TranscriptionSensor
 from airflow_provider_nanostt.storage import location
 from airflow_provider_nanostt.triggers import TranscriptionTrigger
@@ -187,6 +189,7 @@ DOCUMENTED = {
         *(getattr(NanoGPTHook, name) for name in ("submit", "wait", "transcribe", "wait_until", "usage")),
     ],
     "docs/api.md": [Config.__init__, Submission.__init__],
+    "docs/outputs.md": [CaptionStyle.__init__, format_transcript],
     "docs/emulator.md": [Settings.__init__, Fault.__init__, Script.__init__],
 }
 
@@ -211,6 +214,14 @@ def test_the_marked_arguments_are_the_templated_ones():
     for page, kind in (("docs/operators.md", TranscribeOperator), ("docs/sensors.md", TranscriptionSensor)):
         marked = set(re.findall(r"^\| `(\w+)` \| [^|]*\| T \|", PAGES[page], re.MULTILINE))
         assert {"output_location" if name == "output" else name for name in marked} == set(kind.template_fields)
+
+
+def test_every_key_of_the_file_is_on_its_page():
+    """The page has what the schema of the JSON file has, and the defaults of the reading rules."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGES["docs/outputs.md"], re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items() if name != "version"} == asdict(CaptionStyle())
+    keys = {*schema()["properties"], *schema()["properties"]["words"]["items"]["properties"]}
+    assert keys - ticked("docs/outputs.md") == set()
 
 
 def test_every_method_of_the_hook_is_on_its_page():

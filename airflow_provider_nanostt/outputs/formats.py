@@ -13,6 +13,7 @@ from airflow_provider_nanostt.outputs.plain import to_txt
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
 from airflow_provider_nanostt.outputs.spoken import spoken
+from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +86,7 @@ def format_transcript(
     :param result: a ``Transcript``, what one of our JSON files holds, or what an operator without ``output`` returns.
     :param fmt: one of :data:`FORMATS`.
     :param speaker_names: new names for speakers.
-    :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+    :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
     :param estimated_captions: guess times where there are none.
     :param source: the audio's name; default what a JSON file says.
     :param audio_url: where a browser finds the audio, for ``html``.
@@ -95,7 +96,7 @@ def format_transcript(
         source = result.get("source") if isinstance(result.get("source"), str) else None
     settings = OutputSettings(
         speaker_names=speaker_names or {},
-        captions=cues.CaptionStyle.of(captions or {}),
+        captions=CaptionStyle.of(captions or {}),
         estimated_captions=estimated_captions,
     )
     transcript, _ = rename(_read(result), settings.speaker_names)
@@ -117,7 +118,7 @@ def _read(result: Transcript | Mapping[str, Any]) -> Transcript:
             run_id=result.get("run_id"),
             metadata=metadata if isinstance(metadata, Mapping) else {},
         )
-    if isinstance(result, Mapping) and isinstance(result.get("files"), Mapping):
+    if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
         raise InvalidInput("the text is not in this result but in its files; read the JSON file and pass what it holds")
     return from_document(result)
 

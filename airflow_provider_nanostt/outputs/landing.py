@@ -168,16 +168,16 @@ class _Files:
         self._before = storage.read(self._place(stem, "json"))
         if self._identity is None or stem.endswith(self._identity.digest):
             return stem
-        if self._before is not None:
-            taken = belongs_to_another(self._before, self._identity)
-        else:
+        own = own_stem(stem, self._identity)
+        if self._before is not None and not belongs_to_another(self._before, self._identity):
+            return stem
+        owned = storage.read(self._place(own, "json"))
+        if self._before is None and owned is None:
             # An attempt that was killed before it wrote the JSON file has left the very same bytes.
             there = ((storage.read(self._place(stem, name)), data) for name, data in texts.items())
-            taken = any(found is not None and found != data for found, data in there)
-        if not taken:
-            return stem
-        own = own_stem(stem, self._identity)
-        self._before = storage.read(self._place(own, "json"))
+            if all(found is None or found == data for found, data in there):
+                return stem
+        self._before = owned
         return own
 
     def _remove_stale(self, stem: str) -> None:

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.outputs.cues import CaptionStyle
 from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
+from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 FORMATS = ("json", "txt", "srt", "vtt", "html")
 """What a transcript can be written as."""
