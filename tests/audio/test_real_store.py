@@ -25,6 +25,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.api.models import Options
 from airflow_provider_nanostt.audio import Means, named
 from airflow_provider_nanostt.audio.staging import Staging
+from airflow_provider_nanostt.console import main
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
@@ -384,3 +385,16 @@ def test_where_no_other_way_is_open_the_error_says_what_is_out_of_reach(shelf: S
         _ = far.order(audio=audio, options=Options("Whisper-Large-V3"), means=means).plan
     assert "Signature" not in str(caught.value)
     assert shelf.keys("staging") == []
+
+
+def test_a_pattern_in_the_bucket_is_a_table(emulator: Emulator, shelf: Shelf, large, capsys):
+    """``nanostt estimate`` names each object with its way; what the pattern does not match is not looked at."""
+    for name, data in (("a.wav", NOTE.read_bytes()), ("b.wav", large), ("c.txt", b"notes")):
+        shelf.put(f"calls/{name}", data)
+    assert main(["estimate", f"{shelf.uri}/calls/*.wav", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["files"]
+    assert [(row["file"], row["way"]) for row in rows] == [
+        (f"{shelf.uri}/calls/a.wav", "upload"),
+        (f"{shelf.uri}/calls/b.wav", "presign"),
+    ]
+    assert [row["minutes"] for row in rows] == pytest.approx([0.2, 0.2], abs=0.01)
