@@ -391,6 +391,7 @@ def test_a_pattern_in_the_bucket_is_a_table(emulator: Emulator, shelf: Shelf, la
     """``nanostt estimate`` names each object with its way; what the pattern does not match is not looked at."""
     for name, data in (("a.wav", NOTE.read_bytes()), ("b.wav", large), ("c.txt", b"notes")):
         shelf.put(f"calls/{name}", data)
+    capsys.readouterr()
     assert main(["estimate", f"{shelf.uri}/calls/*.wav", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["files"]
     assert [(row["file"], row["way"]) for row in rows] == [
