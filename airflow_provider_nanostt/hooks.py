@@ -185,17 +185,20 @@ class NanoGPTHook(BaseHook):
         audio_path: str | Path | None = None,
         audio_url: str | None = None,
         options: Options,
+        means: Means | None = None,
         **settings: Any,
     ) -> Order:
         """Name a recording and how it is to be transcribed; nothing is sent, made or paid for.
 
+        :param means: what may be done to get it to the service.
         :param settings: the other fields of :class:`~airflow_provider_nanostt.order.Order`.
         :raises InvalidInput: if that cannot work, such as an address that the service cannot reach.
         """
         source = named(audio, audio_path, audio_url, allow_private=self.extras.allow_private_addresses)
+        base_url = self.get_conn().config.base_url
         if isinstance(source, WebAddress):
-            check_fetchable(source.url, self.get_conn().config.base_url)
-        return Order(source, options, **settings)
+            check_fetchable(source.url, base_url)
+        return Order(source, options, means=replace(means or Means(), base_url=base_url), **settings)
 
     def estimate(
         self,

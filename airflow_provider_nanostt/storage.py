@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
+_WEB = ("http://", "https://")
 _FOR_GOOD = (
     FileNotFoundError,
     PermissionError,
@@ -136,7 +137,7 @@ def sign(place: ObjectStoragePath, seconds: float) -> str | None:
             url = newer.sign(place.path, expiration=lasting)
     except NotImplementedError:
         return None
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+    if not isinstance(url, str) or not url.startswith(_WEB):
         return None
     if lasting > _LONGEST_SIGNED and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
         raise InvalidInput(
@@ -144,6 +145,20 @@ def sign(place: ObjectStoragePath, seconds: float) -> str | None:
             "set signed_for"
         )
     return url
+
+
+def address(place: ObjectStoragePath) -> str | None:
+    """Return where others would fetch a file, without any signature; None if the storage has no such addresses.
+
+    Nothing is asked, so the file need not be there.
+
+    :raises Exception: whatever a storage raises.
+    """
+    try:
+        url = place.fs.sign(place.path, expiration=60)
+    except NotImplementedError:
+        return None
+    return url.partition("?")[0] if isinstance(url, str) and url.startswith(_WEB) else None
 
 
 def _query(url: str) -> dict[str, list[str]]:
