@@ -79,6 +79,7 @@ class WaitsForJob(BaseOperator):
     estimated_captions: bool | str
     xcom_limit: int | str
     name: str
+    page_audio_url: str | None = None
     operator_extra_links = (TranscriptLink(),)
     _told_of: Finished | None = None
     _remembers: bool | None = None
@@ -146,6 +147,7 @@ class WaitsForJob(BaseOperator):
             estimated_captions=boolean("estimated_captions", self.estimated_captions),
             **({} if limit is None else {"xcom_limit": int(limit)}),
             name=str(self.name),
+            page_audio_url=unrendered(self.page_audio_url),
         )
 
     def _attempt(self, context: Context) -> RecordingAttempt:

@@ -19,7 +19,7 @@ from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.signed_urls import shown
 
-OPTIONS = ("model", "language", "diarize", "tag_audio_events", "actual_duration", "speaker_names")
+OPTIONS = ("model", "language", "diarize", "tag_audio_events", "actual_duration", "speaker_names", "page_audio_url")
 """What an item may say for itself; what it does not say, the operator says for all."""
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _WEB = ("http://", "https://")
 _TELLING = 6
+_WRITING = ("speaker_names", "page_audio_url")
 _PATTERN = frozenset("*?[")
 
 
@@ -147,7 +148,6 @@ def own_names(items: Sequence[Item], known_by: Sequence[str], pattern: str) -> l
         if counts[stem.casefold()] > 1:
             name = f"{name}-{key[:_TELLING]}"
         told: dict[str, Any] = {} if name == pattern else {"name": name}
-        if "speaker_names" in item.options:
-            told["speaker_names"] = item.options["speaker_names"]
+        told |= {option: item.options[option] for option in _WRITING if option in item.options}
         own.append(told)
     return own

@@ -100,6 +100,12 @@ def transcript_of(told: Any) -> Transcript:
 class VideoRun(BatchRun):
     """One attempt at a batch of videos."""
 
+    def prepare(self, items: Sequence[Item]) -> dict[str, int]:
+        """Make the rows; the id in each file's name tells them apart already."""
+        firsts = super().prepare(items)
+        self._writing = [{} for _ in items]
+        return firsts
+
     def begin(self, items: Sequence[Item]) -> list[Pending]:
         """Find or ask for every video, and land what there is; nothing is left to wait for."""
         firsts = self.prepare(items)
@@ -143,11 +149,11 @@ class VideoRun(BatchRun):
         try:
             answer = self.hook.youtube([url for _, url, _ in ready])
         except errors.NanoGPTError as error:
-            unknown = isinstance(error, errors.AmbiguousSubmit | errors.ProtocolError)
+            told = errors.AmbiguousSubmit(str(error)) if isinstance(error, errors.ProtocolError) else error
             for number, _, attempt in ready:
-                if not unknown:
+                if not isinstance(told, errors.AmbiguousSubmit):
                     attempt.not_charged()
-                self._broken(number, errors.AmbiguousSubmit(str(error)) if unknown else error)
+                self._broken(number, told)
             return
         found = {one.url: one for one in answer.results}
         by_place = answer.results if len(answer.results) == len(ready) else ()

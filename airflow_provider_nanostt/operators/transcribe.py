@@ -64,6 +64,8 @@ class TranscribeOperator(WaitsForJob):
     :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
     :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
         ``{map_index}``. (templated)
+    :param page_audio_url: a web address at which a browser finds the recording, for the ``html`` page to play. It is
+        written into the page as it is, with its signature if it has one. (templated)
     :param nanogpt_conn_id: the connection with the API key. (templated)
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
     :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for; what a model answers at
@@ -101,6 +103,7 @@ class TranscribeOperator(WaitsForJob):
         "formats",
         "speaker_names",
         "name",
+        "page_audio_url",
         "nanogpt_conn_id",
         "poll_interval",
         "timeout",
@@ -134,6 +137,7 @@ class TranscribeOperator(WaitsForJob):
         estimated_captions: bool = False,
         xcom_limit: int = 48_000,
         name: str = "{name}",
+        page_audio_url: str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         wait: bool = True,
@@ -170,6 +174,7 @@ class TranscribeOperator(WaitsForJob):
         self.estimated_captions = estimated_captions
         self.xcom_limit = xcom_limit
         self.name = name
+        self.page_audio_url = page_audio_url
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
         self.wait = wait

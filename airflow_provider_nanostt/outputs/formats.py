@@ -9,6 +9,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript, number
 from airflow_provider_nanostt.outputs import captions, cues
 from airflow_provider_nanostt.outputs.document import from_document, read_segments, to_document, written
+from airflow_provider_nanostt.outputs.page import page
 from airflow_provider_nanostt.outputs.plain import to_txt
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
@@ -52,7 +53,7 @@ def render_all(
 ) -> dict[str, str]:
     """Return a transcript in several formats; what they share is made once. Arguments as for :func:`render`.
 
-    :param downloads: names of the files beside the page, by format.
+    :param downloads: formats that the page offers, with the names of their files; they are inside the page.
     """
     settings = settings or OutputSettings()
     heard = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
@@ -66,9 +67,13 @@ def render_all(
         "txt": lambda: to_txt(transcript, heard),
         "srt": lambda: captions.to_srt(captioned),
         "vtt": lambda: captions.to_vtt(captioned),
-        "html": lambda: _page(transcript, source, audio_url, downloads),
     }
-    return {name: makers[name]() for name in formats}
+    made = {name: makers[name]() for name in formats if name != "html"}
+    if "html" in formats:
+        inside = {file: made.get(name) or makers[name]() for name, file in (downloads or {}).items()}
+        title = (source or "").rstrip("/").rpartition("/")[2] or "Transcript"
+        made["html"] = page(transcript, title=title, audio_url=audio_url, downloads=inside)
+    return {name: made[name] for name in formats}
 
 
 def format_transcript(
@@ -121,16 +126,3 @@ def _read(result: Transcript | Mapping[str, Any]) -> Transcript:
     if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
         raise InvalidInput("the text is not in this result but in its files; read the JSON file and pass what it holds")
     return from_document(result)
-
-
-def _page(
-    transcript: Transcript, source: str | None, audio_url: str | None, downloads: Mapping[str, str] | None
-) -> str:
-    import importlib
-
-    try:
-        module = importlib.import_module("airflow_provider_nanostt.outputs.page")
-    except ModuleNotFoundError as error:
-        raise InvalidInput("this version of the provider cannot write html") from error
-    title = (source or "").rstrip("/").rpartition("/")[2] or "Transcript"
-    return str(module.page(transcript, title=title, audio_url=audio_url, downloads=downloads))

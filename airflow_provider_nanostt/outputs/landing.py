@@ -159,6 +159,7 @@ class _Files:
             formats,
             self._settings,
             source=document["source"],
+            audio_url=self._settings.page_audio_url,
             downloads={name: f"{stem}.{name}" for name in self._settings.formats if name != "html"},
         )
         return {name: text.encode("utf-8", "replace") for name, text in texts.items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from airflow_provider_nanostt.outputs import (
 )
 from airflow_provider_nanostt.outputs.settings import check_formats
 
+PACKED = re.compile(r'<script type="application/gzip" data-file="([^"]+)">([^<]+)</script>')
 CALL = Transcript(
     "Speaker 1: Good morning. Speaker 2: Speaker 1: that is you.",
     (Segment("Speaker 1", 0.0, 1.0, "Good morning."), Segment("Speaker 2", 1.5, 3.0, "Speaker 1: that is you.")),
@@ -165,13 +167,19 @@ def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for(
     OutputSettings(formats=("txt",)).check_model("Wizper")
 
 
-def test_the_page_is_made_where_it_can_be():
-    """html is a format like the others; a provider without the page says so only when it is asked for one."""
-    if find_spec("airflow_provider_nanostt.outputs.page") is None:
-        with pytest.raises(InvalidInput, match="cannot write html"):
-            render(CALL, "html", source="calls/note.wav")
-    else:
-        assert "note.wav" in render(CALL, "html", source="calls/note.wav")
+def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
+    """html is a format like the others; what was written beside it is inside it, byte for byte."""
+    settings = OutputSettings(formats=("txt", "vtt", "html"), page_audio_url="https://recordings.example/note.wav")
+    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None, settings=settings)
+    html = Path(files["files"]["html"]).read_text(encoding="utf-8")
+    inside = {
+        name: gzip.decompress(base64.b64decode(packed))
+        for packed, name in ((one[2], one[1]) for one in PACKED.finditer(html))
+    }
+    assert set(inside) == {"note.json", "note.txt", "note.vtt"}
+    assert inside["note.txt"] == Path(files["files"]["txt"]).read_bytes()
+    assert json.loads(inside["note.json"])["text"] == CALL.text
+    assert "https://recordings.example/note.wav" in html
 
 
 def test_text_in_files_is_what_render_returns(tmp_path):
