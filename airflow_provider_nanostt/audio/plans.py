@@ -20,6 +20,8 @@ from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebA
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+
 UPLOAD = "upload"
 URL = "url"
 PRESIGN = "presign"
@@ -122,22 +124,28 @@ def _presigning_closed(source: StoredObject, means: Means) -> str | None:
     """Say why the service cannot fetch an object from its storage; None if it can."""
     if (source.size or 0) > MAX_URL_BYTES:
         return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
-    return _unfetchable(source.address, means)
+    return _unfetchable(source.place, means)
 
 
-def _unfetchable(address: str | None, means: Means) -> str | None:
+def _unfetchable(place: ObjectStoragePath, means: Means) -> str | None:
+    """Say why the service cannot fetch from a storage; None if it can."""
+    try:
+        address = storage.address(place)
+    except Exception as error:  # noqa: BLE001  such as Google's without a private key; the next way may be open
+        return f"that storage cannot sign addresses with these credentials ({type(error).__name__}: {error})"
     if address is None:
         return "that storage cannot sign addresses; s3://, gs:// and abfs:// can"
     reason = out_of_reach(address, means.base_url) if means.base_url else None
     return f"the storage's address {reason}, which the service cannot reach" if reason else None
 
 
-def _staging_address(uri: str) -> str | None:
+def _staging_place(uri: str) -> ObjectStoragePath:
     folder = storage.location(uri)
     try:
-        return storage.address(folder / "recording")
-    except Exception as error:
-        raise storage.explained(error, f"staging={uri!r} cannot be signed", folder) from error
+        _ = folder.fs
+    except Exception as error:  # a folder that was named and is not there is not passed over
+        raise storage.explained(error, f"staging={uri!r}", folder) from error
+    return folder / "recording"
 
 
 def _refusal(source: LocalFile | StoredObject | WebAddress, model: str) -> str:
@@ -175,7 +183,9 @@ def _oversize(source: LocalFile | StoredObject, model: str, diarize: bool, means
         closed[way] = checks[way]()
         if closed[way] is None:
             most = min(case.fitting, case.longest or case.fitting)
-            return Plan(way, case.why(source, model), most if way == SPLIT else None)
+            wanted = {PRESIGN, STAGE} if means.staging else {PRESIGN}
+            passed = [f"; not {other}: {reason}" for other, reason in closed.items() if reason and other in wanted]
+            return Plan(way, "".join([case.why(source, model), *passed]), most if way == SPLIT else None)
     reasons = "; ".join(f"{way}: {reason}" for way, reason in closed.items())
     raise InvalidInput(
         f"{source.name!r} cannot be submitted: {case.why(source, model)}. {reasons or 'oversize allows no way'}"
@@ -236,7 +246,7 @@ class _Case:
             return "would change neither its format nor its length"
         if self.size > MAX_URL_BYTES:
             return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
-        return _unfetchable(_staging_address(self.means.staging), self.means) if self.means.base_url else None
+        return _unfetchable(_staging_place(self.means.staging), self.means) if self.means.base_url else None
 
     def compressing_closed(self) -> str | None:
         """Say why it cannot be compressed; None if it can."""

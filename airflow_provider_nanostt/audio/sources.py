@@ -189,14 +189,6 @@ class StoredObject:
             raise self._unreadable(error) from error
         return LocalFile(target)
 
-    @cached_property
-    def address(self) -> str | None:
-        """Where the service could fetch it if that were signed; None if the storage has no such addresses."""
-        try:
-            return storage.address(self.place)
-        except Exception as error:
-            raise storage.explained(error, f"{self._told} cannot be signed", self.place) from error
-
     def signed(self, seconds: float) -> str | None:
         """Return an address at which the service can fetch it for so many seconds; None if the storage has none.
 
