@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.outputs.document import belongs_to_another, from_document
+from airflow_provider_nanostt.outputs.document import from_document, own_document
 from airflow_provider_nanostt.outputs.landing import land
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import OutputSettings
@@ -44,11 +43,12 @@ def what_is_left(
     """
     files = result.get("files", {})
     data = {name: _read(uri) for name, uri in files.items()}
-    document = data.get("json")
     if not data:
         return Left(dict(result))
-    if document is None or belongs_to_another(document, identity):
-        return Left(dict(result), "gone" if document is None else "overwritten by another task")
+    there = data.get("json")
+    document = None if there is None else own_document(there, identity)
+    if document is None:
+        return Left(dict(result), "gone" if there is None else "overwritten by another task")
     as_wanted = None not in data.values() and _is_as_wanted(document, settings)
     if folder is None or as_wanted:
         return Left(dict(result))
@@ -63,13 +63,12 @@ def _read(uri: str) -> bytes | None:
         raise errors.LedgerError(f"{uri} cannot be read ({type(error).__name__}: {error})") from error
 
 
-def _is_as_wanted(data: bytes, settings: OutputSettings) -> bool:
+def _is_as_wanted(document: Mapping[str, Any], settings: OutputSettings) -> bool:
     """Whether a JSON file, and all that was written with it, is as these settings would write it."""
-    return bool(json.loads(data).get("settings", OutputSettings().digest) == settings.digest)
+    return bool(document.get("settings", OutputSettings().digest) == settings.digest)
 
 
-def _reread(data: bytes) -> Transcript:
+def _reread(document: Mapping[str, Any]) -> Transcript:
     """Return a file's transcript with the service's names of speakers, where these can be had again."""
-    document = json.loads(data)
     renamed = document.get("renamed")
     return rename(from_document(document), renamed if isinstance(renamed, Mapping) else {})[0]

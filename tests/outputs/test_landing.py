@@ -145,6 +145,18 @@ def test_a_rerun_replaces_all_and_leaves_nothing_of_its_own_behind(tmp_path):
     assert (tmp_path / "note.vtt").read_text() == "mended by hand"
 
 
+def test_a_stale_file_that_cannot_be_removed_does_not_fail_the_task(tmp_path, monkeypatch, caplog):
+    """The new files are there, and the log tells of the old one."""
+
+    def refuse(place):
+        raise PermissionError(place)
+
+    landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
+    monkeypatch.setattr(storage, "remove", refuse)
+    assert list(landed(tmp_path, identity=ALONE)["files"]) == ["json"]
+    assert "note.vtt is of an earlier attempt and cannot be removed" in caplog.text
+
+
 def test_a_rerun_after_a_kill_in_the_middle_writes_the_same_files(tmp_path, monkeypatch):
     """What was written before the JSON file is known again by what is in it."""
     write = storage.write
