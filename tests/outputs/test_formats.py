@@ -19,7 +19,6 @@ from airflow_provider_nanostt.outputs import (
     format_transcript,
     land,
     rename,
-    render,
     to_document,
 )
 from airflow_provider_nanostt.outputs.settings import check_formats
