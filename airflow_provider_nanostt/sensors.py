@@ -17,8 +17,9 @@ from airflow_provider_nanostt._compat import (
 )
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.arguments import positive_seconds, unrendered
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_weather
-from airflow_provider_nanostt.waiting import WaitsForJob, positive_seconds, unrendered
+from airflow_provider_nanostt.waiting import WaitsForJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

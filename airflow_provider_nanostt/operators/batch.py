@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.arguments import amount, boolean, unrendered
 from airflow_provider_nanostt.operators.transcribe import TranscribeOperator
-from airflow_provider_nanostt.waiting import WaitSettings, amount, boolean, unrendered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job
     from airflow_provider_nanostt.batch.run import BatchRun, Pending
     from airflow_provider_nanostt.batch.state import BatchState
+    from airflow_provider_nanostt.waiting import WaitSettings
 
 _ONE_ONLY = ("audio_path", "audio_url", "wait", "xcom_limit")
 _ON_ITEM_ERROR = ("fail", "continue")

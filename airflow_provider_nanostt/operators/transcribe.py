@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import conf, mask_secret
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
-from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob, amount, boolean, positive_seconds, unrendered
+from airflow_provider_nanostt.arguments import amount, boolean, positive_seconds, unrendered
+from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
