@@ -32,8 +32,8 @@ TEXT = "Good morning, the parcels have arrived."
 
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A fresh local NanoGPT that answers with :data:`TEXT`; jobs take a fifth of a second."""
-    with Emulator(processing_seconds=0.2, speed=100.0) as running:
+    """A fresh local NanoGPT that answers with :data:`TEXT`; jobs take a fiftieth of a second."""
+    with Emulator(processing_seconds=0.02, speed=100.0) as running:
         for name in ("note.wav", "call.wav", "note.mp3"):
             running.script(name, text=TEXT, duration=30.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", running.connection_json)
@@ -66,6 +66,15 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Any:
             return getattr(make(), deferred.method_name)(context or {}, event=event)  # type: ignore[attr-defined]
 
     return run
+
+
+@pytest.fixture
+def asked_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever waits for a job ask twenty times a second, whatever interval it was given."""
+    from airflow_provider_nanostt.polling import Schedule
+
+    add = Schedule.add
+    monkeypatch.setattr(Schedule, "add", lambda *given, **how: add(*given, **{**how, "poll_interval": 0.05}))
 
 
 class StateStore:
