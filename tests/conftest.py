@@ -31,9 +31,15 @@ TEXT = "Good morning, the parcels have arrived."
 
 
 @pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A fresh local NanoGPT that answers with :data:`TEXT`; jobs take a fiftieth of a second."""
-    with Emulator(processing_seconds=0.02, speed=100.0) as running:
+def job_seconds() -> float:
+    """How long a job takes at :func:`emulator`; modules that look at jobs under way have longer ones."""
+    return 0.02
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch, job_seconds: float) -> Iterator[Emulator]:
+    """A fresh local NanoGPT that answers with :data:`TEXT`."""
+    with Emulator(processing_seconds=job_seconds, speed=100.0) as running:
         for name in ("note.wav", "call.wav", "note.mp3"):
             running.script(name, text=TEXT, duration=30.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", running.connection_json)
