@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import functools
 import importlib
 import json
@@ -26,8 +27,40 @@ if TYPE_CHECKING:
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
-AUDIO = Path(__file__).parents[1] / "example_dags" / "audio"
+TESTS = Path(__file__).parent
+AUDIO = TESTS.parent / "example_dags" / "audio"
 TEXT = "Good morning, the parcels have arrived."
+
+
+ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
+"""Folders whose tests need no Airflow, unless they are marked ``airflow``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is the same on every Airflow."""
+    for item in items:
+        inside = item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in ANYWHERE
+        if inside and item.get_closest_marker("airflow") is None:
+            item.add_marker(pytest.mark.anywhere)
+
+
+@pytest.fixture(autouse=True)
+def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold tests to their mark ``anywhere``: nothing in them may import Airflow while they run."""
+    if request.node.get_closest_marker("anywhere") is None:
+        yield
+        return
+    imported, original = [], builtins.__import__
+
+    def noted(name: str, *given: Any, **named: Any) -> Any:
+        if name.partition(".")[0] == "airflow":
+            imported.append(name)
+        return original(name, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(builtins, "__import__", noted)
+        yield
+    assert imported == [], "mark it with pytest.mark.airflow"
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.ledger import Identity
 from airflow_provider_nanostt.outputs import OutputSettings, belongs_to_another, file_stem, land, to_document
 
+pytestmark = pytest.mark.airflow
+
 ALONE = Identity("calls", "transcribe", "manual__1")
 MAPPED = Identity("calls", "transcribe", "manual__1", 3)
 
