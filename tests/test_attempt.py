@@ -33,7 +33,7 @@ class Killed(BaseException):
 def operator(memory: Memory | None = None, **arguments: Any) -> TranscribeOperator:
     remembering = memory.arguments if memory else {}
     return TranscribeOperator(
-        task_id="transcribe", **{"model": ASYNC, "poll_interval": 0.1, **remembering, **arguments}
+        task_id="transcribe", **{"model": ASYNC, "poll_interval": 0.03, **remembering, **arguments}
     )
 
 

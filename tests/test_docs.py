@@ -66,11 +66,11 @@ def prose(text: str) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None) -> Iterator[Emulator]:
     """What the code on the pages finds: an account, a recording, a transcript and a record of a paid job."""
     (tmp_path / "note.wav").write_bytes((AUDIO / "weekly-note.wav").read_bytes())
     monkeypatch.chdir(tmp_path)
-    with Emulator(processing_seconds=0.2, speed=100.0) as emulator:
+    with Emulator(processing_seconds=0.02, speed=100.0) as emulator:
         emulator.script("*", text="Good morning.", duration=12.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
         monkeypatch.setenv("NANOGPT_API_KEY", emulator.api_key)
@@ -78,7 +78,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]
         with Client(Config(emulator.api_key, emulator.url)) as client:
             job = client.send(protocol.submit(Submission("https://example.com/call.mp3", "Elevenlabs-STT")))
         assert isinstance(job, Job)
-        time.sleep(0.3)
+        time.sleep(0.05)
         TranscriptionSensor(task_id="wait", job=job.to_json(), output=str(tmp_path / "transcripts")).poke({})
         (tmp_path / "transcripts" / "call.json").rename(tmp_path / "transcripts" / "note.json")
         entry = Entry(SUBMITTED, "0" * 32, "call.mp3", job.model, time.time(), job=job, cost=job.cost)

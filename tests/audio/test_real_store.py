@@ -33,6 +33,8 @@ from tests.audio.sounds import note, samples, wav
 from tests.conftest import AUDIO, fire
 from tests.real_store import Shelf, forget
 
+pytestmark = pytest.mark.airflow
+
 NOTE = AUDIO / "weekly-note.wav"
 HOUR, MARGIN = 3600.0, 300.0
 

@@ -13,6 +13,8 @@ from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import hiss, note, wav
 from tests.conftest import AUDIO
 
+pytestmark = pytest.mark.airflow
+
 MINE, YOURS = "0123456789ab", "ba9876543210"
 FOLDER = "s3://bucket/staging"
 SIGNATURE = "X-Amz-Signature=5ec2e75ec2e75ec2e7"

@@ -15,6 +15,8 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.ledger import Identity
 from airflow_provider_nanostt.outputs import OutputSettings, land, to_document, what_is_left
 
+pytestmark = pytest.mark.airflow
+
 ALONE = Identity("calls", "transcribe", "manual__1")
 
 TRANSCRIPT = Transcript(
