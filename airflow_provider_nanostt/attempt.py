@@ -226,8 +226,7 @@ class Attempt:
         if action in (ATTACH, RETURN) and entry.job is not None:
             return self._attach(entry, entry.job)
         if action == LAND:
-            answer = protocol.Response(200, {}, json.dumps(entry.answer).encode(), entry.intended_at)
-            return protocol.submit(options.submission(_ANYWHERE)).parse(answer)
+            return answered(entry, options)
         return None
 
     def submit(self, work: Work) -> Transcript | Job:
@@ -340,10 +339,13 @@ class Attempt:
     def _is_wanted_at(self, uri: str) -> bool:
         return self._folder is not None and uri.startswith(str(self._folder).rstrip("/") + "/")
 
+    def _status_of(self, job: Job) -> JobStatus:
+        return ask(self._hook, job)
+
     def _attach(self, entry: ledger.Entry, job: Job) -> Transcript | Job | None:
         """Look at a paid job: its transcript, the job itself if it still runs, None if it must be submitted anew."""
         try:
-            status = ask(self._hook, job)
+            status = self._status_of(job)
         except errors.NotFound as error:
             if self._rules.on_lost_job == "fail":
                 raise errors.JobLost(job=job, told=entry.told()) from error
@@ -371,6 +373,12 @@ def _narrowed(instance: Identity | None, part: int, item: str, *, of_any_run: bo
     if instance is None:
         return None
     return (instance.of_item(item, of_any_run=of_any_run) if item else instance).of_part(part)
+
+
+def answered(entry: ledger.Entry, options: Options) -> Transcript | Job:
+    """Read again what the service has answered at once, as a record keeps it."""
+    answer = protocol.Response(200, {}, json.dumps(entry.answer).encode(), entry.intended_at)
+    return protocol.submit(options.submission(_ANYWHERE)).parse(answer)
 
 
 def ask(hook: NanoGPTHook, job: Job) -> JobStatus:

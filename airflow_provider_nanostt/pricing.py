@@ -99,11 +99,14 @@ def check_budget(max_cost: float | None, unknown: str, check_balance_above: floa
             raise errors.InvalidInput(f"{name}={amount!r} is no amount in USD")
 
 
-def check_limit(estimate: Estimate, *, max_cost: float | None, unknown: str, spent: float = 0.0) -> None:
+def check_limit(
+    estimate: Estimate, *, max_cost: float | None, unknown: str, spent: float = 0.0, on: str = "earlier attempts"
+) -> None:
     """Refuse what would cost too much.
 
     :param max_cost: USD; None allows everything.
     :param spent: USD that earlier attempts have cost.
+    :param on: what these were spent on, for the message.
     :param unknown: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail`` refuses,
         ``allow`` lets it pass.
     :raises CostLimit: with the figures, before anything is submitted.
@@ -111,7 +114,7 @@ def check_limit(estimate: Estimate, *, max_cost: float | None, unknown: str, spe
     if max_cost is None:
         return
     usd = estimate.usd
-    before = f"; {errors.usd(spent)} went to earlier attempts" if spent else ""
+    before = f"; {errors.usd(spent)} went to {on}" if spent else ""
     if usd is None:
         if unknown == "allow":
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, quote_plus, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 _PREFIXES = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "x-ms-")
@@ -11,6 +12,7 @@ _NAMES = frozenset(
 )
 _AZURE = frozenset("sv ss srt sp st se spr sr si skoid sktid skt ske sks skv sip sdd saoid suoid scid".split())
 _SHORTEST_SECRET = 8
+_ADDRESS = re.compile(r"https?://[^\s'\"<>]+", re.IGNORECASE)
 
 
 def _is_signature(name: str, *, azure: bool) -> bool:
@@ -46,6 +48,23 @@ def secrets(url: str) -> list[str]:
     found = {value for value in found if len(value) >= _SHORTEST_SECRET and not value.isdigit()}
     found |= {quote_plus(value) for value in found if "%" not in value}
     return sorted(found | ({parts.password, unquote(parts.password)} if parts.password else set()))
+
+
+def hidden(text: str) -> str:
+    """Return a text, such as an answer of the service, in which no address tells what may be secret in it."""
+    return _ADDRESS.sub(lambda found: _told(found[0]), text)
+
+
+def _told(url: str) -> str:
+    address = url.rstrip(".,;:)]}")
+    try:
+        return f"{unsigned(address) if _has_secrets(address) else address}{url[len(address) :]}"
+    except ValueError:  # no address; nobody can tell which part of it signs
+        return "(an address)"
+
+
+def _has_secrets(url: str) -> bool:
+    return "@" in urlsplit(url).netloc or bool(_split(url)[1])
 
 
 def shown(value: object) -> object:

@@ -40,7 +40,7 @@ def test_a_list_is_a_batch(emulator, wav, run, files, deferrable):
     """A list becomes a batch, deferred as one, with a manifest."""
 
     def recordings():
-        return [str(wav), {"audio": str(wav), "name": "again"}]
+        return [str(wav), {"audio": str(wav), "name": "again", "language": "en"}]
 
     result = run(recordings, model=ASYNC, deferrable=deferrable, defer_after=0, output=str(files.folder))
     assert (result["total"], result["landed"]) == (2, 2)

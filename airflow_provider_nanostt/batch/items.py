@@ -19,7 +19,9 @@ from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.signed_urls import shown
 
-OPTIONS = ("model", "language", "diarize", "tag_audio_events", "actual_duration", "speaker_names", "page_audio_url")
+_OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
+_WRITING = ("speaker_names", "page_audio_url")
+OPTIONS = (*_OF_THE_JOB, "actual_duration", *_WRITING)
 """What an item may say for itself; what it does not say, the operator says for all."""
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 _WEB = ("http://", "https://")
 _TELLING = 6
-_WRITING = ("speaker_names", "page_audio_url")
 _PATTERN = frozenset("*?[")
 
 
@@ -49,19 +50,61 @@ class Item:
         """The recording as it may be stored and shown: without what signs an address."""
         return str(shown(self.audio))
 
+    @property
+    def bucket(self) -> str:
+        """The part of an object storage URI that names a bucket and a connection; empty for anything else."""
+        scheme, mark, rest = self.audio.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}" if mark and not self.audio.lower().startswith(_WEB) else ""
+
+    @property
+    def key(self) -> str:
+        """What the ledger knows it by: where it lies, and what it says of the job for itself.
+
+        The same for every signing of an address, and however its results are written; so names, and whatever the
+        operator says for all, can change without making it another recording.
+        """
+        told = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
+        plain = json.dumps([self.shown, told], sort_keys=True, default=str)
+        return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
+
 
 def expand(audio: Any) -> list[Item]:
     """Return the items, in the order they were given; what a pattern finds is in the order of names.
 
     :param audio: one of, or a list of: a path, URI or address; a pattern with ``*``, ``?``, ``[…]`` or ``**`` in a path
-        or an object storage URI; a mapping with ``audio``, and ``name`` or any of :data:`OPTIONS`.
-    :raises InvalidInput: for anything else, and for a folder that cannot be listed.
+        or an object storage URI; a mapping with ``audio``, and ``name`` or any of :data:`OPTIONS`; or all that as JSON.
+    :raises InvalidInput: for anything else, for a folder that cannot be listed, and for the same recording under two
+        names.
     """
+    if isinstance(audio, str) and audio.lstrip().startswith(("[", "{")):
+        audio = _read(audio)
     if isinstance(audio, Mapping | str | Path) or hasattr(audio, "__fspath__"):
         audio = [audio]
     if not isinstance(audio, Iterable):
         raise InvalidInput(f"audio is a list of recordings, or a pattern; this is of type {type(audio).__name__}")
-    return [item for one in audio for item in _expanded(one)]
+    items = [item for one in audio for item in _expanded(one)]
+    _check_repeated(items)
+    return items
+
+
+def _read(text: str) -> Any:
+    """Read a list that a template has turned into text."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInput("audio is a text that is neither a path nor JSON; use the filter tojson") from error
+
+
+def _check_repeated(items: Iterable[Item]) -> None:
+    """Refuse to write one transcript in two ways, of which only one could be found again."""
+    known: dict[str, Item] = {}
+    for item in items:
+        first = known.setdefault(item.key, item)
+        if item is not first and (item.name, dict(item.options)) != (first.name, dict(first.options)):
+            raise InvalidInput(
+                f"{item.shown!r} is there twice, as the same job, but with another name, actual_duration or "
+                "speaker_names"
+            )
 
 
 def _expanded(one: Any) -> list[Item]:
@@ -69,13 +112,14 @@ def _expanded(one: Any) -> list[Item]:
     where = told.pop("audio", None)
     text = str(where).strip() if isinstance(where, str | Path) or hasattr(where, "protocol") else ""
     if not text:
-        raise InvalidInput(f"an item of audio names no recording: {sorted(told) or type(where).__name__}")
+        raise InvalidInput(f"an item of audio names no recording: {sorted(map(str, told)) or type(where).__name__}")
     name = told.pop("name", None)
     if unknown := set(told) - set(OPTIONS):
         raise InvalidInput(
             f"the item for {shown(text)!r} has {', '.join(sorted(map(str, unknown)))}; an item may have "
             f"audio, name, {', '.join(OPTIONS)}"
         )
+    told = {option: value for option, value in told.items() if value is not None}
     if not _is_pattern(text):
         return [Item(text, None if name in (None, "") else str(name), told)]
     found = _found(text)
@@ -116,37 +160,22 @@ def _found_in_storage(pattern: str) -> list[str]:
     return [f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}" for name in names]
 
 
-def keys(items: Sequence[Item]) -> list[str]:
-    """Return what the ledger knows each item by: where it lies, and what it says for itself.
-
-    The same for every signing of an address, and whatever the operator says for all: a changed model is then told
-    from another recording.
-    """
-    return [
-        hashlib.sha256(
-            json.dumps([item.shown, item.name, sorted(item.options.items())], default=str).encode("utf-8", "replace")
-        ).hexdigest()[:24]
-        for item in items
-    ]
-
-
-def own_names(items: Sequence[Item], known_by: Sequence[str], pattern: str) -> list[dict[str, Any]]:
+def own_names(items: Sequence[Item], pattern: str, *, told_apart: bool = True) -> list[dict[str, Any]]:
     """Return how each item's files are to be written, as far as that differs from the others.
 
-    Recordings of the same name in several folders are told apart by a few characters, whatever order they come in.
-
-    :param known_by: their :func:`keys`.
     :param pattern: of the files' names, for all.
+    :param told_apart: whether recordings of the same name in several folders get a few characters each, whatever order
+        they come in; otherwise the first that lands has the name, and keeps it when others come in a later run.
     """
-    stems = [item.name or PurePosixPath(urlsplit(item.shown).path or item.shown).stem for item in items]
-    counts = Counter({key: stem.casefold() for stem, key in zip(stems, known_by, strict=True)}.values())
+    stems = [(item.name or PurePosixPath(urlsplit(item.shown).path or item.shown).stem).casefold() for item in items]
+    counts = Counter({item.key: stem for stem, item in zip(stems, items, strict=True)}.values())
     own = []
-    for item, stem, key in zip(items, stems, known_by, strict=True):
+    for item, stem in zip(items, stems, strict=True):
         name = pattern
         if item.name:
             name = name.replace("{name}", item.name.replace("{", "{{").replace("}", "}}"))
-        if counts[stem.casefold()] > 1:
-            name = f"{name}-{key[:_TELLING]}"
+        if told_apart and counts[stem] > 1:
+            name = f"{name}-{item.key[:_TELLING]}"
         told: dict[str, Any] = {} if name == pattern else {"name": name}
         told |= {option: item.options[option] for option in _WRITING if option in item.options}
         own.append(told)

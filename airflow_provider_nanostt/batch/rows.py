@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_nanostt.api.errors import CostLimit
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -81,6 +83,11 @@ class Row:
         """
         known = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def stopped(rows: Iterable[Row]) -> list[Row]:
+    """Return those at which a batch stopped for anything but its limit of costs."""
+    return [row for row in rows if row.status == LEFT and row.error_type != CostLimit.__name__]
 
 
 def summary(rows: Sequence[Row], manifest: Mapping[str, str]) -> dict[str, Any]:

@@ -1,52 +1,45 @@
 """One attempt at a batch: begin every item, several at once; land what is done, one after the other.
 
 What an item needs (its order, how its result is written) comes from the face; each item is a
-:class:`~airflow_provider_nanostt.parts.RecordingAttempt`, so the order of recording and acting is that of a single
+:class:`~airflow_provider_nanostt.batch.attempts.ItemAttempt`, so the order of recording and acting is that of a single
 recording. One item's trouble stops no other; trouble with the key, the account or the service stops the rest of them,
 since it would meet each of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.attempt import Landed
-from airflow_provider_nanostt.batch.items import keys, own_names
+from airflow_provider_nanostt.batch.attempts import ItemAttempt, Pending
+from airflow_provider_nanostt.batch.brake import Brake
+from airflow_provider_nanostt.batch.items import own_names
 from airflow_provider_nanostt.batch.rows import DUPLICATE, FAILED, LANDED, LEFT, SKIPPED, WAITING, Row
 from airflow_provider_nanostt.batch.state import Standing
-from airflow_provider_nanostt.parts import Part, RecordingAttempt
+from airflow_provider_nanostt.signed_urls import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_nanostt.batch.budget import BatchBudget
     from airflow_provider_nanostt.batch.items import Item
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import Entry, Rules
+    from airflow_provider_nanostt.ledger import Rules
     from airflow_provider_nanostt.order import Order
     from airflow_provider_nanostt.outputs import OutputSettings
+    from airflow_provider_nanostt.parts import Part
 
 FETCH_SECONDS = 300.0
 """How long a transcript that is known to be there is asked for."""
-
-_OUT_OF_REACH = 2
-"""After so many in a row that could not be fetched, the service is taken to be out of reach."""
-
-STOPPING = (
-    errors.AuthError,
-    errors.PaymentRequired,
-    errors.DailyLimitReached,
-    errors.NotConnected,
-    errors.RateLimited,
-    errors.LedgerError,
-)
-"""What would meet the next item as well: nothing more is submitted after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,103 +65,12 @@ class Plan:
     worth_a_retry: Callable[[errors.NanoGPTError], bool] = lambda _: True
 
 
-@dataclass(slots=True)
-class Pending:
-    """An item whose transcript has to be waited for: where its parts begin, seconds, and what each has come to."""
-
-    number: int
-    attempt: ItemAttempt
-    parts: list[tuple[float, Transcript | Job]]
-
-    @property
-    def jobs(self) -> list[Job]:
-        """The tickets among them."""
-        return [found for _, found in self.parts if isinstance(found, Job)]
-
-
-class ItemAttempt(RecordingAttempt):
-    """One attempt at one item: as for a single recording, but for the budget, which is the batch's."""
-
-    def __init__(self, batch: BatchRun, number: int, row: Row, settings: OutputSettings) -> None:
-        plan = batch.plan
-        super().__init__(
-            batch.hook,
-            batch.context,
-            output=plan.output,
-            rules=plan.rules,
-            log=Quiet(batch.log, row.audio),
-            staging=plan.staging,
-            settings=settings,
-            item=row.key,
-            of_any_run=plan.skip_existing,
-        )
-        self._batch = batch
-        self._number = number
-
-    def _approve(self, order: Order, entry: Entry | None) -> float | None:  # noqa: ARG002  the batch counts it all
-        estimate = order.estimate(self._hook.price(order.options.model))
-        self._batch.plan.budget.approve(self._number, estimate)
-        return estimate.usd
-
-    def _balance(self) -> float | None:
-        return self._batch.balance
-
-    def tickets(self) -> list[tuple[float, Transcript | Job]]:
-        """Return where each part begins, seconds, and its ticket, as the ledger has them.
-
-        :raises LedgerError: if it does not.
-        """
-        entry = self.ledger.find()
-        if entry is None or not (entry.job or entry.cuts):
-            raise errors.LedgerError(f"{self.ledger.where} no longer tells of the job")
-        if entry.job is not None:
-            return [(0.0, entry.job)]
-        found: list[tuple[float, Transcript | Job]] = []
-        for number, start in enumerate([0.0, *entry.cuts], 1):
-            part = self._of_part(number).ledger
-            told = part.find()
-            if told is None or told.job is None:
-                raise errors.LedgerError(f"{part.where} no longer tells of the job")
-            found.append((start, told.job))
-        return found
-
-    @property
-    def is_of_this_task(self) -> bool:
-        """Whether what the record tells of was submitted by this task instance."""
-        entry = self.ledger.entry
-        return entry is not None and entry.owner == self._owner_digest
-
-    @property
-    def cost_so_far(self) -> float:
-        """USD that this task instance has spent on the item, as far as the record tells."""
-        entry = self.ledger.entry
-        return (entry.cost or 0.0) + entry.spent_before if entry is not None and self.is_of_this_task else 0.0
-
-
-class Quiet:
-    """A log in which only what is out of the ordinary shows, with the item's name: there are thousands of items."""
-
-    def __init__(self, log: Any, name: str) -> None:
-        self._log = log
-        self._name = name
-
-    def info(self, text: str, *arguments: object) -> None:
-        """Log what goes without saying, for those who look at debug messages."""
-        self._log.debug("%s: " + text, self._name, *arguments)
-
-    def warning(self, text: str, *arguments: object) -> None:
-        """Log a warning."""
-        self._log.warning("%s: " + text, self._name, *arguments)
-
-    def error(self, text: str, *arguments: object) -> None:
-        """Log an error."""
-        self._log.error("%s: " + text, self._name, *arguments)
-
-
 class BatchRun:
     """One attempt at a batch.
 
     :param log: the task's log.
+
+    ``rows`` has one row for each input; ``balance`` is what the account had at the start, USD, None if unknown.
     """
 
     def __init__(self, hook: NanoGPTHook, context: Mapping[str, Any], plan: Plan, log: Any) -> None:
@@ -177,72 +79,88 @@ class BatchRun:
         self.plan = plan
         self.log = log
         self.rows: list[Row] = []
-        self.stopped: errors.NanoGPTError | None = None
+        self.brake = Brake()
         self.balance: float | None = None
         self._writing: Sequence[Mapping[str, Any]] = ()
         self._landing = threading.Lock()
 
     def begin(self, items: Sequence[Item]) -> list[Pending]:
-        """Find or submit every item, and land what is there at once; :attr:`rows` has one for each afterwards.
+        """Find or submit every item, and land what is there at once; ``rows`` has one for each afterwards.
 
         :return: those to wait for, in order.
         """
-        firsts = self.prepare(items)
-        with ThreadPoolExecutor(self.plan.max_parallel, thread_name_prefix="nanostt-batch") as pool:
-            try:
-                found = list(
-                    pool.map(lambda row: self._begin(row, items[row.number], firsts[row.key]), list(self.rows))
-                )
-            except BaseException:  # the task is killed: what is under way is recorded, nothing more is begun
-                self.stopped = errors.NanoGPTError("The task was ended before this")
-                pool.shutdown(cancel_futures=True)
-                raise
+        firsts = self._list(items)
+        if not items:
+            return []
+        self._prepare(items)
+        with self._pool() as pool:
+            if self.plan.budget.is_limited:
+                self.plan.budget.spent = sum(pool.map(self._cost_so_far, [self.rows[one] for one in firsts.values()]))
+            found = list(pool.map(lambda row: self._begin(row, items[row.number], firsts[row.key]), list(self.rows)))
         return [one for one in found if one is not None]
 
-    def prepare(self, items: Sequence[Item]) -> dict[str, int]:
-        """Make the rows, before anything is begun; return the number of the first item by each key."""
-        self.hook.get_conn()  # before threads share it; what is wrong with it is wrong with every item
-        self.balance = self.plan.budget.balance = self.hook.balance_if_known()
-        known_by = keys(items)
-        self._writing = own_names(items, known_by, self.plan.settings.name)
+    def _list(self, items: Sequence[Item]) -> dict[str, int]:
+        """Make a row for each item; return the number of the first by its key."""
+        self._writing = own_names(items, self.plan.settings.name, told_apart=not self.plan.skip_existing)
         self.rows = [
-            Row(number, item.shown, name=item.name or "", key=key, status=LEFT)
-            for number, (item, key) in enumerate(zip(items, known_by, strict=True))
+            Row(number, item.shown, name=item.name or "", key=item.key, status=LEFT)
+            for number, item in enumerate(items)
         ]
         firsts: dict[str, int] = {}
         for row in self.rows:
             firsts.setdefault(row.key, row.number)
         return firsts
 
+    def _prepare(self, items: Iterable[Item]) -> None:
+        """Do what threads had better find done: what is wrong with the connection is wrong with every item."""
+        self.hook.get_conn()
+        self.hook.price(DEFAULT_MODEL)
+        self.balance = self.plan.budget.balance = self.hook.balance_if_known()
+        for place in {item.bucket for item in items} - {""}:
+            # Airflow 3.0 answers one thread at a time that asks for a connection; what goes wrong is the item's matter.
+            with contextlib.suppress(Exception):
+                _ = storage.location(place).fs
+
+    @contextlib.contextmanager
+    def _pool(self) -> Iterator[ThreadPoolExecutor]:
+        with ThreadPoolExecutor(self.plan.max_parallel, thread_name_prefix="nanostt-batch") as pool:
+            try:
+                yield pool
+            except BaseException:  # the task is killed: what is under way is recorded, nothing more is begun
+                self.brake.stop(errors.NanoGPTError("The task was ended before this"))
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _cost_so_far(self, row: Row) -> float:
+        try:
+            return ItemAttempt(self, row, self._settings(row.number)).cost_so_far()
+        except errors.NanoGPTError:
+            return 0.0  # it will fail for the same reason in a moment
+
     def _begin(self, row: Row, item: Item, first: int) -> Pending | None:
-        number = row.number
+        number, attempt = row.number, None
         try:
             if first != number:
                 self.rows[number] = replace(row, status=DUPLICATE)
                 return None
-            if self.stopped is not None:
-                retry = self.plan.worth_a_retry(self.stopped)
-                self.rows[number] = replace(row.broken(self.stopped, LEFT), retry=retry)
-                return None
-            settings, order = self._settings(number), self.plan.order(item)
-            settings.check_model(order.options.model)
-            attempt = ItemAttempt(self, number, row, settings)
-            found = attempt.start(order)
-            self.plan.budget.passed(number, attempt.cost_so_far)
-            return self._taken_in(number, attempt, found)
+            if isinstance(self.brake.error, errors.LedgerError):
+                self.brake.check()
+            attempt = ItemAttempt(self, row, self._settings(number))
+            pending = self._taken_in(number, attempt, attempt.start(self.plan.order(item)))
+            self.brake.went_well()
         except Exception as error:  # noqa: BLE001  one bad item never stops the others
-            self._broken(number, error)
+            self._broken(number, error, attempt)
             return None
         finally:
             self.plan.budget.passed(number)
+        return pending
 
     def _taken_in(
         self, number: int, attempt: ItemAttempt, found: Landed | Transcript | Job | list[Part]
     ) -> Pending | None:
         """Land what is there; return what has to be waited for."""
         if isinstance(found, Landed):
-            row = self.rows[number].having(LANDED if attempt.is_of_this_task else SKIPPED, found.result)
-            self.rows[number] = row if attempt.is_of_this_task else replace(row, cost_usd=0.0, charged_minutes=0.0)
+            self._has(number, attempt, LANDED if attempt.is_of_this_task else SKIPPED, found.result)
             return None
         parts = [(part.start, part.found) for part in found] if isinstance(found, list) else [(0.0, found)]
         pending = Pending(number, attempt, parts)
@@ -250,13 +168,12 @@ class BatchRun:
         if not jobs:
             self._land(pending)
             return None
-        self.rows[number] = replace(
-            self.rows[number],
-            status=WAITING,
-            run_id=", ".join(job.run_id for job in jobs),
-            model=jobs[0].model,
-            cost_usd=sum(job.cost or 0.0 for job in jobs),
-        )
+        told = {
+            "run_id": ", ".join(job.run_id for job in jobs),
+            "model": jobs[0].model,
+            "cost_usd": sum(job.cost or 0.0 for job in jobs),
+        }
+        self._has(number, attempt, WAITING, told)
         return pending
 
     def wait(
@@ -274,18 +191,31 @@ class BatchRun:
             for place, (_, found) in enumerate(one.parts)
             if isinstance(found, Job)
         }
-        for key, answer in self.hook.wait_each(jobs, deadline=deadline, poll_interval=poll_interval):
-            number, place = map(int, key.split())
-            one = waiting[number]
-            if isinstance(answer, errors.TranscriptionTimeout) and not to_the_end:
-                continue
-            if isinstance(answer, errors.JobError):
-                self._job_ended_badly(one, answer)
-            elif self.rows[number].status == WAITING:
-                one.parts[place] = (one.parts[place][0], answer)
-                if not one.jobs:
-                    self._landed(one)
+        try:
+            for key, answer in self.hook.wait_each(jobs, deadline=deadline, poll_interval=poll_interval):
+                number, place = map(int, key.split())
+                self._ended(waiting[number], place, answer, to_the_end=to_the_end)
+        except errors.NanoGPTError as error:  # such as the end of a day, for which the triggerer waits
+            for one in pending if to_the_end else ():
+                if self.rows[one.number].status == WAITING:
+                    self._broken(one.number, error, one.attempt)
         return [one for one in pending if self.rows[one.number].status == WAITING]
+
+    def _ended(self, one: Pending, place: int, answer: Transcript | errors.JobError, *, to_the_end: bool) -> None:
+        """Take in how a job has ended."""
+        if self.rows[one.number].status != WAITING:  # another part of it has failed
+            return
+        if isinstance(answer, errors.TranscriptionTimeout) and not to_the_end:
+            return
+        if isinstance(answer, errors.JobError):
+            self._job_ended_badly(one, answer)
+            return
+        one.parts[place] = (one.parts[place][0], answer)
+        if not one.jobs:
+            try:
+                self._land(one)
+            except Exception as error:  # noqa: BLE001  one bad item never stops the others
+                self._broken(one.number, error, one.attempt)
 
     def resume(self, standing: Iterable[Standing], not_completed: Mapping[str, str]) -> None:
         """Land what the triggerer has waited for.
@@ -295,32 +225,29 @@ class BatchRun:
         told = list(standing)
         self.rows = [one.row for one in told]
         self._writing = [one.writing for one in told]
-        in_vain = 0
         for number, row in enumerate(self.rows):
-            if row.status != WAITING:
-                continue
-            try:
-                if self.stopped is not None:
-                    raise self.stopped
+            if row.status == WAITING:
                 self._fetch(number, row, not_completed)
-                in_vain = 0
-            except Exception as error:  # noqa: BLE001  one bad item never stops the others
-                self._broken(number, error)
-                in_vain = in_vain + 1 if error.__cause__ is not None and isinstance(error, errors.JobError) else 0
-                if in_vain >= _OUT_OF_REACH and isinstance(error, errors.JobError):
-                    self.stopped = self.stopped or error
 
     def _fetch(self, number: int, row: Row, not_completed: Mapping[str, str]) -> None:
         """Fetch and land one item, whose tickets stand in the ledger."""
-        attempt = ItemAttempt(self, number, row, self._settings(number))
-        pending = Pending(number, attempt, attempt.tickets())
-        for place, (start, found) in enumerate(pending.parts):
-            if isinstance(found, Job):
-                # One that is not completed is asked once more: it may be by now, and its error is told in full.
-                patience = 0.0 if found.run_id in not_completed else FETCH_SECONDS
-                transcript = self.hook.wait_until(found, deadline=time.time() + patience, at_once=True)
-                pending.parts[place] = (start, transcript)
-        self._land(pending)
+        attempt = None
+        try:
+            self.brake.check()
+            attempt = ItemAttempt(self, row, self._settings(number))
+            pending = Pending(number, attempt, attempt.tickets())
+            for place, (start, found) in enumerate(pending.parts):
+                if isinstance(found, Job):
+                    # One that is not completed is asked once more: it may be by now, and its error is told in full.
+                    patience = 0.0 if found.run_id in not_completed else FETCH_SECONDS
+                    transcript = self.hook.wait_until(found, deadline=time.time() + patience, at_once=True)
+                    pending.parts[place] = (start, transcript)
+            self._land(pending)
+            self.brake.went_well()
+        except errors.TranscriptionFailed as error:
+            self._job_ended_badly(Pending(number, attempt, []), error) if attempt else None
+        except Exception as error:  # noqa: BLE001  one bad item never stops the others
+            self._broken(number, error, attempt)
 
     def standing(self) -> list[Standing]:
         """Return how the batch stands, for a resume."""
@@ -340,13 +267,7 @@ class BatchRun:
     def _job_ended_badly(self, pending: Pending, error: errors.JobError) -> None:
         if isinstance(error, errors.TranscriptionFailed):
             pending.attempt.clear_staging()
-        self._broken(pending.number, error)
-
-    def _landed(self, pending: Pending) -> None:
-        try:
-            self._land(pending)
-        except Exception as error:  # noqa: BLE001  one bad item never stops the others
-            self._broken(pending.number, error)
+        self._broken(pending.number, error, pending.attempt)
 
     def _land(self, pending: Pending) -> None:
         """Put an item's transcript in its place; one at a time, since an hour of words is large in memory."""
@@ -357,20 +278,30 @@ class BatchRun:
             else:
                 result = pending.attempt.land_parts(done)
         pending.parts.clear()  # nor does it stay in memory
-        self.rows[pending.number] = self.rows[pending.number].having(LANDED, result)
+        self._has(pending.number, pending.attempt, LANDED, result)
 
-    def _broken(self, number: int, error: BaseException) -> None:
+    def _has(self, number: int, attempt: ItemAttempt, status: str, told: Mapping[str, Any]) -> None:
+        """Take into the row what is known; what another task has paid for is no cost of this one."""
+        row = self.rows[number].having(status, told)
+        self.rows[number] = row if attempt.is_of_this_task else replace(row, cost_usd=0.0, charged_minutes=0.0)
+
+    def _broken(self, number: int, error: BaseException, attempt: ItemAttempt | None) -> None:
         """Tell in the row what went wrong, and stop the batch if it would go wrong for the others, too."""
         row = self.rows[number]
-        if isinstance(error, STOPPING) and not isinstance(error, errors.AmbiguousSubmit):
-            if self.stopped is None:
-                self.log.error("%s: %s. Nothing more is submitted", row.audio, str(error).rstrip("."))
-                self.stopped = error
+        text = hidden(str(error))
+        if self.brake.met(error):
+            self.log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
+        elif error is self.brake.error:
+            text = f"The batch stopped before this: {text}"
         elif not isinstance(error, errors.CostLimit):
-            self.log.error("%s: %s: %s", row.audio, type(error).__name__, error)
-        left = isinstance(error, errors.CostLimit) or (error is self.stopped and row.status == LEFT)
+            self.log.error("%s: %s: %s", row.audio, type(error).__name__, text)
+        entry = attempt.ledger.entry if attempt is not None else None
+        if entry is not None and entry.job is not None and row.run_id is None:
+            row = replace(row, run_id=entry.job.run_id, model=entry.model)
+        is_left = isinstance(error, errors.CostLimit) or error is self.brake.error
         retry = not isinstance(error, errors.NanoGPTError) or self.plan.worth_a_retry(error)
-        self.rows[number] = replace(row.broken(error, LEFT if left else FAILED), retry=retry)
+        status = LEFT if is_left and row.status == LEFT else FAILED
+        self.rows[number] = replace(row.broken(error, status), error=text, retry=retry)
 
     def _settings(self, number: int) -> OutputSettings:
         return replace(self.plan.settings, **self._writing[number])

@@ -7,7 +7,7 @@ else is as for recordings.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,8 +16,9 @@ from airflow_provider_nanostt.api.catalogue import YOUTUBE_MODEL, YOUTUBE_PRICE
 from airflow_provider_nanostt.api.models import Options, Transcript
 from airflow_provider_nanostt.api.protocol import MAX_YOUTUBE_URLS
 from airflow_provider_nanostt.attempt import Landed
-from airflow_provider_nanostt.batch.rows import DUPLICATE, LEFT
-from airflow_provider_nanostt.batch.run import BatchRun, ItemAttempt, Pending
+from airflow_provider_nanostt.batch.attempts import ItemAttempt, Pending
+from airflow_provider_nanostt.batch.rows import DUPLICATE
+from airflow_provider_nanostt.batch.run import BatchRun
 from airflow_provider_nanostt.ledger import LAND, Wanted
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.api.models import Job, YouTubeTranscript
     from airflow_provider_nanostt.batch.items import Item
+    from airflow_provider_nanostt.batch.rows import Row
     from airflow_provider_nanostt.ledger import Decision, Entry
 
 _HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
@@ -86,6 +88,16 @@ class VideoAttempt(ItemAttempt):
         self._record("that nothing was charged", self.ledger.withdraw)
 
 
+@dataclass(frozen=True, slots=True)
+class _Video:
+    """A video that has to be asked for."""
+
+    number: int
+    url: str
+    attempt: VideoAttempt
+    wanted: Wanted
+
+
 def transcript_of(told: Any) -> Transcript:
     """Return what the record of an answer holds."""
     return Transcript(
@@ -100,85 +112,82 @@ def transcript_of(told: Any) -> Transcript:
 class VideoRun(BatchRun):
     """One attempt at a batch of videos."""
 
-    def prepare(self, items: Sequence[Item]) -> dict[str, int]:
-        """Make the rows; the id in each file's name tells them apart already."""
-        firsts = super().prepare(items)
-        self._writing = [{} for _ in items]
-        return firsts
-
     def begin(self, items: Sequence[Item]) -> list[Pending]:
         """Find or ask for every video, and land what there is; nothing is left to wait for."""
-        firsts = self.prepare(items)
-        asked = []
+        firsts = self._list(items)
+        self._writing = [{} for _ in items]  # the id in each file's name tells them apart already
+        if items:
+            self.hook.get_conn()
+            self.balance = self.plan.budget.balance = self.hook.balance_if_known()
+        new = []
         for row, item in zip(list(self.rows), items, strict=True):
-            try:
-                if firsts[row.key] != row.number:
-                    self.rows[row.number] = replace(row, status=DUPLICATE)
-                elif (new := self._known(row.number, item)) is not None:
-                    asked.append((row.number, item.audio, *new))
-            except Exception as error:  # noqa: BLE001  one bad video never stops the others
-                self._broken(row.number, error)
-        for first in range(0, len(asked), MAX_YOUTUBE_URLS):
-            self._ask(asked[first : first + MAX_YOUTUBE_URLS])
+            if firsts[row.key] != row.number:
+                self.rows[row.number] = replace(row, status=DUPLICATE)
+            elif (video := self._known(row, item)) is not None:
+                new.append(video)
+        for first in range(0, len(new), MAX_YOUTUBE_URLS):
+            self._ask(new[first : first + MAX_YOUTUBE_URLS])
         return []
 
-    def _known(self, number: int, item: Item) -> tuple[VideoAttempt, Wanted] | None:
+    def _known(self, row: Row, item: Item) -> _Video | None:
         """Land a video that is paid for; return what is needed to ask for one that is not."""
-        wanted = Wanted.by(video_of(item.audio), item.shown, Options(YOUTUBE_MODEL))
-        attempt = VideoAttempt(self, number, self.rows[number], self._settings(number))
-        entry, decision = attempt.decide(wanted)
-        found = attempt.follow(entry, decision, Options(YOUTUBE_MODEL))
-        if isinstance(found, Landed | Transcript):
-            self.plan.budget.spent += attempt.cost_so_far
-            self._taken_in(number, attempt, found)
-            return None
-        return attempt, wanted
+        attempt = None
+        try:
+            wanted = Wanted.by(video_of(item.audio), item.shown, Options(YOUTUBE_MODEL))
+            attempt = VideoAttempt(self, row, self._settings(row.number))
+            entry, decision = attempt.decide(wanted)
+            found = attempt.follow(entry, decision, Options(YOUTUBE_MODEL))
+            self.plan.budget.spent += attempt.cost_so_far()
+            if not isinstance(found, Landed | Transcript):
+                return _Video(row.number, item.audio, attempt, wanted)
+            self._taken_in(row.number, attempt, found)
+        except Exception as error:  # noqa: BLE001  one bad video never stops the others
+            self._broken(row.number, error, attempt)
+        return None
 
-    def _ask(self, asked: Sequence[tuple[int, str, VideoAttempt, Wanted]]) -> None:
+    def _ask(self, videos: Sequence[_Video]) -> None:
         """Ask for up to ten videos with one request."""
-        going = [one for one in asked if self._may_go(one[0])]
-        ready = []
-        for number, url, attempt, wanted in going:
-            try:
-                attempt.intend(wanted, video_of(url))
-                ready.append((number, url, attempt))
-            except errors.LedgerError as error:
-                self._broken(number, error)
+        ready = [video for video in videos if self._is_intended(video)]
         if not ready:
             return
         try:
-            answer = self.hook.youtube([url for _, url, _ in ready])
+            answer = self.hook.youtube([video.url for video in ready])
         except errors.NanoGPTError as error:
             told = errors.AmbiguousSubmit(str(error)) if isinstance(error, errors.ProtocolError) else error
-            for number, _, attempt in ready:
+            for video in ready:
                 if not isinstance(told, errors.AmbiguousSubmit):
-                    attempt.not_charged()
-                self._broken(number, told)
+                    video.attempt.not_charged()
+                self._broken(video.number, told, video.attempt)
             return
         found = {one.url: one for one in answer.results}
-        by_place = answer.results if len(answer.results) == len(ready) else ()
+        if len(answer.results) == len(ready):  # the service may write an address in another way
+            found = {video.url: one for video, one in zip(ready, answer.results, strict=True)} | found
         good = sum(one.success for one in answer.results)
         cost = answer.cost / good if answer.cost is not None and good else None
-        for place, (number, url, attempt) in enumerate(ready):
-            self._take(number, attempt, found.get(url) or (by_place[place] if by_place else None), cost)
+        for video in ready:
+            self._take(video, found.get(video.url), cost)
 
-    def _may_go(self, number: int) -> bool:
-        """Whether nothing has stopped the batch, and this video fits into what it may cost."""
-        error = self.stopped or self.plan.budget.refuses(YOUTUBE_PRICE)
-        if error is None:
-            return True
-        retry = self.stopped is not None and self.plan.worth_a_retry(self.stopped)
-        self.rows[number] = replace(self.rows[number].broken(error, LEFT), retry=retry)
-        return False
+    def _is_intended(self, video: _Video) -> bool:
+        """Record that a video is about to be asked for, unless the batch has stopped, or it would cost too much."""
+        try:
+            self.brake.check()
+            if (refusal := self.plan.budget.refuses(YOUTUBE_PRICE)) is not None:
+                raise refusal
+            video.attempt.intend(video.wanted, video_of(video.url))
+        except errors.NanoGPTError as error:
+            self._broken(video.number, error, video.attempt)
+            return False
+        return True
 
-    def _take(self, number: int, attempt: VideoAttempt, found: YouTubeTranscript | None, cost: float | None) -> None:
+    def _take(self, video: _Video, found: YouTubeTranscript | None, cost: float | None) -> None:
+        """Record and land what the answer says of a video."""
         try:
             if found is None:
                 raise errors.AmbiguousSubmit("The answer does not speak of this video")
             if not found.success:
-                attempt.not_charged()
+                video.attempt.not_charged()
                 self.plan.budget.spent -= YOUTUBE_PRICE
                 raise errors.InvalidInput(f"there is no transcript of this video: {found.error}. It costs nothing")
-            self._land(Pending(number, attempt, [(0.0, attempt.answered(found, cost))]))
+            self._land(Pending(video.number, video.attempt, [(0.0, video.attempt.answered(found, cost))]))
         except Exception as error:  # noqa: BLE001  one bad video never stops the others
-            self._broken(number, error)
+            self._broken(video.number, error, video.attempt)

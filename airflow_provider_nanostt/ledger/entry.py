@@ -157,10 +157,12 @@ class Entry:
     def spent_before(self) -> float:
         """USD that earlier submits of this task instance are known to have cost.
 
+        Those of others, which a record shared by several runs may have, do not count.
         What parts have cost stands in their own records, which only a recording that goes in parts looks at.
         """
         names = ("cost",) if self.cuts else ("cost", "cost_of_parts")
-        return sum(number(past.get(name)) or 0.0 for past in self.earlier for name in names)
+        own = [past for past in self.earlier if past.get("owner", self.owner) == self.owner]
+        return sum(number(past.get(name)) or 0.0 for past in own for name in names)
 
     def told(self) -> str:
         """Say in one line what was submitted, when, and for how much."""
@@ -178,6 +180,7 @@ class Entry:
             **({"cost_of_parts": self.cost} if self.cuts else {}),
             "model": self.model,
             "source": self.source,
+            "owner": self.owner,
             "at": self.intended_at,
         }
 

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import Context, ObjectStoragePath
     from airflow_provider_nanostt.api.models import Job
-    from airflow_provider_nanostt.batch.run import BatchRun, Pending
+    from airflow_provider_nanostt.batch import Item
+    from airflow_provider_nanostt.batch.attempts import Pending
+    from airflow_provider_nanostt.batch.run import BatchRun
     from airflow_provider_nanostt.batch.state import BatchState
+    from airflow_provider_nanostt.order import Order
+    from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.waiting import WaitSettings
 
 _ONE_ONLY = ("audio_path", "audio_url", "wait", "xcom_limit")
@@ -113,11 +117,12 @@ class TranscribeBatchOperator(TranscribeOperator):
             raise errors.InvalidInput("output is needed: a folder for the transcripts, the ledger and the manifest")
         folder = storage.location(output)
         self._remembers = True
+        output_settings = self._output_settings()
         plan = Plan(
             output=output,
             rules=self._rules(),
-            order=lambda item: self._order(wait, audio=item.audio, own=item.options),
-            settings=self._output_settings(),
+            order=lambda item: self._order_of(item, wait, output_settings),
+            settings=output_settings,
             budget=self._budget(),
             staging=unrendered(self.staging),
             skip_existing=boolean("skip_existing", self.skip_existing),
@@ -130,6 +135,11 @@ class TranscribeBatchOperator(TranscribeOperator):
         from airflow_provider_nanostt.batch.run import BatchRun
 
         return BatchRun
+
+    def _order_of(self, item: Item, wait: WaitSettings, settings: OutputSettings) -> Order:
+        order = self._order(wait, audio=item.audio, own=item.options)
+        settings.check_model(order.options.model)
+        return order
 
     def _check(self, output: Any) -> None:
         from airflow_provider_nanostt.batch.manifest import check_formats
@@ -159,11 +169,12 @@ class TranscribeBatchOperator(TranscribeOperator):
         left = list(pending)
         if self.deferrable and _are_short([job for one in left for job in one.jobs], settings):
             soon = min(deadline, time.time() + 2.0 * settings.defer_after)
-            left = run.wait(left, deadline=soon, poll_interval=settings.poll_interval, to_the_end=False)
+            often = min(settings.poll_interval, settings.defer_after / 4.0)
+            left = run.wait(left, deadline=soon, poll_interval=often, to_the_end=False)
         if not left:
             return
         jobs = [job for one in left for job in one.jobs]
-        if self.deferrable and len(jobs) == sum(len(one.parts) for one in left):
+        if self.deferrable and jobs:
             from airflow_provider_nanostt.triggers import BatchTrigger
 
             state.save(run.standing())
@@ -189,15 +200,15 @@ class TranscribeBatchOperator(TranscribeOperator):
             ", ".join(written.values()),
         )
         missing = [row for row in run.rows if row.is_missing]
-        if missing and (run.stopped is not None or self.on_item_error == "fail"):
-            retry = run.stopped is None or self._is_worth_a_retry(run.stopped)
+        stopped = rows.stopped(missing)
+        if missing and (stopped or self.on_item_error == "fail"):
             raise errors.BatchIncomplete(
                 len(missing),
                 len(run.rows),
                 rows.told(missing),
                 manifest=next(iter(written.values())),
-                retry=retry and any(row.retry for row in missing),
-            ) from run.stopped
+                retry=all(row.retry for row in stopped) and any(row.retry for row in missing),
+            ) from run.brake.error
         if missing:
             self.log.warning("%d recordings have no transcript:\n%s", len(missing), rows.told(missing))
         return result
