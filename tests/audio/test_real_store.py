@@ -39,13 +39,20 @@ NOTE = AUDIO / "weekly-note.wav"
 HOUR, MARGIN = 3600.0, 300.0
 
 
-@pytest.fixture
-def listening(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(scope="module")
+def listener():
     """A local NanoGPT that fetches what it is pointed at and listens to it."""
     pytest.importorskip("pocketsphinx")
-    with Emulator(processing_seconds=0.2, speed=100.0) as running:
-        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", running.connection_json)
+    with Emulator(processing_seconds=0.0, speed=100.0) as running:
         yield running
+
+
+@pytest.fixture
+def listening(listener: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The same, with nothing of the test before."""
+    listener.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", listener.connection_json)
+    return listener
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +77,7 @@ def context(**instance: Any) -> dict[str, Any]:
 
 
 def operator(**arguments: Any) -> TranscribeOperator:
-    given = {"model": "Elevenlabs-STT", "poll_interval": 0.1, "timeout": HOUR, "deferrable": True, "defer_after": 0}
+    given = {"model": "Elevenlabs-STT", "poll_interval": 0.05, "timeout": HOUR, "deferrable": True, "defer_after": 0}
     return TranscribeOperator(task_id="transcribe", **{**given, **arguments})
 
 
