@@ -104,14 +104,14 @@ def test_a_day_limit_is_retried_after_its_reset(monkeypatch, ahead):
 
 
 def test_a_batch_is_retried_as_what_has_stopped_it():
-    """A day limit waits for its reset, a wrong key fails at once; items that failed alone keep the task's own retries."""
+    """A day limit waits for its reset, a wrong key fails; items that failed alone keep the task's own retries."""
 
     def incomplete(cause):
         error = errors.BatchIncomplete(2, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry=True)
         error.__cause__ = cause
         return decided(error).action.value
 
-    limit = errors.DailyLimitReached("used up", status=429, code="daily_rpd_limit_exceeded", retry_after=60)
+    limit = errors.DailyLimitReached("used up", resets_at=1_700_000_000.0)
     assert incomplete(limit) == "retry"
     assert incomplete(errors.AuthError("wrong key", status=401)) == "fail"
     assert incomplete(None) == "default"
