@@ -56,7 +56,7 @@ def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     imported, original = [], builtins.__import__
 
     def noted(name: str, *given: Any, **named: Any) -> Any:
-        if name.partition(".")[0] == "airflow":
+        if re.match(r"airflow(_provider_nanostt\.(_compat|hooks|operators|sensors|triggers))?(\.|$)", name):
             imported.append(name)
         return original(name, *given, **named)
 
