@@ -8,6 +8,8 @@ import functools
 import importlib
 import json
 import os
+import re
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,7 +56,7 @@ def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     imported, original = [], builtins.__import__
 
     def noted(name: str, *given: Any, **named: Any) -> Any:
-        if name.partition(".")[0] == "airflow":
+        if re.match(r"airflow(_provider_nanostt\.(_compat|hooks|operators|sensors|triggers))?(\.|$)", name):
             imported.append(name)
         return original(name, *given, **named)
 
@@ -62,6 +64,20 @@ def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         patched.setattr(builtins, "__import__", noted)
         yield
     assert imported == [], "mark it with pytest.mark.airflow"
+
+
+@pytest.fixture(autouse=True)
+def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let names such as ``bucket.example.com`` be unknown at once: whether a name server answers shows nothing."""
+    original = socket.getaddrinfo
+
+    def lookup(host: Any, *given: Any, **named: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host or ""
+        if re.search(r"\.[a-z]{2,}\.?$", name, re.IGNORECASE):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return original(host, *given, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +42,36 @@ SHORTER = 10
 """By how much limits and recordings are smaller than the real ones, where it is not the real ones that are shown."""
 
 
+FRAME = 576
+"""Samples of an MP3 frame at this rate."""
+
+
+def frames(count: int) -> list[bytes]:
+    """The telephone as so many MP3 frames, each 72 ms."""
+    with (
+        av.open(io.BytesIO(), "w", format="mp3") as out,
+        av.open(io.BytesIO(telephone(count * FRAME // RATE + 1))) as wave,
+    ):
+        stream = out.add_stream("libmp3lame", rate=RATE)
+        stream.bit_rate = 8_000
+        resampler = av.AudioResampler(format="s16p", layout="mono", rate=RATE, frame_size=FRAME)
+        pieces = [piece for frame in wave.decode(audio=0) for piece in resampler.resample(frame)]
+        return [bytes(packet) for piece in pieces for packet in stream.encode(piece)][:count]
+
+
 def too_much(folder: Path, shorter: int) -> dict[str, Path]:
     """For each model one that has to go in two parts: too large for two MP3s of 32 kb/s, or too long for the model."""
     large, long = folder / "meeting.wav", folder / "meeting.mp3"
     large.write_bytes(telephone(800 // shorter))
+    again_and_again = cycle(frames(1000))  # to encode all of it would say nothing more
     with av.open(str(long), "w") as out:
         stream = out.add_stream("libmp3lame", rate=RATE)
         stream.bit_rate = 8_000
-        with av.open(io.BytesIO(telephone(1500 // shorter))) as file:
-            resampler = av.AudioResampler(format="s16p", layout="mono", rate=RATE, frame_size=576)
-            for frame in [*file.decode(audio=0), None]:
-                for piece in resampler.resample(frame):
-                    out.mux(stream.encode(piece))
-        out.mux(stream.encode(None))
+        for number in range(1500 // shorter * RATE // FRAME):
+            packet = av.Packet(next(again_and_again))
+            packet.stream, packet.time_base = stream, Fraction(1, RATE)
+            packet.pts = packet.dts = number * FRAME
+            out.mux(packet)
     return {ASYNC: large, SYNC: long}
 
 
