@@ -189,7 +189,8 @@ def explained(error: Exception, what: str, place: ObjectStoragePath) -> InvalidI
     :return: :class:`InvalidInput` for what another try would not mend, such as refused credentials.
     """
     kind = InvalidInput if isinstance(error, _FOR_GOOD) else StorageUnavailable
-    through = f" (connection {place.conn_id!r})" if place.conn_id else ""
+    conn_id = getattr(place, "conn_id", None) or place.storage_options.get("conn_id")  # the latter before Airflow 3.2
+    through = f" (connection {conn_id!r})" if conn_id else ""
     return kind(f"{what}: {type(error).__name__}: {str(error) or 'no reason given'}{through}")
 
 

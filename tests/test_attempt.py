@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -129,15 +131,17 @@ def test_killed_between_answer_and_ticket_nothing_is_paid_again(emulator: Emulat
 @pytest.mark.parametrize("model", [SYNC, ASYNC])
 def test_killed_while_landing_the_retry_lands_complete_files(emulator: Emulator, files, wav, monkeypatch, model):
     """Also an answer that the service gives only once is still there, and no part of a file is ever seen."""
-    original, written = storage._replace, []
+    original, written = storage._replacing, []
 
-    def die_at_the_result(path: Path, data: bytes) -> None:
-        if path.parent.name != ".nanostt" and not written:
-            written.append(path)
-            raise Killed
-        original(path, data)
+    @contextlib.contextmanager
+    def die_at_the_result(path: Path) -> Iterator[BinaryIO]:
+        with original(path) as file:
+            yield file
+            if path.parent.name != ".nanostt" and not written:
+                written.append(path)
+                raise Killed
 
-    monkeypatch.setattr(storage, "_replace", die_at_the_result)
+    monkeypatch.setattr(storage, "_replacing", die_at_the_result)
     arguments = {"audio_path": str(wav), "model": model}
     with pytest.raises(Killed):
         operator(files, **arguments).execute(files.context())
