@@ -137,6 +137,27 @@ def test_openlineage_hears_of_recording_files_and_cost(emulator, wav, files, run
     assert facet["charged_minutes"] == result["charged_minutes"]
 
 
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_openlineage_hears_of_the_folders_of_a_batch(emulator, wav, files, run_task, deferrable):
+    """Thousands of recordings are few folders, also for the process that resumes; the manifest is the output."""
+    pytest.importorskip("airflow.providers.openlineage")
+    made = []
+
+    def make():
+        made.append(
+            TranscribeBatchOperator(
+                task_id="t", audio=[str(wav), {"audio": str(wav), "language": "en"}], model=ASYNC, poll_interval=0.1,
+                output=str(files.folder), deferrable=deferrable, defer_after=0,
+            )
+        )  # fmt: skip
+        return made[-1]
+
+    result = run_task(make, files.context())
+    told = made[-1].get_openlineage_facets_on_complete(None)
+    assert [(one.namespace, one.name) for one in told.inputs] == [("file", str(wav.parent))]
+    assert [(one.namespace, one.name) for one in told.outputs] == [named(result["manifest"]["jsonl"])]
+
+
 def test_openlineage_hears_nothing_of_a_task_that_has_not_ended():
     """There is nothing to tell."""
     assert TranscribeOperator(task_id="t", audio="x.wav").get_openlineage_facets_on_complete(None) is None
