@@ -235,7 +235,7 @@ def _matched(videos: Sequence[_Video], results: Sequence[YouTubeTranscript]) -> 
 
     By the order only if no address can be told: a transcript under another video's name is worse than none.
     """
-    by_id = {}
+    by_id: dict[str, YouTubeTranscript] = {}
     for one in results:
         with contextlib.suppress(errors.InvalidInput):
             by_id.setdefault(video_of(one.url), one)

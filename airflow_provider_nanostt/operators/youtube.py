@@ -96,7 +96,9 @@ class YouTubeTranscribeOperator(TranscribeBatchOperator):
         from airflow_provider_nanostt.batch.videos import Video
         from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS
 
-        urls = self.urls if isinstance(self.urls, Sequence) and not isinstance(self.urls, str) else [None]
+        urls: Sequence[Any] = (
+            self.urls if isinstance(self.urls, Sequence) and not isinstance(self.urls, str) else [None]
+        )
         if not all(isinstance(url, str) and url.strip() for url in urls):
             raise errors.InvalidInput(
                 f"urls={self.urls!r} is not a list of addresses; a template gives one with "

@@ -119,23 +119,6 @@ def test_a_lost_answer_is_not_asked_for_again(emulator, videos, run, rows):
     assert run(videos[:2], on_ambiguous_submit="resubmit")["landed"] == 2
 
 
-def test_killed_before_landing_the_retry_lands_what_was_paid(emulator, videos, run, monkeypatch, rows):
-    """An answer is recorded before anything else is done with it."""
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_, **__):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("airflow_provider_nanostt.attempt.land", killed)
-        with pytest.raises(Killed):
-            run(videos[:1])
-    assert run(videos[:1])["landed"] == 1
-    assert len(emulator.charges) == 1
-
-
 def test_killed_while_landing_the_retry_lands_all_that_was_paid(emulator, videos, run, monkeypatch):
     """All answers of a request are recorded before the first of them is landed."""
 
