@@ -6,6 +6,7 @@ Nothing about content, and nothing of what a storage raises means the same as "t
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from contextlib import contextmanager
 from math import ceil
@@ -198,20 +199,14 @@ def explained(error: Exception, what: str, place: ObjectStoragePath) -> InvalidI
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_LONGEST_PREFIX] + b".")
-    handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
+    # Made with the permissions that any new file gets: to ask for the umask is to set it, for all threads at once.
+    temporary = path.parent / f"{prefix}{secrets.token_hex(8)}.part"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

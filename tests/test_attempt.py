@@ -903,6 +903,23 @@ def test_a_redeploy_with_another_output_finds_the_paid_job(
         assert "files" not in result
 
 
+@pytest.mark.parametrize(("first", "then"), [(None, "a"), ("a", "b")], ids=["added", "changed"])
+def test_an_answer_that_came_at_once_lands_in_another_output(emulator: Emulator, run_task, wav, tmp_path, first, then):
+    """It cannot be fetched again, so what has landed is written to the new place, and paid for once."""
+    context = Memory("task state", tmp_path).context()
+
+    def run(place: str | None) -> Any:
+        output = str(tmp_path / place) if place else None
+        return run_task(lambda: operator(audio_path=str(wav), model=SYNC, output=output), context)
+
+    cost = run(first)["cost_usd"]
+    for _ in range(2):
+        result = run(then)
+        assert (text_of(result), result["cost_usd"]) == (TEXT, cost)
+        assert Path(result["files"]["json"]).parent == tmp_path / then
+    assert len(emulator.charges) == 1
+
+
 def test_force_goes_past_a_record_that_nobody_can_read(emulator: Emulator, memory, attempt, wav, logged):
     """Whoever forces a submit need not mend the old record first; without force it fails before any request."""
     attempt(audio_path=str(wav))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,38 @@ def test_the_function_gets_its_arguments_and_the_context(emulator, wav, run_task
     assert result["transcription"] == TEXT
 
 
-@pytest.mark.parametrize("returned", [None, "", {"audio": "x.wav"}])
+class Lazy(Sequence):
+    """What a mapped task has returned arrives as a sequence that is no list."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def __getitem__(self, index):
+        return self.values[index]
+
+    def __len__(self):
+        return len(self.values)
+
+
+def test_what_mapped_tasks_have_returned_is_a_list(emulator, wav, run, files):
+    """It is a batch, though Airflow hands it over as something else."""
+    assert run(lambda: Lazy(str(wav)), model=ASYNC, output=str(files.folder))["landed"] == 1
+
+
+@pytest.mark.parametrize("returned", [None, "", 7, b"RIFF", {"audio": "x.wav"}])
 def test_a_function_that_names_no_recording_fails_before_money_is_spent(emulator, run, returned):
     """The error shows what it has returned."""
     with pytest.raises(AirflowFailException, match="a recording, or a list"):
         run(lambda: returned)
     assert not emulator.charges
+
+
+def test_an_error_shows_no_signature_of_what_was_returned(run):
+    """Whoever returns a mapping sees which, but for what is secret in it."""
+    with pytest.raises(AirflowFailException, match="a recording, or a list") as caught:
+        run(lambda: {"audio": "https://example.com/a.mp3?X-Amz-Signature=5ec2e7f00d"})
+    assert "example.com/a.mp3" in str(caught.value)
+    assert "5ec2e7f00d" not in str(caught.value)
 
 
 def test_a_list_without_a_folder_is_refused(emulator, wav, run):

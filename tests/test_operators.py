@@ -274,6 +274,13 @@ def test_the_signature_of_a_rendered_address_is_masked():
     assert redacted("decoded: single+signature") == "decoded: ***"
 
 
+def test_the_signature_of_the_address_for_the_page_is_masked():
+    """The page has it as it is; Airflow's database and the log do not."""
+    made = operator(audio="call.wav", page_audio_url="https://example.com/a.mp3?X-Amz-Signature={{ params.secret }}")
+    made.render_template_fields({"params": {"secret": "for-the-page-only"}})
+    assert redacted(f"rendered {made.page_audio_url}") == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
+
+
 def test_the_signatures_of_a_mapped_task_are_masked():
     """Each of its addresses, when its turn comes."""
     pendulum = pytest.importorskip("pendulum")

@@ -6,6 +6,7 @@ else is as for recordings.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from airflow_provider_nanostt.api.models import Options, Transcript
 from airflow_provider_nanostt.api.protocol import MAX_YOUTUBE_URLS
 from airflow_provider_nanostt.attempt import Landed
 from airflow_provider_nanostt.batch.attempts import ItemAttempt, Pending
+from airflow_provider_nanostt.batch.items import Item
 from airflow_provider_nanostt.batch.rows import DUPLICATE
 from airflow_provider_nanostt.batch.run import BatchRun
 from airflow_provider_nanostt.ledger import LAND, Wanted
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_nanostt.api.models import Job, YouTubeTranscript
-    from airflow_provider_nanostt.batch.items import Item
     from airflow_provider_nanostt.batch.rows import Row
     from airflow_provider_nanostt.ledger import Decision, Entry
 
-_HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
+_HOSTS = ("youtube.com", "youtube-nocookie.com")
+_SHORT_HOST = "youtu.be"
+_BEFORE_ID = ("embed", "live", "shorts", "v")
 
 
 def video_of(url: str) -> str:
@@ -43,10 +46,32 @@ def video_of(url: str) -> str:
     except ValueError:
         parts, host = urlsplit(""), ""
     steps = [step for step in parts.path.split("/") if step]
-    found = parse_qs(parts.query).get("v") or steps[-1:]
-    if parts.scheme not in ("http", "https") or not host.endswith(_HOSTS) or not found:
+    found = []
+    if _is_of(host, _SHORT_HOST):
+        found = steps[:1]
+    elif any(_is_of(host, one) for one in _HOSTS):
+        found = steps[1:2] if steps[:1] and steps[0] in _BEFORE_ID else parse_qs(parts.query).get("v", [])
+    if parts.scheme not in ("http", "https") or not found:
         raise errors.InvalidInput(f"{url!r} is not the address of a YouTube video")
     return found[0]
+
+
+def _is_of(host: str, name: str) -> bool:
+    return host == name or host.endswith(f".{name}")
+
+
+class Video(Item):
+    """A video as an item of a batch: the same one by whichever of its addresses it is named."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> str:
+        """What the ledger knows it by; of an address that leads to no video, the address."""
+        try:
+            return Item(video_of(self.audio)).key
+        except errors.InvalidInput:
+            return Item(self.audio).key
 
 
 class VideoAttempt(ItemAttempt):
@@ -156,16 +181,17 @@ class VideoRun(BatchRun):
             told = errors.AmbiguousSubmit(str(error)) if isinstance(error, errors.ProtocolError) else error
             for video in ready:
                 if not isinstance(told, errors.AmbiguousSubmit):
-                    video.attempt.not_charged()
+                    self._not_charged(video)
                 self._broken(video.number, told, video.attempt)
             return
-        found = {one.url: one for one in answer.results}
-        if len(answer.results) == len(ready):  # the service may write an address in another way
-            found = {video.url: one for video, one in zip(ready, answer.results, strict=True)} | found
         good = sum(one.success for one in answer.results)
         cost = answer.cost / good if answer.cost is not None and good else None
-        for video in ready:
-            self._take(video, found.get(video.url), cost)
+        told_of = _matched(ready, answer.results)
+        # All are recorded before the first is landed: the service gives none of them a second time for nothing.
+        recorded = [self._recorded(video, told_of.get(video.number), cost) for video in ready]
+        for pending in recorded:
+            if pending is not None:
+                self._land_one(pending)
 
     def _is_intended(self, video: _Video) -> bool:
         """Record that a video is about to be asked for, unless the batch has stopped, or it would cost too much."""
@@ -179,15 +205,40 @@ class VideoRun(BatchRun):
             return False
         return True
 
-    def _take(self, video: _Video, found: YouTubeTranscript | None, cost: float | None) -> None:
-        """Record and land what the answer says of a video."""
+    def _recorded(self, video: _Video, found: YouTubeTranscript | None, cost: float | None) -> Pending | None:
+        """Record what the answer says of a video; return what is to be landed, None if there is no transcript."""
         try:
             if found is None:
                 raise errors.AmbiguousSubmit("The answer does not speak of this video")
             if not found.success:
-                video.attempt.not_charged()
-                self.plan.budget.spent -= YOUTUBE_PRICE
+                self._not_charged(video)
                 raise errors.InvalidInput(f"there is no transcript of this video: {found.error}. It costs nothing")
-            self._land(Pending(video.number, video.attempt, [(0.0, video.attempt.answered(found, cost))]))
+            return Pending(video.number, video.attempt, [(0.0, video.attempt.answered(found, cost))])
         except Exception as error:  # noqa: BLE001  one bad video never stops the others
             self._broken(video.number, error, video.attempt)
+        return None
+
+    def _land_one(self, pending: Pending) -> None:
+        try:
+            self._land(pending)
+        except Exception as error:  # noqa: BLE001  one bad video never stops the others
+            self._broken(pending.number, error, pending.attempt)
+
+    def _not_charged(self, video: _Video) -> None:
+        """Take back that a video was about to be paid for, in its record and in the sum."""
+        video.attempt.not_charged()
+        self.plan.budget.spent -= YOUTUBE_PRICE
+
+
+def _matched(videos: Sequence[_Video], results: Sequence[YouTubeTranscript]) -> dict[int, YouTubeTranscript]:
+    """Return which result is of which video, by the videos' numbers; the service may write an address in another way.
+
+    By the order only if no address can be told: a transcript under another video's name is worse than none.
+    """
+    by_id: dict[str, YouTubeTranscript] = {}
+    for one in results:
+        with contextlib.suppress(errors.InvalidInput):
+            by_id.setdefault(video_of(one.url), one)
+    if not by_id and len(results) == len(videos):
+        return {video.number: one for video, one in zip(videos, results, strict=True)}
+    return {video.number: by_id[found] for video in videos if (found := video_of(video.url)) in by_id}

@@ -58,6 +58,7 @@ class TranscribeBatchOperator(TranscribeOperator):
     )
 
     _not_here: tuple[str, ...] = _ONE_ONLY
+    _read_from: Sequence[str] = ()
 
     def __init__(
         self,
@@ -131,6 +132,9 @@ class TranscribeBatchOperator(TranscribeOperator):
         )
         return self._run_class()(self.hook, context, plan, self.log), folder, BatchState(folder, instance)
 
+    def _inputs(self) -> list[object]:
+        return list(self._read_from)
+
     def _run_class(self) -> type[BatchRun]:
         from airflow_provider_nanostt.batch.run import BatchRun
 
@@ -189,6 +193,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         formats = manifest.check_formats(self.manifest_formats)
         written = manifest.write(folder, str(self.manifest), run.rows, formats)
         result = rows.summary(run.rows, written)
+        self._read_from = rows.folders(run.rows)
         told = ", ".join(
             f"{result[status]} {status}" for status in ("landed", "skipped", "duplicate", "failed", "left")
         )

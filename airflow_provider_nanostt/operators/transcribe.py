@@ -279,7 +279,7 @@ class TranscribeOperator(WaitsForJob):
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
         super()._do_render_template_fields(parent, *arguments, **named)
         if parent is self:
-            self._mask([self.audio_url, self.audio])
+            self._mask([getattr(self, name, None) for name in self.template_fields])
 
     def _mask(self, value: Any) -> None:
         """Have Airflow hide what signs the addresses in a value."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.batch.run import BatchRun
 
@@ -36,6 +35,12 @@ class YouTubeTranscribeOperator(TranscribeBatchOperator):
     :return: as the batch operator.
     """
 
+    _not_here = (
+        "audio_path", "audio_url", "wait", "xcom_limit", "model", "language", "diarize", "tag_audio_events",
+        "actual_duration", "oversize", "staging", "codec", "split_diarized", "max_cost_unknown", "check_balance_above",
+        "signed_for", "speaker_names", "page_audio_url", "poll_interval", "timeout", "defer_after", "on_changed_input",
+        "on_lost_job",
+    )  # fmt: skip
     template_fields: Sequence[str] = (
         "urls",
         "output_location",
@@ -88,11 +93,17 @@ class YouTubeTranscribeOperator(TranscribeBatchOperator):
         self.urls = urls
 
     def _execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_nanostt.batch import Item
+        from airflow_provider_nanostt.batch.videos import Video
         from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS
 
-        if not isinstance(self.urls, list | tuple) or not all(isinstance(url, str) and url for url in self.urls):
-            raise errors.InvalidInput(f"urls={self.urls!r} is not a list of addresses")
+        urls: Sequence[Any] = (
+            self.urls if isinstance(self.urls, Sequence) and not isinstance(self.urls, str) else [None]
+        )
+        if not all(isinstance(url, str) and url.strip() for url in urls):
+            raise errors.InvalidInput(
+                f"urls={self.urls!r} is not a list of addresses; a template gives one with "
+                "render_template_as_native_obj=True"
+            )
         captions = [name for name in CAPTION_FORMATS if name in self._output_settings().formats]
         if captions and not self.estimated_captions:
             raise errors.InvalidInput(
@@ -100,13 +111,10 @@ class YouTubeTranscribeOperator(TranscribeBatchOperator):
                 "estimated_captions=True for captions with guessed times, or leave them out of formats"
             )
         run, folder, _ = self._batch(context, self._wait_settings())
-        run.begin([Item(url.strip()) for url in self.urls])
+        run.begin([Video(url.strip()) for url in urls])
         return self._finish(run, folder)
 
     def _run_class(self) -> type[BatchRun]:
         from airflow_provider_nanostt.batch.videos import VideoRun
 
         return VideoRun
-
-    def _inputs(self) -> list[object]:
-        return list(self.urls)

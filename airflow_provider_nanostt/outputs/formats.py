@@ -104,11 +104,12 @@ def format_transcript(
         captions=CaptionStyle.of(captions or {}),
         estimated_captions=estimated_captions,
     )
-    transcript, _ = rename(_read(result), settings.speaker_names)
+    transcript, _ = rename(read_result(result), settings.speaker_names)
     return render(transcript, fmt, settings, source=source, audio_url=audio_url)
 
 
-def _read(result: Transcript | Mapping[str, Any]) -> Transcript:
+def read_result(result: Transcript | Mapping[str, Any]) -> Transcript:
+    """Read a transcript from whatever :func:`format_transcript` takes; raises as that."""
     if isinstance(result, Transcript):
         return result
     if isinstance(result, Mapping) and isinstance(result.get("transcription"), str):

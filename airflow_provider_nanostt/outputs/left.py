@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.outputs.document import from_document, own_document
+from airflow_provider_nanostt.outputs.formats import read_result
 from airflow_provider_nanostt.outputs.landing import land
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import OutputSettings
@@ -35,25 +36,33 @@ def what_is_left(
     source: str | None,
     identity: Named | None,
     settings: OutputSettings,
+    moved: bool = False,
 ) -> Left:
     """Look at a recorded result; write its files once more if they are wanted otherwise now, which costs nothing.
 
-    :param folder: where it lies; None leaves it as it is, since it is wanted elsewhere now.
+    :param folder: where files are wanted now; None leaves the result as it is.
+    :param moved: its files lie somewhere else.
     :raises LedgerError: if a storage cannot tell.
     """
+
+    def again(transcript: Transcript) -> Left:
+        landed = land(transcript, folder=folder, source=source, identity=identity, settings=settings)
+        return Left({**landed, "cost_usd": result.get("cost_usd")}, anew=True)  # what it has cost is known already
+
     files = result.get("files", {})
     data = {name: _read(uri) for name, uri in files.items()}
     if not data:
-        return Left(dict(result))
+        if folder is None or "transcription" not in result:
+            return Left(dict(result))
+        return again(read_result(result))
     there = data.get("json")
     document = None if there is None else own_document(there, identity)
     if document is None:
         return Left(dict(result), "gone" if there is None else "overwritten by another task")
-    as_wanted = None not in data.values() and _is_as_wanted(document, settings)
+    as_wanted = not moved and None not in data.values() and _is_as_wanted(document, settings)
     if folder is None or as_wanted:
         return Left(dict(result))
-    again = land(_reread(document), folder=folder, source=source, identity=identity, settings=settings)
-    return Left({**again, "cost_usd": result.get("cost_usd")}, anew=True)
+    return again(_reread(document))
 
 
 def _read(uri: str) -> bytes | None:

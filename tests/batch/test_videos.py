@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import UserList
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +52,8 @@ def requests(emulator) -> int:
         ("https://www.youtube.com/watch?v=abc&t=10", "abc"),
         ("https://youtu.be/abc?si=x", "abc"),
         ("https://m.youtube.com/shorts/abc", "abc"),
+        ("https://www.youtube-nocookie.com/embed/abc?start=3", "abc"),
+        ("https://www.youtube.com/live/abc/", "abc"),
     ],
 )
 def test_the_video_is_told_from_its_address(address, video):
@@ -57,7 +61,18 @@ def test_the_video_is_told_from_its_address(address, video):
     assert video_of(address) == video
 
 
-@pytest.mark.parametrize("address", ["https://nowhere.example/watch?v=abc", "youtu.be/abc", "https://youtube.com/", ""])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://nowhere.example/watch?v=abc",
+        "https://notyoutube.com/watch?v=abc",
+        "https://www.youtube.com/playlist?list=abc",
+        "https://www.youtube.com/@somebody/videos",
+        "youtu.be/abc",
+        "https://youtube.com/",
+        "",
+    ],
+)
 def test_what_is_no_video_is_refused(address):
     """The message names the address."""
     with pytest.raises(InvalidInput, match="not the address of a YouTube video"):
@@ -104,8 +119,8 @@ def test_a_lost_answer_is_not_asked_for_again(emulator, videos, run, rows):
     assert run(videos[:2], on_ambiguous_submit="resubmit")["landed"] == 2
 
 
-def test_killed_before_landing_the_retry_lands_what_was_paid(emulator, videos, run, monkeypatch, rows):
-    """An answer is recorded before anything else is done with it."""
+def test_killed_while_landing_the_retry_lands_all_that_was_paid(emulator, videos, run, monkeypatch):
+    """All answers of a request are recorded before the first of them is landed."""
 
     class Killed(BaseException):
         pass
@@ -116,9 +131,81 @@ def test_killed_before_landing_the_retry_lands_what_was_paid(emulator, videos, r
     with monkeypatch.context() as patch:
         patch.setattr("airflow_provider_nanostt.attempt.land", killed)
         with pytest.raises(Killed):
-            run(videos[:1])
-    assert run(videos[:1])["landed"] == 1
-    assert len(emulator.charges) == 1
+            run(videos[:3])
+    assert run(videos[:3])["landed"] == 3
+    assert (requests(emulator), len(emulator.charges)) == (1, 3)
+
+
+def test_one_video_under_two_addresses_is_paid_once(emulator, videos, run, rows):
+    """Also in a later run, which has got the address from somewhere else."""
+    short = "https://youtu.be/video0000?si=shared"
+    run([videos[0], short], skip_existing=True)
+    assert [(row["audio"], row["status"]) for row in rows()] == [(videos[0], "landed"), (short, "duplicate")]
+    result = run([short], {"run_id": "manual__2"}, skip_existing=True)
+    assert (result["skipped"], len(emulator.charges)) == (1, 1)
+
+
+def answering(monkeypatch, change):
+    """Have the service's results changed before they are looked at."""
+    ask = hooks.NanoGPTHook.youtube
+
+    def changed(self, urls):
+        answer = ask(self, urls)
+        return replace(answer, results=change(answer.results))
+
+    monkeypatch.setattr(hooks.NanoGPTHook, "youtube", changed)
+
+
+def test_results_in_another_order_are_those_of_their_videos(emulator, videos, run, files, monkeypatch):
+    """Though the service writes their addresses in another way."""
+    answering(
+        monkeypatch,
+        lambda results: tuple(replace(one, url=f"https://youtu.be/{video_of(one.url)}") for one in reversed(results)),
+    )
+    run(videos[:3], formats=("txt",))
+    for number in range(3):
+        place = files.folder / f"Talk_{number}_a_b_c-video{number:04d}.txt"
+        assert place.read_text().strip() == f"This is talk {number}."
+
+
+def test_results_without_addresses_come_in_order(emulator, videos, run, files, monkeypatch):
+    """As many as were asked for."""
+    answering(monkeypatch, lambda results: tuple(replace(one, url="") for one in results))
+    run(videos[:2], formats=("txt",))
+    assert (files.folder / "Talk_1_a_b_c-video0001.txt").read_text().strip() == "This is talk 1."
+
+
+def test_a_video_that_the_answer_passes_over_may_have_been_charged(emulator, videos, run, monkeypatch, rows):
+    """The others land; this one is not asked for again until somebody decides."""
+    answering(monkeypatch, lambda results: results[1:])
+    with pytest.raises(AirflowFailException, match="does not speak of this video"):
+        run(videos[:3])
+    assert [row["status"] for row in rows()] == ["failed", "landed", "landed"]
+    with pytest.raises(AirflowFailException, match="on_ambiguous_submit"):
+        run(videos[:3])
+    assert requests(emulator) == 1
+
+
+def test_what_was_refused_is_no_part_of_the_limit(emulator, videos, run, rows):
+    """A request that costs nothing leaves its money to the next."""
+    emulator.fail("/youtube-transcribe", status=400)
+    with pytest.raises(AirflowFailException):
+        run(videos, max_cost=0.10)
+    assert [row["status"] for row in rows()] == ["failed"] * 10 + ["landed"] * 2
+
+
+def test_addresses_come_as_any_sequence(emulator, videos, run):
+    """Airflow hands over what mapped tasks have returned as one of its own; a text is none."""
+    assert run(UserList(videos[:2]))["landed"] == 2
+    with pytest.raises(AirflowFailException, match="not a list of addresses"):
+        run(videos[0])
+
+
+@pytest.mark.parametrize("argument", ["model", "language", "staging", "timeout", "wait"])
+def test_what_means_nothing_for_videos_is_no_argument(argument):
+    """It is refused when the DAG is parsed, not passed over."""
+    with pytest.raises(TypeError, match=argument):
+        YouTubeTranscribeOperator(task_id="t", urls=[], output="/tmp/x", **{argument: "x"})
 
 
 def test_the_limit_stops_before_the_video_that_would_exceed_it(emulator, videos, run, rows):

@@ -19,6 +19,8 @@ from tests.conftest import TEXT, Memory
 
 ASYNC = "Elevenlabs-STT"
 
+pytestmark = pytest.mark.airflow
+
 
 @pytest.fixture(autouse=True)
 def at_once(no_pauses):
