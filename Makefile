@@ -68,8 +68,8 @@ format: env ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 .PHONY: matrix
-matrix: env ## run the unit suite against every supported Airflow; ONLY="2.11.2 3.3.2" for some
-	@$(BIN)/python scripts/matrix.py $(ONLY)
+matrix: env ## run the unit suite against every supported Airflow; ONLY="2.11.2 3.3.2" for some, WHOLE=1 for all of it on each
+	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
 
 .PHONY: bench
 bench: ## measure what the README says about speed; ONLY="cpu_per_poll" for some, QUICK=1 only to see that it works

@@ -74,5 +74,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks"]}],
         "operators": [{"integration-name": integration, "python-modules": [f"{package}.operators"]}],
         "sensors": [{"integration-name": integration, "python-modules": [f"{package}.sensors"]}],
+        "extra-links": [f"{package}.links.TranscriptLink"],
+        "task-decorators": [{"name": "transcribe", "class-name": f"{package}.decorators.transcribe_task"}],
         "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers"]}],
     }

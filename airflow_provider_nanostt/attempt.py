@@ -317,16 +317,17 @@ class Attempt:
     def _landed(self, entry: ledger.Entry) -> Landed | None:
         """Return the recorded result if its files are still there, still its own, and where they are wanted."""
         result = dict(entry.result or {})
-        here = [uri for uri in result.get("files", {}).values() if self._is_wanted_at(uri)]
-        if entry.job is not None and len(here) < len(result.get("files", {})):
+        moved = not all(self._is_wanted_at(uri) for uri in result.get("files", {}).values())
+        if entry.job is not None and moved:
             self._log.info("The recorded result lies elsewhere, since output has changed; fetching it costs nothing")
             return None
         found = what_is_left(
             result,
-            folder=self._folder if len(here) == len(result.get("files", {})) else None,
+            folder=self._folder,
             source=entry.source,
             identity=self._identity,
             settings=self._settings,
+            moved=moved,
         )
         if found.lost:
             self._log.warning("The recorded result is %s (%s)", found.lost, result["files"].get("json"))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage
+    from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage, YouTubeAnswer
     from airflow_provider_nanostt.pricing import Estimate, Price
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
@@ -44,6 +44,7 @@ DEFAULT_POLL_INTERVAL = 5.0
 log = logging.getLogger(__name__)
 
 
+_YOUTUBE_PER_SECOND = 9.5 / 60.0  # of the service's ten a minute
 _CATALOGUE_SECONDS = 3600.0
 _CATALOGUE_PAUSE = 60.0
 _catalogues: dict[Config, tuple[float, tuple[AudioModel, ...] | None]] = {}
@@ -71,6 +72,7 @@ class NanoGPTHook(BaseHook):
         self.nanogpt_conn_id = nanogpt_conn_id
         self._client: transport.Client | None = None
         self._turn = threading.Lock()
+        self._youtube_pacer = Pacer(_YOUTUBE_PER_SECOND)
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -183,17 +185,20 @@ class NanoGPTHook(BaseHook):
         audio_path: str | Path | None = None,
         audio_url: str | None = None,
         options: Options,
+        means: Means | None = None,
         **settings: Any,
     ) -> Order:
         """Name a recording and how it is to be transcribed; nothing is sent, made or paid for.
 
+        :param means: what may be done to get it to the service.
         :param settings: the other fields of :class:`~airflow_provider_nanostt.order.Order`.
         :raises InvalidInput: if that cannot work, such as an address that the service cannot reach.
         """
         source = named(audio, audio_path, audio_url, allow_private=self.extras.allow_private_addresses)
+        base_url = self.get_conn().config.base_url
         if isinstance(source, WebAddress):
-            check_fetchable(source.url, self.get_conn().config.base_url)
-        return Order(source, options, **settings)
+            check_fetchable(source.url, base_url)
+        return Order(source, options, means=replace(means or Means(), base_url=base_url), **settings)
 
     def estimate(
         self,
@@ -254,6 +259,19 @@ class NanoGPTHook(BaseHook):
         with self._turn:
             time.sleep(self.pacer.wait(time.time()))
             self.pacer.take(time.time())
+
+    def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
+        """Ask for the transcripts of one to ten YouTube videos; those that there are cost USD 0.01 each.
+
+        Spaced so that a key's ten requests a minute are kept.
+
+        :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
+        :raises NanoGPTError: for everything else the service may say.
+        """
+        time.sleep(self._youtube_pacer.wait(time.time()))
+        self._youtube_pacer.take(time.time())
+        self.take_turn()
+        return self.get_conn().send(protocol.youtube(urls))
 
     def status(self, job: Job | str) -> JobStatus:
         """Ask once how a job stands.

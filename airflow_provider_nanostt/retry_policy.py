@@ -26,6 +26,7 @@ _FINAL = (
     errors.AmbiguousSubmit,
     errors.ProtocolError,
     errors.InputChanged,
+    errors.ResultTooLarge,
     errors.JobLost,
 )
 _AFTER_RESET = 60.0
@@ -52,7 +53,9 @@ class NanoGPTRetryPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide about one failure."""
+        """Decide about one failure; of a batch, about what has stopped it."""
+        if isinstance(exception, errors.BatchIncomplete) and isinstance(exception.__cause__, errors.NanoGPTError):
+            exception = exception.__cause__
         if isinstance(exception, errors.DailyLimitReached):
             wait = timedelta(seconds=max(0.0, exception.resets_at - time.time()) + _AFTER_RESET)
             return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")

@@ -17,8 +17,9 @@ from airflow_provider_nanostt._compat import (
 )
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.arguments import positive_seconds, unrendered
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_weather
-from airflow_provider_nanostt.waiting import WaitsForJob, positive_seconds, unrendered
+from airflow_provider_nanostt.waiting import WaitsForJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         always written. (templated)
     :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``. (templated)
     :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
-        :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+        :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
     :param estimated_captions: guess the times of captions if the model gives none.
     :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
     :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
@@ -96,14 +97,14 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         """Look once, then wait in the triggerer, or as sensors do."""
         if self.deferrable:
             try:
-                return self._explained(lambda: self._look_and_defer(context))
+                return self._finished(context, self._explained(lambda: self._look_and_defer(context)))
             except AirflowFailException as error:
                 # Airflow sees to this after a poke and after a resume, and not here.
                 if self.soft_fail or self.never_fail:
                     raise AirflowSkipException(str(error)) from error
                 raise
         try:
-            return super().execute(context)
+            return self._finished(context, super().execute(context))
         except AirflowSensorTimeout:
             job = self._ticket()
             self.log.warning("Run %s stays paid for and may still finish. %s", job.run_id, self.hook.pick_up(job))

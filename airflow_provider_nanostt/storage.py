@@ -6,6 +6,7 @@ Nothing about content, and nothing of what a storage raises means the same as "t
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from contextlib import contextmanager
 from math import ceil
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
+_WEB = ("http://", "https://")
 _FOR_GOOD = (
     FileNotFoundError,
     PermissionError,
@@ -136,7 +138,7 @@ def sign(place: ObjectStoragePath, seconds: float) -> str | None:
             url = newer.sign(place.path, expiration=lasting)
     except NotImplementedError:
         return None
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+    if not isinstance(url, str) or not url.startswith(_WEB):
         return None
     if lasting > _LONGEST_SIGNED and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
         raise InvalidInput(
@@ -144,6 +146,20 @@ def sign(place: ObjectStoragePath, seconds: float) -> str | None:
             "set signed_for"
         )
     return url
+
+
+def address(place: ObjectStoragePath) -> str | None:
+    """Return where others would fetch a file, without any signature; None if the storage has no such addresses.
+
+    Nothing is asked, so the file need not be there.
+
+    :raises Exception: whatever a storage raises.
+    """
+    try:
+        url = place.fs.sign(place.path, expiration=60)
+    except NotImplementedError:
+        return None
+    return url.partition("?")[0] if isinstance(url, str) and url.startswith(_WEB) else None
 
 
 def _query(url: str) -> dict[str, list[str]]:
@@ -174,7 +190,8 @@ def explained(error: Exception, what: str, place: ObjectStoragePath) -> InvalidI
     :return: :class:`InvalidInput` for what another try would not mend, such as refused credentials.
     """
     kind = InvalidInput if isinstance(error, _FOR_GOOD) else StorageUnavailable
-    through = f" (connection {place.conn_id!r})" if place.conn_id else ""
+    conn_id = getattr(place, "conn_id", None) or place.storage_options.get("conn_id")  # the latter before Airflow 3.2
+    through = f" (connection {conn_id!r})" if conn_id else ""
     return kind(f"{what}: {type(error).__name__}: {str(error) or 'no reason given'}{through}")
 
 
@@ -182,20 +199,14 @@ def explained(error: Exception, what: str, place: ObjectStoragePath) -> InvalidI
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_LONGEST_PREFIX] + b".")
-    handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
+    # Made with the permissions that any new file gets: to ask for the umask is to set it, for all threads at once.
+    temporary = path.parent / f"{prefix}{secrets.token_hex(8)}.part"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -47,7 +47,7 @@ class _WaitingTrigger(BaseTrigger):
     :param not_before: epoch seconds before which no event is fired.
     """
 
-    def __init__(self, nanogpt_conn_id: str, poll_interval: float, deadline: float, not_before: float) -> None:
+    def __init__(self, *, nanogpt_conn_id: str, poll_interval: float, deadline: float, not_before: float = 0.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base classes are partly untyped
         self.nanogpt_conn_id = nanogpt_conn_id
         self.poll_interval = poll_interval
@@ -97,7 +97,9 @@ class TranscriptionTrigger(_WaitingTrigger):
         deadline: float,
         not_before: float = 0.0,
     ) -> None:
-        super().__init__(nanogpt_conn_id, poll_interval, deadline, not_before)
+        super().__init__(
+            nanogpt_conn_id=nanogpt_conn_id, poll_interval=poll_interval, deadline=deadline, not_before=not_before
+        )
         self.job = job
 
     def _what(self) -> dict[str, Any]:
@@ -114,19 +116,11 @@ class PartsTrigger(_WaitingTrigger):
     """Wait for all the jobs that the parts of one recording have become.
 
     :param parts: each with ``job``, the ticket, and ``start``, where the part begins in the recording, in seconds.
-    :param nanogpt_conn_id: as in :class:`TranscriptionTrigger`, like the other arguments.
+    :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
-    def __init__(
-        self,
-        *,
-        parts: Sequence[Mapping[str, Any]],
-        nanogpt_conn_id: str,
-        poll_interval: float,
-        deadline: float,
-        not_before: float = 0.0,
-    ) -> None:
-        super().__init__(nanogpt_conn_id, poll_interval, deadline, not_before)
+    def __init__(self, *, parts: Sequence[Mapping[str, Any]], **how: Any) -> None:
+        super().__init__(**how)
         self.parts = parts
 
     def _what(self) -> dict[str, Any]:
@@ -149,19 +143,11 @@ class BatchTrigger(_WaitingTrigger):
     ledger.
 
     :param jobs: the tickets.
-    :param nanogpt_conn_id: as in :class:`TranscriptionTrigger`, like the other arguments.
+    :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
-    def __init__(
-        self,
-        *,
-        jobs: Sequence[Mapping[str, Any]],
-        nanogpt_conn_id: str,
-        poll_interval: float,
-        deadline: float,
-        not_before: float = 0.0,
-    ) -> None:
-        super().__init__(nanogpt_conn_id, poll_interval, deadline, not_before)
+    def __init__(self, *, jobs: Sequence[Mapping[str, Any]], **how: Any) -> None:
+        super().__init__(**how)
         self.jobs = jobs
 
     def _what(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ been paid for in ``ledger``.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from airflow_provider_nanostt._compat import AirflowFailException, BaseOperator
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.arguments import amount, boolean, mapping, unrendered
+from airflow_provider_nanostt.links import TranscriptLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Rules
+    from airflow_provider_nanostt.lineage import Finished
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.parts import Part, RecordingAttempt
 
@@ -77,6 +78,9 @@ class WaitsForJob(BaseOperator):
     estimated_captions: bool | str
     xcom_limit: int | str
     name: str
+    page_audio_url: str | None = None
+    operator_extra_links = (TranscriptLink(),)
+    _told_of: Finished | None = None
     _remembers: bool | None = None
     """Whether a retry will find what this attempt pays for; None before anything was looked at."""
 
@@ -89,7 +93,28 @@ class WaitsForJob(BaseOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take in what the trigger reports, and fetch the transcript."""
-        return self._explained(lambda: self._resume(context, event))
+        return self._finished(context, self._explained(lambda: self._resume(context, event)))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002  Airflow's name for it
+        """Return what OpenLineage is told of the finished task."""
+        from airflow_provider_nanostt.lineage import facets
+
+        return facets(self._told_of) if self._told_of is not None else None
+
+    def _inputs(self) -> list[object]:
+        """Return the recordings, for those who hear of the finished task."""
+        return []
+
+    def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Let others hear of what has landed."""
+        from airflow_provider_nanostt.lineage import Finished, announce
+
+        try:
+            self._told_of = Finished.of(self._inputs(), result)
+            announce(context, self.outlets or (), self._told_of)
+        except Exception:  # the transcript has landed, and is worth more than its announcement
+            self.log.exception("The transcript has landed, but not everybody who listens could be told of it")
+        return result
 
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and stays paid for."""
@@ -121,6 +146,7 @@ class WaitsForJob(BaseOperator):
             estimated_captions=boolean("estimated_captions", self.estimated_captions),
             **({} if limit is None else {"xcom_limit": int(limit)}),
             name=str(self.name),
+            page_audio_url=unrendered(self.page_audio_url),
         )
 
     def _attempt(self, context: Context) -> RecordingAttempt:
@@ -296,63 +322,3 @@ class WaitsForJob(BaseOperator):
         if isinstance(error, _WORTH_A_RETRY_WITH_LEDGER):
             return bool(self._remembers)
         return isinstance(error, _WORTH_A_RETRY)
-
-
-def unrendered(value: Any) -> Any:
-    """Treat what a template renders from nothing as nothing."""
-    return None if value in ("", "None") else value
-
-
-def amount(name: str, value: object, unit: str) -> float | None:
-    """Read a number that a template may have turned into text; None stays None.
-
-    :raises InvalidInput: if it is no number.
-    """
-    if unrendered(value) is None:
-        return None
-    read = number(value)
-    if read is None:
-        raise errors.InvalidInput(f"{name}={value!r} is not a number of {unit}")
-    return read
-
-
-def mapping(name: str, value: object) -> Mapping[str, Any]:
-    """Read a mapping that a template may have turned into JSON text; nothing is an empty one.
-
-    :raises InvalidInput: if it is no mapping.
-    """
-    if isinstance(value, str) and unrendered(value) is not None:
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise errors.InvalidInput(f"{name} is neither a mapping nor JSON; use the filter tojson") from error
-    value = {} if unrendered(value) is None else value
-    if not isinstance(value, dict):
-        raise errors.InvalidInput(f"{name} is of type {type(value).__name__}, not a mapping")
-    return value
-
-
-def boolean(name: str, value: object) -> bool:
-    """Read a flag that a template may have turned into text.
-
-    :raises InvalidInput: if it is neither true nor false.
-    """
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in ("true", "1", "yes", "on"):
-        return True
-    if word in ("false", "0", "no", "off", "", "none"):
-        return False
-    raise errors.InvalidInput(f"{name}={value!r} is neither true nor false")
-
-
-def positive_seconds(name: str, value: object) -> float:
-    """Read a length of time given as a number, as text, or as a timedelta.
-
-    :raises InvalidInput: if it is not a positive length.
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else number(value)
-    if seconds is None or seconds <= 0:
-        raise errors.InvalidInput(f"{name}={value!r} is not a positive number of seconds")
-    return seconds

@@ -81,7 +81,7 @@ def row(figure: str, kind: str, seconds: float, folder: Path) -> report.Row:
 
 
 def measure(options: argparse.Namespace) -> list[report.Row]:
-    short, long = (150.0, 600.0) if options.quick else (1500.0, 10_800.0)
+    short, long = (60.0, 240.0) if options.quick else (1500.0, 10_800.0)
     with tempfile.TemporaryDirectory() as folder:
         return [
             row(f"{short / 60:g} minutes of 16 kHz speech compressed to fit an upload", "one", short, Path(folder)),

@@ -2,7 +2,7 @@
 
 Those that measure this machine's time and memory run one after the other; those that wait for jobs most of the time run
 together after them. With ONLY, the rows of the scripts named are replaced and the others stay. The quick form,
-``QUICK=1``, shows that everything works, in under a minute; its figures mean nothing and are not recorded.
+``QUICK=1``, shows that everything works, in a minute or two; its figures mean nothing and are not recorded.
 """
 
 from __future__ import annotations

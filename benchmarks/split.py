@@ -91,7 +91,7 @@ def drifts(path: Path, parts: list[list]) -> list[float]:
 
 
 def measure(options: argparse.Namespace) -> list[report.Row]:
-    seconds, longest = (1200.0, 250.0) if options.quick else (10_800.0, 1400.0)
+    seconds, longest = (300.0, 70.0) if options.quick else (10_800.0, 1400.0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.mp3"
         recordings.write_mp3(path, seconds)

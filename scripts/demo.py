@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo"
 PIDS = DEMO / "pids.json"
 DAG_ID = "example_transcribe"
+MEETING = "example_meeting"
 RUN_LIMIT = 180  # seconds from the start of the run to its end
 SPEED = 2  # the emulator's: jobs take half the time they take at the service
 BEGAN = time.monotonic()
@@ -69,26 +70,30 @@ def start_emulator() -> tuple[Service, dict[str, Any]]:
 
 
 class Show:
-    """One run of the example DAG, from its start to what it brought."""
+    """One run of an example DAG, from its start to what it brought."""
 
-    def __init__(self, airflow: LocalAirflow, control: EmulatorControl) -> None:
+    def __init__(self, airflow: LocalAirflow, control: EmulatorControl, dag_id: str = DAG_ID) -> None:
+        self.dag_id = dag_id
         self.airflow = airflow
         self.api = airflow.api
         self.control = control
         self.run_id = ""
         self._states: dict[str, tuple[str | None, int]] = {}
 
+    def start(self) -> None:
+        """Start the run."""
+        self.api.wait_for_dag(self.dag_id)
+        self.run_id = self.api.trigger_dag(self.dag_id)
+        say(f"started {self.dag_id}, run {self.run_id}")
+
     def watch(self) -> str:
-        """Start the run, print every change of state, and return the run's last one."""
-        self.api.wait_for_dag(DAG_ID)
-        self.run_id = self.api.trigger_dag(DAG_ID)
-        say(f"started {DAG_ID}, run {self.run_id}")
+        """Print every change of state, and return the run's last one."""
 
         def ended() -> str | None:
             for service in self.airflow.services.values():
                 if not service.alive:
                     raise DemoError(f"{service.name} ended by itself:\n{service.tail()}")
-            state = self.api.dag_run_state(DAG_ID, self.run_id)
+            state = self.api.dag_run_state(self.dag_id, self.run_id)
             self._print_changes()
             return state if state in ENDED else None
 
@@ -108,30 +113,46 @@ class Show:
 
     def tasks(self) -> list[TaskInstance]:
         """Return the run's task instances in a steady order."""
-        return sorted(self.api.task_instances(DAG_ID, self.run_id), key=lambda i: (i.map_index, i.task_id))
+        return sorted(self.api.task_instances(self.dag_id, self.run_id), key=lambda i: (i.map_index, i.task_id))
 
     def failure(self) -> str:
         """Say which tasks did not succeed, with the end of their logs."""
         parts = []
         for instance in self.tasks():
             if instance.state != "success":
-                log = self.api.task_log(DAG_ID, self.run_id, instance.task_id, instance.try_number, instance.map_index)
+                log = self.api.task_log(
+                    self.dag_id, self.run_id, instance.task_id, instance.try_number, instance.map_index
+                )
                 end = "\n".join(f"    {line}" for line in log.splitlines()[-25:])
                 parts.append(f"{instance.name} is {instance.state}; the end of its log:\n{end}")
         return "\n".join(parts)
 
-    def report(self) -> None:
+    def page(self) -> str:
+        """Return where the transcript's page is.
+
+        :raises DemoError: if there is none.
+        """
+        (instance,) = self.tasks()
+        value = self.api.xcom(self.dag_id, self.run_id, instance.task_id)
+        page = Path(str(value["files"]["html"]).removeprefix("file://"))
+        if not page.is_file():
+            raise DemoError(f"{instance.name} has left no page at {page}")
+        return page.as_uri()
+
+    def report(self, others: int) -> None:
         """Print each transcript, then what everything cost.
 
+        :param others: how many transcripts other runs have brought.
         :raises DemoError: if a transcript is missing, or the charges are not one for each.
         """
         found = 0
         for instance in self.tasks():
-            value = self.api.xcom(DAG_ID, self.run_id, instance.task_id, map_index=instance.map_index)
+            value = self.api.xcom(self.dag_id, self.run_id, instance.task_id, map_index=instance.map_index)
             if not isinstance(value, dict) or not value.get("transcription"):
                 raise DemoError(f"{instance.name} brought no transcript: {value!r}")
             print_transcript(instance.name, value)
             found += 1
+        found += others
         charges = self.control.charges
         total = sum(charge.cost - charge.refunded for charge in charges)
         print(f"\n{found} transcripts, {len(charges)} charges, ${total:.4f} in all (emulated money)", flush=True)
@@ -160,7 +181,10 @@ def run(services: list[Service], addresses: list[str]) -> None:
         Path(sys.executable),
         DEMO / "airflow",
         ROOT / "example_dags",
-        env={"AIRFLOW_CONN_NANOGPT_DEFAULT": json.dumps(facts["connection"])},
+        env={
+            "AIRFLOW_CONN_NANOGPT_DEFAULT": json.dumps(facts["connection"]),
+            "NANOSTT_OUTPUT": str(DEMO / "transcripts"),
+        },
         progress=say,
     )
     say(f"starting Airflow {airflow.version}")
@@ -173,11 +197,16 @@ def run(services: list[Service], addresses: list[str]) -> None:
         f"Airflow   {airflow.url} (login: none is asked for, every visitor of this loopback address is admin)",
         f"emulator  {facts['url']} (API key {facts['key']})",
     ]
-    show = Show(airflow, EmulatorControl(facts["url"]))
-    state = show.watch()
-    if state != "success":
-        raise DemoError(f"the run has {state}\n{show.failure()}")
-    show.report()
+    control = EmulatorControl(facts["url"])
+    shows = [Show(airflow, control), Show(airflow, control, MEETING)]
+    for show in shows:
+        show.start()
+    for show in shows:
+        state = show.watch()
+        if state != "success":
+            raise DemoError(f"the run of {show.dag_id} has {state}\n{show.failure()}")
+    shows[0].report(others=1)
+    print(f"The meeting as a page, for any browser: {shows[1].page()}", flush=True)
 
 
 def clean_up(services: list[Service]) -> None:

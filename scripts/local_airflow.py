@@ -221,7 +221,7 @@ class LocalAirflow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(grace=1)  # whoever leaves the block has seen all there is; an orderly end takes seconds
 
     def _read_version(self) -> str:
         code = "from importlib.metadata import version; print(version('apache-airflow'))"

@@ -52,7 +52,9 @@ def ensure_flite() -> None:
         raise SystemExit("flite, the synthesiser, is missing: install the package flite and run this again")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "flite"]):
-        subprocess.run(["apt-get", *arguments], env=env, stdout=subprocess.DEVNULL, check=True)
+        done = subprocess.run(["apt-get", *arguments], env=env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"flite is missing, and apt-get {arguments[0]} failed: {done.stderr.strip()[-500:]}")
 
 
 def speak(voice: str, text: str) -> array[int]:

@@ -3,6 +3,9 @@
 What is tested is the wheel that users get, installed in each environment, not the source tree: Python's safe path and
 pytest's importlib mode keep the tree out of ``sys.path``, and the run fails if the package came from there all the
 same. Every version also has to list the provider. One line a version, two versions at a time.
+
+Tests with the mark ``anywhere`` need no Airflow: they run on the oldest and the newest, whose other dependencies are
+furthest apart, and on those in between only if asked to by ``--whole``.
 """
 
 from __future__ import annotations
@@ -43,8 +46,9 @@ class Outcome:
 class Run:
     """The steps for one version, all writing into one log."""
 
-    def __init__(self, version: AirflowVersion, wheel: Path) -> None:
+    def __init__(self, version: AirflowVersion, wheel: Path, *, whole: bool = True) -> None:
         self.version = version
+        self.whole = whole
         self.wheel = wheel
         self.env = ENVS / version.version
         self.log = ENVS / f"{version.version}.log"
@@ -91,8 +95,9 @@ class Run:
             raise StepFailedError(f"the package under test is not the wheel: {origin.strip()}")
         # The path is made safe by the variable, so that what the tests start is safe as well.
         tests = self.step(
-            python, "-m", "pytest", "tests", "--ignore=tests/e2e", "--import-mode=importlib", "-p", "no:cacheprovider"
-        )
+            python, "-m", "pytest", "tests", "--ignore=tests/e2e", "--import-mode=importlib", "-p", "no:cacheprovider",
+            *([] if self.whole else ["-m", "not anywhere"]),
+        )  # fmt: skip
         listed = self.step(str(self.env / "bin" / "airflow"), "providers", "list", "--output", "plain", timeout=120)
         if DISTRIBUTION not in listed:
             raise StepFailedError("`airflow providers list` does not show the provider")
@@ -130,12 +135,15 @@ def build_wheel() -> Path:
 
 def main() -> None:
     """Run all versions, or those that are named; exit with 1 if one fails."""
-    wanted = sys.argv[1:]
-    versions = [version for version in read_versions() if not wanted or version.version in wanted]
+    whole = "--whole" in sys.argv[1:]
+    wanted = [argument for argument in sys.argv[1:] if argument != "--whole"]
+    known = read_versions()
+    versions = [version for version in known if not wanted or version.version in wanted]
     if not versions:
         sys.exit(f"matrix: none of {', '.join(wanted)} is in requirements/airflow.txt")
     wheel = build_wheel()
-    runs = [Run(version, wheel) for version in versions]
+    runs = [Run(version, wheel, whole=whole or version in (known[0], known[-1])) for version in versions]
+    runs.sort(key=lambda run: not run.whole)  # the longest first, so that the last ones end together
     failed = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for run, outcome in zip(runs, pool.map(lambda run: run(), runs), strict=True):

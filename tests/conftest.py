@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import functools
 import importlib
 import json
 import os
+import re
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,14 +29,67 @@ if TYPE_CHECKING:
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
-AUDIO = Path(__file__).parents[1] / "example_dags" / "audio"
+TESTS = Path(__file__).parent
+AUDIO = TESTS.parent / "example_dags" / "audio"
 TEXT = "Good morning, the parcels have arrived."
 
 
+ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
+"""Folders whose tests need no Airflow, unless they are marked ``airflow``."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is the same on every Airflow."""
+    for item in items:
+        inside = item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in ANYWHERE
+        if inside and item.get_closest_marker("airflow") is None:
+            item.add_marker(pytest.mark.anywhere)
+
+
+@pytest.fixture(autouse=True)
+def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hold tests to their mark ``anywhere``: nothing in them may import Airflow while they run."""
+    if request.node.get_closest_marker("anywhere") is None:
+        yield
+        return
+    imported, original = [], builtins.__import__
+
+    def noted(name: str, *given: Any, **named: Any) -> Any:
+        if re.match(r"airflow(_provider_nanostt\.(_compat|hooks|operators|sensors|triggers))?(\.|$)", name):
+            imported.append(name)
+        return original(name, *given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(builtins, "__import__", noted)
+        yield
+    assert imported == [], "mark it with pytest.mark.airflow"
+
+
+@pytest.fixture(autouse=True)
+def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let names such as ``bucket.example.com`` be unknown at once: whether a name server answers shows nothing."""
+    original = socket.getaddrinfo
+
+    def lookup(host: Any, *given: Any, **named: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host or ""
+        if re.search(r"\.[a-z]{2,}\.?$", name, re.IGNORECASE):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return original(host, *given, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+
+
 @pytest.fixture
-def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A fresh local NanoGPT that answers with :data:`TEXT`; jobs take a fifth of a second."""
-    with Emulator(processing_seconds=0.2, speed=100.0) as running:
+def job_seconds() -> float:
+    """How long a job takes at :func:`emulator`; modules that look at jobs under way have longer ones."""
+    return 0.02
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch, job_seconds: float) -> Iterator[Emulator]:
+    """A fresh local NanoGPT that answers with :data:`TEXT`."""
+    with Emulator(processing_seconds=job_seconds, speed=100.0) as running:
         for name in ("note.wav", "call.wav", "note.mp3"):
             running.script(name, text=TEXT, duration=30.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", running.connection_json)
@@ -66,6 +122,15 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Any:
             return getattr(make(), deferred.method_name)(context or {}, event=event)  # type: ignore[attr-defined]
 
     return run
+
+
+@pytest.fixture
+def asked_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever waits for a job ask twenty times a second, whatever interval it was given."""
+    from airflow_provider_nanostt.polling import Schedule
+
+    add = Schedule.add
+    monkeypatch.setattr(Schedule, "add", lambda *given, **how: add(*given, **{**how, "poll_interval": 0.05}))
 
 
 class StateStore:

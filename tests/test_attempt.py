@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -33,7 +35,7 @@ class Killed(BaseException):
 def operator(memory: Memory | None = None, **arguments: Any) -> TranscribeOperator:
     remembering = memory.arguments if memory else {}
     return TranscribeOperator(
-        task_id="transcribe", **{"model": ASYNC, "poll_interval": 0.1, **remembering, **arguments}
+        task_id="transcribe", **{"model": ASYNC, "poll_interval": 0.03, **remembering, **arguments}
     )
 
 
@@ -129,15 +131,17 @@ def test_killed_between_answer_and_ticket_nothing_is_paid_again(emulator: Emulat
 @pytest.mark.parametrize("model", [SYNC, ASYNC])
 def test_killed_while_landing_the_retry_lands_complete_files(emulator: Emulator, files, wav, monkeypatch, model):
     """Also an answer that the service gives only once is still there, and no part of a file is ever seen."""
-    original, written = storage._replace, []
+    original, written = storage._replacing, []
 
-    def die_at_the_result(path: Path, data: bytes) -> None:
-        if path.parent.name != ".nanostt" and not written:
-            written.append(path)
-            raise Killed
-        original(path, data)
+    @contextlib.contextmanager
+    def die_at_the_result(path: Path) -> Iterator[BinaryIO]:
+        with original(path) as file:
+            yield file
+            if path.parent.name != ".nanostt" and not written:
+                written.append(path)
+                raise Killed
 
-    monkeypatch.setattr(storage, "_replace", die_at_the_result)
+    monkeypatch.setattr(storage, "_replacing", die_at_the_result)
     arguments = {"audio_path": str(wav), "model": model}
     with pytest.raises(Killed):
         operator(files, **arguments).execute(files.context())
@@ -897,6 +901,23 @@ def test_a_redeploy_with_another_output_finds_the_paid_job(
         assert Path(result["files"]["json"]).parent == tmp_path / then
     else:
         assert "files" not in result
+
+
+@pytest.mark.parametrize(("first", "then"), [(None, "a"), ("a", "b")], ids=["added", "changed"])
+def test_an_answer_that_came_at_once_lands_in_another_output(emulator: Emulator, run_task, wav, tmp_path, first, then):
+    """It cannot be fetched again, so what has landed is written to the new place, and paid for once."""
+    context = Memory("task state", tmp_path).context()
+
+    def run(place: str | None) -> Any:
+        output = str(tmp_path / place) if place else None
+        return run_task(lambda: operator(audio_path=str(wav), model=SYNC, output=output), context)
+
+    cost = run(first)["cost_usd"]
+    for _ in range(2):
+        result = run(then)
+        assert (text_of(result), result["cost_usd"]) == (TEXT, cost)
+        assert Path(result["files"]["json"]).parent == tmp_path / then
+    assert len(emulator.charges) == 1
 
 
 def test_force_goes_past_a_record_that_nobody_can_read(emulator: Emulator, memory, attempt, wav, logged):

@@ -130,7 +130,7 @@ def test_all_is_well(emulator: Emulator, capsys):
         (lambda _: None, "connection", "AIRFLOW_CONN_NANOGPT_DEFAULT"),
     ],
 )
-def test_what_is_wrong_is_named(emulator: Emulator, monkeypatch, capsys, connection, failing, words):
+def test_what_is_wrong_is_named(emulator: Emulator, monkeypatch, no_pauses, capsys, connection, failing, words):
     """A wrong key, a dead host, an empty password and a connection that is not there fail, each in its own words."""
     given = connection(emulator.connection)
     if given is None:

@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from airflow_provider_nanostt.emulator.__main__ import parser
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import SUBMITTED, Entry, FileStore, Identity
 from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.outputs import CaptionStyle, format_transcript, schema
 from airflow_provider_nanostt.sensors import TranscriptionSensor
 from airflow_provider_nanostt.storage import location
 from airflow_provider_nanostt.triggers import TranscriptionTrigger
@@ -64,11 +66,11 @@ def prose(text: str) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None) -> Iterator[Emulator]:
     """What the code on the pages finds: an account, a recording, a transcript and a record of a paid job."""
     (tmp_path / "note.wav").write_bytes((AUDIO / "weekly-note.wav").read_bytes())
     monkeypatch.chdir(tmp_path)
-    with Emulator(processing_seconds=0.2, speed=100.0) as emulator:
+    with Emulator(processing_seconds=0.02, speed=100.0) as emulator:
         emulator.script("*", text="Good morning.", duration=12.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
         monkeypatch.setenv("NANOGPT_API_KEY", emulator.api_key)
@@ -76,7 +78,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]
         with Client(Config(emulator.api_key, emulator.url)) as client:
             job = client.send(protocol.submit(Submission("https://example.com/call.mp3", "Elevenlabs-STT")))
         assert isinstance(job, Job)
-        time.sleep(0.3)
+        time.sleep(0.05)
         TranscriptionSensor(task_id="wait", job=job.to_json(), output=str(tmp_path / "transcripts")).poke({})
         (tmp_path / "transcripts" / "call.json").rename(tmp_path / "transcripts" / "note.json")
         entry = Entry(SUBMITTED, "0" * 32, "call.mp3", job.model, time.time(), job=job, cost=job.cost)
@@ -187,6 +189,7 @@ DOCUMENTED = {
         *(getattr(NanoGPTHook, name) for name in ("submit", "wait", "transcribe", "wait_until", "usage")),
     ],
     "docs/api.md": [Config.__init__, Submission.__init__],
+    "docs/outputs.md": [CaptionStyle.__init__, format_transcript],
     "docs/emulator.md": [Settings.__init__, Fault.__init__, Script.__init__],
 }
 
@@ -211,6 +214,14 @@ def test_the_marked_arguments_are_the_templated_ones():
     for page, kind in (("docs/operators.md", TranscribeOperator), ("docs/sensors.md", TranscriptionSensor)):
         marked = set(re.findall(r"^\| `(\w+)` \| [^|]*\| T \|", PAGES[page], re.MULTILINE))
         assert {"output_location" if name == "output" else name for name in marked} == set(kind.template_fields)
+
+
+def test_every_key_of_the_file_is_on_its_page():
+    """The page has what the schema of the JSON file has, and the defaults of the reading rules."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGES["docs/outputs.md"], re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items() if name != "version"} == asdict(CaptionStyle())
+    keys = {*schema()["properties"], *schema()["properties"]["words"]["items"]["properties"]}
+    assert keys - ticked("docs/outputs.md") == set()
 
 
 def test_every_method_of_the_hook_is_on_its_page():
@@ -272,9 +283,9 @@ def spans(page: str) -> list[str]:
 # Names that are not ours: Airflow's, Python's, the service's, those of the commands.
 FOREIGN = {
     "ARGS", "AirflowFailException", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True",
-    "ValueError", "XCom", "clear_on_success", "conftest", "dag", "dag_run", "default_deferrable",
-    "execution_timeout", "keep_task_state", "operators", "pyproject", "retries", "retry_delay", "soft_fail",
-    "state_store", "test", "timedelta", "tojson", "toml",
+    "ValueError", "WHOLE", "XCom", "airflow", "anywhere", "clear_on_success", "conftest", "dag", "dag_run",
+    "default_deferrable", "execution_timeout", "keep_task_state", "operators", "pyproject", "retries", "retry_delay",
+    "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
 }  # fmt: skip
 
 

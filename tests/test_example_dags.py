@@ -19,6 +19,7 @@ pytestmark = pytest.mark.airflow
 
 EXAMPLES = Path(__file__).parents[1] / "example_dags"
 FILES = sorted(EXAMPLES.glob("example_*.py"))
+VIDEO = "https://www.youtube.com/watch?v=parcels"
 TEXT = "Good morning, the parcels have arrived."
 
 # Every DAG of the folder in one process: starting Airflow takes longer than all of them.
@@ -29,7 +30,10 @@ try:
 except ImportError:
     from airflow.models.dagbag import DagBag
 from airflow_provider_nanostt import triggers
+from airflow_provider_nanostt.polling import Schedule
 triggers.EARLIEST_EVENT = 0.0  # only real Airflow needs the pause
+add = Schedule.add  # nor is the usual interval waited for
+Schedule.add = lambda *given, **how: add(*given, **{**how, "poll_interval": 0.05})
 order = json.load(sys.stdin)
 bag = DagBag(order["folder"])
 report = {"errors": {str(path): str(error) for path, error in bag.import_errors.items()}, "dags": {}}
@@ -80,6 +84,7 @@ def ran(home: Path) -> Any:
     output = home / "transcripts"
     with Emulator(processing_seconds=0.2, speed=100.0) as emulator:
         emulator.script("*.*", text=TEXT, duration=12.0)
+        emulator.script(VIDEO, text=TEXT, title="Parcels")
         ticket = submit_elsewhere(emulator)
         runs = {
             "example_transcribe": {},
@@ -87,6 +92,11 @@ def ran(home: Path) -> Any:
             "example_wait_for_a_ticket": {"job": ticket},
             "example_output": {"output": str(output)},
             "example_hook": {},
+            "example_meeting": {"output": str(output)},
+            "example_call_centre": {"output": str(output)},
+            "example_youtube": {"output": str(output), "urls": [VIDEO, "https://nowhere.example/watch?v=no"]},
+            "example_taskflow": {"output": str(output)},
+            "example_mapped": {"output": str(output)},
         }
         order = {"folder": str(EXAMPLES), "runs": runs, "report": str(home / "report.json")}
         done = subprocess.run(
@@ -130,7 +140,7 @@ def test_every_dag_of_every_file_runs(ran: Ran):
     """No file of the folder fails to parse, and no DAG in it is left out here."""
     assert ran.report["errors"] == {}
     assert ran.report["all"] == sorted(ran.report["dags"])
-    assert len(FILES) == 4
+    assert len(FILES) == 9
 
 
 def test_a_note_a_call_and_a_list(ran: Ran):
@@ -170,6 +180,48 @@ def test_transcripts_become_files(ran: Ran):
     assert len(list((ran.output / ".nanostt").iterdir())) == 2
 
 
+def test_a_meeting_becomes_a_page_and_captions(ran: Ran):
+    """Five files, with the speakers' own names in them."""
+    (meeting,) = ran.results("example_meeting", "meeting")
+    assert set(meeting["files"]) == {"json", "txt", "srt", "vtt", "html"}
+    assert meeting["speakers"][0] == "Service"
+    page = Path(meeting["files"]["html"].removeprefix("file://")).read_text()
+    assert "Service" in page
+    assert "Speaker 1" not in page
+
+
+def test_two_channels_become_a_dialogue(ran: Ran):
+    """Each side is transcribed for itself, and both are put together by time."""
+    (batch,) = ran.results("example_call_centre", "both_sides")
+    (turns,) = ran.results("example_call_centre", "dialogue")
+    assert batch["landed"] == 2
+    assert {turn["speaker"] for turn in turns} == {"Agent", "Customer"}
+    assert [turn["start"] for turn in turns] == sorted(turn["start"] for turn in turns)
+
+
+def test_an_address_of_no_video_stops_no_other(ran: Ran):
+    """What there is lands, and is paid for."""
+    (videos,) = ran.results("example_youtube", "videos")
+    assert (videos["landed"], videos["failed"]) == (1, 1)
+    assert (ran.output / "videos" / "Parcels-parcels.txt").read_text().strip() == TEXT
+
+
+def test_functions_say_what_to_transcribe(ran: Ran):
+    """One recording in XCom, a list as files, and tasks after them that use both."""
+    (sentence,) = ran.results("example_taskflow", "first_sentence")
+    (texts,) = ran.results("example_taskflow", "texts")
+    assert sentence == TEXT.rstrip(".")
+    assert {name: text.strip() for name, text in texts.items()} == {"announcement-closed-office": TEXT}
+
+
+def test_a_task_for_each(ran: Ran):
+    """Every recording of the folder has its own task and files."""
+    each = ran.results("example_mapped", "each")
+    (longest,) = ran.results("example_mapped", "longest")
+    assert len({one["files"]["txt"] for one in each}) == 3
+    assert TEXT in longest
+
+
 def test_the_hook_in_a_task(ran: Ran):
     """A task of one's own asks for the balance and transcribes."""
     (before,) = ran.results("example_hook", "balance")
@@ -179,5 +231,5 @@ def test_the_hook_in_a_task(ran: Ran):
 
 
 def test_every_job_is_paid_for_once(ran: Ran):
-    """All the examples together are charged as often as they have recordings."""
-    assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1
+    """All the examples together are charged as often as they have recordings (and videos that have a transcript)."""
+    assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1 + 1 + 2 + 1 + 2 + 3

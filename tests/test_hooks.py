@@ -139,7 +139,7 @@ def test_waiting_rides_out_the_weather(emulator: Emulator, wav, logged):
     assert "answers again" in told[1]
 
 
-def test_a_wait_that_takes_too_long_names_the_way_back(monkeypatch, wav):
+def test_a_wait_that_takes_too_long_names_the_way_back(monkeypatch, asked_often, wav):
     """The timeout names run, status, cost, and the line that picks the job up; that line works."""
     with Emulator(processing_seconds=1.0) as emulator:
         emulator.script("note.wav", text=TEXT, duration=30.0)

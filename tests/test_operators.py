@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_nanostt import polling
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.emulator import Emulator
@@ -20,7 +21,7 @@ ASYNC = "Elevenlabs-STT"
 
 
 def operator(**arguments: Any) -> TranscribeOperator:
-    return TranscribeOperator(task_id="transcribe", **{"poll_interval": 0.1, **arguments})
+    return TranscribeOperator(task_id="transcribe", **{"poll_interval": 0.03, **arguments})
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
@@ -273,6 +274,13 @@ def test_the_signature_of_a_rendered_address_is_masked():
     assert redacted("decoded: single+signature") == "decoded: ***"
 
 
+def test_the_signature_of_the_address_for_the_page_is_masked():
+    """The page has it as it is; Airflow's database and the log do not."""
+    made = operator(audio="call.wav", page_audio_url="https://example.com/a.mp3?X-Amz-Signature={{ params.secret }}")
+    made.render_template_fields({"params": {"secret": "for-the-page-only"}})
+    assert redacted(f"rendered {made.page_audio_url}") == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
+
+
 def test_the_signatures_of_a_mapped_task_are_masked():
     """Each of its addresses, when its turn comes."""
     pendulum = pytest.importorskip("pendulum")
@@ -350,11 +358,12 @@ def test_other_jobs_are_deferred_at_once(emulator: Emulator, wav, duration, defe
 
 def test_a_short_job_that_takes_longer_is_deferred_after_all(monkeypatch, wav, logged):
     """The worker's patience is twice what was expected at the most."""
+    monkeypatch.setattr(polling, "expected_seconds", lambda _: 0.3)
     with Emulator(processing_seconds=60.0) as emulator:
         emulator.script("note.wav", text=TEXT, duration=1.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
         with pytest.raises(BaseException) as caught:  # noqa: PT011
-            operator(audio_path=str(wav), model=ASYNC, deferrable=True, defer_after=4.0).execute({})
+            operator(audio_path=str(wav), model=ASYNC, deferrable=True, defer_after=0.4).execute({})
         assert type(caught.value).__name__ == "TaskDeferred"
         assert [request.endpoint for request in emulator.requests].count("/transcribe/status") >= 2
     assert any("waiting for it here" in line for line in logged())

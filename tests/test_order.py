@@ -27,7 +27,7 @@ COST = 12.036 / 60 * 0.03
 
 
 def operator(**arguments: Any) -> TranscribeOperator:
-    return TranscribeOperator(task_id="transcribe", **{"model": ASYNC, "poll_interval": 0.1, **arguments})
+    return TranscribeOperator(task_id="transcribe", **{"model": ASYNC, "poll_interval": 0.03, **arguments})
 
 
 def asked(emulator: Emulator, endpoint: str) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES, Job
+from airflow_provider_nanostt.audio import making, plans
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import Ledger
@@ -35,29 +38,79 @@ def telephone(seconds: int) -> bytes:
     return wav((spoken * (seconds * RATE // len(spoken) + 1))[: seconds * RATE], rate=RATE, width=1)
 
 
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory) -> dict[str, Path]:
+SHORTER = 10
+"""By how much limits and recordings are smaller than the real ones, where it is not the real ones that are shown."""
+
+
+FRAME = 576
+"""Samples of an MP3 frame at this rate."""
+
+
+def frames(count: int) -> list[bytes]:
+    """The telephone as so many MP3 frames, each 72 ms."""
+    with (
+        av.open(io.BytesIO(), "w", format="mp3") as out,
+        av.open(io.BytesIO(telephone(count * FRAME // RATE + 1))) as wave,
+    ):
+        stream = out.add_stream("libmp3lame", rate=RATE)
+        stream.bit_rate = 8_000
+        resampler = av.AudioResampler(format="s16p", layout="mono", rate=RATE, frame_size=FRAME)
+        pieces = [piece for frame in wave.decode(audio=0) for piece in resampler.resample(frame)]
+        return [bytes(packet) for piece in pieces for packet in stream.encode(piece)][:count]
+
+
+def too_much(folder: Path, shorter: int) -> dict[str, Path]:
     """For each model one that has to go in two parts: too large for two MP3s of 32 kb/s, or too long for the model."""
-    folder = tmp_path_factory.mktemp("long")
     large, long = folder / "meeting.wav", folder / "meeting.mp3"
-    large.write_bytes(telephone(800))
+    large.write_bytes(telephone(800 // shorter))
+    again_and_again = cycle(frames(1000))  # to encode all of it would say nothing more
     with av.open(str(long), "w") as out:
         stream = out.add_stream("libmp3lame", rate=RATE)
         stream.bit_rate = 8_000
-        with av.open(io.BytesIO(telephone(1500))) as file:
-            resampler = av.AudioResampler(format="s16p", layout="mono", rate=RATE, frame_size=576)
-            for frame in [*file.decode(audio=0), None]:
-                for piece in resampler.resample(frame):
-                    out.mux(stream.encode(piece))
-        out.mux(stream.encode(None))
+        for number in range(1500 // shorter * RATE // FRAME):
+            packet = av.Packet(next(again_and_again))
+            packet.stream, packet.time_base = stream, Fraction(1, RATE)
+            packet.pts = packet.dts = number * FRAME
+            out.mux(packet)
     return {ASYNC: large, SYNC: long}
 
 
+@pytest.fixture(scope="module")
+def real_recordings(tmp_path_factory) -> dict[str, Path]:
+    """What is too much for the service as it is."""
+    return too_much(tmp_path_factory.mktemp("long"), 1)
+
+
+@pytest.fixture(scope="module")
+def short_recordings(tmp_path_factory) -> dict[str, Path]:
+    """What is too much for a tenth of the limits."""
+    return too_much(tmp_path_factory.mktemp("short"), SHORTER)
+
+
 @pytest.fixture
-def spoken(emulator: Emulator) -> Emulator:
+def shorter(request: pytest.FixtureRequest, memory: Memory) -> int:
+    """1 for a test with the real limits, which one way of remembering is enough for."""
+    return 1 if request.node.get_closest_marker("real_limits") and memory.kind == "files" else SHORTER
+
+
+@pytest.fixture
+def recordings(request: pytest.FixtureRequest, monkeypatch, shorter: int) -> dict[str, Path]:
+    """For each model one that has to go in two parts, with the limits they are too much for."""
+    if shorter == 1:
+        return request.getfixturevalue("real_recordings")
+    for module in (plans, making):
+        monkeypatch.setattr(module, "MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES // shorter)
+    longest = plans.longest_of
+    monkeypatch.setattr(plans, "longest_of", lambda model: (found := longest(model)) and found / shorter)
+    return request.getfixturevalue("short_recordings")
+
+
+@pytest.fixture
+def spoken(emulator: Emulator, shorter: int) -> Emulator:
     """Each part says which it is."""
     for number in (1, 2):
-        emulator.script(f"*.part-{number:03d}.mp3", text=f"This is part {number}.", duration=400.0 + number)
+        length = (400.0 + number) / shorter
+        emulator.script(f"*.part-{number:03d}.mp3", text=f"This is part {number}.", duration=length)
     return emulator
 
 
@@ -72,7 +125,7 @@ def attempt(memory: Memory, run_task: Any, recordings: dict[str, Path]) -> Any:
 
     def run(model: str = SYNC, instance: dict[str, Any] | None = None, **arguments: Any) -> Any:
         codec = "mp3" if model == ASYNC else "opus"
-        given = {"poll_interval": 0.1, "deferrable": True, "codec": codec, "audio": str(recordings[model])}
+        given = {"poll_interval": 0.03, "deferrable": True, "codec": codec, "audio": str(recordings[model])}
         return run_task(
             lambda: TranscribeOperator(task_id="transcribe", model=model, **{**given, **memory.arguments, **arguments}),
             memory.context(**(instance or {})),
@@ -81,6 +134,7 @@ def attempt(memory: Memory, run_task: Any, recordings: dict[str, Path]) -> Any:
     return run
 
 
+REAL = pytest.mark.real_limits
 only_files = pytest.mark.parametrize("memory", ["files"], indirect=True)
 
 
@@ -116,8 +170,11 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, *
     monkeypatch.setattr(owner, name, last)
 
 
-@pytest.mark.parametrize(("model", "deferrable"), [(SYNC, True), (ASYNC, True), (ASYNC, False)])
-def test_the_parts_become_one_transcript(spoken: Emulator, attempt, memory, model, deferrable):
+@pytest.mark.parametrize(
+    ("model", "deferrable"),
+    [pytest.param(SYNC, True, marks=REAL), pytest.param(ASYNC, True, marks=REAL), (ASYNC, False)],
+)
+def test_the_parts_become_one_transcript(spoken: Emulator, attempt, memory, shorter, model, deferrable):
     """Texts in order, times of the whole recording, costs and minutes summed; one charge a part."""
     result = attempt(model, deferrable=deferrable)
     assert text_of(result) == WHOLE
@@ -126,16 +183,16 @@ def test_the_parts_become_one_transcript(spoken: Emulator, attempt, memory, mode
     assert result["charged_minutes"] == pytest.approx(sum(charge.minutes for charge in spoken.charges))
     assert result["model"] == model
     told = [float(request.fields["actualDuration"]) for request in spoken.requests if request.endpoint == "/transcribe"]
-    assert sum(told) * 60 == pytest.approx(800 if model == ASYNC else 1500, abs=0.5)
+    assert sum(told) * 60 == pytest.approx((800 if model == ASYNC else 1500) / shorter, abs=0.5)
     if memory.kind == "files":
         document = json.loads(Path(result["files"]["json"]).read_text())
         assert [part["runId"] for part in document["raw"]["parts"]] == document_runs(document)
         if model == ASYNC:
             first, second = (part["start"] for part in document["raw"]["parts"])
             assert first == 0.0
-            assert 300 < second < 500
+            assert 300 < second * shorter < 500
             starts = [word["start"] for word in document["words"] if word["text"].strip() == "part"]
-            assert starts[0] < 400
+            assert starts[0] < 400 / shorter
             assert starts[1] > second
 
 
@@ -241,6 +298,7 @@ def test_one_ticket_cannot_stand_for_many(spoken: Emulator, attempt):
 
 
 @only_files
+@REAL
 def test_the_whole_recording_counts_against_the_limit(spoken: Emulator, attempt):
     """max_cost is about all parts together, and is refused before the first."""
     with pytest.raises(AirflowFailException, match=r"max_cost = \$0\.07.*25\.00 min"):

@@ -19,6 +19,12 @@ from airflow_provider_nanostt.polling import COMPLETED, TIMED_OUT, Outcome
 ASYNC = "Elevenlabs-STT"
 
 
+@pytest.fixture
+def job_seconds() -> float:
+    """Long enough to be asked for while they run."""
+    return 0.2
+
+
 def submit(wav, count: int) -> list[Job]:
     hook = NanoGPTHook()
     return [hook.submit(audio_path=wav, model=ASYNC) for _ in range(count)]

@@ -103,6 +103,20 @@ def test_a_day_limit_is_retried_after_its_reset(monkeypatch, ahead):
     assert decision.retry_delay == timedelta(seconds=max(0.0, ahead) + 60)
 
 
+def test_a_batch_is_retried_as_what_has_stopped_it():
+    """A day limit waits for its reset, a wrong key fails; items that failed alone keep the task's own retries."""
+
+    def incomplete(cause):
+        error = errors.BatchIncomplete(2, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry=True)
+        error.__cause__ = cause
+        return decided(error).action.value
+
+    limit = errors.DailyLimitReached("used up", resets_at=1_700_000_000.0)
+    assert incomplete(limit) == "retry"
+    assert incomplete(errors.AuthError("wrong key", status=401)) == "fail"
+    assert incomplete(None) == "default"
+
+
 def test_the_users_word_on_unknown_submits_holds():
     """With on_ambiguous_submit='resubmit' the operator asks for a retry, and the policy does not stand in its way."""
     resubmits = SimpleNamespace(on_ambiguous_submit="resubmit")

@@ -24,6 +24,12 @@ def at_once(no_pauses):
 
 
 @pytest.fixture
+def job_seconds() -> float:
+    """Long enough to be asked for while they run."""
+    return 0.2
+
+
+@pytest.fixture
 def submitted(emulator: Emulator, wav) -> dict[str, Any]:
     """What the submitting task has left in XCom."""
     ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait=False).execute({})

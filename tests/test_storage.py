@@ -102,3 +102,12 @@ def test_an_unknown_kind_of_storage_is_refused():
     """A scheme that nothing is installed for fails before anything is paid for, at the latest when it is read."""
     with pytest.raises((InvalidInput, ValueError), match="carrierpigeon"):
         storage.read(storage.location("carrierpigeon://loft/results"))
+
+
+def test_a_file_is_removed_once(tmp_path, bucket):
+    """On a disk as in object storage; one that is gone already is no error."""
+    for place in (storage.location(str(tmp_path / "a.txt")), storage.location("s3://calls/a.txt")):
+        storage.write(place, b"text")
+        storage.remove(place)
+        assert storage.read(place) is None
+        storage.remove(place)

@@ -18,6 +18,12 @@ from tests.conftest import TEXT, fire
 
 
 @pytest.fixture
+def job_seconds() -> float:
+    """Long enough to be asked for while they run."""
+    return 0.2
+
+
+@pytest.fixture
 def job(emulator: Emulator, wav) -> Job:
     answer = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
     assert isinstance(answer, Job)

@@ -1,8 +1,7 @@
-"""What operators and sensors share: reading flags and times, telling what a retry mends, and what a kill means."""
+"""What operators and sensors share: telling what a retry mends, and what a kill means."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.operators import TranscribeOperator
-from airflow_provider_nanostt.waiting import boolean, positive_seconds, unrendered
 from tests.conftest import Memory
 
 JOB = Job("run-1", "Elevenlabs-STT", 0.0, 0.015)
@@ -19,57 +17,6 @@ JOB = Job("run-1", "Elevenlabs-STT", 0.0, 0.015)
 
 def operator(**arguments) -> TranscribeOperator:
     return TranscribeOperator(task_id="transcribe", audio_url="https://example.com/a.mp3", **arguments)
-
-
-@pytest.mark.parametrize(
-    ("value", "meaning"),
-    [
-        (True, True),
-        (False, False),
-        ("True", True),
-        (" yes ", True),
-        ("1", True),
-        (1, True),
-        ("on", True),
-        ("False", False),
-        ("no", False),
-        ("0", False),
-        (0, False),
-        ("off", False),
-        ("", False),
-        ("None", False),
-        (None, False),
-    ],
-)
-def test_flags_may_be_what_a_template_makes_of_them(value, meaning):
-    """Text that means yes or no is read as such."""
-    assert boolean("force", value) is meaning
-
-
-@pytest.mark.parametrize("value", ["perhaps", "2", 2, "{{ params.force }}", ["True"]])
-def test_what_is_no_flag_is_refused(value):
-    """A flag that spends money is not guessed."""
-    with pytest.raises(errors.InvalidInput, match=r"force=.* is neither true nor false"):
-        boolean("force", value)
-
-
-@pytest.mark.parametrize(("value", "seconds"), [(5, 5.0), ("0.5", 0.5), (timedelta(minutes=2), 120.0)])
-def test_times_may_be_numbers_text_or_timedeltas(value, seconds):
-    """All of them are seconds in the end."""
-    assert positive_seconds("timeout", value) == seconds
-
-
-@pytest.mark.parametrize("value", [0, -1, "", "soon", None, timedelta(0), "nan", "inf", True])
-def test_what_is_no_positive_time_is_refused(value):
-    """The message names the argument and the value."""
-    with pytest.raises(errors.InvalidInput, match=r"timeout=.* is not a positive number of seconds"):
-        positive_seconds("timeout", value)
-
-
-@pytest.mark.parametrize(("value", "meaning"), [("", None), ("None", None), (None, None), ("a", "a"), (0, 0), ({}, {})])
-def test_what_a_template_renders_from_nothing_is_nothing(value, meaning):
-    """Airflow renders a missing value to the empty text or to "None"."""
-    assert unrendered(value) == meaning
 
 
 def raised(error: errors.NanoGPTError, *, remembers: bool | None = None, **arguments) -> BaseException:

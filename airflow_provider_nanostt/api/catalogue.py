@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 
+YOUTUBE_MODEL = "youtube"
+"""What transcripts of videos bear as their model; the service has no name for it."""
+
+YOUTUBE_PRICE = 0.01
+"""USD for each video that has a transcript."""
+
 DEFAULT_MODEL = "Whisper-Large-V3"
 """What the service takes when no model is named."""
 

@@ -112,13 +112,23 @@ def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = resolv
     :param resolve: finds the addresses of a host.
     :raises InvalidInput: with what to do instead.
     """
-    _, host, port = _taken_apart(audio_url)
+    reason = out_of_reach(audio_url, base_url, resolve=resolve)
+    if reason is not None:
+        raise InvalidInput(f"audio_url={shown(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
+
+
+def out_of_reach(address: str, base_url: str, *, resolve: Resolver = resolved) -> str | None:
+    """Say why the service cannot fetch from a web address; None if it can, for all that is known here.
+
+    :param base_url: as for :func:`check_fetchable`.
+    :raises InvalidInput: if it is no web address.
+    """
+    _, host, port = _taken_apart(address)
     reason = _unreachable(host, port, resolve)
     if reason is None:
-        return
+        return None
     _, base_host, base_port = _taken_apart(base_url)
-    if _unreachable(base_host, base_port, resolve) is None:
-        raise InvalidInput(f"audio_url={shown(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
+    return reason if _unreachable(base_host, base_port, resolve) is None else None
 
 
 def not_public(address: str) -> str | None:

@@ -9,14 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES
+from airflow_provider_nanostt.audio.addresses import out_of_reach
 from airflow_provider_nanostt.audio.encoding import form, longest_seconds
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress, can_transcode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
 
 UPLOAD = "upload"
 URL = "url"
@@ -30,7 +34,6 @@ OVERSIZE = (STAGE, COMPRESS, SPLIT)
 
 MAX_URL_BYTES = 500_000_000
 _SPARE_SECONDS = 10.0
-_SHORTEST_SIGNED = 60.0
 _EXTRA = "needs the extra: pip install 'airflow-provider-nanostt[audio]'"
 
 
@@ -42,6 +45,7 @@ class Means:
     :param staging: URI of a folder in object storage, None without one.
     :param codec: ``opus`` or ``mp3``: what recordings are encoded in.
     :param split_diarized: split although speakers are told apart; their labels do not match across parts.
+    :param base_url: where the service is, to know which storages it can fetch from; empty if that does not matter.
     :raises InvalidInput: for any other word.
     """
 
@@ -49,6 +53,7 @@ class Means:
     staging: str | None = None
     codec: str = "opus"
     split_diarized: bool = False
+    base_url: str = ""
 
     def __post_init__(self) -> None:
         form(self.codec)
@@ -88,7 +93,7 @@ def decide(source: LocalFile | StoredObject | WebAddress, *, model: str, diarize
     if taken and not too_long:
         if size <= MAX_UPLOAD_BYTES:
             return Plan(UPLOAD)
-        if isinstance(source, StoredObject) and size <= MAX_URL_BYTES and source.signed(_SHORTEST_SIGNED):
+        if isinstance(source, StoredObject) and _presigning_closed(source, means) is None:
             return Plan(PRESIGN, f"{size:,} bytes are too many for an upload")
     if not taken and not too_long and size <= MAX_UPLOAD_BYTES and can_transcode():
         return Plan(CONVERT, _refusal(source, model))
@@ -113,6 +118,34 @@ def _check_media(source: LocalFile | StoredObject | WebAddress) -> None:
         raise InvalidInput(f"{source.name!r} is {kind.name}, not a recording")
     if kind is None and not isinstance(source, WebAddress) and source.size:
         raise InvalidInput(f"{source.name!r} is of no kind that is known here; its bytes are those of no recording")
+
+
+def _presigning_closed(source: StoredObject, means: Means) -> str | None:
+    """Say why the service cannot fetch an object from its storage; None if it can."""
+    if (source.size or 0) > MAX_URL_BYTES:
+        return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
+    return _unfetchable(source.place, means)
+
+
+def _unfetchable(place: ObjectStoragePath, means: Means) -> str | None:
+    """Say why the service cannot fetch from a storage; None if it can."""
+    try:
+        address = storage.address(place)
+    except Exception as error:  # noqa: BLE001  such as Google's without a private key; the next way may be open
+        return f"that storage cannot sign addresses with these credentials ({type(error).__name__}: {error})"
+    if address is None:
+        return "that storage cannot sign addresses; s3://, gs:// and abfs:// can"
+    reason = out_of_reach(address, means.base_url) if means.base_url else None
+    return f"the storage's address {reason}, which the service cannot reach" if reason else None
+
+
+def _staging_place(uri: str) -> ObjectStoragePath:
+    folder = storage.location(uri)
+    try:
+        _ = folder.fs
+    except Exception as error:  # a folder that was named and is not there is not passed over
+        raise storage.explained(error, f"staging={uri!r}", folder) from error
+    return folder / "recording"
 
 
 def _refusal(source: LocalFile | StoredObject | WebAddress, model: str) -> str:
@@ -144,11 +177,15 @@ def _oversize(source: LocalFile | StoredObject, model: str, diarize: bool, means
     case = _Case.of(source, model, diarize, means)
     checks = {STAGE: case.staging_closed, COMPRESS: case.compressing_closed, SPLIT: case.splitting_closed}
     closed = {}
+    if isinstance(source, StoredObject) and case.taken and not case.too_long:
+        closed[PRESIGN] = _presigning_closed(source, means)
     for way in means.oversize:
         closed[way] = checks[way]()
         if closed[way] is None:
             most = min(case.fitting, case.longest or case.fitting)
-            return Plan(way, case.why(source, model), most if way == SPLIT else None)
+            wanted = {PRESIGN, STAGE} if means.staging else {PRESIGN}
+            passed = [f"; not {other}: {reason}" for other, reason in closed.items() if reason and other in wanted]
+            return Plan(way, "".join([case.why(source, model), *passed]), most if way == SPLIT else None)
     reasons = "; ".join(f"{way}: {reason}" for way, reason in closed.items())
     raise InvalidInput(
         f"{source.name!r} cannot be submitted: {case.why(source, model)}. {reasons or 'oversize allows no way'}"
@@ -207,7 +244,9 @@ class _Case:
             return "needs staging=, a folder in object storage from which the service can fetch it"
         if not self.taken or self.too_long:
             return "would change neither its format nor its length"
-        return None if self.size <= MAX_URL_BYTES else f"the service fetches up to {MAX_URL_BYTES:,} bytes"
+        if self.size > MAX_URL_BYTES:
+            return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
+        return _unfetchable(_staging_place(self.means.staging), self.means) if self.means.base_url else None
 
     def compressing_closed(self) -> str | None:
         """Say why it cannot be compressed; None if it can."""

@@ -65,6 +65,18 @@ class BatchBudget:
             finally:
                 self._pass(number)
 
+    def refuses(self, usd: float) -> errors.CostLimit | None:
+        """Count what will certainly cost so much; return why not if it does not fit."""
+        with self._turn:
+            if self._refusal is None and self._max_cost is not None and self.spent + usd > self._max_cost:
+                self._refusal = errors.CostLimit(
+                    f"max_cost is {errors.usd(self._max_cost)}, and the batch has come to {errors.usd(self.spent)} "
+                    f"before this, which costs {errors.usd(usd)}"
+                )
+            if self._refusal is None:
+                self.spent += usd
+            return self._refusal
+
     def passed(self, number: int) -> None:
         """Let the others go on: this file needs no submit, failed before it, or has been approved already."""
         with self._turn:

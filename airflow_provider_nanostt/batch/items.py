@@ -20,7 +20,8 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.signed_urls import shown
 
 _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
-OPTIONS = (*_OF_THE_JOB, "actual_duration", "speaker_names")
+_WRITING = ("speaker_names", "page_audio_url")
+OPTIONS = (*_OF_THE_JOB, "actual_duration", *_WRITING)
 """What an item may say for itself; what it does not say, the operator says for all."""
 
 if TYPE_CHECKING:
@@ -176,7 +177,6 @@ def own_names(items: Sequence[Item], pattern: str, *, told_apart: bool = True) -
         if told_apart and counts[stem] > 1:
             name = f"{name}-{item.key[:_TELLING]}"
         told: dict[str, Any] = {} if name == pattern else {"name": name}
-        if "speaker_names" in item.options:
-            told["speaker_names"] = item.options["speaker_names"]
+        told |= {option: item.options[option] for option in _WRITING if option in item.options}
         own.append(told)
     return own

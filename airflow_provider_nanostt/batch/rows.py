@@ -109,6 +109,12 @@ def summary(rows: Sequence[Row], manifest: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def folders(rows: Iterable[Row]) -> list[str]:
+    """Return where the recordings lie, each folder once: thousands of files make a few folders."""
+    places = {row.audio.partition("?")[0].rpartition("/")[0] for row in rows}
+    return sorted(place for place in places if place)
+
+
 def told(rows: Iterable[Row], most: int = _NAMES_TOLD) -> str:
     """Name rows and their errors for people, one a line; of many, the first and how many more."""
     all_rows = list(rows)

@@ -89,22 +89,27 @@ class BatchRun:
 
         :return: those to wait for, in order.
         """
-        self._writing = own_names(items, self.plan.settings.name, told_apart=not self.plan.skip_existing)
-        self.rows = [
-            Row(number, item.shown, name=item.name or "", key=item.key, status=LEFT)
-            for number, item in enumerate(items)
-        ]
+        firsts = self._list(items)
         if not items:
             return []
         self._prepare(items)
-        firsts: dict[str, int] = {}
-        for row in self.rows:
-            firsts.setdefault(row.key, row.number)
         with self._pool() as pool:
             if self.plan.budget.is_limited:
                 self.plan.budget.spent = sum(pool.map(self._cost_so_far, [self.rows[one] for one in firsts.values()]))
             found = list(pool.map(lambda row: self._begin(row, items[row.number], firsts[row.key]), list(self.rows)))
         return [one for one in found if one is not None]
+
+    def _list(self, items: Sequence[Item]) -> dict[str, int]:
+        """Make a row for each item; return the number of the first by its key."""
+        self._writing = own_names(items, self.plan.settings.name, told_apart=not self.plan.skip_existing)
+        self.rows = [
+            Row(number, item.shown, name=item.name or "", key=item.key, status=LEFT)
+            for number, item in enumerate(items)
+        ]
+        firsts: dict[str, int] = {}
+        for row in self.rows:
+            firsts.setdefault(row.key, row.number)
+        return firsts
 
     def _prepare(self, items: Iterable[Item]) -> None:
         """Do what threads had better find done: what is wrong with the connection is wrong with every item."""

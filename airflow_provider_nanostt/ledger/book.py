@@ -125,10 +125,14 @@ class Ledger:
         if self.entry:
             self._save(replace(self.entry, state=SUBMITTED, job=job, cost=job.cost))
 
-    def answered(self, transcript: Transcript) -> None:
-        """Record an answer that came at once and that the service will not give again."""
+    def answered(self, transcript: Transcript, *, source: str | None = None) -> None:
+        """Record an answer that came at once and that the service will not give again.
+
+        :param source: a name for the audio that only the answer tells.
+        """
         if self.entry:
-            self._save(replace(self.entry, state=ANSWERED, answer=transcript.raw, cost=transcript.cost))
+            entry = replace(self.entry, source=source or self.entry.source)
+            self._save(replace(entry, state=ANSWERED, answer=transcript.raw, cost=transcript.cost))
 
     def landed(self, result: Mapping[str, Any], *, job: Job | None = None, cost: float | None = None) -> None:
         """Record that the result exists; kept whole where it may be and no service could be asked for it again.

@@ -126,7 +126,6 @@ class Entry:
     :param intended_at: epoch seconds of the intent.
     :param likely_cost: USD expected before the submit, None if the length was not known.
     :param balance_before: USD in the account before the submit, None if that could not be told.
-    :param owner: short name of the task instance that submitted it.
     :param forced_in: the round of tries (see ``attempt``) in which ``force`` was what made this submit.
     :param job: the ticket, once there is one.
     :param answer: the service's answer, where it came at once and its transcript has not landed yet.
@@ -134,6 +133,7 @@ class Entry:
     :param result: what the task returned, once it landed.
     :param cuts: where the recording was cut into parts, seconds; each part has a record of its own.
     :param earlier: what was submitted before for this task instance, with run ids and costs.
+    :param owner: short name of the task instance that submitted it.
     """
 
     state: str
@@ -143,7 +143,6 @@ class Entry:
     intended_at: float
     likely_cost: float | None = None
     balance_before: float | None = None
-    owner: str | None = None
     forced_in: int | None = None
     job: Job | None = None
     answer: Mapping[str, Any] | None = None
@@ -152,6 +151,7 @@ class Entry:
     result: Mapping[str, Any] | None = None
     cuts: tuple[float, ...] = ()
     earlier: tuple[Mapping[str, Any], ...] = ()
+    owner: str | None = None
 
     @property
     def spent_before(self) -> float:

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 from airflow_provider_nanostt.operators.transcribe import TranscribeOperator
+from airflow_provider_nanostt.operators.youtube import YouTubeTranscribeOperator
 
-__all__ = ["TranscribeBatchOperator", "TranscribeOperator"]
+__all__ = ["TranscribeBatchOperator", "TranscribeOperator", "YouTubeTranscribeOperator"]

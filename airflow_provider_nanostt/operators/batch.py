@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.arguments import amount, boolean, unrendered
 from airflow_provider_nanostt.operators.transcribe import TranscribeOperator
-from airflow_provider_nanostt.waiting import WaitSettings, amount, boolean, unrendered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.batch.state import BatchState
     from airflow_provider_nanostt.order import Order
     from airflow_provider_nanostt.outputs import OutputSettings
+    from airflow_provider_nanostt.waiting import WaitSettings
 
-_NOT_HERE = ("audio_path", "audio_url", "wait", "xcom_limit")
+_ONE_ONLY = ("audio_path", "audio_url", "wait", "xcom_limit")
 _ON_ITEM_ERROR = ("fail", "continue")
 
 
@@ -51,16 +52,19 @@ class TranscribeBatchOperator(TranscribeOperator):
     """
 
     template_fields: Sequence[str] = (
-        *(name for name in TranscribeOperator.template_fields if name not in _NOT_HERE),
+        *(name for name in TranscribeOperator.template_fields if name not in _ONE_ONLY),
         "manifest",
         "skip_existing",
     )
+
+    _not_here: tuple[str, ...] = _ONE_ONLY
+    _read_from: Sequence[str] = ()
 
     def __init__(
         self,
         *,
         audio: Any,
-        output: str,
+        output: str | None,
         manifest: str = "manifest",
         manifest_formats: Sequence[str] = ("jsonl",),
         on_item_error: str = "fail",
@@ -68,7 +72,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         max_parallel: int = 8,
         **kwargs: Any,
     ) -> None:
-        if here := [name for name in _NOT_HERE if name in kwargs]:
+        if here := [name for name in self._not_here if name in kwargs]:
             raise TypeError(f"{type(self).__name__} has no argument {here[0]!r}")
         super().__init__(output=output, **kwargs)
         self.audio = audio
@@ -103,7 +107,7 @@ class TranscribeBatchOperator(TranscribeOperator):
     def _batch(self, context: Context, wait: WaitSettings) -> tuple[BatchRun, ObjectStoragePath, BatchState]:
         """Return the batch, the folder for its results, and the file that a resume reads; every argument checked."""
         from airflow_provider_nanostt import storage
-        from airflow_provider_nanostt.batch.run import BatchRun, Plan
+        from airflow_provider_nanostt.batch.run import Plan
         from airflow_provider_nanostt.batch.state import BatchState
         from airflow_provider_nanostt.context import identity_of
 
@@ -126,7 +130,15 @@ class TranscribeBatchOperator(TranscribeOperator):
             max_parallel=self.max_parallel,
             worth_a_retry=self._is_worth_a_retry,
         )
-        return BatchRun(self.hook, context, plan, self.log), folder, BatchState(folder, instance)
+        return self._run_class()(self.hook, context, plan, self.log), folder, BatchState(folder, instance)
+
+    def _inputs(self) -> list[object]:
+        return list(self._read_from)
+
+    def _run_class(self) -> type[BatchRun]:
+        from airflow_provider_nanostt.batch.run import BatchRun
+
+        return BatchRun
 
     def _order_of(self, item: Item, wait: WaitSettings, settings: OutputSettings) -> Order:
         order = self._order(wait, audio=item.audio, own=item.options)
@@ -181,6 +193,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         formats = manifest.check_formats(self.manifest_formats)
         written = manifest.write(folder, str(self.manifest), run.rows, formats)
         result = rows.summary(run.rows, written)
+        self._read_from = rows.folders(run.rows)
         told = ", ".join(
             f"{result[status]} {status}" for status in ("landed", "skipped", "duplicate", "failed", "left")
         )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import conf, mask_secret
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
-from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob, amount, boolean, positive_seconds, unrendered
+from airflow_provider_nanostt.arguments import amount, boolean, positive_seconds, unrendered
+from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,11 +60,13 @@ class TranscribeOperator(WaitsForJob):
         always written. (templated)
     :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``. (templated)
     :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
-        :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+        :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
     :param estimated_captions: guess the times of captions if the model gives none.
     :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
     :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
         ``{map_index}``. (templated)
+    :param page_audio_url: a web address at which a browser finds the recording, for the ``html`` page to play. It is
+        written into the page as it is, with its signature if it has one. (templated)
     :param nanogpt_conn_id: the connection with the API key. (templated)
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
     :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for; what a model answers at
@@ -101,6 +104,7 @@ class TranscribeOperator(WaitsForJob):
         "formats",
         "speaker_names",
         "name",
+        "page_audio_url",
         "nanogpt_conn_id",
         "poll_interval",
         "timeout",
@@ -134,6 +138,7 @@ class TranscribeOperator(WaitsForJob):
         estimated_captions: bool = False,
         xcom_limit: int = 48_000,
         name: str = "{name}",
+        page_audio_url: str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         wait: bool = True,
@@ -170,6 +175,7 @@ class TranscribeOperator(WaitsForJob):
         self.estimated_captions = estimated_captions
         self.xcom_limit = xcom_limit
         self.name = name
+        self.page_audio_url = page_audio_url
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
         self.wait = wait
@@ -183,7 +189,7 @@ class TranscribeOperator(WaitsForJob):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        return self._explained(lambda: self._execute(context))
+        return self._finished(context, self._explained(lambda: self._execute(context)))
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_nanostt.api.models import Transcript
@@ -272,12 +278,20 @@ class TranscribeOperator(WaitsForJob):
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
         super()._do_render_template_fields(parent, *arguments, **named)
-        for url in _texts([self.audio_url, self.audio]) if parent is self else ():
+        if parent is self:
+            self._mask([getattr(self, name, None) for name in self.template_fields])
+
+    def _mask(self, value: Any) -> None:
+        """Have Airflow hide what signs the addresses in a value."""
+        for url in _texts(value):
             if "://" in url and ("?" in url or "@" in url):
                 from airflow_provider_nanostt.signed_urls import secrets
 
                 for secret in secrets(url):
                     mask_secret(secret)
+
+    def _inputs(self) -> list[object]:
+        return [self.audio or self.audio_path or self.audio_url]
 
 
 def _texts(value: Any) -> Iterator[str]:

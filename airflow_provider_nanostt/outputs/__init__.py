@@ -6,7 +6,6 @@ is wanted, ``landing`` puts it in its place.
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.outputs.cues import CaptionStyle
 from airflow_provider_nanostt.outputs.document import (
     SCHEMA_VERSION,
     belongs_to_another,
@@ -20,6 +19,7 @@ from airflow_provider_nanostt.outputs.left import what_is_left
 from airflow_provider_nanostt.outputs.naming import file_stem
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import FORMATS, OutputSettings
+from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 __all__ = [
     "FORMATS",

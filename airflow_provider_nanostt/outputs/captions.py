@@ -11,7 +11,8 @@ from airflow_provider_nanostt.outputs.lettering import cleaned, columns, directi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_nanostt.outputs.cues import Captions, CaptionStyle, Cue
+    from airflow_provider_nanostt.outputs.cues import Captions, Cue
+    from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 NOTE = "NOTE The times in this file are estimated: the model has given none."
 
@@ -30,7 +31,7 @@ def to_srt(captions: Captions) -> str:
         f"{number}\n{_time(cue.start, ',')} --> {_time(cue.end, ',')}\n" + "\n".join(_srt_lines(cue, captions.style))
         for number, cue in enumerate(captions.cues, 1)
     ]
-    if blocks and blocks[-1].rpartition("\n")[2].isnumeric():
+    if blocks and blocks[-1].rpartition("\n")[2].isdecimal():
         blocks[-1] += _UNSEEN  # a number that ends the file is taken for that of a caption to come
     return "\n\n".join(blocks) + "\n" if blocks else ""
 
@@ -72,8 +73,8 @@ def _srt_text(line: str) -> str:
     line = line.translate(_SUBRIP).replace("-->", "--\uff1e")
     if "&" in line:
         line = _ENTITY.sub("\uff06", line)
-    if line.count(":") > 1:
-        line = _STAMP.sub(rf"\1{_UNSEEN}:", line)  # readers take a line with two times for the head of a caption
+    if line.count(":") > 3:  # readers take a line with two times for the head of a caption
+        line = _STAMP.sub(rf"\1{_UNSEEN}:", line)
     return line
 
 

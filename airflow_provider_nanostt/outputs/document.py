@@ -128,12 +128,18 @@ def read_segments(given: Any) -> tuple[Segment, ...]:
 
 def belongs_to_another(data: bytes, identity: Named | None) -> bool:
     """Whether a file is something else than a transcript that this task instance has left there."""
-    if identity is None:
-        return False
+    return identity is not None and own_document(data, identity) is None
+
+
+def own_document(data: bytes, identity: Named | None) -> dict[str, Any] | None:
+    """Return what a JSON file holds; None if it is damaged, or not this task instance's; without one, all are."""
     try:
-        return bool(json.loads(data).get("landed_by") != identity.digest)
-    except (ValueError, AttributeError, RecursionError):
-        return True
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict):
+        return None
+    return document if identity is None or document.get("landed_by") == identity.digest else None
 
 
 def without_secrets(value: Any) -> Any:

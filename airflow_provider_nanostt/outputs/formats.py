@@ -9,10 +9,12 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript, number
 from airflow_provider_nanostt.outputs import captions, cues
 from airflow_provider_nanostt.outputs.document import from_document, read_segments, to_document, written
+from airflow_provider_nanostt.outputs.page import page
 from airflow_provider_nanostt.outputs.plain import to_txt
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
 from airflow_provider_nanostt.outputs.spoken import spoken
+from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +53,7 @@ def render_all(
 ) -> dict[str, str]:
     """Return a transcript in several formats; what they share is made once. Arguments as for :func:`render`.
 
-    :param downloads: names of the files beside the page, by format.
+    :param downloads: formats that the page offers, with the names of their files; they are inside the page.
     """
     settings = settings or OutputSettings()
     heard = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
@@ -65,9 +67,13 @@ def render_all(
         "txt": lambda: to_txt(transcript, heard),
         "srt": lambda: captions.to_srt(captioned),
         "vtt": lambda: captions.to_vtt(captioned),
-        "html": lambda: _page(transcript, source, audio_url, downloads),
     }
-    return {name: makers[name]() for name in formats}
+    made = {name: makers[name]() for name in formats if name != "html"}
+    if "html" in formats:
+        inside = {file: made.get(name) or makers[name]() for name, file in (downloads or {}).items()}
+        title = (source or "").rstrip("/").rpartition("/")[2] or "Transcript"
+        made["html"] = page(transcript, title=title, audio_url=audio_url, downloads=inside)
+    return {name: made[name] for name in formats}
 
 
 def format_transcript(
@@ -85,7 +91,7 @@ def format_transcript(
     :param result: a ``Transcript``, what one of our JSON files holds, or what an operator without ``output`` returns.
     :param fmt: one of :data:`FORMATS`.
     :param speaker_names: new names for speakers.
-    :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.cues.CaptionStyle`.
+    :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
     :param estimated_captions: guess times where there are none.
     :param source: the audio's name; default what a JSON file says.
     :param audio_url: where a browser finds the audio, for ``html``.
@@ -95,14 +101,15 @@ def format_transcript(
         source = result.get("source") if isinstance(result.get("source"), str) else None
     settings = OutputSettings(
         speaker_names=speaker_names or {},
-        captions=cues.CaptionStyle.of(captions or {}),
+        captions=CaptionStyle.of(captions or {}),
         estimated_captions=estimated_captions,
     )
-    transcript, _ = rename(_read(result), settings.speaker_names)
+    transcript, _ = rename(read_result(result), settings.speaker_names)
     return render(transcript, fmt, settings, source=source, audio_url=audio_url)
 
 
-def _read(result: Transcript | Mapping[str, Any]) -> Transcript:
+def read_result(result: Transcript | Mapping[str, Any]) -> Transcript:
+    """Read a transcript from whatever :func:`format_transcript` takes; raises as that."""
     if isinstance(result, Transcript):
         return result
     if isinstance(result, Mapping) and isinstance(result.get("transcription"), str):
@@ -117,19 +124,6 @@ def _read(result: Transcript | Mapping[str, Any]) -> Transcript:
             run_id=result.get("run_id"),
             metadata=metadata if isinstance(metadata, Mapping) else {},
         )
-    if isinstance(result, Mapping) and isinstance(result.get("files"), Mapping):
+    if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
         raise InvalidInput("the text is not in this result but in its files; read the JSON file and pass what it holds")
     return from_document(result)
-
-
-def _page(
-    transcript: Transcript, source: str | None, audio_url: str | None, downloads: Mapping[str, str] | None
-) -> str:
-    import importlib
-
-    try:
-        module = importlib.import_module("airflow_provider_nanostt.outputs.page")
-    except ModuleNotFoundError as error:
-        raise InvalidInput("this version of the provider cannot write html") from error
-    title = (source or "").rstrip("/").rpartition("/")[2] or "Transcript"
-    return str(module.page(transcript, title=title, audio_url=audio_url, downloads=downloads))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import ResultTooLarge
 from airflow_provider_nanostt.outputs.document import (
-    belongs_to_another,
+    own_document,
     segments_of,
     to_document,
     written,
@@ -125,7 +125,7 @@ class _Files:
         self._folder = folder
         self._identity = identity
         self._settings = settings
-        self._before: bytes | None = None
+        self._before: dict[str, Any] | None = None
 
     def write(self, transcript: Transcript, document: dict[str, Any]) -> dict[str, str]:
         """Write them all, and return their URIs by format."""
@@ -159,32 +159,32 @@ class _Files:
             formats,
             self._settings,
             source=document["source"],
+            audio_url=self._settings.page_audio_url,
             downloads={name: f"{stem}.{name}" for name in self._settings.formats if name != "html"},
         )
         return {name: text.encode("utf-8", "replace") for name, text in texts.items()}
 
     def _free_stem(self, stem: str, texts: Mapping[str, bytes]) -> str:
         """Return a name under which nothing lies that is not this task instance's own."""
-        self._before = storage.read(self._place(stem, "json"))
-        if self._identity is None or stem.endswith(self._identity.digest):
-            return stem
-        if self._before is not None:
-            taken = belongs_to_another(self._before, self._identity)
-        else:
-            # An attempt that was killed before it wrote the JSON file has left the very same bytes.
-            there = ((storage.read(self._place(stem, name)), data) for name, data in texts.items())
-            taken = any(found is not None and found != data for found, data in there)
-        if not taken:
+        found = storage.read(self._place(stem, "json"))
+        self._before = None if found is None else own_document(found, self._identity)
+        if self._identity is None or self._before is not None or stem.endswith(self._identity.digest):
             return stem
         own = own_stem(stem, self._identity)
-        self._before = storage.read(self._place(own, "json"))
+        owned = storage.read(self._place(own, "json"))
+        if found is None and owned is None:
+            # An attempt that was killed before it wrote the JSON file has left the very same bytes.
+            there = ((storage.read(self._place(stem, name)), data) for name, data in texts.items())
+            if all(found is None or found == data for found, data in there):
+                return stem
+        self._before = None if owned is None else own_document(owned, self._identity)
         return own
 
     def _remove_stale(self, stem: str) -> None:
         """Remove what an earlier attempt has written in formats that are no longer wanted, if nobody has touched it."""
-        if self._identity is None or self._before is None or belongs_to_another(self._before, self._identity):
+        if self._identity is None or self._before is None:
             return
-        files = json.loads(self._before).get("files")
+        files = self._before.get("files")
         for name in FORMATS:
             told = files.get(name) if isinstance(files, Mapping) and name not in self._settings.formats else None
             if not isinstance(told, Mapping) or told.get("name") != f"{stem}.{name}":

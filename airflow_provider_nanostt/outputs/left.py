@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.outputs.document import belongs_to_another, from_document
+from airflow_provider_nanostt.outputs.document import from_document, own_document
+from airflow_provider_nanostt.outputs.formats import read_result
 from airflow_provider_nanostt.outputs.landing import land
 from airflow_provider_nanostt.outputs.rename import rename
 from airflow_provider_nanostt.outputs.settings import OutputSettings
@@ -36,24 +36,33 @@ def what_is_left(
     source: str | None,
     identity: Named | None,
     settings: OutputSettings,
+    moved: bool = False,
 ) -> Left:
     """Look at a recorded result; write its files once more if they are wanted otherwise now, which costs nothing.
 
-    :param folder: where it lies; None leaves it as it is, since it is wanted elsewhere now.
+    :param folder: where files are wanted now; None leaves the result as it is.
+    :param moved: its files lie somewhere else.
     :raises LedgerError: if a storage cannot tell.
     """
+
+    def again(transcript: Transcript) -> Left:
+        landed = land(transcript, folder=folder, source=source, identity=identity, settings=settings)
+        return Left({**landed, "cost_usd": result.get("cost_usd")}, anew=True)  # what it has cost is known already
+
     files = result.get("files", {})
     data = {name: _read(uri) for name, uri in files.items()}
-    document = data.get("json")
     if not data:
-        return Left(dict(result))
-    if document is None or belongs_to_another(document, identity):
-        return Left(dict(result), "gone" if document is None else "overwritten by another task")
-    as_wanted = None not in data.values() and _is_as_wanted(document, settings)
+        if folder is None or "transcription" not in result:
+            return Left(dict(result))
+        return again(read_result(result))
+    there = data.get("json")
+    document = None if there is None else own_document(there, identity)
+    if document is None:
+        return Left(dict(result), "gone" if there is None else "overwritten by another task")
+    as_wanted = not moved and None not in data.values() and _is_as_wanted(document, settings)
     if folder is None or as_wanted:
         return Left(dict(result))
-    again = land(_reread(document), folder=folder, source=source, identity=identity, settings=settings)
-    return Left({**again, "cost_usd": result.get("cost_usd")}, anew=True)
+    return again(_reread(document))
 
 
 def _read(uri: str) -> bytes | None:
@@ -63,13 +72,12 @@ def _read(uri: str) -> bytes | None:
         raise errors.LedgerError(f"{uri} cannot be read ({type(error).__name__}: {error})") from error
 
 
-def _is_as_wanted(data: bytes, settings: OutputSettings) -> bool:
+def _is_as_wanted(document: Mapping[str, Any], settings: OutputSettings) -> bool:
     """Whether a JSON file, and all that was written with it, is as these settings would write it."""
-    return bool(json.loads(data).get("settings", OutputSettings().digest) == settings.digest)
+    return bool(document.get("settings", OutputSettings().digest) == settings.digest)
 
 
-def _reread(data: bytes) -> Transcript:
+def _reread(document: Mapping[str, Any]) -> Transcript:
     """Return a file's transcript with the service's names of speakers, where these can be had again."""
-    document = json.loads(data)
     renamed = document.get("renamed")
     return rename(from_document(document), renamed if isinstance(renamed, Mapping) else {})[0]

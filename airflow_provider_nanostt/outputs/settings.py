@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.outputs.cues import CaptionStyle
 from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
+from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 FORMATS = ("json", "txt", "srt", "vtt", "html")
 """What a transcript can be written as."""
@@ -47,6 +47,7 @@ class OutputSettings:
     :param captions: the reading rules.
     :param estimated_captions: guess times for captions where a model has given none.
     :param xcom_limit: bytes of JSON that may go to XCom where there is no folder.
+    :param page_audio_url: where a browser finds the recording, for the page to play; it is written into the page.
     :param name: pattern of the files' names, see :data:`~.naming.FIELDS`.
     :raises InvalidInput: for anything that could not be done.
     """
@@ -57,6 +58,7 @@ class OutputSettings:
     estimated_captions: bool = False
     xcom_limit: int = XCOM_LIMIT
     name: str = PATTERN
+    page_audio_url: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formats", check_formats(self.formats))

@@ -29,6 +29,9 @@ _SLOWEST = 8.0
 _FASTEST = 30.0
 """Characters per second; a length in which nobody could say all that is not believed."""
 
+_ATTACHED = frozenset(",.!?;:)]}%")
+"""Punctuation that no space stands before, by whatever name the service lists it."""
+
 EVENT = "audio_event"
 _BRACKETS = "()[]* \uff08\uff09\u3010\u3011"
 
@@ -117,7 +120,7 @@ def _of_words(transcript: Transcript) -> list[_Raw]:
         if not parts:
             continue
         before = found[-1].text[-1] if found else ""
-        spaced = pending or text[0].isspace() or (not exact and _has_gap(before, parts[0][0], word.type))
+        spaced = pending or text[0].isspace() or (not exact and _has_gap(before, parts[0], word.type))
         if len(parts) == 1:
             found.append(_Raw(parts[0], spaced, _ms(word.start), _ms(word.end), word.speaker))
         else:
@@ -153,7 +156,9 @@ def _timed_entries(
 
 def _has_gap(before: str, after: str, kind: str) -> bool:
     """Whether a space stands between two words of a list that has no entries for spaces."""
-    return bool(before) and kind != "punctuation" and not (is_unspaced(before) and is_unspaced(after))
+    if before in ("", "(", "[", "{") or kind == "punctuation" or all(character in _ATTACHED for character in after):
+        return False
+    return not (is_unspaced(before) and is_unspaced(after[0]))
 
 
 def _with_speakers(transcript: Transcript) -> Iterable[Word]:

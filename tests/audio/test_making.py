@@ -18,6 +18,8 @@ from airflow_provider_nanostt.audio.making import Bench, made
 from airflow_provider_nanostt.audio.plans import Plan
 from tests.audio.sounds import encoded, hiss, note, samples, seconds, wav
 
+pytestmark = pytest.mark.airflow
+
 SAMPLES = Path(__file__).parents[2] / "example_dags" / "audio"
 WHISPER = "Whisper-Large-V3"
 

@@ -13,6 +13,8 @@ from airflow_provider_nanostt.audio import Means, StoredObject, WebAddress, deci
 from tests.audio.range_server import RangeServer
 from tests.audio.sounds import encoded, note, wav
 
+pytestmark = pytest.mark.airflow
+
 SAMPLES = Path(__file__).parents[2] / "example_dags" / "audio"
 WHISPER, MINI, SPEAKERS, VIDEO = (
     "Whisper-Large-V3",

@@ -22,25 +22,37 @@ import pytest
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable, TranscriptionFailed
-from airflow_provider_nanostt.audio import named
+from airflow_provider_nanostt.api.models import Options
+from airflow_provider_nanostt.audio import Means, named
 from airflow_provider_nanostt.audio.staging import Staging
+from airflow_provider_nanostt.console import main
 from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import note, samples, wav
 from tests.conftest import AUDIO, fire
 from tests.real_store import Shelf, forget
 
+pytestmark = pytest.mark.airflow
+
 NOTE = AUDIO / "weekly-note.wav"
 HOUR, MARGIN = 3600.0, 300.0
 
 
-@pytest.fixture
-def listening(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(scope="module")
+def listener():
     """A local NanoGPT that fetches what it is pointed at and listens to it."""
     pytest.importorskip("pocketsphinx")
-    with Emulator(processing_seconds=0.2, speed=100.0) as running:
-        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", running.connection_json)
+    with Emulator(processing_seconds=0.0, speed=100.0) as running:
         yield running
+
+
+@pytest.fixture
+def listening(listener: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The same, with nothing of the test before."""
+    listener.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", listener.connection_json)
+    return listener
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +77,7 @@ def context(**instance: Any) -> dict[str, Any]:
 
 
 def operator(**arguments: Any) -> TranscribeOperator:
-    given = {"model": "Elevenlabs-STT", "poll_interval": 0.1, "timeout": HOUR, "deferrable": True, "defer_after": 0}
+    given = {"model": "Elevenlabs-STT", "poll_interval": 0.05, "timeout": HOUR, "deferrable": True, "defer_after": 0}
     return TranscribeOperator(task_id="transcribe", **{**given, **arguments})
 
 
@@ -205,6 +217,7 @@ def test_a_record_that_cannot_be_written_leaves_nothing_staged(emulator: Emulato
 KILLED = """
 import os, sys, types
 from airflow_provider_nanostt import hooks
+from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
 def hang(*_):
     print("staged", flush=True)
@@ -354,3 +367,44 @@ def test_what_is_not_there_is_named(emulator: Emulator, shelf: Shelf, key):
     shelf.put("calls/note.wav", NOTE.read_bytes())
     with pytest.raises(InvalidInput, match=rf"audio='s3://store@.*/{key}' (does not exist|is not a file)"):
         _ = named(f"{shelf.uri}/{key}").size
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> NanoGPTHook:
+    """A service that is not on this machine, nor in its network; nothing is asked of it here."""
+    connection = {"conn_type": "nanogpt", "password": "sk-nano-00000000", "host": "https://8.8.8.8/api"}
+    monkeypatch.setenv("AIRFLOW_CONN_FAR", json.dumps(connection))
+    return NanoGPTHook("far")
+
+
+def test_a_storage_that_the_service_cannot_reach_is_not_signed_for(shelf: Shelf, large, local, far):
+    """An object in a store of one's own, and a staging folder there, take the next way, which works from here."""
+    options = Options("Whisper-Large-V3")
+    uri, staging = shelf.put("large.wav", large), f"{shelf.uri}/staging"
+    assert far.order(audio=uri, options=options).plan.way == "compress"
+    assert far.order(audio=str(local), options=options, means=Means(staging=staging)).plan.way == "compress"
+
+
+@pytest.mark.parametrize("what", ["presign", "stage"])
+def test_where_no_other_way_is_open_the_error_says_what_is_out_of_reach(shelf: Shelf, large, local, far, what):
+    """Before the submit, with the kind of address, and without a signature."""
+    audio = shelf.put("large.wav", large) if what == "presign" else str(local)
+    means = Means(oversize=("stage",), staging=f"{shelf.uri}/staging")
+    with pytest.raises(InvalidInput, match=rf"{what}: the storage's address is loopback.*cannot reach") as caught:
+        _ = far.order(audio=audio, options=Options("Whisper-Large-V3"), means=means).plan
+    assert "Signature" not in str(caught.value)
+    assert shelf.keys("staging") == []
+
+
+def test_a_pattern_in_the_bucket_is_a_table(emulator: Emulator, shelf: Shelf, large, capsys):
+    """``nanostt estimate`` names each object with its way; what the pattern does not match is not looked at."""
+    for name, data in (("a.wav", NOTE.read_bytes()), ("b.wav", large), ("c.txt", b"notes")):
+        shelf.put(f"calls/{name}", data)
+    capsys.readouterr()
+    assert main(["estimate", f"{shelf.uri}/calls/*.wav", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["files"]
+    assert [(row["file"], row["way"]) for row in rows] == [
+        (f"{shelf.uri}/calls/a.wav", "upload"),
+        (f"{shelf.uri}/calls/b.wav", "presign"),
+    ]
+    assert [row["minutes"] for row in rows] == pytest.approx([0.2, 0.2], abs=0.01)

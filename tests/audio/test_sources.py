@@ -11,6 +11,8 @@ from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio import LocalFile, StoredObject, WebAddress, formats, named
 
+pytestmark = pytest.mark.airflow
+
 SAMPLES = Path(__file__).parents[2] / "example_dags" / "audio"
 NOTE = SAMPLES / "weekly-note.wav"
 

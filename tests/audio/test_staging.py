@@ -13,6 +13,8 @@ from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import hiss, note, wav
 from tests.conftest import AUDIO
 
+pytestmark = pytest.mark.airflow
+
 MINE, YOURS = "0123456789ab", "ba9876543210"
 FOLDER = "s3://bucket/staging"
 SIGNATURE = "X-Amz-Signature=5ec2e75ec2e75ec2e7"
@@ -184,3 +186,31 @@ def test_an_object_in_storage_is_fetched_at_a_signed_address(emulator: Emulator,
     assert submit.fields["audioUrl"].startswith("https://bucket.example/bucket/calls/large.wav?")
     assert there(signing) == ["large.wav"]
     assert "5ec2e75ec2e7" not in str(result)
+
+
+def keyless(*_, **__):
+    raise AttributeError("you need a private key to sign credentials")
+
+
+@pytest.mark.parametrize("what", ["presign", "stage"])
+def test_credentials_that_cannot_sign_leave_the_next_way(
+    emulator: Emulator, signing, large, run_task, logged, monkeypatch, what
+):
+    """As Google's without a private key: the recording is compressed, and the log says why."""
+    monkeypatch.setattr(type(signing), "sign", keyless)
+    signing.pipe_file("/bucket/calls/large.wav", large.read_bytes())
+    given = {"audio": "s3://bucket/calls/large.wav"} if what == "presign" else {"audio": str(large), "staging": FOLDER}
+    emulator.script("large.ogg", text="Hello.", duration=102.0)
+    result = run_task(
+        lambda: TranscribeOperator(task_id="transcribe", model="Elevenlabs-STT", poll_interval=0.1, **given)
+    )
+    assert result["transcription"] == "Hello."
+    assert there(signing) == ["large.wav"]
+    assert any(f"not {what}: that storage cannot sign" in line and "private key" in line for line in logged())
+
+
+def test_a_staging_folder_that_is_not_there_is_not_passed_over(emulator: Emulator, large):
+    """What the user has named and cannot be had fails before the submit; nothing is done instead."""
+    with pytest.raises(AirflowFailException, match="nosuch://bucket"):
+        TranscribeOperator(task_id="transcribe", audio=str(large), staging="nosuch://bucket/staging").execute({})
+    assert list(emulator.charges) == []

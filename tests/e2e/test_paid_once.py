@@ -385,6 +385,7 @@ def test_a_minute_of_bad_answers_loses_nothing(after, stage: Stage, dag_id: str)
 # Components die; the rows below disturb each other, so one begins when the one before has ended
 
 WAITING, JOB_SECONDS = (20, 60) if WHOLE else (6, 30)
+ALONE = 5 if WHOLE else 2
 
 
 def many(stage: Stage, name: str) -> Run:
@@ -495,10 +496,10 @@ def test_the_ticket_is_recorded_at_once(quiet, stage: Stage, capsys: pytest.Capt
     crowd = gaps(stage)
     assert len(crowd) >= len(stage.service.jobs) - len(LOST_ANSWERS) - 1  # the answers that nobody heard
     before = len(stage.service.jobs)
-    for number in range(5):
+    for number in range(ALONE):
         stage.run("in_the_triggerer", stage.script(recording(f"alone-{number}"), 1)).ended()
     alone = list((Counter(gaps(stage)) - Counter(crowd)).elements())
-    assert len(alone) == len(stage.service.jobs) - before == 5
+    assert len(alone) == len(stage.service.jobs) - before == ALONE
     told = f"[Airflow {stage.airflow.version}] from the answer to the recorded ticket, in ms"
     with capsys.disabled():
         for what, found in (("side by side", crowd), ("one by one", alone)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pendulum
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Asset, AssetAlias, Param, task
 
 from airflow_provider_nanostt.operators import TranscribeOperator
 
@@ -39,3 +39,34 @@ with DAG(dag_id="wrong_key", schedule=None, start_date=pendulum.datetime(2026, 1
     TranscribeOperator(
         task_id="transcribe", audio_path=f"{AUDIO}/weekly-note.wav", nanogpt_conn_id="nanogpt_wrong_key", retries=3
     )
+
+FILES = "{{ dag_run.conf['output'] }}"
+
+with DAG(dag_id="faces", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+    TranscribeOperator(
+        task_id="to_a_page",
+        audio=f"{AUDIO}/delivery-call.wav",
+        model="Elevenlabs-STT",
+        diarize=True,
+        speaker_names={"Speaker 1": "Service"},
+        output=f"{FILES}/page",
+        formats=("json", "srt", "html"),
+        deferrable=True,
+        defer_after=0,
+        poll_interval=1,
+        outlets=[AssetAlias("pages")],
+    )
+
+    @task.transcribe(
+        model="Elevenlabs-STT", output=f"{FILES}/batch", deferrable=True, defer_after=0, poll_interval=1,
+        outlets=[Asset("x-transcripts://batch")],
+    )  # fmt: skip
+    def all_notes() -> list[str]:
+        return [f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"]
+
+    @task.transcribe(model="Elevenlabs-STT", deferrable=True, defer_after=0, poll_interval=1)
+    def one_note() -> str:
+        return f"{AUDIO}/weekly-note.wav"
+
+    all_notes()
+    one_note()

@@ -1,0 +1,105 @@
+"""What others hear of a finished task: asset events for what was written, and facets for OpenLineage.
+
+Addresses lose what may be secret in them, and the connection they were read through; nothing here fails a task that
+has landed its transcript.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_nanostt._compat import Asset, AssetAlias
+from airflow_provider_nanostt.signed_urls import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_FACTS = ("model", "language", "charged_minutes", "cost_usd", "run_id", "total", "landed", "skipped", "failed", "left")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a task has read and written.
+
+    :param inputs: recordings: paths, URIs or web addresses.
+    :param outputs: addresses of what was written.
+    :param facts: model, minutes, cost, and the like.
+    """
+
+    inputs: Sequence[str] = ()
+    outputs: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Iterable[object], result: Mapping[str, Any]) -> Finished:
+        """Return what a task's result tells; of a batch the manifest stands for all its files."""
+        places = result.get("files") or result.get("manifest") or {}
+        facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
+        return cls([str(one) for one in inputs if one], list(places.values()), facts)
+
+
+def announce(context: Mapping[str, Any], outlets: Iterable[object], finished: Finished) -> None:
+    """Tell Airflow's assets: a declared asset gets the facts, an alias each file with the facts."""
+    events = context.get("outlet_events")
+    if events is None:
+        return
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            for uri in finished.outputs:
+                events[outlet].add(Asset(plain(uri)), extra=dict(finished.facts))
+        elif isinstance(outlet, Asset):
+            events[outlet].extra = {**(events[outlet].extra or {}), **finished.facts}
+
+
+def plain(address: str) -> str:
+    """Return an address as others know it: without signature, and without the connection it is reached through."""
+    text = str(shown(address))
+    if "://" not in text:
+        return Path(text).as_uri() if text.startswith("/") else text
+    scheme, _, rest = text.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def named(address: str) -> tuple[str, str]:
+    """Return namespace and name of an address, by OpenLineage's naming rules."""
+    parts = urlsplit(plain(address))
+    if parts.scheme in ("", "file"):
+        return "file", parts.path or address
+    return f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/") or "/"
+
+
+def facets(finished: Finished) -> Any:
+    """Return what OpenLineage is told, None where its provider is not installed."""
+    try:
+        import attr
+        from airflow.providers.openlineage.extractors import OperatorLineage
+        from openlineage.client.event_v2 import Dataset
+        from openlineage.client.facet_v2 import RunFacet
+    except ImportError:
+        return None
+
+    @attr.define
+    class TranscriptionRunFacet(RunFacet):
+        """Model, minutes and cost of a transcription."""
+
+        model: str | None = None
+        language: str | None = None
+        charged_minutes: float | None = None
+        cost_usd: float | None = None
+
+    facts = finished.facts
+    facet = TranscriptionRunFacet(
+        model=facts.get("model"),
+        language=facts.get("language"),
+        charged_minutes=facts.get("charged_minutes"),
+        cost_usd=facts.get("cost_usd"),
+    )
+    return OperatorLineage(
+        inputs=[Dataset(*named(one)) for one in finished.inputs],
+        outputs=[Dataset(*named(one)) for one in finished.outputs],
+        run_facets={"nanostt_transcription": facet},
+    )

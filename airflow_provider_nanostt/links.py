@@ -1,0 +1,37 @@
+"""The button on a task's page that leads to its transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt._compat import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt._compat import BaseOperator
+
+
+class TranscriptLink(BaseOperatorLink):
+    """Opens the transcript as a page, else the first file that was written; of a batch, its manifest.
+
+    The address is the storage's own (``s3://…``): whoever opens it needs a way to that storage. Links are kept in
+    Airflow's database, so none is signed.
+    """
+
+    name = "Transcript"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002  the task's result tells it
+        """Return the address, empty if the task has written no file."""
+        from airflow_provider_nanostt._compat import XCom
+
+        return address_in(XCom.get_value(ti_key=ti_key, key="return_value"))
+
+
+def address_in(result: Any) -> str:
+    """Return the address of what a person would look at first, from what a task returned; empty if there is none."""
+    if not isinstance(result, Mapping):
+        return ""
+    for places in (result.get("files"), result.get("manifest")):
+        if isinstance(places, Mapping) and places:
+            return str(places.get("html") or next(iter(places.values())))
+    return ""

@@ -1,0 +1,149 @@
+"""The JSON form: every file validates against the schema that is shipped, and can be read again."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.ledger import Identity
+from airflow_provider_nanostt.outputs import (
+    OutputSettings,
+    belongs_to_another,
+    from_document,
+    land,
+    schema,
+    to_document,
+)
+from airflow_provider_nanostt.outputs.document import written
+from tests.outputs import strategies
+
+ALONE = Identity("calls", "transcribe", "manual__1")
+
+
+def valid(document):
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator(schema()).validate(document)
+
+
+def test_the_schema_is_one():
+    """It is a valid schema of the draft that it names."""
+    jsonschema = pytest.importorskip("jsonschema")
+    assert schema()["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+@given(strategies.transcripts)
+def test_every_document_validates_and_is_json(transcript):
+    """Whatever the service has sent: what is written is strict JSON, and as the schema says."""
+    data = written({**to_document(transcript, source="a.wav"), "landed_by": None})
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    valid(json.loads(data, parse_constant=refuse))
+
+
+@given(strategies.transcripts)
+def test_what_is_written_can_be_read_again(transcript):
+    """Text, segments, words and figures come back as they were, less what JSON or UTF-8 cannot hold."""
+
+    def kept(value):
+        return None if value is None or not math.isfinite(value) else value
+
+    def text(value):
+        return None if value is None else value.encode("utf-8", "replace").decode() or None
+
+    again = from_document(json.loads(written(to_document(transcript, source=None))))
+    assert again.text == (text(transcript.text) or "")
+    assert (again.cost, again.charged_minutes) == (kept(transcript.cost), kept(transcript.charged_minutes))
+    assert [(one.start, one.end, one.speaker) for one in again.words] == [
+        (kept(one.start), kept(one.end), text(one.speaker)) for one in transcript.words
+    ]
+    assert [(one.text, one.type) for one in again.words] == [
+        (text(one.text) or "", one.type) for one in transcript.words
+    ]
+    assert len(again.segments) == len(transcript.segments)
+
+
+def test_a_landed_file_validates(tmp_path):
+    """With all that landing adds to it."""
+    transcript = Transcript(
+        "Yes.", (Segment("Speaker 1", 0.0, 1.0, "Yes."),), (Word("Yes.", 0.0, 1.0, speaker="Speaker 1"),), raw={"a": 1}
+    )
+    settings = OutputSettings(formats=("txt", "srt", "vtt"), speaker_names={"Speaker 1": "Agent"})
+    folder = storage.location(str(tmp_path))
+    result = land(transcript, folder=folder, source="note.wav", identity=ALONE, settings=settings)
+    document = json.loads(Path(result["files"]["json"]).read_bytes())
+    valid(document)
+    assert document["renamed"] == {"Agent": "Speaker 1"}
+    assert {name: told["name"] for name, told in document["files"].items()} == {
+        "txt": "note.txt",
+        "srt": "note.srt",
+        "vtt": "note.vtt",
+    }
+    assert replace(from_document(document), raw={}) == replace(
+        transcript,
+        segments=(Segment("Agent", 0.0, 1.0, "Yes."),),
+        words=(Word("Yes.", 0.0, 1.0, speaker="Agent"),),
+        raw={},
+    )
+
+
+def test_audio_events_are_listed_with_their_times():
+    """Without the brackets that the service may put around them; in the list of words they stay as they are."""
+    words = (Word("(door closes)", 1.0, 2.0, "audio_event", "Speaker 1"), Word("Yes.", 2.0, 3.0))
+    document = to_document(Transcript("", words=words), source=None)
+    assert document["audio_events"] == [{"event": "door closes", "start": 1.0, "end": 2.0, "speaker": "Speaker 1"}]
+    assert [word["text"] for word in document["words"]] == ["(door closes)", "Yes."]
+
+
+def test_signatures_are_left_out_of_the_answer_however_deep():
+    """The service may repeat the address it was given."""
+    raw = {"a": [{"b": "https://example.com/a.mp3?X-Amz-Signature=secret", "c": [1, 2.5, None, True]}]}
+    assert to_document(Transcript("", raw=raw), source=None)["raw"] == {
+        "a": [{"b": "https://example.com/a.mp3", "c": [1, 2.5, None, True]}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ([], "no 'text'"),
+        ({"version": 1}, "no 'text'"),
+        ({"text": "Yes."}, "of version None"),
+        ({"text": "Yes.", "version": 2}, "of version 2; this provider knows 1"),
+    ],
+)
+def test_what_is_no_document_is_refused(document, words):
+    """So is one of a version that is yet to come."""
+    with pytest.raises(InvalidInput, match=words):
+        from_document(document)
+
+
+def test_a_document_of_an_earlier_provider_can_be_read():
+    """What was not written then is empty."""
+    found = from_document({"version": 1, "text": "Yes.", "words": [{"text": "Yes."}, "?"], "segments": None, "raw": 3})
+    assert found == Transcript("Yes.", words=(Word("Yes."),))
+
+
+def test_the_beginning_of_a_file_can_be_read_by_people():
+    """One key to a line, the words last but for the answer itself."""
+    lines = written(to_document(Transcript("Grüße", language="de"), source="note.wav")).decode().split("\n")
+    assert lines[:3] == ["{", '"version": 1,', '"source": "note.wav",']
+    assert '"text": "Grüße",' in lines
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"landed_by": null}', b"\xff", b"[" * 100_000])
+def test_only_what_a_task_has_left_itself_is_its_own(data):
+    """Files of anybody else, and files that are damaged, are not taken for the result."""
+    assert belongs_to_another(data, ALONE)
+    assert not belongs_to_another(data, None)
+    assert not belongs_to_another(json.dumps({"landed_by": ALONE.digest}).encode(), ALONE)

@@ -1,0 +1,189 @@
+"""A transcript in each format, for scripts and for files; speakers' names; what is refused before anything is paid."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.outputs import (
+    FORMATS,
+    OutputSettings,
+    format_transcript,
+    land,
+    rename,
+    to_document,
+)
+from airflow_provider_nanostt.outputs.settings import check_formats
+
+PACKED = re.compile(r'<script type="application/gzip" data-file="([^"]+)">([^<]+)</script>')
+CALL = Transcript(
+    "Speaker 1: Good morning. Speaker 2: Speaker 1: that is you.",
+    (Segment("Speaker 1", 0.0, 1.0, "Good morning."), Segment("Speaker 2", 1.5, 3.0, "Speaker 1: that is you.")),
+    (
+        Word("Good", 0.0, 0.5, speaker="Speaker 1"),
+        Word("morning.", 0.5, 1.0, speaker="Speaker 1"),
+        Word("Speaker 1: that is you.", 1.5, 3.0, speaker="Speaker 2"),
+    ),
+    language="en",
+    model="Elevenlabs-STT",
+    cost=0.01,
+    charged_minutes=0.05,
+    run_id="run-1",
+)
+TXT = "Speaker 1: Good morning.\n\nSpeaker 2: Speaker 1: that is you.\n"
+
+
+def test_speakers_are_renamed_everywhere_and_what_is_said_stays():
+    """In segments, words and the labels of the text; not where somebody says a name. Unknown names are told."""
+    renamed, unused = rename(CALL, {"Speaker 1": "Agent", "Speaker 9": "Nobody"})
+    assert unused == ["Speaker 9"]
+    assert renamed.text == "Agent: Good morning. Speaker 2: Speaker 1: that is you."
+    assert [one.speaker for one in renamed.segments] == ["Agent", "Speaker 2"]
+    assert [one.speaker for one in renamed.words] == ["Agent", "Agent", "Speaker 2"]
+    assert rename(CALL, {}) == (CALL, [])
+
+
+def test_names_may_be_exchanged():
+    """All at once, not one after the other."""
+    renamed, _ = rename(CALL, {"Speaker 1": "Speaker 2", "Speaker 2": "Speaker 1"})
+    assert [one.speaker for one in renamed.segments] == ["Speaker 2", "Speaker 1"]
+    assert renamed.text == "Speaker 2: Good morning. Speaker 1: Speaker 1: that is you."
+
+
+def test_a_text_that_does_not_follow_the_segments_is_left_alone():
+    """Better a label of the service than a word of somebody changed."""
+    odd = Transcript("Something else. Speaker 1: no.", (Segment("Speaker 1", 0.0, 1.0, "Yes."),))
+    assert rename(odd, {"Speaker 1": "Agent"})[0].text == odd.text
+
+
+def test_plain_text_has_a_paragraph_for_each_turn():
+    """With the speaker's name."""
+    assert format_transcript(CALL) == TXT
+
+
+def test_plain_text_without_speakers_has_paragraphs_at_pauses_and_lengths():
+    """A new one begins where a sentence is followed by silence, or when a paragraph has become long."""
+    words = (Word("One.", 0.0, 0.5), Word("two", 3.0, 3.5), Word("three.", 6.0, 6.5), Word("Four.", 9.0, 9.5))
+    assert format_transcript(Transcript("", words=words)) == "One.\n\ntwo three.\n\nFour.\n"
+    sentences = " ".join(["It was a quiet day in the office."] * 60)
+    paragraphs = format_transcript(Transcript(sentences)).strip().split("\n\n")
+    assert len(paragraphs) == 3
+    assert " ".join(paragraphs) == sentences
+    assert format_transcript(Transcript("")) == ""
+
+
+@pytest.mark.parametrize("given", [CALL, to_document(CALL, source="note.wav"), "xcom"])
+def test_scripts_may_have_a_transcript_in_any_form(given):
+    """As a value, as one of our files, or as an operator returns it; it reads the same."""
+    if given == "xcom":
+        given = json.loads(json.dumps(land(CALL, folder=None, source=None, identity=None)))
+    assert format_transcript(given) == TXT
+    assert format_transcript(given, speaker_names={"Speaker 1": "Agent"}).startswith("Agent: Good morning.")
+    assert "Speaker 1: Good morning." in format_transcript(given, "srt")
+    assert "<v Speaker 2>" in format_transcript(given, "vtt", captions={"max_lines": 1})
+    assert json.loads(format_transcript(given, "json"))["text"] == CALL.text
+
+
+def test_a_file_as_it_was_landed_can_be_formatted(tmp_path):
+    """With all that landing adds to it; what it says of the audio goes into what is made of it."""
+    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None)["files"]
+    document = json.loads(Path(files["json"]).read_text(encoding="utf-8"))
+    assert format_transcript(document) == TXT
+    assert json.loads(format_transcript(document, "json"))["source"] == "note.wav"
+
+
+@pytest.mark.parametrize(
+    ("given", "fmt", "words"),
+    [
+        (CALL, "docx", "there is no format 'docx'; there are json, txt, srt, vtt, html"),
+        ({"files": {"json": "s3://b/a.json"}}, "txt", "not in this result but in its files"),
+        ({"something": "else"}, "txt", "not a transcript"),
+        (Transcript("Yes."), "srt", "estimated_captions=True"),
+    ],
+)
+def test_what_cannot_be_formatted_is_refused(given, fmt, words):
+    """The message says why."""
+    with pytest.raises(InvalidInput, match=re.escape(words)):
+        format_transcript(given, fmt)
+
+
+def test_estimated_captions_are_marked():
+    """In both formats."""
+    assert "[estimated times]" in format_transcript(Transcript("Yes."), "srt", estimated_captions=True)
+    assert "NOTE The times" in format_transcript(Transcript("Yes."), "vtt", estimated_captions=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "formats"),
+    [
+        (("json",), ("json",)),
+        ((), ("json",)),
+        ("srt, VTT", ("json", "srt", "vtt")),
+        (["html", "txt", "txt"], ("json", "txt", "html")),
+        (FORMATS, FORMATS),
+    ],
+)
+def test_formats_are_put_in_order(given, formats):
+    """Each once, and the JSON file, which tells whose the others are, always."""
+    assert check_formats(given) == formats
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"formats": ["json", "docx"]}, "formats has 'docx'; there are json, txt, srt, vtt, html"),
+        ({"formats": 5}, "no list of formats"),
+        ({"name": "{day}"}, "there is no {day}"),
+        ({"xcom_limit": -1}, "not a number of bytes"),
+        ({"speaker_names": {"Speaker 1": 2}}, "not a mapping from names to names"),
+        ({"speaker_names": {"Speaker 1": " "}}, "an empty name"),
+    ],
+)
+def test_settings_that_could_not_be_followed_are_refused(settings, words):
+    """Before anything is paid for."""
+    with pytest.raises(InvalidInput, match=re.escape(words)):
+        OutputSettings(**settings)
+
+
+def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for():
+    """Unless their times may be guessed; of a model that nobody knows, the answer will tell."""
+    settings = OutputSettings(formats=("srt", "vtt"))
+    with pytest.raises(
+        InvalidInput, match=r"'Wizper' gives no times, so there can be no srt and vtt. Take 'Elevenlabs"
+    ):
+        settings.check_model("Wizper")
+    settings.check_model("Elevenlabs-STT")
+    settings.check_model("brand-new")
+    OutputSettings(formats=("srt",), estimated_captions=True).check_model("Wizper")
+    OutputSettings(formats=("txt",)).check_model("Wizper")
+
+
+def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
+    """html is a format like the others; what was written beside it is inside it, byte for byte."""
+    settings = OutputSettings(formats=("txt", "vtt", "html"), page_audio_url="https://recordings.example/note.wav")
+    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None, settings=settings)
+    html = Path(files["files"]["html"]).read_text(encoding="utf-8")
+    inside = {
+        name: gzip.decompress(base64.b64decode(packed))
+        for packed, name in ((one[2], one[1]) for one in PACKED.finditer(html))
+    }
+    assert set(inside) == {"note.json", "note.txt", "note.vtt"}
+    assert inside["note.txt"] == Path(files["files"]["txt"]).read_bytes()
+    assert json.loads(inside["note.json"])["text"] == CALL.text
+    assert "https://recordings.example/note.wav" in html
+
+
+def test_text_in_files_is_what_render_returns(tmp_path):
+    """Files hold the very text that scripts get."""
+    settings = OutputSettings(formats=("txt", "srt", "vtt"))
+    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None, settings=settings)
+    for name in ("txt", "srt", "vtt"):
+        assert Path(files["files"][name]).read_text(encoding="utf-8") == format_transcript(CALL, name)
