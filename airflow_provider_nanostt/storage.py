@@ -190,7 +190,8 @@ def explained(error: Exception, what: str, place: ObjectStoragePath) -> InvalidI
     :return: :class:`InvalidInput` for what another try would not mend, such as refused credentials.
     """
     kind = InvalidInput if isinstance(error, _FOR_GOOD) else StorageUnavailable
-    through = f" (connection {place.conn_id!r})" if place.conn_id else ""
+    conn_id = place.storage_options.get("conn_id")  # a property of its own it is not on every Airflow
+    through = f" (connection {conn_id!r})" if conn_id else ""
     return kind(f"{what}: {type(error).__name__}: {str(error) or 'no reason given'}{through}")
 
 
