@@ -11,7 +11,6 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt import blocking, get_provider_info, pricing
@@ -22,6 +21,7 @@ from airflow_provider_nanostt.api.models import Job, JobStatus, Options, Submiss
 from airflow_provider_nanostt.audio import OVERSIZE, Means, WebAddress, named
 from airflow_provider_nanostt.audio.addresses import check_fetchable
 from airflow_provider_nanostt.connection import Extras, config_from, extras_from
+from airflow_provider_nanostt.lazily import cached_property
 from airflow_provider_nanostt.order import Budget, Order
 from airflow_provider_nanostt.polling import Pacer
 

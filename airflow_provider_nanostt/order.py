@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_nanostt import pricing
@@ -17,6 +16,7 @@ from airflow_provider_nanostt.audio import plans
 from airflow_provider_nanostt.audio.making import Bench, Piece, made
 from airflow_provider_nanostt.audio.plans import Means, Plan, decide
 from airflow_provider_nanostt.audio.staging import Staging
+from airflow_provider_nanostt.lazily import cached_property
 from airflow_provider_nanostt.ledger import Wanted
 
 if TYPE_CHECKING:

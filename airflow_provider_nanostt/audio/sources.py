@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
@@ -21,6 +20,7 @@ from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio import formats
 from airflow_provider_nanostt.audio.duration import Length, measure
 from airflow_provider_nanostt.audio.stored import StoredFile
+from airflow_provider_nanostt.lazily import cached_property
 from airflow_provider_nanostt.signed_urls import unsigned
 
 if TYPE_CHECKING:

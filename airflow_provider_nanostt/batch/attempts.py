@@ -108,6 +108,10 @@ class ItemAttempt(RecordingAttempt):
         self._batch.brake.check()
         return super()._parts(order, wanted, cuts, making)
 
+    def _cuts(self, order: Order, entry: Entry | None, making: Making) -> list[float]:
+        self._batch.brake.check()  # before the recording is looked at, which may take a while
+        return super()._cuts(order, entry, making)
+
     def _approve(self, order: Order, entry: Entry | None) -> float | None:  # noqa: ARG002  the batch counts it all
         self._batch.brake.check()
         estimate = order.estimate(self._hook.price(order.options.model))

@@ -60,6 +60,11 @@ class Brake:
                 return True
             return False
 
+    def is_why(self, error: BaseException) -> bool:
+        """Whether an item came to nothing because the batch had to stop, itself or in another thread."""
+        alike = isinstance(error, errors.NanoGPTError) and _is_everywhere(error)
+        return self.error is not None and (error is self.error or alike)
+
     def check(self) -> None:
         """Go no further if the batch has stopped.
 

@@ -293,12 +293,12 @@ class BatchRun:
             self.log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
         elif error is self.brake.error:
             text = f"The batch stopped before this: {text}"
-        elif not isinstance(error, errors.CostLimit):
+        elif not (isinstance(error, errors.CostLimit) or self.brake.is_why(error)):
             self.log.error("%s: %s: %s", row.audio, type(error).__name__, text)
         entry = attempt.ledger.entry if attempt is not None else None
         if entry is not None and entry.job is not None and row.run_id is None:
             row = replace(row, run_id=entry.job.run_id, model=entry.model)
-        is_left = isinstance(error, errors.CostLimit) or error is self.brake.error
+        is_left = isinstance(error, errors.CostLimit) or self.brake.is_why(error)
         retry = not isinstance(error, errors.NanoGPTError) or self.plan.worth_a_retry(error)
         status = LEFT if is_left and row.status == LEFT else FAILED
         self.rows[number] = replace(row.broken(error, status), error=text, retry=retry)

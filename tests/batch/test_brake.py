@@ -1,0 +1,88 @@
+"""What stops a batch, and what is one item's own matter."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.errors import LedgerError
+from airflow_provider_nanostt.batch.brake import Brake
+
+
+def ledger(cause: Exception | None) -> LedgerError:
+    error = LedgerError("the record cannot be read")
+    error.__cause__ = cause
+    return error
+
+
+def refusal(kind: type[errors.Refused], status: int) -> errors.Refused:
+    return kind("no", status=status)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal(errors.AuthError, 401),
+        refusal(errors.PaymentRequired, 402),
+        errors.DailyLimitReached("no", resets_at=0.0),
+        errors.NotConnected("no route"),
+        refusal(errors.RateLimited, 429),
+        ledger(OSError("disk")),
+    ],
+)
+def test_what_would_meet_every_item_stops_at_once(error):
+    """Key, account, limit, connection and ledger are the same for all."""
+    brake = Brake()
+    assert brake.met(error)
+    assert not brake.met(error)
+    with pytest.raises(type(error)):
+        brake.check()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidInput("no such file"),
+        refusal(errors.BadRequest, 400),
+        errors.TranscriptionFailed("noise"),
+        errors.EarlierSubmitUnknown("a.mp3", likely_cost=None, before=None),
+        ledger(ValueError("not JSON")),
+        ledger(None),
+        RuntimeError("anything"),
+    ],
+)
+def test_what_is_one_item_s_matter_never_does(error):
+    """However many items have it."""
+    brake = Brake()
+    assert not any(brake.met(error) for _ in range(100))
+    brake.check()
+
+
+def test_trouble_again_and_again_stops():
+    """A gateway that loses each answer is not asked a thousand times; one that loses some is gone on with."""
+    error = errors.AmbiguousSubmit("read timeout")
+    brake = Brake()
+    for _ in range(20):
+        assert not any(brake.met(error) for _ in range(4))
+        brake.went_well()
+    assert [brake.met(error) for _ in range(5)] == [False] * 4 + [True]
+
+
+def test_transcripts_that_were_asked_for_in_vain_count_for_more():
+    """Each has cost minutes: after two of them the service is out of reach."""
+    error = errors.JobError("was refused")
+    error.__cause__ = errors.NotConnected("no route")
+    assert Brake().met(error)
+    slow = errors.JobError("not finished")
+    slow.__cause__ = refusal(errors.ServiceUnavailable, 503)
+    brake = Brake()
+    assert [brake.met(slow), brake.met(slow)] == [False, True]
+    assert not Brake().met(errors.JobError("still running"))
+
+
+def test_without_money_what_is_paid_for_may_still_be_asked_for():
+    """A question costs nothing; with a wrong key it would be of no use."""
+    poor, locked = Brake(), Brake()
+    poor.stop(refusal(errors.PaymentRequired, 402))
+    locked.stop(refusal(errors.AuthError, 401))
+    assert (Brake().may_ask, poor.may_ask, locked.may_ask) == (True, True, False)
