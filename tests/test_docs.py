@@ -283,7 +283,7 @@ def spans(page: str) -> list[str]:
 # Names that are not ours: Airflow's, Python's, the service's, those of the commands.
 FOREIGN = {
     "ARGS", "AirflowFailException", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True", "WHOLE",
-    "ValueError", "XCom", "clear_on_success", "conftest", "dag", "dag_run", "default_deferrable",
+    "ValueError", "XCom", "anywhere", "clear_on_success", "conftest", "dag", "dag_run", "default_deferrable",
     "execution_timeout", "keep_task_state", "operators", "pyproject", "retries", "retry_delay", "soft_fail",
     "state_store", "test", "timedelta", "tojson", "toml",
 }  # fmt: skip
