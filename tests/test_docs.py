@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -21,11 +22,12 @@ from airflow_provider_nanostt.api import errors, protocol
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Job, Submission
 from airflow_provider_nanostt.api.transport import Client
+from airflow_provider_nanostt.batch.rows import ENDS, Row
 from airflow_provider_nanostt.emulator import Emulator, Fault, Script, Settings
 from airflow_provider_nanostt.emulator.__main__ import parser
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import SUBMITTED, Entry, FileStore, Identity
-from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
 from airflow_provider_nanostt.outputs import CaptionStyle, format_transcript, schema
 from airflow_provider_nanostt.sensors import TranscriptionSensor
 from airflow_provider_nanostt.storage import location
@@ -182,6 +184,7 @@ def named(path: str) -> Any:
 
 DOCUMENTED = {
     "docs/operators.md": [TranscribeOperator.__init__],
+    "docs/batch.md": [TranscribeBatchOperator.__init__],
     "docs/sensors.md": [TranscriptionSensor.__init__],
     "docs/triggers.md": [TranscriptionTrigger.__init__],
     "docs/hooks.md": [
@@ -247,6 +250,17 @@ def test_every_exception_is_explained():
     assert rows <= set(kinds)
 
 
+def test_the_manifest_is_explained():
+    """The page of batches has every column of a row, and every status one can have in the end."""
+    page = PAGES["docs/batch.md"].partition("\n## The manifest\n")[2].partition("\n## ")[0]
+    columns, _, statuses = page.partition("| status |")
+    first = {
+        name for row in re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert first == {field.name for field in dataclasses.fields(Row)}
+    assert re.findall(r"^\| `(\w+)` \|", statuses, re.MULTILINE) == list(ENDS)
+
+
 def test_every_metric_is_explained():
     """The page of polling has the metrics that are sent, and no others."""
     source = sources()["poller.py"]
@@ -284,6 +298,7 @@ def spans(page: str) -> list[str]:
 FOREIGN = {
     "ARGS", "AirflowFailException", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True",
     "ValueError", "WHOLE", "XCom", "airflow", "anywhere", "clear_on_success", "conftest", "dag", "dag_run",
+    "max_active_runs",
     "default_deferrable", "execution_timeout", "keep_task_state", "operators", "pyproject", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
 }  # fmt: skip

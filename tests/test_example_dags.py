@@ -97,6 +97,8 @@ def ran(home: Path) -> Any:
             "example_youtube": {"output": str(output), "urls": [VIDEO, "https://nowhere.example/watch?v=no"]},
             "example_taskflow": {"output": str(output)},
             "example_mapped": {"output": str(output)},
+            "example_nightly_bucket": {"output": str(output)},
+            "example_multilingual": {"output": str(output)},
         }
         order = {"folder": str(EXAMPLES), "runs": runs, "report": str(home / "report.json")}
         done = subprocess.run(
@@ -140,7 +142,7 @@ def test_every_dag_of_every_file_runs(ran: Ran):
     """No file of the folder fails to parse, and no DAG in it is left out here."""
     assert ran.report["errors"] == {}
     assert ran.report["all"] == sorted(ran.report["dags"])
-    assert len(FILES) == 9
+    assert len(FILES) == 11
 
 
 def test_a_note_a_call_and_a_list(ran: Ran):
@@ -222,6 +224,30 @@ def test_a_task_for_each(ran: Ran):
     assert TEXT in longest
 
 
+def test_a_night_in_one_task(ran: Ran):
+    """All that the pattern finds lands in four forms; the task after it reads the texts by way of the manifest."""
+    (night,) = ran.results("example_nightly_bucket", "night")
+    (texts,) = ran.results("example_nightly_bucket", "new_texts")
+    assert (night["total"], night["landed"], night["failed"]) == (2, 2, 0)
+    assert {Path(audio).name for audio in texts} == {"weekly-note.wav", "delivery-call.wav"}
+    assert all(TEXT in text for text in texts.values())
+    names = {file.name for file in (ran.output / "calls").glob("weekly-note.*")}
+    assert names == {f"weekly-note.{form}" for form in ("json", "txt", "srt", "html")}
+
+
+def test_items_of_a_list_say_for_themselves(ran: Ran):
+    """Each has its own language, model and name; one that is not there stops no other."""
+    (batch,) = ran.results("example_multilingual", "batch")
+    (words,) = ran.results("example_multilingual", "words_by_language")
+    assert (batch["landed"], batch["failed"]) == (3, 1)
+    assert {file.stem for file in (ran.output / "languages").glob("*.json")} == {"note", "call", "announcement"}
+    assert sum(words.values()) == batch["words"]
+    asked = [request.fields for request in ran.emulator.requests if request.endpoint == "/transcribe"]
+    assert {("en", "Whisper-Large-V3"), ("en", "Elevenlabs-STT"), ("auto", "Whisper-Large-V3")} <= {
+        (fields["language"], fields["model"]) for fields in asked
+    }
+
+
 def test_the_hook_in_a_task(ran: Ran):
     """A task of one's own asks for the balance and transcribes."""
     (before,) = ran.results("example_hook", "balance")
@@ -232,4 +258,4 @@ def test_the_hook_in_a_task(ran: Ran):
 
 def test_every_job_is_paid_for_once(ran: Ran):
     """All the examples together are charged as often as they have recordings (and videos that have a transcript)."""
-    assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1 + 1 + 2 + 1 + 2 + 3
+    assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1 + 1 + 2 + 1 + 2 + 3 + 2 + 3

@@ -9,14 +9,20 @@ import pytest
 
 from airflow_provider_nanostt.ledger import Ledger
 from tests.batch.conftest import ASYNC, SYNC, Batch, Killed, kill_at, text_in
-from tests.test_parts import SHORTER, WHOLE, recordings, short_recordings, spoken  # noqa: F401  fixtures
+from tests.test_parts import (  # fixtures
+    SHORTER,
+    WHOLE,
+    recordings,  # noqa: F401
+    short_recordings,  # noqa: F401
+    spoken,  # noqa: F401
+)
 
 ONCE = {"meeting.part-001.mp3": 1, "meeting.part-002.mp3": 1, "call-000.wav": 1, "call-001.wav": 1}
 
 
 @pytest.fixture
 def shorter() -> int:
-    """A tenth of the limits; the real ones are shown for single recordings."""
+    """All limits are a tenth of the real ones."""
     return SHORTER
 
 

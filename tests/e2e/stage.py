@@ -274,6 +274,7 @@ def staged(version: str, home: Path, postgres: LocalPostgres, parallelism: int =
             **{f"AIRFLOW_VAR_{name.upper()}": address for name, address in SIGNED.items()},
             "AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json,
             "AIRFLOW_CONN_NANOGPT_IMPATIENT": json.dumps({**service.connection, "extra": {"timeout": 5}}),
+            "AIRFLOW_CONN_NANOGPT_UNHURRIED": json.dumps({**service.connection, "extra": {"requests_per_second": 8}}),
             "AIRFLOW_CONN_NANOGPT_CLOSED": closed.connection_json,
         }
         dags = home / "dags"

@@ -11,7 +11,7 @@ except ImportError:  # Airflow 2.11
     from airflow import DAG
     from airflow.decorators import task
 
-from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
 
 # The place for results and ledger; nothing leaves the ledger to Airflow's task state.
 FILES = os.environ.get("E2E_FILES", "")
@@ -64,6 +64,14 @@ one("any_model", model="{{ var.value.get('model', 'Elevenlabs-STT') }}")
 one("signed", audio_url="{{ var.value.fetched }}")
 one("signed_refused", audio_url="{{ var.value.refused }}")
 one("signed_failing", audio_url="{{ var.value.failing }}", retries=0)
+
+with dag("batch"):
+    TranscribeBatchOperator(
+        **{**USUAL, "output": FILES + "/{{ run_id | replace(':', '_') | replace('+', '_') }}"},
+        audio="{{ dag_run.conf['urls'] | tojson }}",
+        actual_duration=1.0,
+        nanogpt_conn_id="nanogpt_unhurried",
+    )
 
 with dag("signed_each"):
     TranscribeOperator.partial(**USUAL).expand(audio_url=["{{ var.value.fetched }}", "{{ var.value.mapped }}"])
