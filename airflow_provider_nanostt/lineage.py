@@ -66,10 +66,14 @@ def plain(address: str) -> str:
 
 def named(address: str) -> tuple[str, str]:
     """Return namespace and name of an address, by OpenLineage's naming rules."""
-    parts = urlsplit(plain(address))
-    if parts.scheme in ("", "file"):
-        return "file", parts.path or address
-    return f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/") or "/"
+    told = plain(address)
+    scheme, mark, rest = told.partition("://")
+    if scheme == "file" or not mark:
+        return "file", urlsplit(told).path or address
+    place, _, name = rest.partition("/")
+    if scheme in ("http", "https"):  # what is behind a question mark is a part of a key, but not of these names
+        name = urlsplit(told).path.lstrip("/")
+    return f"{scheme}://{place}", name or "/"
 
 
 def facets(finished: Finished) -> Any:

@@ -69,4 +69,5 @@ def _has_secrets(url: str) -> bool:
 
 def shown(value: object) -> object:
     """Return a value as it may be stored and shown: of an address, only what is not secret."""
-    return unsigned(value) if isinstance(value, str) and value.startswith(("http://", "https://")) else value
+    is_address = isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
+    return unsigned(str(value)) if is_address else value

@@ -31,6 +31,7 @@ settings.load_profile("steady")
 
 TESTS = Path(__file__).parent
 AUDIO = TESTS.parent / "example_dags" / "audio"
+_IS_AIRFLOW = re.compile(r"airflow(_provider_nanostt\.(_compat|hooks|operators|sensors|triggers))?(\.|$)")
 TEXT = "Good morning, the parcels have arrived."
 
 
@@ -56,7 +57,10 @@ def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     imported, original = [], builtins.__import__
 
     def noted(name: str, *given: Any, **named: Any) -> Any:
-        if re.match(r"airflow(_provider_nanostt\.(_compat|hooks|operators|sensors|triggers))?(\.|$)", name):
+        importer = str((given[0] if given else named.get("globals") or {}).get("__name__"))
+        # Once another test has loaded Airflow, its handlers are asked about each line of the log.
+        is_handler = importer.startswith("airflow.") and not {"log", "secrets_masker"}.isdisjoint(importer.split("."))
+        if not is_handler and _IS_AIRFLOW.match(name):
             imported.append(name)
         return original(name, *given, **named)
 

@@ -231,10 +231,10 @@ def test_a_paid_job_step_by_step(tmp_path, kind):
     place = store(kind, tmp_path)
     assert Ledger(place).find() is None
     writer = Ledger(place, clock=lambda: 1_700_000_000.0)
-    writer.intend(WANTED, likely_cost=0.06, balance=9.0, forced_in=2)
+    writer.intend(WANTED, likely_cost=0.06, balance=9.0, owner="b0b0", forced_in=2)
     found = Ledger(place).find()
     assert found == Entry(
-        INTENDED, SAME, "https://example.com/call.mp3", SUBMISSION.model, 1_700_000_000.0, 0.06, 9.0, 2
+        INTENDED, SAME, "https://example.com/call.mp3", SUBMISSION.model, 1_700_000_000.0, 0.06, 9.0, "b0b0", 2
     )
     writer.submitted(JOB)
     found = Ledger(place).find()

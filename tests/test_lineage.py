@@ -38,6 +38,8 @@ def test_an_address_is_told_without_secrets_and_connection(address, expected):
     [
         ("s3://conn@bucket/a/b.json", ("s3://bucket", "a/b.json")),
         ("https://host.example/a.mp3?sig=x", ("https://host.example", "a.mp3")),
+        ("s3://bucket/really?.mp3", ("s3://bucket", "really?.mp3")),
+        ("s3://bucket", ("s3://bucket", "/")),
         ("/srv/a.json", ("file", "/srv/a.json")),
     ],
 )

@@ -98,6 +98,11 @@ def test_what_is_no_address_is_masked_whole():
     assert secrets("https://[broken?sig=abcdefgh") == ["https://[broken?sig=abcdefgh"]
 
 
+def test_a_scheme_in_capitals_hides_its_signature_too():
+    """Schemes are the same however they are written, and the service takes either."""
+    assert shown("HTTPS://host.example/a.mp3?X-Amz-Signature=5ec2e7") == "https://host.example/a.mp3"
+
+
 @pytest.mark.parametrize("value", ["note.wav", "", None, 3, ["a"]])
 def test_what_is_no_web_address_is_shown_as_it_is(value):
     """Names and numbers pass."""

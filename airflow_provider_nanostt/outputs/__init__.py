@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from airflow_provider_nanostt.outputs.document import (
     SCHEMA_VERSION,
-    belongs_to_another,
     from_document,
     schema,
     to_document,
@@ -26,7 +25,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "CaptionStyle",
     "OutputSettings",
-    "belongs_to_another",
     "file_stem",
     "format_transcript",
     "from_document",

@@ -126,11 +126,6 @@ def read_segments(given: Any) -> tuple[Segment, ...]:
     )
 
 
-def belongs_to_another(data: bytes, identity: Named | None) -> bool:
-    """Whether a file is something else than a transcript that this task instance has left there."""
-    return identity is not None and own_document(data, identity) is None
-
-
 def own_document(data: bytes, identity: Named | None) -> dict[str, Any] | None:
     """Return what a JSON file holds; None if it is damaged, or not this task instance's; without one, all are."""
     try:
@@ -148,7 +143,7 @@ def without_secrets(value: Any) -> Any:
     if kind is float:
         return value
     if kind is str:
-        return shown(value) if value[:4] == "http" else value
+        return shown(value) if value[:4].lower() == "http" else value
     if isinstance(value, Mapping):
         return {key: without_secrets(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -16,13 +16,12 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.ledger import Identity
 from airflow_provider_nanostt.outputs import (
     OutputSettings,
-    belongs_to_another,
     from_document,
     land,
     schema,
     to_document,
 )
-from airflow_provider_nanostt.outputs.document import written
+from airflow_provider_nanostt.outputs.document import own_document, written
 from tests.outputs import strategies
 
 ALONE = Identity("calls", "transcribe", "manual__1")
@@ -73,6 +72,7 @@ def test_what_is_written_can_be_read_again(transcript):
     assert len(again.segments) == len(transcript.segments)
 
 
+@pytest.mark.airflow
 def test_a_landed_file_validates(tmp_path):
     """With all that landing adds to it."""
     transcript = Transcript(
@@ -144,6 +144,6 @@ def test_the_beginning_of_a_file_can_be_read_by_people():
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"landed_by": null}', b"\xff", b"[" * 100_000])
 def test_only_what_a_task_has_left_itself_is_its_own(data):
     """Files of anybody else, and files that are damaged, are not taken for the result."""
-    assert belongs_to_another(data, ALONE)
-    assert not belongs_to_another(data, None)
-    assert not belongs_to_another(json.dumps({"landed_by": ALONE.digest}).encode(), ALONE)
+    own = {"landed_by": ALONE.digest}
+    assert own_document(data, ALONE) is None
+    assert own_document(json.dumps(own).encode(), ALONE) == own
