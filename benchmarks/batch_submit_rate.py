@@ -1,4 +1,4 @@
-"""How fast a batch submits: recordings at addresses, an asynchronous model, one key, and an emulator that takes 25 a second.
+"""How fast a batch submits: recordings at addresses, an asynchronous model, one key, an emulator that takes 25 a second.
 
 The operator runs in a fresh process until it defers, with its default settings (8 at once, 20 requests a second); the
 emulator in another. The rate is that of the accepted submits between the first and the last; beside it the slowest ten
@@ -82,8 +82,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
             f"≥ {TARGET:g}/s sustained, 0 refusals",
             rate >= TARGET and slowest >= TARGET and not refusals,
             [
-                f"The slowest {WINDOW:g} s on end: {slowest:.1f}/s. "
-                f"The worker's CPU time for each submit: {told['cpu'] / count * 1000:.1f} ms."
+                f"The slowest {WINDOW:g} s on end: {slowest:.1f}/s.",
+                f"The worker's CPU time for each submit: {told['cpu'] / count * 1000:.1f} ms.",
             ],
         )
     ]

@@ -1,7 +1,7 @@
 """What writing all five formats of a 3-hour transcript costs: 27,000 words in about a thousand turns of three speakers.
 
-CPU time of this process from the transcript to five files on the disk, as a task does it; the slowest of five, after one
-that is not counted.
+CPU time of this process from the transcript to five files on the disk, as a task does it; the slowest of five, after
+one that is not counted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from report import Row, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from airflow_provider_nanostt import storage  # noqa: E402
-from airflow_provider_nanostt.outputs import OutputSettings, land  # noqa: E402
-from tests.outputs.talk import talk  # noqa: E402
+from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.outputs import OutputSettings, land
+from tests.outputs.talk import talk
 
 TARGET = 1.0  # seconds of CPU
 FORMATS = ("json", "txt", "srt", "vtt", "html")

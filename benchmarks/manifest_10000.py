@@ -17,9 +17,9 @@ from report import Row, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from airflow_provider_nanostt import storage  # noqa: E402
-from airflow_provider_nanostt.batch import Row as ManifestRow  # noqa: E402
-from airflow_provider_nanostt.batch import manifest  # noqa: E402
+from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.batch import Row as ManifestRow
+from airflow_provider_nanostt.batch import manifest
 
 TARGET = 5.0  # seconds
 FORMS = ("jsonl", "csv", "parquet")
