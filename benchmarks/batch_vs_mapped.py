@@ -63,7 +63,7 @@ def both(count: int) -> dict[str, dict[str, float]]:
         Emulator(processing_seconds=JOB_SECONDS, recogniser="none", balance=1e6) as service,
     ):
         service.script("*.mp3", text="These are the words.", duration=MINUTES * 60)
-        database, home = postgres.create_database("airflow"), Path(folder)
+        database, home = postgres.create_database("bench"), Path(folder)
         env = {
             "AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json,
             "BENCH_OUTPUT": str(home / "results"),
@@ -72,7 +72,7 @@ def both(count: int) -> dict[str, dict[str, float]]:
         running = LocalAirflow(
             Path(sys.executable), home, HERE / "dags", database=database, env=env, parallelism=AT_ONCE
         )
-        connection = psycopg2.connect(host="127.0.0.1", port=postgres.port, user="postgres", dbname="airflow")
+        connection = psycopg2.connect(host="127.0.0.1", port=postgres.port, user="postgres", dbname="bench")
         connection.autocommit = True
         with running as airflow, connection.cursor() as cursor:
             for dag_id in ("mapped", "batch"):
