@@ -72,7 +72,7 @@ matrix: env ## run the unit suite against every supported Airflow; ONLY="2.11.2 
 	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
 
 .PHONY: bench
-bench: ## measure what the README says about speed; ONLY="cpu_per_poll" for some, QUICK=1 only to see that it works
+bench: env ## measure what the README says about speed; ONLY="cpu_per_poll" for some, QUICK=1 only to see that it works
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/bench requirements/bench.lock
 	@AIRFLOW_HOME=$(CURDIR)/.envs/bench/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
 		.envs/bench/bin/python benchmarks/run.py $(if $(QUICK),--quick) $(ONLY) $(ARGS)

@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 
 _YOUTUBE_PER_SECOND = 9.5 / 60.0  # of the service's ten a minute
+_LATE = 0.2
+"""Part of the time between two requests by which one may be late and the next in time all the same."""
+
 _CATALOGUE_SECONDS = 3600.0
 _CATALOGUE_PAUSE = 60.0
 _catalogues: dict[Config, tuple[float, tuple[AudioModel, ...] | None]] = {}
@@ -257,8 +260,11 @@ class NanoGPTHook(BaseHook):
     def take_turn(self) -> None:
         """Wait until a request may go out; threads that share this hook go one after the other."""
         with self._turn:
-            time.sleep(self.pacer.wait(time.time()))
-            self.pacer.take(time.time())
+            pause = self.pacer.wait(now := time.time())
+            time.sleep(pause)
+            # A sleep takes a little longer than it should; booked from when it should have ended, that does not add up.
+            late = time.time() - now - pause
+            self.pacer.take(now + pause if late < _LATE / self.pacer.rate else time.time())
 
     def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
         """Ask for the transcripts of one to ten YouTube videos; those that there are cost USD 0.01 each.

@@ -31,6 +31,11 @@ ALONE = (
     "split",
     "durations",
     "remote_duration",
+    "manifest_10000",
+    "formats_3h",
+    "batch_memory",
+    "batch_submit_rate",
+    "batch_vs_mapped",
 )
 TOGETHER = ("jobs_1000", "jobs_20", "jobs_5000", "tls_handshakes", "three_triggerers")
 IN_TABLE = (
@@ -48,6 +53,11 @@ IN_TABLE = (
     "split",
     "durations",
     "remote_duration",
+    "batch_vs_mapped",
+    "batch_submit_rate",
+    "batch_memory",
+    "formats_3h",
+    "manifest_10000",
 )
 
 

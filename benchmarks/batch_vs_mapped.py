@@ -1,0 +1,111 @@
+"""200 recordings in one batch task against 200 mapped tasks: worker slots and wall time, in a real Airflow.
+
+LocalExecutor on PostgreSQL, both with the same emulator, one after the other, the mapped tasks first. Each job takes 20
+s at the service. Slot seconds are task instances in the state "running", counted in the metadata database ten times a
+second and added up, so also what a worker does before and after the operator's own code; wall time is that of the
+DAG run. Both have the same task before them, which lists the recordings; it is counted for both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from report import Row, run
+
+HERE = Path(__file__).resolve().parent
+# Airflow's driver for PostgreSQL is in the development environment, which `make bench` sets up as well.
+DEVELOPMENT = HERE.parent / ".venv" / "bin" / "python"
+sys.path.insert(0, str(HERE.parent / "scripts"))
+
+SLOTS, WALL = 20.0, 10.0
+JOB_SECONDS, MINUTES = 20.0, 4.0
+AT_ONCE = 16  # tasks that may run
+EVERY = 0.1  # seconds
+
+
+def watched(cursor, api, dag_id: str, count: int) -> dict[str, float]:
+    """Run a DAG to its end; return its slot seconds and wall seconds."""
+    run_id = api.trigger_dag(dag_id, {"count": count})
+    slots, last = 0.0, time.monotonic()
+    while True:
+        time.sleep(EVERY)
+        cursor.execute("SELECT count(*) FROM task_instance WHERE run_id = %s AND dag_id = %s AND state = 'running'",
+                       (run_id, dag_id))  # fmt: skip
+        now = time.monotonic()
+        slots += cursor.fetchone()[0] * (now - last)
+        last = now
+        cursor.execute(
+            "SELECT state, extract(epoch FROM end_date - start_date) FROM dag_run WHERE run_id = %s AND dag_id = %s",
+            (run_id, dag_id),
+        )
+        state, seconds = cursor.fetchone()
+        if state in ("success", "failed"):
+            cursor.execute("SELECT state, count(*) FROM task_instance WHERE run_id = %s AND dag_id = %s GROUP BY state",
+                           (run_id, dag_id))  # fmt: skip
+            return {"slots": slots, "wall": float(seconds), "states": dict(cursor.fetchall())}
+
+
+def both(count: int) -> dict[str, dict[str, float]]:
+    import psycopg2
+    from local_airflow import LocalAirflow
+    from local_postgres import LocalPostgres
+
+    from airflow_provider_nanostt.emulator import Emulator
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        LocalPostgres() as postgres,
+        Emulator(processing_seconds=JOB_SECONDS, recogniser="none", balance=1e6) as service,
+    ):
+        service.script("*.mp3", text="These are the words.", duration=MINUTES * 60)
+        database, home = postgres.create_database("airflow"), Path(folder)
+        env = {
+            "AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json,
+            "BENCH_OUTPUT": str(home / "results"),
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(AT_ONCE),
+        }
+        running = LocalAirflow(
+            Path(sys.executable), home, HERE / "dags", database=database, env=env, parallelism=AT_ONCE
+        )
+        connection = psycopg2.connect(host="127.0.0.1", port=postgres.port, user="postgres", dbname="airflow")
+        connection.autocommit = True
+        with running as airflow, connection.cursor() as cursor:
+            for dag_id in ("mapped", "batch"):
+                airflow.api.wait_for_dag(dag_id, 120)
+            told = {dag_id: watched(cursor, airflow.api, dag_id, count) for dag_id in ("mapped", "batch")}
+            for dag_id, found in told.items():
+                landed = len(list((home / "results" / dag_id).glob(f"{dag_id}-*.json")))
+                charges = sum(f"/{dag_id}-" in charge.source for charge in service.charges)
+                if not landed == charges == count or set(found["states"]) != {"success"}:
+                    raise RuntimeError(f"{dag_id}: {landed} landed, {charges} charged of {count}; {found['states']}")
+        connection.close()
+        return told
+
+
+def measure(options: argparse.Namespace) -> list[Row]:
+    count = 10 if options.quick else 200
+    told = both(count)
+    mapped, batch = told["mapped"], told["batch"]
+    slots, wall = mapped["slots"] / batch["slots"], mapped["wall"] / batch["wall"]
+    return [
+        Row(
+            f"{count} recordings in one batch task against {count} mapped tasks (real Airflow, LocalExecutor, PostgreSQL)",
+            f"mapped: {mapped['slots']:.0f} worker-slot seconds, {mapped['wall']:.0f} s",
+            f"batch: {batch['slots']:.0f} worker-slot seconds, {batch['wall']:.0f} s; "
+            f"{slots:.0f} times fewer slot seconds, {wall:.1f} times less wall time",
+            f"≥ {SLOTS:.0f} times fewer slot seconds, ≥ {WALL:.0f} times less wall time",
+            slots >= SLOTS and wall >= WALL,
+            [f"Each job takes {JOB_SECONDS:.0f} s; {AT_ONCE} tasks may run at once on {os.cpu_count()} cores."],
+        )
+    ]
+
+
+if __name__ == "__main__":
+    if Path(sys.prefix) != DEVELOPMENT.parents[1] and DEVELOPMENT.exists():
+        os.execv(DEVELOPMENT, [str(DEVELOPMENT), *sys.argv])
+    run(measure, __doc__)
