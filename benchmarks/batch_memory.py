@@ -2,8 +2,8 @@
 
 One process submits them and defers. Another, as Airflow starts it for the resume, has everything imported and its
 operator made (an idle task), and then fetches and lands them all; the figure is the most that it ever held (VmHWM)
-above the idle size. So that the disk is not filled, each file is emptied once it has landed. In the default format, and a
-hundred of them in all five.
+above the idle size. So that the disk is not filled, each file is emptied once it has landed. In the default format, and
+a hundred of them in all five.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
         told = batch(count, formats)
         rows.append(
             Row(
-                f"worker memory for a batch of {count} results of an hour (1.7 MB each), as {formats.replace(',', ', ')}",
+                f"worker memory, a batch of {count} results of an hour (1.7 MB each), as {formats.replace(',', ', ')}",
                 f"an idle task: {told['idle']:.0f} MB",
                 f"{told['above']:.0f} MB above it",
                 f"≤ {TARGET:g} MB",

@@ -1,4 +1,4 @@
-"""How fast a batch submits: recordings at addresses, an asynchronous model, one key, an emulator that takes 25 a second.
+"""How fast a batch submits: recordings at addresses, an asynchronous model, one key, a limit of 25 a second.
 
 The operator runs in a fresh process until it defers, with its default settings (8 at once, 20 requests a second); the
 emulator in another. The rate is that of the accepted submits between the first and the last; beside it the slowest ten

@@ -94,7 +94,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
     slots, wall = mapped["slots"] / batch["slots"], mapped["wall"] / batch["wall"]
     return [
         Row(
-            f"{count} recordings in one batch task against {count} mapped tasks (real Airflow, LocalExecutor, PostgreSQL)",
+            f"{count} recordings in one batch task, against {count} mapped tasks (Airflow, LocalExecutor, PostgreSQL)",
             f"mapped: {mapped['slots']:.0f} worker-slot seconds, {mapped['wall']:.0f} s",
             f"batch: {batch['slots']:.0f} worker-slot seconds, {batch['wall']:.0f} s; "
             f"{slots:.0f} times fewer slot seconds, {wall:.1f} times less wall time",
