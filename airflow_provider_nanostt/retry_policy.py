@@ -28,6 +28,7 @@ _FINAL = (
     errors.InputChanged,
     errors.ResultTooLarge,
     errors.JobLost,
+    errors.LedgerGone,
 )
 _AFTER_RESET = 60.0
 _LONGEST_ASKED = 86_400.0
@@ -59,7 +60,7 @@ class NanoGPTRetryPolicy(RetryPolicy):
         if isinstance(exception, errors.DailyLimitReached):
             wait = timedelta(seconds=max(0.0, exception.resets_at - time.time()) + _AFTER_RESET)
             return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
-        if isinstance(exception, _WEATHER):
+        if isinstance(exception, _WEATHER) and not isinstance(exception, errors.LedgerGone):
             return RetryDecision.retry(self._pause(exception), reason=f"{type(exception).__name__} passes by itself")
         if type(exception) is errors.AmbiguousSubmit and _resubmits(context):
             return RetryDecision.retry(self.delay, reason="on_ambiguous_submit is 'resubmit'")

@@ -46,7 +46,7 @@ _WORTH_A_RETRY = (
 _WORTH_A_RETRY_WITH_LEDGER = errors.JobError
 """A retry looks at the same job again, or submits anew what the service failed at; without a ledger it pays blindly."""
 
-_NEVER_WORTH_A_RETRY = (errors.EarlierSubmitUnknown, errors.InputChanged, errors.JobLost)
+_NEVER_WORTH_A_RETRY = (errors.EarlierSubmitUnknown, errors.InputChanged, errors.JobLost, errors.LedgerGone)
 
 
 @dataclass(frozen=True, slots=True)

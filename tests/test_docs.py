@@ -298,8 +298,8 @@ def spans(page: str) -> list[str]:
 FOREIGN = {
     "ARGS", "AirflowFailException", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True",
     "ValueError", "WHOLE", "XCom", "airflow", "anywhere", "clear_on_success", "conftest", "dag", "dag_run",
-    "max_active_runs", "max_active_tis_per_dag",
-    "default_deferrable", "execution_timeout", "keep_task_state", "operators", "pyproject", "retries", "retry_delay",
+    "default_deferrable", "execution_timeout", "keep_task_state", "max_active_runs", "max_active_tis_per_dag",
+    "operators", "pyproject", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
 }  # fmt: skip
 

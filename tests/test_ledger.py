@@ -234,7 +234,7 @@ def test_a_paid_job_step_by_step(tmp_path, kind):
     writer.intend(WANTED, likely_cost=0.06, balance=9.0, owner="b0b0", forced_in=2)
     found = Ledger(place).find()
     assert found == Entry(
-        INTENDED, SAME, "https://example.com/call.mp3", SUBMISSION.model, 1_700_000_000.0, 0.06, 9.0, "b0b0", 2
+        INTENDED, SAME, "https://example.com/call.mp3", SUBMISSION.model, 1_700_000_000.0, 0.06, 9.0, 2, owner="b0b0"
     )
     writer.submitted(JOB)
     found = Ledger(place).find()

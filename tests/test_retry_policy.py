@@ -56,6 +56,7 @@ def test_the_service_may_ask_for_a_longer_pause(asked, pause):
     "error",
     [
         errors.InvalidInput("no such file"),
+        errors.LedgerGone("/srv/out/.nanostt/x.json"),
         errors.AuthError("wrong key", status=401),
         errors.PaymentRequired("no money"),
         errors.BadRequest("no", status=400),

@@ -13,7 +13,7 @@ from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome
-from airflow_provider_nanostt.triggers import TranscriptionTrigger
+from airflow_provider_nanostt.triggers import BatchTrigger, TranscriptionTrigger
 from tests.conftest import TEXT, fire
 
 
@@ -144,3 +144,26 @@ def test_two_keys_share_nothing(emulator: Emulator, job, monkeypatch):
             return {config.api_key for clients in poller._pollers.values() for config in clients}
 
     assert asyncio.run(both()) == {emulator.api_key, other}
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 600])
+def test_a_batch_travels_whole_and_fits_mysql(job, count):
+    """Whatever is stored is read again; 600 encrypted tickets stay below the 64 KiB that MySQL's column holds."""
+    jobs = [{**job.to_json(), "run_id": f"run-{number}-{job.run_id}"} for number in range(count)]
+    how = {"nanogpt_conn_id": "nanogpt_default", "poll_interval": 0.1, "deadline": time.time() + 30}
+    path, stored = BatchTrigger(jobs=jobs, **how).serialize()
+    assert path == "airflow_provider_nanostt.triggers.BatchTrigger"
+    text = json.dumps(stored)
+    assert BatchTrigger(**json.loads(text)).jobs == jobs
+    assert len(text) * 4 / 3 < 65_535
+
+
+def test_a_batch_tells_counts_and_no_tickets(emulator: Emulator, job):
+    """The event names the jobs that are not completed, and nothing else of them."""
+    gone = {**job.to_json(), "run_id": "nobody-knows-it"}
+    event = fire(
+        BatchTrigger(
+            jobs=[job.to_json(), gone], nanogpt_conn_id="nanogpt_default", poll_interval=0.1, deadline=time.time() + 30
+        )
+    )
+    assert event == {"batch": {"jobs": 2, "not_completed": {"nobody-knows-it": REFUSED}}}

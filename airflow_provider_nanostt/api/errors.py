@@ -26,6 +26,7 @@ told no was not charged, whoever heard nothing may have been::
     │   └── EarlierSubmitUnknown      an earlier attempt's; found in the ledger
     ├── InputChanged              the ledger holds something else for this task, and the user wants that to fail
     ├── LedgerError               what has been paid for cannot be read or recorded
+    │   └── LedgerGone                it was there when the jobs were submitted, and is not there now
     ├── BatchIncomplete           some recordings of a batch have no transcript; the others have landed
     ├── ResultTooLarge            there is a transcript, and it is more than may go to XCom
     └── JobError                  about a job that was accepted, and paid for
@@ -313,6 +314,19 @@ class LedgerError(NanoGPTError):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The ledger of what has been paid for: {what}. Nothing more is submitted while that is so.")
+
+
+class LedgerGone(LedgerError):
+    """What was recorded when the jobs were submitted is not there now: a retry would pay for all of them again.
+
+    :param what: names the place.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is not there any more. If output is a disk, every worker has to have the same one. The jobs stay "
+            "paid for; a retry that does not find them would pay again, so there is none"
+        )
 
 
 class BatchIncomplete(NanoGPTError):

@@ -62,11 +62,11 @@ class ItemAttempt(RecordingAttempt):
     def tickets(self) -> list[tuple[float, Transcript | Job]]:
         """Return where each part begins, seconds, and its ticket or recorded answer, as the ledger has them.
 
-        :raises LedgerError: if it does not.
+        :raises LedgerGone: if it does not.
         """
         entry = self.ledger.find()
         if entry is None or not (entry.job or entry.cuts):
-            raise errors.LedgerError(f"{self.ledger.where} no longer tells of the job")
+            raise errors.LedgerGone(self.ledger.where)
         if entry.job is not None:
             return [(0.0, entry.job)]
         return [(start, self._ticket_of(number)) for number, start in enumerate([0.0, *entry.cuts], 1)]
@@ -78,7 +78,7 @@ class ItemAttempt(RecordingAttempt):
             return told.job
         if told is not None and told.answer is not None:
             return answered(told, Options(told.model))
-        raise errors.LedgerError(f"{part.where} no longer tells of the job")
+        raise errors.LedgerGone(part.where)
 
     @property
     def is_of_this_task(self) -> bool:

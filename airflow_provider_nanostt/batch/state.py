@@ -59,14 +59,17 @@ class BatchState:
     def load(self) -> list[Standing]:
         """Read it.
 
-        :raises LedgerError: if it cannot be read, or is not there.
+        :raises LedgerGone: if it is not there.
+        :raises LedgerError: if it cannot be read.
         """
         try:
             data = storage.read(self._file)
             if data is None:
-                raise FileNotFoundError("it is gone")
+                raise errors.LedgerGone(str(self._file))
             told = [json.loads(line) for line in data.splitlines()]
             return [Standing(Row.from_json(one["row"]), one.get("writing") or {}) for one in told]
+        except errors.LedgerGone:
+            raise
         except Exception as error:
             raise errors.LedgerError(
                 f"{self._file} cannot be read ({type(error).__name__}: {error}); a retry finds each recording's record "

@@ -73,6 +73,7 @@ EVERY_ERROR = [
     errors.EarlierSubmitUnknown("call.wav, at noon", likely_cost=0.075, before=1.0),
     errors.InputChanged("call.wav, at noon"),
     errors.LedgerError("the storage is read-only"),
+    errors.LedgerGone("/srv/out/.nanostt/x.json"),
     errors.BatchIncomplete(1, 3, "  a.mp3: it does not exist", manifest="s3://calls/manifest.jsonl", retry=False),
     errors.ResultTooLarge(60_000, 48_000, run_id="run-1", cost=0.5),
     errors.JobError("about a job", job=JOB),

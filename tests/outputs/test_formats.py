@@ -92,6 +92,7 @@ def test_scripts_may_have_a_transcript_in_any_form(given):
     assert json.loads(format_transcript(given, "json"))["text"] == CALL.text
 
 
+@pytest.mark.airflow
 def test_a_file_as_it_was_landed_can_be_formatted(tmp_path):
     """With all that landing adds to it; what it says of the audio goes into what is made of it."""
     files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None)["files"]
@@ -166,6 +167,7 @@ def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for(
     OutputSettings(formats=("txt",)).check_model("Wizper")
 
 
+@pytest.mark.airflow
 def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
     """html is a format like the others; what was written beside it is inside it, byte for byte."""
     settings = OutputSettings(formats=("txt", "vtt", "html"), page_audio_url="https://recordings.example/note.wav")
@@ -181,6 +183,7 @@ def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
     assert "https://recordings.example/note.wav" in html
 
 
+@pytest.mark.airflow
 def test_text_in_files_is_what_render_returns(tmp_path):
     """Files hold the very text that scripts get."""
     settings = OutputSettings(formats=("txt", "srt", "vtt"))
