@@ -57,7 +57,8 @@ def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     imported, original = [], builtins.__import__
 
     def noted(name: str, *given: Any, **named: Any) -> Any:
-        importer = str((given[0] if given else named.get("globals") or {}).get("__name__"))
+        whose = given[0] if given else named.get("globals")
+        importer = str((whose or {}).get("__name__"))
         # Once another test has loaded Airflow, its handlers are asked about each line of the log.
         is_handler = importer.startswith("airflow.") and not {"log", "secrets_masker"}.isdisjoint(importer.split("."))
         if not is_handler and _IS_AIRFLOW.match(name):
