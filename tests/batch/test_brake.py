@@ -80,6 +80,15 @@ def test_transcripts_that_were_asked_for_in_vain_count_for_more():
     assert not Brake().met(errors.JobError("still running"))
 
 
+def test_threads_that_meet_the_same_are_told_so():
+    """What was under way when another thread stopped the batch came to nothing for the same reason."""
+    brake = Brake()
+    assert not brake.is_why(refusal(errors.AuthError, 401))
+    brake.met(refusal(errors.AuthError, 401))
+    assert brake.is_why(refusal(errors.AuthError, 401))
+    assert not brake.is_why(errors.InvalidInput("no such file"))
+
+
 def test_without_money_what_is_paid_for_may_still_be_asked_for():
     """A question costs nothing; with a wrong key it would be of no use."""
     poor, locked = Brake(), Brake()
