@@ -268,7 +268,7 @@ def order_changed(stage: Stage) -> Run:
     wait_for(lambda: run.instances("recordings")[0].try_number == 2, "the list's second try", 60)
     wait_for(lambda: run.instances("recordings")[0].state == "success", "the new list", 120)
     # A clear in the moment in which the scheduler ends a run can be lost: the tasks are cleared, the run is over.
-    wait_for(lambda: stage.api.dag_run_state(run.dag_id, run.run_id) == "success", "the end of the run", 120)
+    run.ended()
     run.clear()
     run.wait_for_states("success", tries=2, count=3)
     return Run(stage, run.dag_id, run.run_id, changed)
