@@ -1,8 +1,7 @@
 """A meeting with named speakers: a page to read, captions, and plain text.
 
 Speakers are told apart and given their names; the result is a self-contained HTML page, captions for the recording, and
-the text in paragraphs. The task's page in Airflow links to the HTML page. Whatever listens for the asset alias
-``meeting-transcripts`` hears of each file, with its cost.
+the text in paragraphs. The task's page in Airflow links to the HTML page.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ import pendulum
 from airflow_provider_nanostt.operators import TranscribeOperator
 
 try:
-    from airflow.sdk import DAG, AssetAlias
+    from airflow.sdk import DAG
 except ImportError:  # Airflow 2.11
     from airflow import DAG
-    from airflow.datasets import DatasetAlias as AssetAlias
 
 AUDIO = Path(__file__).parent / "audio"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
@@ -43,9 +41,8 @@ with DAG(
         formats=("json", "txt", "srt", "vtt", "html"),
         captions={"line_width": 37},
         max_cost=0.50,
-        outlets=[AssetAlias("meeting-transcripts")],
         deferrable=True,
         retries=2,
     )
 
-# mypy: disable-error-code="attr-defined, import-not-found, no-redef"
+# mypy: disable-error-code="no-redef"

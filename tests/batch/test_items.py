@@ -62,7 +62,7 @@ def test_a_list_that_a_template_made_text_is_read():
         ([{"audio": "/a.wav", 3: "es"}], "has 3"),
         (["calls/*.wav"], "relative pattern"),
         ([{"audio": "/a.wav", "name": "x"}, {"audio": "/a.wav", "name": "y"}], "there twice"),
-        ("unknown-storage://bucket/*.wav", "no place for files"),
+        ("unknown-storage://bucket/*.wav", "no place for files|No filesystem registered"),
     ],
 )
 def test_what_is_no_list_of_recordings_is_refused(given, words):

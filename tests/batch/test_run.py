@@ -64,7 +64,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "not a number": ({"audio": "BATCH/good.wav", "actual_duration": "long"}, "not a number of minutes"),
     "wrong model": ({"audio": "BATCH/good.wav", "model": "qwen-voice-clone"}, "clones voices"),
     "names": ({"audio": "BATCH/good.wav", "speaker_names": "Agent"}, "speaker_names"),
-    "unknown storage": ({"audio": "odd://bucket/a.wav"}, "no place for files"),
+    "unknown storage": ({"audio": "odd://bucket/a.wav"}, "odd://bucket/a.wav"),
     "private address": ({"audio": "ftp://example.com/a.wav"}, "a.wav"),
 }
 
