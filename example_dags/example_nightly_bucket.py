@@ -28,7 +28,7 @@ AUDIO = Path(__file__).parent / "audio"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
 
 
-@task
+@task(multiple_outputs=False)  # one XCom: its keys are paths
 def new_texts(batch: dict[str, Any]) -> dict[str, str]:
     """Return what this run has landed, by recording."""
     lines = ObjectStoragePath(batch["manifest"]["jsonl"]).read_text().splitlines()
