@@ -38,6 +38,9 @@ TEXT = "Good morning, the parcels have arrived."
 ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 """Folders whose tests need no Airflow, unless they are marked ``airflow``."""
 
+LONG = ("test_limits_and_runs.py", "test_paid_once.py", "test_parts_in_a_batch.py")
+"""Of the tests of batches, those that take long."""
+
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,6 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         inside = item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in ANYWHERE
         if inside and item.get_closest_marker("airflow") is None:
             item.add_marker(pytest.mark.anywhere)
+        if item.path.is_relative_to(TESTS / "batch") and item.path.name in LONG:
+            item.add_marker(pytest.mark.both_ends)
 
 
 @pytest.fixture(autouse=True)

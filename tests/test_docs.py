@@ -297,7 +297,7 @@ def spans(page: str) -> list[str]:
 # Names that are not ours: Airflow's, Python's, the service's, those of the commands.
 FOREIGN = {
     "ARGS", "AirflowFailException", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True",
-    "ValueError", "WHOLE", "XCom", "airflow", "anywhere", "clear_on_success", "conftest", "dag", "dag_run",
+    "ValueError", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest", "dag", "dag_run",
     "default_deferrable", "execution_timeout", "keep_task_state", "max_active_runs", "max_active_tis_per_dag",
     "operators", "pyproject", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
