@@ -344,9 +344,9 @@ class BatchIncomplete(NanoGPTError):
         self.total = total
         self.retry = retry
         then = "A retry does only what is missing" if retry else "A retry would not help; a clear does what is missing"
+        rest = "The others have landed and are not paid for again. " if missing < total else ""
         super().__init__(
-            f"{missing} of {total} recordings have no transcript:\n{told}\nThe others have landed and are not paid for "
-            f"again. {then}. The whole list: {manifest}"
+            f"{missing} of {total} recordings have no transcript:\n{told}\n{rest}{then}. The whole list: {manifest}"
         )
 
 

@@ -163,3 +163,11 @@ def test_messages_say_what_happened_to_the_money_and_what_to_do(error: errors.Na
 def test_amounts_are_shown_without_losing_the_small_ones(amount: float | None, shown: str):
     """Prices begin at fractions of a cent and are not rounded away."""
     assert errors.usd(amount) == shown
+
+
+@pytest.mark.parametrize(("missing", "others"), [(1, True), (3, False)])
+def test_a_batch_speaks_of_others_only_if_there_are_any(missing, others):
+    """Where nothing has landed, nothing is said to have."""
+    error = errors.BatchIncomplete(missing, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry=True)
+    assert ("The others have landed" in str(error)) is others
+    assert "A retry does only what is missing. The whole list: manifest.jsonl" in str(error)
