@@ -280,7 +280,7 @@ class Attempt:
         """Send the submit; what is known of the money when it fails goes into the record and into the error."""
         try:
             return self._hook.submit_prepared(submission)
-        except (errors.Refused, errors.NotConnected, errors.InvalidInput):
+        except (errors.Refused, errors.NotConnected, errors.InvalidInput, errors.UploadChanged):
             self._log.error("The submit was not accepted, so nothing was charged")
             self._record("that nothing was charged", self.ledger.withdraw)
             raise

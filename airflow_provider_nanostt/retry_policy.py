@@ -18,6 +18,7 @@ _WEATHER = (
     errors.RateLimited,
     errors.ServiceUnavailable,
     errors.StorageUnavailable,
+    errors.UploadChanged,
     errors.LedgerError,
 )
 _FINAL = (

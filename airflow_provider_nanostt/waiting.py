@@ -39,6 +39,7 @@ _WORTH_A_RETRY = (
     errors.DailyLimitReached,
     errors.ServiceUnavailable,
     errors.StorageUnavailable,
+    errors.UploadChanged,
     errors.LedgerError,
 )
 """Nothing was spent, and another time may go better."""

@@ -1,7 +1,9 @@
 """How much of what is said survives compressing: word errors of an offline recogniser, before and after.
 
-Three voices of Debian's ``flite`` say the same minute of text. The bit rates are the highest that is used, the one that
-25 minutes get to fit an upload, and the MP3 that is the fallback. The recogniser is the emulator's.
+Three voices of Debian's ``flite`` say the same five minutes of text, some 900 words: with a fifth of that, a word more
+or less is half a hundredth, and chance decides. The bit rates are the highest that is used, the one that 25 minutes get
+to fit an upload, and the MP3 that is the fallback. The recogniser is the emulator's. Each voice by itself has to stay
+within the limit.
 """
 
 from __future__ import annotations
@@ -23,14 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 VOICES = ("rms", "slt", "awb")
 MOST_MORE = 0.02
+SENTENCES = Path(__file__).with_name("sentences.txt")
 PAUSE = 0.8  # seconds between two sentences
-TEXT = (
-    "The train to the city leaves at nine in the morning from the second platform. "
-    "We will meet in front of the station before we go to the museum. "
-    "My brother has worked in a small hospital for eleven years and he likes the people there. "
-    "Can you tell me how much the new machine will cost and when it can be delivered? "
-    "The weather will be cold and windy tomorrow with some rain in the afternoon."
-)
 
 
 def words(text: str) -> list[str]:
@@ -73,7 +69,7 @@ def measure(options: argparse.Namespace) -> list[report.Row]:
     make_samples.ensure_flite()
     decoder = pocketsphinx.Decoder(samprate=recordings.RATE, loglevel="FATAL")
     turns = [make_samples.WEEKLY_NOTE, make_samples.CLOSED_OFFICE, *(text for _, _, text in make_samples.CALL)]
-    turns = turns[:1] if options.quick else [*turns, *re.findall(r"[^.?]+[.?]", TEXT)]
+    turns = turns[:1] if options.quick else [*turns, *SENTENCES.read_text(encoding="utf-8").splitlines()]
     said = words(" ".join(turns))
     forms = {
         "original": None,
@@ -92,13 +88,17 @@ def measure(options: argparse.Namespace) -> list[report.Row]:
             heard = words(" ".join(word for word, _, _ in listen(decoder, sound.tobytes())))
             rates[name].append(errors(said, heard) / len(said))
     mean = {name: sum(values) / len(values) for name, values in rates.items()}
+    worst = {
+        name: max(after - before for before, after in zip(rates["original"], values, strict=True))
+        for name, values in rates.items()
+    }
     return [
         report.Row(
             figure=f"word error of the compressed against the original: {name}",
             beside=f"{mean['original']:.3f} before",
-            ours=f"{mean[name]:.3f} ({mean[name] - mean['original']:+.3f})",
-            target=f"within {MOST_MORE}",
-            met=mean[name] - mean["original"] <= MOST_MORE,
+            ours=f"{mean[name]:.3f} ({mean[name] - mean['original']:+.3f}; its worst voice {worst[name]:+.3f})",
+            target=f"within {MOST_MORE}, for each of {len(rates[name])} voices",
+            met=worst[name] <= MOST_MORE,
             notes=[
                 f"{len(said)} words, by voice: "
                 + ", ".join(

@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -518,6 +520,26 @@ def test_a_door_that_stays_shut_is_open_to_a_retry(emulator: Emulator, attempt, 
     emulator.fail("/transcribe", **fault)
     with pytest.raises(error):
         attempt(audio_path=str(wav))
+    assert text_of(attempt(audio_path=str(wav))) == TEXT
+    assert len(emulator.charges) == 1
+
+
+def test_a_file_that_changes_on_its_way_is_open_to_a_retry(emulator: Emulator, memory, attempt, wav):
+    """Turned away once, it is another file the second time: nothing is paid for in the first one's name."""
+
+    def exchange() -> None:
+        while not any(request.endpoint == "/transcribe" for request in emulator.requests):
+            time.sleep(0.01)
+        wav.write_bytes(wav.read_bytes()[::-1])
+
+    emulator.fail("/transcribe", status=503, delay=1.0)
+    other = threading.Thread(target=exchange)
+    other.start()
+    with pytest.raises(errors.UploadChanged, match=r"note\.wav"):
+        attempt(audio_path=str(wav))
+    other.join()
+    assert (memory.record["state"], emulator.charges) == ("withdrawn", [])
+    wav.write_bytes(wav.read_bytes()[::-1])
     assert text_of(attempt(audio_path=str(wav))) == TEXT
     assert len(emulator.charges) == 1
 

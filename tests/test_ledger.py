@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from airflow_provider_nanostt import ledger
 from airflow_provider_nanostt._compat import NEVER_EXPIRE, ObjectStoragePath
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Submission, Transcript, Upload
+from airflow_provider_nanostt.api.models import Job, Submission, Transcript
+from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.ledger import (
     ANSWERED,
     ATTACH,

@@ -13,7 +13,8 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES, Job
+from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio import making, plans
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook

@@ -33,6 +33,7 @@ def decided(error: BaseException, policy: NanoGPTRetryPolicy | None = None, **co
         errors.RateLimited("slow down", status=429),
         errors.ServiceUnavailable("busy", status=503),
         errors.StorageUnavailable("slow down"),
+        errors.UploadChanged("changed while it was sent"),
         errors.LedgerError("cannot be read"),
     ],
     ids=lambda error: type(error).__name__,

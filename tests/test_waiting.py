@@ -38,6 +38,7 @@ WEATHER = [
     errors.DailyLimitReached("used up", resets_at=0.0),
     errors.ServiceUnavailable("busy", status=503),
     errors.StorageUnavailable("slow down"),
+    errors.UploadChanged("changed while it was sent"),
     errors.LedgerError("cannot be read"),
 ]
 ABOUT_A_JOB = [

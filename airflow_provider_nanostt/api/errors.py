@@ -7,6 +7,7 @@ told no was not charged, whoever heard nothing may have been::
     ├── InvalidInput              refused here, before any request (also a ValueError)
     │   └── CostLimit                 it would cost more than is allowed, or than there is
     ├── StorageUnavailable        the storage with the recording did not answer; nothing was sent
+    ├── UploadChanged             the file was not the same any more while it was sent; the request was broken off
     ├── NoAnswer                  could not talk
     │   ├── NotConnected              nothing was sent
     │   └── ConnectionLost            the request may have arrived
@@ -77,6 +78,13 @@ class CostLimit(InvalidInput):
 
 class StorageUnavailable(NanoGPTError):
     """The storage in which a recording lies, or is to be staged, did not do what was asked; nothing was submitted."""
+
+
+class UploadChanged(NanoGPTError):
+    """The file changed or vanished while it was sent; the request was broken off, so nothing is paid for.
+
+    Another attempt looks at the file anew.
+    """
 
 
 class NoAnswer(NanoGPTError):

@@ -15,9 +15,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
 from airflow_provider_nanostt.api.errors import InvalidInput
-
-MAX_UPLOAD_BYTES = 3_000_000
-"""Largest direct upload. The documentation says 3 MB; this is the smaller reading of it."""
+from airflow_provider_nanostt.api.upload import Upload
 
 RUNNING_WORDS = frozenset({"pending", "queued", "in_queue", "processing", "in_progress", "running"})
 COMPLETED_WORDS = frozenset({"completed", "complete", "succeeded", "success"})
@@ -37,24 +35,6 @@ def _is_web_address(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """Audio to send as a file: its name, its content type, and its bytes (at most :data:`MAX_UPLOAD_BYTES`)."""
-
-    name: str
-    content_type: str
-    data: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.data:
-            raise InvalidInput(f"{self.name!r} is empty; there is nothing to transcribe")
-        if len(self.data) > MAX_UPLOAD_BYTES:
-            raise InvalidInput(
-                f"{self.name!r} has {len(self.data):,} bytes; direct uploads end at {MAX_UPLOAD_BYTES:,}. "
-                "Put the file where the service can fetch it and pass audio_url (up to 500 MB)"
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from airflow_provider_nanostt.api import answers, errors
-from airflow_provider_nanostt.api.models import Submission, Upload
+from airflow_provider_nanostt.api.upload import Form, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Balance,
         Job,
         JobStatus,
+        Submission,
         Transcript,
         Usage,
         YouTubeAnswer,
@@ -43,12 +44,12 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send: ``path`` is below the base URL, ``body`` is ready for the wire."""
+    """What to send: ``path`` is below the base URL, ``body`` is ready for the wire or, a form, to be read from."""
 
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | Form | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +196,10 @@ def _json(path: str, payload: Mapping[str, Any]) -> Request:
 
 
 def _multipart(path: str, fields: Mapping[str, Any], upload: Upload) -> Request:
-    from urllib3.filepost import encode_multipart_formdata
-
-    parts: dict[str, Any] = {
-        name: (str(value).lower() if isinstance(value, bool) else str(value)).encode("utf-8", "replace")
-        for name, value in fields.items()
-    }
-    parts["audio"] = (_file_name(upload.name), upload.data, upload.content_type)
-    body, content_type = encode_multipart_formdata(parts)
-    return Request("POST", path, {"Content-Type": content_type}, body)
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
+    form = Form(texts, "audio", _file_name(upload.name), upload)
+    # The length is said here: aiohttp cannot ask a form for it.
+    return Request("POST", path, {"Content-Type": form.content_type, "Content-Length": str(len(form))}, form)
 
 
 def _file_name(name: str) -> str:

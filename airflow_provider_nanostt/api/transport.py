@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import io
 import logging
 import os
 import re
@@ -20,6 +19,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from airflow_provider_nanostt.api import errors, protocol
+from airflow_provider_nanostt.api.upload import sending
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -136,12 +136,12 @@ class Client:
         if call.paid:
             # A pooled connection may have been closed at the other end, which looks like a lost answer.
             # On a paid request that would be ambiguous, so it gets a connection of its own.
-            with _new_session() as session:
-                return protocol.read(call, self._exchange(session, call))
+            with _new_session() as session, sending(call.request.body) as body:
+                return protocol.read(call, self._exchange(session, call, body))
         self._pooled = self._pooled or _new_session()
-        return protocol.read(call, self._exchange(self._pooled, call))
+        return protocol.read(call, self._exchange(self._pooled, call, call.request.body))
 
-    def _exchange(self, session: requests.Session, call: Call[Any]) -> Response:
+    def _exchange(self, session: requests.Session, call: Call[Any], sent: Any) -> Response:
         import requests
         import urllib3
 
@@ -151,7 +151,7 @@ class Client:
             with session.request(
                 request.method,
                 self.config.url(request),
-                data=request.body,
+                data=sent,
                 headers=self.config.headers(request),
                 timeout=(self.config.connect_timeout, patience),
                 allow_redirects=False,
@@ -243,12 +243,14 @@ class AsyncClient:
         if self._prepared is None or not self._prepared.done():
             await self.open()
         if call.paid:  # a connection of its own, as in Client
+            # Of a file aiohttp makes no warning about blocking the loop, but ends the connection after it.
             async with self._new_session(call) as session:
-                return protocol.read(call, await self._exchange(session, call))
+                with sending(call.request.body) as body:
+                    return protocol.read(call, await self._exchange(session, call, body))
         self._session = self._session or self._new_session(call)
-        return protocol.read(call, await self._exchange(self._session, call))
+        return protocol.read(call, await self._exchange(self._session, call, call.request.body))
 
-    async def _exchange(self, session: aiohttp.ClientSession, call: Call[Any]) -> Response:
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call[Any], sent: Any) -> Response:
         import aiohttp
 
         request = call.request
@@ -256,8 +258,7 @@ class AsyncClient:
             async with session.request(
                 request.method,
                 self.config.url(request),
-                # Of a file object aiohttp makes no warning about blocking the loop, but ends the connection after it.
-                data=io.BytesIO(request.body or b"") if call.paid else request.body,
+                data=sent,
                 headers=self.config.headers(request),
                 allow_redirects=False,
                 proxy=self._proxy,

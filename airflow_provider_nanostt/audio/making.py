@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES, Upload
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 from airflow_provider_nanostt.audio import plans, split, transcode
 from airflow_provider_nanostt.audio.encoding import form
 from airflow_provider_nanostt.audio.formats import upload_name
@@ -35,19 +34,14 @@ MAX_FETCHED_BYTES = 4_000_000_000
 class Piece:
     """What is submitted: a whole recording, or one part of it.
 
-    :param content: the upload, or the address to fetch it from; what is to be called for it, while its file is there.
+    :param audio: the upload, whose file is there as long as the block lasts, or the address to fetch it from.
     :param start: where it begins in the recording, seconds.
     :param seconds: its length, None if unknown.
     """
 
-    content: Upload | str | Callable[[], Upload]
+    audio: Upload | str
     start: float
     seconds: float | None
-
-    @property
-    def audio(self) -> Upload | str:
-        """The upload, or the address to fetch it from; of many parts, one at a time is in memory."""
-        return self.content() if callable(self.content) else self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +104,8 @@ def _make(
 def _upload(file: LocalFile, name: str) -> Upload:
     if file.format is None:
         raise InvalidInput(f"{name!r} is of no kind that is known here")
-    with file.open() as opened:
-        data = opened.read(MAX_UPLOAD_BYTES + 1)
-    return Upload(upload_name(name, file.format), file.format.content_type, data)
+    # The digest is that of the record: should the file change until it is sent, nothing else is paid for in its name.
+    return Upload(upload_name(name, file.format), file.format.content_type, file.path, sha256=file.key)
 
 
 def _staged(file: LocalFile, bench: Bench) -> str:
@@ -151,7 +144,7 @@ def _compressed(file: LocalFile, name: str, plan: Plan, bench: Bench, folder: Pa
 def _written(path: Path, name: str, content_type: str, part: str = "") -> Upload:
     stem = upload_name(name, None)
     stem = stem.rpartition(".")[0] or stem
-    return Upload(f"{stem}{part}{path.suffix}", content_type, path.read_bytes())
+    return Upload(f"{stem}{part}{path.suffix}", content_type, path)
 
 
 def _split(  # noqa: PLR0917  all of them what a plan is about
@@ -180,9 +173,7 @@ def _split(  # noqa: PLR0917  all of them what a plan is about
     if not parts:
         raise InvalidInput(f"{name!r} cannot be split into parts that fit")
     return [
-        Piece(
-            partial(_written, part.path, name, part.content_type, f".part-{at:03d}"), part.start_seconds, part.seconds
-        )
+        Piece(_written(part.path, name, part.content_type, f".part-{at:03d}"), part.start_seconds, part.seconds)
         for at, part in enumerate(parts, 1)
     ]
 

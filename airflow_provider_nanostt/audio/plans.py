@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio.addresses import out_of_reach
 from airflow_provider_nanostt.audio.encoding import form, longest_seconds
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress, can_transcode

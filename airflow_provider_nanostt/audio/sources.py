@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
-from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio import formats
 from airflow_provider_nanostt.audio.duration import Length, measure
 from airflow_provider_nanostt.audio.stored import StoredFile

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Options, Submission, Upload, number
+from airflow_provider_nanostt.api.models import Job, Options, Submission, number
+from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.signed_urls import unsigned
 
 VERSION = 1
@@ -102,7 +103,7 @@ class Wanted:
     def of(cls, submission: Submission) -> Wanted:
         """Return what is wanted by a submission that is ready."""
         audio = submission.audio
-        key = hashlib.sha256(audio.data).hexdigest() if isinstance(audio, Upload) else unsigned(audio)
+        key = audio.digest if isinstance(audio, Upload) else unsigned(audio)
         return cls.by(key, submission.name, submission.options)
 
     def part(self, number: int, count: int) -> Wanted:

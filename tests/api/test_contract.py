@@ -15,8 +15,9 @@ from jsonschema import Draft202012Validator
 
 from airflow_provider_nanostt.api import protocol
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
-from airflow_provider_nanostt.api.models import Submission, Upload
+from airflow_provider_nanostt.api.models import Submission
 from airflow_provider_nanostt.api.protocol import Request
+from airflow_provider_nanostt.api.upload import Upload
 
 from .strategies import bodies_of_tickets, jobs, steady
 from .test_protocol import form

@@ -53,6 +53,7 @@ EVERY_ERROR = [
     errors.NanoGPTError("it broke"),
     errors.InvalidInput("not a URL"),
     errors.StorageUnavailable("slow down"),
+    errors.UploadChanged("changed while it was sent"),
     errors.CostLimit("more than allowed"),
     errors.NoAnswer("silence"),
     errors.NotConnected("refused"),

@@ -8,7 +8,8 @@ import pytest
 
 from airflow_provider_nanostt.api import protocol
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES, Job, Submission, Upload, number, status_word
+from airflow_provider_nanostt.api.models import Job, Submission, number, status_word
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 
 from .recorded import NOW, SUBMISSION, URL, read
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from airflow_provider_nanostt.api import answers, errors, protocol
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.languages import language_tag
-from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript, Upload
+from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
 from airflow_provider_nanostt.api.protocol import Response
 from airflow_provider_nanostt.api.timeline import read_segments, read_words, speaker_name
+from airflow_provider_nanostt.api.upload import Upload
 
 from .recorded import JOB, KEY, NOW, SUBMISSION, every_call, read, response
 from .strategies import bodies_of_tickets, jobs, steady, values, word_lists

@@ -19,8 +19,9 @@ import pytest
 
 from airflow_provider_nanostt.api import errors, protocol
 from airflow_provider_nanostt.api.config import Config
-from airflow_provider_nanostt.api.models import Balance, Job, Submission, Upload
+from airflow_provider_nanostt.api.models import Balance, Job, Submission
 from airflow_provider_nanostt.api.transport import ONCE, AsyncClient, Client, Retry
+from airflow_provider_nanostt.api.upload import Upload
 
 from .conftest import Replay, Sender, answer, close, cut, drip, hang, raw, reset
 from .recorded import JOB, KEY, SUBMISSION, every_call

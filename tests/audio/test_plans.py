@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import MAX_UPLOAD_BYTES
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio import Means, StoredObject, WebAddress, decide, named
 from tests.audio.range_server import RangeServer
 from tests.audio.sounds import encoded, note, wav

@@ -12,8 +12,9 @@ import pytest
 
 from airflow_provider_nanostt.api import protocol
 from airflow_provider_nanostt.api.config import Config
-from airflow_provider_nanostt.api.models import Job, Submission, Upload
+from airflow_provider_nanostt.api.models import Job, Submission
 from airflow_provider_nanostt.api.transport import Client
+from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.audio.merge import merge
 from airflow_provider_nanostt.audio.split import measure, plan_cuts, split_compress, split_copy
 from airflow_provider_nanostt.emulator import Emulator
