@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt import pricing
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
-from airflow_provider_nanostt.attempt import Attempt, Landed, Work
+from airflow_provider_nanostt.attempt import Attempt, Work
 from airflow_provider_nanostt.audio.merge import merge
 from airflow_provider_nanostt.audio.staging import Staging
+from airflow_provider_nanostt.earlier import Landed
 from airflow_provider_nanostt.ledger import PARTS, RETURN, Wanted
 
 if TYPE_CHECKING:

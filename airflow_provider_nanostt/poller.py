@@ -20,12 +20,14 @@ from airflow_provider_nanostt.api import errors, protocol, transport
 from airflow_provider_nanostt.polling import COMPLETED, Outcome, Pacer, Remark, Schedule, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
     from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.models import Job, JobStatus
+    from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
     from airflow_provider_nanostt.api.protocol import Call
+
+    Keep = Callable[[Transcript], object]
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +56,11 @@ class Wait:
     of two generators in its place would cost more memory than the wait itself.
     """
 
-    __slots__ = ("_future", "_news", "_poller", "call", "key", "poll_interval", "watch")
+    __slots__ = ("_future", "_news", "_poller", "call", "keep", "key", "poll_interval", "watch")
 
-    def __init__(self, poller: Poller, job: Job, *, poll_interval: float, deadline: float) -> None:
+    def __init__(self, poller: Poller, job: Job, *, poll_interval: float, deadline: float, keep: Keep | None) -> None:
         self.key = ""
+        self.keep = keep
         self.poll_interval = poll_interval
         self.watch = Watch(job, poll_interval=poll_interval, deadline=deadline)
         self.call: Call[JobStatus] = protocol.status(job)
@@ -119,13 +122,14 @@ class Poller:
     def __len__(self) -> int:
         return len(self._waits)
 
-    def waiting(self, job: Job, *, poll_interval: float, deadline: float) -> Wait:
+    def waiting(self, job: Job, *, poll_interval: float, deadline: float, keep: Keep | None = None) -> Wait:
         """Return a block during which a job is asked for.
 
         :param poll_interval: seconds.
         :param deadline: epoch seconds.
+        :param keep: called with the transcript, which is not kept here, before the outcome is told.
         """
-        return Wait(self, job, poll_interval=poll_interval, deadline=deadline)
+        return Wait(self, job, poll_interval=poll_interval, deadline=deadline, keep=keep)
 
     async def join(self, wait: Wait) -> None:
         """Begin to ask for a job."""
@@ -214,6 +218,8 @@ class Poller:
         if wait.watch.remark:
             wait.tell(wait.watch.remark)
         if isinstance(step, Outcome):
+            if wait.keep is not None and not isinstance(heard, errors.NanoGPTError) and heard.transcript is not None:
+                wait.keep(heard.transcript)
             self._end(key, step)
         elif step is None:
             # No turn now: what else is due was seen to in the last one, and the next is planned.

@@ -133,7 +133,7 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
 
     def _ask(self, job: Job) -> JobStatus | None:
         """Ask for the job; None if there is no answer just now, which gives up no paid job."""
-        from airflow_provider_nanostt.attempt import ask
+        from airflow_provider_nanostt.earlier import ask
 
         try:
             return ask(self.hook, job)

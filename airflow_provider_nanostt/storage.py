@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -120,6 +120,29 @@ def remove(place: ObjectStoragePath) -> None:
             place.fs.rm_file(place.path)
     except FileNotFoundError:
         pass
+
+
+def names(folder: ObjectStoragePath) -> list[str]:
+    """Return the names of what lies in a folder; none if there is no such folder.
+
+    :raises OSError: if the storage cannot tell.
+    """
+    folder.fs.invalidate_cache()
+    try:
+        found = [str(path).rstrip("/") for path in folder.fs.ls(folder.path, detail=False)]
+    except FileNotFoundError:
+        return []
+    # An object store that remembers an empty folder lists it as its own content.
+    return [path.rpartition("/")[2] for path in found if not path.endswith(folder.path.rstrip("/"))]
+
+
+def remove_folder(folder: ObjectStoragePath) -> None:
+    """Remove a folder with all that is in it; one that is gone already is no error.
+
+    :raises OSError: if it cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        folder.fs.rm(folder.path, recursive=True)
 
 
 def sign(place: ObjectStoragePath, seconds: float) -> str | None:

@@ -21,12 +21,14 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.handover import Keeper
 from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, Remark, expected_seconds, length
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from airflow_provider_nanostt.api.config import Config
+    from airflow_provider_nanostt.api.models import Transcript
 
 EARLIEST_EVENT = 12.0
 """Seconds after deferring before which no event is fired.
@@ -149,16 +151,28 @@ class BatchTrigger(_WaitingTrigger):
 
     :param jobs: the tickets, or what :meth:`serialize` has made of many: compressed, an eighth of the size, since the
         column for a trigger's arguments ends at 64 KiB on MySQL.
+    :param answers: where to leave the service's answers for whoever resumes, as
+        :meth:`~airflow_provider_nanostt.handover.Handover.open` tells it; None leaves them nowhere.
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
-    def __init__(self, *, jobs: Sequence[Mapping[str, Any]] | str, **how: Any) -> None:
+    def __init__(
+        self,
+        *,
+        jobs: Sequence[Mapping[str, Any]] | str,
+        answers: Mapping[str, str] | None = None,
+        **how: Any,
+    ) -> None:
         super().__init__(**how)
         self.jobs: Sequence[Mapping[str, Any]] = _unpacked(jobs) if isinstance(jobs, str) else jobs
+        self.answers = answers
 
     def _what(self) -> dict[str, Any]:
         jobs = [dict(job) for job in self.jobs]
-        return {"jobs": jobs if len(jobs) <= _MOST_UNPACKED else _packed(jobs)}
+        return {
+            "jobs": jobs if len(jobs) <= _MOST_UNPACKED else _packed(jobs),
+            "answers": dict(self.answers) if self.answers else None,
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for every job, then fire exactly one event."""
@@ -168,10 +182,17 @@ class BatchTrigger(_WaitingTrigger):
             len(jobs),
             datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
         )
-        progress = _Progress(len(jobs), self.log)
-        outcomes = await asyncio.gather(*(progress.of(_waited(self, job, quiet=True)) for job in jobs))
+        progress, keeper = _Progress(len(jobs), self.log), await Keeper.of(self.answers, self.log)
+        outcomes = await asyncio.gather(*(progress.of(self._one(job, keeper)) for job in jobs))
         open_jobs = {outcome.run_id: outcome.kind for outcome in outcomes if outcome.kind != COMPLETED}
         yield await self._event({"batch": {"jobs": len(jobs), "not_completed": open_jobs}})
+
+    async def _one(self, job: Job, keeper: Keeper | None) -> Outcome:
+        transcripts: list[Transcript] = []
+        outcome = await _waited(self, job, quiet=True, keep=transcripts.append if keeper else None)
+        if keeper and transcripts:
+            await keeper.keep(job.run_id, transcripts.pop())
+        return outcome
 
 
 def _packed(jobs: Sequence[Mapping[str, Any]]) -> str:
@@ -199,19 +220,22 @@ class _Progress:
         return outcome
 
 
-async def _waited(trigger: _WaitingTrigger, job: Job, *, quiet: bool = False) -> Outcome:
+async def _waited(
+    trigger: _WaitingTrigger, job: Job, *, quiet: bool = False, keep: Callable[[Transcript], object] | None = None
+) -> Outcome:
     """Wait for a job; whatever goes wrong is an outcome, too.
 
     :param quiet: log only what is out of the ordinary.
+    :param keep: called with the transcript, if there is one.
     """
     try:
-        return await _wait(trigger, job, INFO if not quiet else DEBUG)
+        return await _wait(trigger, job, INFO if not quiet else DEBUG, keep)
     except Exception as error:
         trigger.log.exception("Run %s: the trigger cannot go on", job.run_id)
         return Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
 
 
-async def _wait(trigger: _WaitingTrigger, job: Job, level: int) -> Outcome:
+async def _wait(trigger: _WaitingTrigger, job: Job, level: int, keep: Callable[[Transcript], object] | None) -> Outcome:
     from airflow_provider_nanostt.metrics import StatsMeter
     from airflow_provider_nanostt.poller import shared_poller
 
@@ -226,7 +250,7 @@ async def _wait(trigger: _WaitingTrigger, job: Job, level: int) -> Outcome:
     )
     async with (
         shared_poller(config, StatsMeter()) as poller,
-        poller.waiting(job, poll_interval=trigger.poll_interval, deadline=trigger.deadline) as wait,
+        poller.waiting(job, poll_interval=trigger.poll_interval, deadline=trigger.deadline, keep=keep) as wait,
     ):
         while isinstance(news := await wait.next(), Remark):
             trigger.log.log(news.level, news.text)

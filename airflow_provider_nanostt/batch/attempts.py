@@ -5,12 +5,14 @@ That is the budget, the brake, the balance, and the log, in which only what is o
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api import errors, protocol
 from airflow_provider_nanostt.api.models import Job, Options, Transcript
-from airflow_provider_nanostt.attempt import answered
+from airflow_provider_nanostt.earlier import answered
 from airflow_provider_nanostt.parts import Part, RecordingAttempt
 from airflow_provider_nanostt.polling import is_weather
 from airflow_provider_nanostt.signed_urls import hidden
@@ -118,8 +120,20 @@ class ItemAttempt(RecordingAttempt):
         self._batch.plan.budget.approve(self._number, estimate)
         return estimate.usd
 
+    def handed_over(self, job: Job) -> Transcript | None:
+        """Return the transcript of a job that the triggerer has left for us, None if it has not."""
+        data = self._batch.handover.take(job.run_id)
+        if data is None:
+            return None
+        with suppress(errors.NanoGPTError):  # then the service has to tell
+            call = protocol.status(job)
+            return protocol.read(call, protocol.Response(200, {}, data, time.time())).transcript
+        return None
+
     def _attach(self, entry: Entry, job: Job) -> Transcript | Job | None:
         """Look at a paid job as a single recording's is, unless nobody answers: then whoever waits for it asks."""
+        if (transcript := self.handed_over(job)) is not None:
+            return transcript
         brake = self._batch.brake
         if brake.is_blind:
             return job

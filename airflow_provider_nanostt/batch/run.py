@@ -19,12 +19,12 @@ from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.models import Job, Transcript
-from airflow_provider_nanostt.attempt import Landed
 from airflow_provider_nanostt.batch.attempts import ItemAttempt, Pending
 from airflow_provider_nanostt.batch.brake import Brake
 from airflow_provider_nanostt.batch.items import own_names
 from airflow_provider_nanostt.batch.rows import DUPLICATE, FAILED, LANDED, LEFT, SKIPPED, WAITING, Row
 from airflow_provider_nanostt.batch.state import Standing
+from airflow_provider_nanostt.earlier import Landed
 from airflow_provider_nanostt.signed_urls import hidden
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.batch.budget import BatchBudget
     from airflow_provider_nanostt.batch.items import Item
+    from airflow_provider_nanostt.handover import Handover
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Rules
     from airflow_provider_nanostt.order import Order
@@ -68,15 +69,17 @@ class Plan:
 class BatchRun:
     """One attempt at a batch.
 
+    :param handover: where the triggerer leaves answers for us.
     :param log: the task's log.
 
     ``rows`` has one row for each input; ``balance`` is what the account had at the start, USD, None if unknown.
     """
 
-    def __init__(self, hook: NanoGPTHook, context: Mapping[str, Any], plan: Plan, log: Any) -> None:
+    def __init__(self, hook: NanoGPTHook, context: Mapping[str, Any], plan: Plan, handover: Handover, log: Any) -> None:
         self.hook = hook
         self.context = context
         self.plan = plan
+        self.handover = handover
         self.log = log
         self.rows: list[Row] = []
         self.brake = Brake()
@@ -238,16 +241,20 @@ class BatchRun:
             pending = Pending(number, attempt, attempt.tickets())
             for place, (start, found) in enumerate(pending.parts):
                 if isinstance(found, Job):
-                    # One that is not completed is asked once more: it may be by now, and its error is told in full.
-                    patience = 0.0 if found.run_id in not_completed else FETCH_SECONDS
-                    transcript = self.hook.wait_until(found, deadline=time.time() + patience, at_once=True)
-                    pending.parts[place] = (start, transcript)
+                    pending.parts[place] = (start, self._fetched(attempt, found, not_completed))
             self._land(pending)
             self.brake.went_well()
         except errors.TranscriptionFailed as error:
             self._job_ended_badly(Pending(number, attempt, []), error) if attempt else None
         except Exception as error:  # noqa: BLE001  one bad item never stops the others
             self._broken(number, error, attempt)
+
+    def _fetched(self, attempt: ItemAttempt, job: Job, not_completed: Mapping[str, str]) -> Transcript:
+        if (transcript := attempt.handed_over(job)) is not None:
+            return transcript
+        # One that is not completed is asked once more: it may be by now, and its error is told in full.
+        patience = 0.0 if job.run_id in not_completed else FETCH_SECONDS
+        return self.hook.wait_until(job, deadline=time.time() + patience, at_once=True)
 
     def standing(self) -> list[Standing]:
         """Return how the batch stands, for a resume."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.batch.rows import Row
+from airflow_provider_nanostt.handover import Handover
 from airflow_provider_nanostt.ledger import FOLDER
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ class Standing:
 
 
 class BatchState:
-    """The file.
+    """The file; ``handover`` is where the triggerer leaves answers, beside it.
 
     :param folder: where results go.
     :param identity: the task instance.
     """
 
     def __init__(self, folder: ObjectStoragePath, identity: Identity) -> None:
-        self._file = storage.child(folder, (FOLDER, f"{identity.file_name.removesuffix('.json')}.batch.jsonl"))
+        stem = identity.file_name.removesuffix(".json")
+        self._file = storage.child(folder, (FOLDER, f"{stem}.batch.jsonl"))
+        self.handover = Handover(storage.child(folder, (FOLDER, f"{stem}.answers")))
 
     def save(self, standing: Iterable[Standing]) -> None:
         """Write it.

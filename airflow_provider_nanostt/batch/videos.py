@@ -16,11 +16,11 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import YOUTUBE_MODEL, YOUTUBE_PRICE
 from airflow_provider_nanostt.api.models import Options, Transcript
 from airflow_provider_nanostt.api.protocol import MAX_YOUTUBE_URLS
-from airflow_provider_nanostt.attempt import Landed
 from airflow_provider_nanostt.batch.attempts import ItemAttempt, Pending
 from airflow_provider_nanostt.batch.items import Item
 from airflow_provider_nanostt.batch.rows import DUPLICATE
 from airflow_provider_nanostt.batch.run import BatchRun
+from airflow_provider_nanostt.earlier import Landed
 from airflow_provider_nanostt.ledger import LAND, Wanted
 
 if TYPE_CHECKING:

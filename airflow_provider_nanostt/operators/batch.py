@@ -130,7 +130,8 @@ class TranscribeBatchOperator(TranscribeOperator):
             max_parallel=self.max_parallel,
             worth_a_retry=self._is_worth_a_retry,
         )
-        return self._run_class()(self.hook, context, plan, self.log), folder, BatchState(folder, instance)
+        state = BatchState(folder, instance)
+        return self._run_class()(self.hook, context, plan, state.handover, self.log), folder, state
 
     def _inputs(self) -> list[object]:
         return list(self._read_from)
@@ -182,7 +183,9 @@ class TranscribeBatchOperator(TranscribeOperator):
             from airflow_provider_nanostt.triggers import BatchTrigger
 
             state.save(run.standing())
-            self._defer_to(BatchTrigger, deadline, settings.poll_interval, jobs=[job.to_json() for job in jobs])
+            tickets = [job.to_json() for job in jobs]
+            answers = state.handover.open()
+            self._defer_to(BatchTrigger, deadline, settings.poll_interval, jobs=tickets, answers=answers)
         run.wait(left, deadline=deadline, poll_interval=settings.poll_interval)
 
     def _finish(self, run: BatchRun, folder: ObjectStoragePath) -> dict[str, Any]:
@@ -192,6 +195,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         run.settle()
         formats = manifest.check_formats(self.manifest_formats)
         written = manifest.write(folder, str(self.manifest), run.rows, formats)
+        run.handover.clear()
         result = rows.summary(run.rows, written)
         self._read_from = rows.folders(run.rows)
         told = ", ".join(

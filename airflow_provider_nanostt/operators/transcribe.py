@@ -193,7 +193,7 @@ class TranscribeOperator(WaitsForJob):
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_nanostt.api.models import Transcript
-        from airflow_provider_nanostt.attempt import Landed
+        from airflow_provider_nanostt.earlier import Landed
 
         wait = self._wait_settings()
         order = self._order(wait)

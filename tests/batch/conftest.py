@@ -124,6 +124,16 @@ class Batch:
     def submits(self) -> int:
         return sum(request.endpoint == "/transcribe" for request in self.emulator.requests)
 
+    @property
+    def answers(self) -> list[Path]:
+        """What the triggerer has left for the worker."""
+        return list((self.memory.folder / ".nanostt").glob("*.answers/*.json"))
+
+    def forget_answers(self) -> None:
+        """Make it as if the triggerer could not write here."""
+        for path in self.answers:
+            path.unlink()
+
     def everything_written(self) -> str:
         """All that lies in the output folder, and the names of the files."""
         files = [path for path in self.memory.folder.rglob("*") if path.is_file()]

@@ -11,10 +11,10 @@ import pytest
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.attempt import Attempt
+from airflow_provider_nanostt.batch.attempts import ItemAttempt
 from airflow_provider_nanostt.batch.run import BatchRun
 from airflow_provider_nanostt.batch.state import BatchState
 from airflow_provider_nanostt.emulator import Fault
-from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import Ledger
 from tests.batch.conftest import ASYNC, PRICE, SYNC, Batch, Killed, kill_at, once, text_of
 from tests.conftest import fire
@@ -51,7 +51,7 @@ KILLS: dict[str, tuple[str, Any, str, int, bool]] = {
     "while landing one": (SYNC, BatchRun, "_land", 2, True),
     "before the deferral": (ASYNC, BatchState, "save", 1, True),
     "while resuming": (ASYNC, BatchState, "load", 1, False),
-    "while fetching": (ASYNC, NanoGPTHook, "wait_until", 3, True),
+    "while fetching": (ASYNC, ItemAttempt, "handed_over", 3, False),
     "while landing what was waited for": (ASYNC, Ledger, "landed", 3, True),
     "before the manifest": (ASYNC, BatchRun, "settle", 1, True),
 }
@@ -263,9 +263,10 @@ def test_a_state_file_that_is_gone_loses_nothing(batch: Batch):
 
 
 def test_the_service_out_of_reach_at_the_resume(batch: Batch, monkeypatch):
-    """After two in vain the others are not asked for; all stays paid for, and the retry lands it."""
+    """With nothing handed over: after two in vain no other is asked for; all stays paid for, and the retry lands it."""
     audio = batch.urls(15)
     event = fire(deferred(batch, audio))
+    batch.forget_answers()
     monkeypatch.setattr("airflow_provider_nanostt.batch.run.FETCH_SECONDS", 0.3)
     before = len(batch.emulator.requests)
     batch.emulator.fail("/transcribe/status", Fault(status=503, times=10_000))
