@@ -20,11 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import Row, run
+from report import Row, in_development, run
 
 HERE = Path(__file__).resolve().parent
-# Airflow's driver for PostgreSQL is in the development environment, which `make bench` sets up as well.
-DEVELOPMENT = HERE.parent / ".venv" / "bin" / "python"
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
 SLOTS, WALL = 20.0, 10.0
@@ -103,6 +101,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
 def row(count: int, at_once: int, told: dict[str, dict[str, float]], *, applies: bool) -> Row:
     mapped, batch = told["mapped"], told["batch"]
     slots, wall = mapped["slots"] / batch["slots"], mapped["wall"] / batch["wall"]
+    running = f"{mapped['running']:.0f} and {batch['running']:.0f} s, {mapped['running'] / batch['running']:.0f} times"
     return Row(
         f"{count} recordings in one batch task against {count} mapped tasks (real Airflow on PostgreSQL), "
         f"{at_once} worker slots",
@@ -112,15 +111,12 @@ def row(count: int, at_once: int, told: dict[str, dict[str, float]], *, applies:
         f"≥ {SLOTS:.0f} times fewer slot seconds, ≥ {WALL:.0f} times less wall time" if applies else "for comparison",
         slots >= SLOTS and wall >= WALL if applies else None,
         [
-            (
-                f"{at_once} slots on {os.cpu_count()} cores; a job takes {JOB_SECONDS:g} s. In the state running alone: "
-                f"{mapped['running']:.0f} and {batch['running']:.0f} s, {mapped['running'] / batch['running']:.0f} times"
-            )
+            f"{at_once} slots on {os.cpu_count()} cores; a job takes {JOB_SECONDS:g} s.",
+            f"In the state running alone: {running}.",
         ],
     )
 
 
 if __name__ == "__main__":
-    if Path(sys.prefix) != DEVELOPMENT.parents[1] and DEVELOPMENT.exists():
-        os.execv(DEVELOPMENT, [str(DEVELOPMENT), *sys.argv])
+    in_development()  # where Airflow's driver for PostgreSQL is
     run(measure, __doc__)

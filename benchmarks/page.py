@@ -16,7 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import Row, run
+from report import Row, in_development, run
+
+if __name__ == "__main__":
+    in_development()  # where the driver of the browser is
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "scripts"), str(HERE.parent)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
@@ -54,6 +55,13 @@ def run(measure: Callable[[argparse.Namespace], list[Row]], doc: str) -> None:
             print(f"  . {note}")
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
+
+
+def in_development() -> None:
+    """Go on in the development environment, which `make bench` sets up as well, if this is another one."""
+    python = HERE.parent / ".venv" / "bin" / "python"
+    if Path(sys.prefix) != python.parents[1] and python.exists():
+        os.execv(python, [str(python), *sys.argv])
 
 
 def fresh(script: str, *arguments: object, timeout: float = 900.0) -> Any:

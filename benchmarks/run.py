@@ -33,6 +33,7 @@ ALONE = (
     "remote_duration",
     "manifest_10000",
     "formats_3h",
+    "page",
     "batch_memory",
     "batch_submit_rate",
     "batch_vs_mapped",
@@ -57,6 +58,7 @@ IN_TABLE = (
     "batch_submit_rate",
     "batch_memory",
     "formats_3h",
+    "page",
     "manifest_10000",
 )
 
