@@ -13,12 +13,14 @@ import hashlib
 import json
 import logging
 import secrets
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_provider_nanostt import storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import TracebackType
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import Transcript
@@ -29,6 +31,8 @@ _MARK = "open"
 _AT_ONCE = 4
 _MOST_WAITING = 16
 """Answers in memory while they are stored; an hour of words is 1.7 MB."""
+_PATIENCE = 20.0
+"""Seconds for the storage to answer; whoever waits for jobs must not end up waiting for it."""
 
 
 class Handover:
@@ -51,14 +55,17 @@ class Handover:
             return None
         return {"folder": str(self._folder), "mark": mark}
 
-    @classmethod
-    def seen_from_here(cls, told: Mapping[str, str]) -> Handover | None:
-        """Return the folder that :meth:`open` told of; None if that is another one on this machine.
+    @property
+    def fs(self) -> Any:
+        """The storage's file system; to ask for it the first time may take a connection from Airflow."""
+        return self._folder.fs
+
+    def is_open(self, mark: str) -> bool:
+        """Whether this is the folder that :meth:`open` told of, and not another of that name on another machine.
 
         :raises Exception: whatever a storage raises.
         """
-        folder = storage.location(told["folder"])
-        return cls(folder) if storage.read(folder / _MARK) == told["mark"].encode() else None
+        return storage.read(self._folder / _MARK) == mark.encode()
 
     def put(self, run_id: str, answer: Mapping[str, Any]) -> None:
         """Leave the service's answer about a job.
@@ -78,7 +85,9 @@ class Handover:
             return None
 
     def clear(self) -> None:
-        """Remove the folder, with whatever was left there."""
+        """Remove the folder, if anything was found in it."""
+        if not self._names:
+            return
         try:
             storage.remove_folder(self._folder)
         except Exception as error:  # noqa: BLE001  whatever a storage raises
@@ -93,41 +102,72 @@ def _name(run_id: str) -> str:
 class Keeper:
     """Leaves answers in a folder without blocking the event loop, as long as that goes well.
 
+    It has threads of its own: those that all share also look up host names.
+
+    :param told: what :meth:`Handover.open` has told, None for no folder.
     :param log: the trigger's log.
     """
 
-    def __init__(self, handover: Handover, log: Any) -> None:
-        self._handover: Handover | None = handover
+    def __init__(self, told: Mapping[str, str] | None, log: Any) -> None:
+        self._told = told
         self._log = log
+        self._handover: Handover | None = None
         self._waiting = 0
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nanostt-handover")
 
-    @classmethod
-    async def of(cls, told: Mapping[str, str] | None, log: Any) -> Keeper | None:
-        """Return a keeper for what :meth:`Handover.open` told of, None if there is none to be had."""
+    @property
+    def is_of_use(self) -> bool:
+        """Whether answers are kept."""
+        return self._handover is not None
+
+    async def __aenter__(self) -> Self:
+        if self._told:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    self._handover = await self._opened(self._told)
+            except Exception as error:  # noqa: BLE001  whatever a storage raises
+                self._give_up(error)
+        return self
+
+    async def _opened(self, told: Mapping[str, str]) -> Handover | None:
         from asgiref.sync import sync_to_async
 
-        if not told:
-            return None
-        try:
-            # Not asyncio.to_thread: the storage may need a connection, see NanoGPTHook.aget_config.
-            handover = await sync_to_async(Handover.seen_from_here)(told)
-        except Exception as error:  # noqa: BLE001  whatever a storage raises
-            log.info("Answers are left to the worker; %s cannot be used here (%s)", told.get("folder"), error)
-            return None
-        return cls(handover, log) if handover is not None else None
+        def found() -> Handover:
+            handover = Handover(storage.location(told["folder"]))
+            _ = handover.fs
+            return handover
+
+        # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which must not wait for a storage.
+        handover = await sync_to_async(found)()
+        seen = await asyncio.get_running_loop().run_in_executor(self._threads, handover.is_open, told["mark"])
+        return handover if seen else None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def keep(self, run_id: str, transcript: Transcript) -> None:
         """Store the answer with this transcript, unless too many are being stored."""
-        if self._handover is None or self._waiting >= _MOST_WAITING:
+        handover = self._handover
+        if handover is None or self._waiting >= _MOST_WAITING:
             return
         self._waiting += 1
         try:
-            async with self._turns:
-                if self._handover is not None:
-                    await asyncio.to_thread(self._handover.put, run_id, transcript.raw)
+            async with asyncio.timeout(_PATIENCE):
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._threads, handover.put, run_id, transcript.raw)
         except Exception as error:  # noqa: BLE001  whatever a storage raises
-            self._handover = None
-            self._log.info("No more answers are stored from here; the worker fetches them (%s)", error)
+            self._give_up(error)
         finally:
             self._waiting -= 1
+
+    def _give_up(self, error: Exception) -> None:
+        if self._told is not None:
+            self._log.info(
+                "Answers are left to the worker: %s cannot be used from here (%s: %s)",
+                self._told.get("folder"),
+                type(error).__name__,
+                error,
+            )
+        self._told = self._handover = None

@@ -182,15 +182,16 @@ class BatchTrigger(_WaitingTrigger):
             len(jobs),
             datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
         )
-        progress, keeper = _Progress(len(jobs), self.log), await Keeper.of(self.answers, self.log)
-        outcomes = await asyncio.gather(*(progress.of(self._one(job, keeper)) for job in jobs))
+        progress = _Progress(len(jobs), self.log)
+        async with Keeper(self.answers, self.log) as keeper:
+            outcomes = await asyncio.gather(*(progress.of(self._one(job, keeper)) for job in jobs))
         open_jobs = {outcome.run_id: outcome.kind for outcome in outcomes if outcome.kind != COMPLETED}
         yield await self._event({"batch": {"jobs": len(jobs), "not_completed": open_jobs}})
 
-    async def _one(self, job: Job, keeper: Keeper | None) -> Outcome:
+    async def _one(self, job: Job, keeper: Keeper) -> Outcome:
         transcripts: list[Transcript] = []
-        outcome = await _waited(self, job, quiet=True, keep=transcripts.append if keeper else None)
-        if keeper and transcripts:
+        outcome = await _waited(self, job, quiet=True, keep=transcripts.append if keeper.is_of_use else None)
+        if transcripts:
             await keeper.keep(job.run_id, transcripts.pop())
         return outcome
 

@@ -29,10 +29,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 def test_what_one_leaves_the_other_finds(place):
     """Under any run id, as often as it is left; the folder goes when it has served."""
-    mine = Handover(place)
-    told = json.loads(json.dumps(mine.open()))
-    other = Handover.seen_from_here(told)
-    assert other is not None
+    told = json.loads(json.dumps(Handover(place).open()))
+    other = Handover(storage.location(told["folder"]))
+    assert other.is_open(told["mark"])
     for run_id in RUNS:
         other.put(run_id, {"of": "an earlier time"})
         other.put(run_id, {"of": run_id})
@@ -49,9 +48,9 @@ def test_a_folder_of_the_same_name_elsewhere_is_not_the_same(place):
     """On another machine the path may lead nowhere, or to what an earlier attempt has left there."""
     told = Handover(place).open()
     assert told is not None
-    assert Handover.seen_from_here({**told, "mark": "of-another-time"}) is None
-    Handover(place).clear()
-    assert Handover.seen_from_here(told) is None
+    assert not Handover(place).is_open("of-another-time")
+    storage.remove_folder(place)
+    assert not Handover(place).is_open(told["mark"])
 
 
 def test_where_nothing_can_be_written_nothing_is_promised(tmp_path, caplog):
@@ -62,10 +61,11 @@ def test_where_nothing_can_be_written_nothing_is_promised(tmp_path, caplog):
     assert "cannot be written" in caplog.text
 
 
-class Slow:
+class Slow(Handover):
     """A folder where storing takes until it is let go, or fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Any) -> None:
+        super().__init__(folder)
         self.go = threading.Event()
         self.kept: list[str] = []
         self.error: Exception | None = None
@@ -77,37 +77,83 @@ class Slow:
         self.kept.append(run_id)
 
 
-def keep(slow: Slow, count: int, log: Any) -> None:
+class Said:
+    """A trigger's log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, text: str, *arguments: object) -> None:
+        self.lines.append(text % arguments)
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """What every keeper finds."""
+    made = Slow(storage.location(str(tmp_path / "answers")))
+    monkeypatch.setattr("airflow_provider_nanostt.handover.Handover", lambda _: made)
+    return made
+
+
+def keep(slow: Slow, count: int, log: Said, *, let_go: bool = True) -> None:
+    told = slow.open()
+
     async def all_of_them() -> None:
-        keeper = Keeper(slow, log)  # type: ignore[arg-type]
-        given = [
-            asyncio.create_task(keeper.keep(f"run-{number}", SimpleNamespace(raw={})))  # type: ignore[arg-type]
-            for number in range(count)
-        ]
-        await asyncio.sleep(0)
-        slow.go.set()
-        await asyncio.gather(*given)
+        async with Keeper(told, log) as keeper:
+            assert keeper.is_of_use
+            given = [
+                asyncio.create_task(keeper.keep(f"run-{number}", SimpleNamespace(raw={})))  # type: ignore[arg-type]
+                for number in range(count)
+            ]
+            await asyncio.sleep(0)
+            if let_go:
+                slow.go.set()
+            await asyncio.gather(*given)
+            assert keeper.is_of_use is (log.lines == [])
 
     asyncio.run(all_of_them())
 
 
-def test_a_slow_storage_does_not_fill_the_memory(caplog):
+def test_a_slow_storage_does_not_fill_the_memory(slow):
     """What comes while enough is on its way is left to the worker."""
-    slow = Slow()
-    keep(slow, 100, SimpleNamespace())
+    said = Said()
+    keep(slow, 100, said)
     assert sorted(slow.kept) == sorted(f"run-{number}" for number in range(16))
+    assert said.lines == []
 
 
-def test_a_broken_storage_is_tried_no_more():
+def test_a_broken_storage_is_tried_no_more(slow):
     """Nor does it fail the wait."""
-    slow, said = Slow(), []
-    slow.error = OSError("503 Slow Down")
-    keep(slow, 10, SimpleNamespace(info=lambda *told: said.append(told)))
+    said, slow.error = Said(), OSError("503 Slow Down")
+    keep(slow, 10, said)
     assert slow.kept == []
-    assert 1 <= len(said) <= 4  # as many as were under way
+    (line,) = said.lines
+    assert "left to the worker" in line
+    assert "503 Slow Down" in line
 
 
-@pytest.mark.parametrize("told", [None, {}, {"folder": "nowhere://x", "mark": ""}, {"folder": "/nowhere", "mark": "x"}])
-def test_no_keeper_where_there_is_nothing_to_keep_in(told):
+def test_nobody_waits_long_for_a_storage(slow, monkeypatch):
+    """One that never answers costs the patience once, and no more answers."""
+    monkeypatch.setattr("airflow_provider_nanostt.handover._PATIENCE", 0.2)
+    said = Said()
+    keep(slow, 10, said, let_go=False)
+    slow.go.set()
+    (line,) = said.lines
+    assert "TimeoutError" in line
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [(None, ""), ({}, ""), ({"folder": "nowhere://x", "mark": ""}, "nowhere"), ({"folder": "/no", "mark": "x"}, "")],
+)
+def test_no_answers_are_kept_where_they_cannot_be(told, words):
     """Whatever the arguments of a trigger say, it waits."""
-    assert asyncio.run(Keeper.of(told, SimpleNamespace(info=lambda *_: None))) is None
+    said = Said()
+
+    async def of_use() -> bool:
+        async with Keeper(told, said) as keeper:
+            await keeper.keep("run-1", SimpleNamespace(raw={}))  # type: ignore[arg-type]
+            return keeper.is_of_use
+
+    assert asyncio.run(of_use()) is False
+    assert words in "".join(said.lines)

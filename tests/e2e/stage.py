@@ -116,9 +116,9 @@ class Stage:
         self.service.script(url, **{"text": text_of(url), "duration": 60.0, "processing_seconds": seconds, **fields})
         return url
 
-    def run(self, dag_id: str, *urls: str) -> Run:
-        """Start a run over some recordings."""
-        return Run(self, dag_id, self.api.trigger_dag(dag_id, {"urls": list(urls)}), urls)
+    def run(self, dag_id: str, *urls: str, **conf: str) -> Run:
+        """Start a run over some recordings, with what else its conf has to say."""
+        return Run(self, dag_id, self.api.trigger_dag(dag_id, {"urls": list(urls), **conf}), urls)
 
     def set_variable(self, key: str, value: str) -> None:
         self.api.request("POST", "/variables", json={"key": key, "value": value})

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from airflow_api import wait_for
 from local_postgres import LocalPostgres
+from local_store import LocalStore
 
+from airflow_provider_nanostt.ledger import Identity
 from tests.e2e.stage import VERSIONS, WHOLE, Run, Stage, staged, text_of
 
 pytestmark = pytest.mark.e2e
@@ -33,10 +35,10 @@ def stage(
         yield running
 
 
-def start(stage: Stage, name: str, seconds: float) -> Run:
+def start(stage: Stage, name: str, seconds: float, **conf: str) -> Run:
     """Start a batch; its addresses are figures, so that no name is looked up."""
     urls = [stage.script(f"https://192.0.2.7/{name}-{number:03d}.mp3", seconds) for number in range(FILES)]
-    return stage.run("batch", *urls)
+    return stage.run("batch", *urls, **conf)
 
 
 def folder(run: Run) -> Path:
@@ -45,6 +47,19 @@ def folder(run: Run) -> Path:
 
 def landed(run: Run) -> int:
     return len(list(folder(run).glob("*.json")))
+
+
+def answers(run: Run) -> Path:
+    """Where the triggerer leaves answers for the worker, until the batch has ended."""
+    stem = Identity(run.dag_id, "transcribe", run.run_id).file_name.removesuffix(".json")
+    return folder(run) / ".nanostt" / f"{stem}.answers"
+
+
+def asked(run: Run) -> Counter[str]:
+    """How often each job was asked for."""
+    mine = {job.run_id for job in run.jobs()}
+    told = [request.fields.get("runId") for request in run.stage.service.requests]
+    return Counter(str(run_id) for run_id in told if run_id in mine)
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -85,9 +100,11 @@ def test_killed_while_submitting(stage: Stage):
     run.kill_task()
     before = len(run.charges())
     assert FILES // 4 <= before < FILES
+    wait_for(lambda: len(list(answers(run).glob("*.json"))) > FILES // 2, "answers for the worker", 240, 0.05)
     run.ended()
     assert run.instance().try_number == 2
     assert_paid_once(run)
+    assert not answers(run).exists()
 
 
 def test_cleared_and_its_triggerer_killed_while_waiting(stage: Stage):
@@ -107,8 +124,13 @@ def test_cleared_and_its_triggerer_killed_while_waiting(stage: Stage):
 
 
 def test_killed_while_landing(stage: Stage):
-    """The second try lands what is missing; no half file is left under a whole one's name."""
+    """The second try lands what is missing; no half file is left under a whole one's name.
+
+    The triggerer cannot leave the answers to the worker, which so has to fetch them: what lies ready lands in a moment.
+    """
     run = start(stage, "landing", 2)
+    answers(run).parent.mkdir(parents=True)
+    answers(run).write_text("a file where a folder should be")
     wait_for(lambda: len(run.jobs()) == FILES and all(job.seen for job in run.jobs()), "all jobs being seen", 240, 0.1)
     stage.service.fail("/transcribe/status", kind="slow", delay=0.2, probability=1.0)
     wait_for(lambda: landed(run) >= FILES // 4, "the first landed", 120, 0.02)
@@ -120,3 +142,26 @@ def test_killed_while_landing(stage: Stage):
     assert all(row["status"] == "landed" for row in rows(run))
     assert_paid_once(run)
     assert landed(run) == FILES
+
+
+def test_in_a_bucket(stage: Stage, object_store: LocalStore):
+    """Worker and triggerer find the storage's connection in the database, and each other's files in the bucket."""
+    if stage.airflow.major < 3:
+        pytest.skip("the oldest Airflow's environment has no provider for S3")
+    connection = {**json.loads(object_store.connection()), "connection_id": "store"}
+    stage.api.request("POST", "/connections", json={**connection, "extra": json.dumps(connection["extra"])})
+    run = start(stage, "bucket", 2, output=f"s3://store@{object_store.bucket}/night")
+    seen: list[Counter[str]] = []
+    run.wait_for_states("deferred")
+    run.wait_for_states("scheduled", "queued", "running", "success")
+    seen.append(asked(run))
+    assert run.ended() == "success"
+    assert seen == [asked(run)]
+    result = run.result()
+    assert (result["landed"], result["manifest"]["jsonl"]) == (
+        FILES,
+        f"s3://store@{object_store.bucket}/night/manifest.jsonl",
+    )
+    assert "Answers are" not in run.logs()
+    charged = Counter(charge.source for charge in run.charges())
+    assert charged == dict.fromkeys(run.urls, 1)

@@ -67,7 +67,12 @@ one("signed_failing", audio_url="{{ var.value.failing }}", retries=0)
 
 with dag("batch"):
     TranscribeBatchOperator(
-        **{**USUAL, "output": FILES + "/{{ run_id | replace(':', '_') | replace('+', '_') }}"},
+        **{
+            **USUAL,
+            "output": "{{ dag_run.conf.get('output') or '"
+            + FILES
+            + "/' + run_id | replace(':', '_') | replace('+', '_') }}",
+        },
         audio="{{ dag_run.conf['urls'] | tojson }}",
         actual_duration=1.0,
         nanogpt_conn_id="nanogpt_unhurried",
