@@ -100,7 +100,7 @@ def test_killed_while_submitting(stage: Stage):
     run.kill_task()
     before = len(run.charges())
     assert FILES // 4 <= before < FILES
-    wait_for(lambda: len(list(answers(run).glob("*.json"))) > FILES // 2, "answers for the worker", 240, 0.05)
+    wait_for(lambda: any(answers(run).glob("*.json")), "answers for the worker", 240, 0.05)
     run.ended()
     assert run.instance().try_number == 2
     assert_paid_once(run)
