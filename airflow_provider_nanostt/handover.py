@@ -14,7 +14,7 @@ import json
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_nanostt import storage
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.api.models import Transcript
 
 log = logging.getLogger(__name__)
 
 _MARK = "open"
 _AT_ONCE = 4
-_MOST_WAITING = 16
-"""Answers in memory while they are stored; an hour of words is 1.7 MB."""
+_MOST_WAITING = 8
+"""Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
+6 MB as objects."""
 _PATIENCE = 20.0
 """Seconds for the storage to answer; whoever waits for jobs must not end up waiting for it."""
 
@@ -68,25 +68,41 @@ class Handover:
         return storage.read(self._folder / _MARK) == mark.encode()
 
     def put(self, run_id: str, answer: Mapping[str, Any]) -> None:
-        """Leave the service's answer about a job.
+        """Leave the service's answer about a job, without the signatures of addresses in it.
 
         :raises Exception: whatever a storage raises.
         """
-        storage.write(self._folder / _name(run_id), json.dumps(answer).encode())
+        from airflow_provider_nanostt.outputs.document import without_secrets
+
+        text = json.dumps(answer)
+        storage.write(
+            self._folder / _name(run_id), (text if "://" not in text else json.dumps(without_secrets(answer))).encode()
+        )
+
+    def has(self, run_id: str) -> bool:
+        """Whether there was an answer about a job when this was first asked."""
+        return _name(run_id) in self._found()
 
     def take(self, run_id: str) -> bytes | None:
         """Return the answer about a job, None if there is none or it cannot be read."""
         try:
-            if self._names is None:
-                self._names = frozenset(storage.names(self._folder))
-            return storage.read(self._folder / _name(run_id)) if _name(run_id) in self._names else None
+            return storage.read(self._folder / _name(run_id)) if self.has(run_id) else None
         except Exception:  # noqa: BLE001  whatever a storage raises: the service can be asked
-            self._names = self._names or frozenset()
             return None
+
+    def _found(self) -> frozenset[str]:
+        """Return the names in the folder; it is listed once."""
+        if self._names is None:
+            self._names = frozenset()
+            try:
+                self._names = frozenset(storage.names(self._folder))
+            except Exception as error:  # noqa: BLE001  whatever a storage raises
+                log.info("NanoGPT is asked for transcripts again: %s cannot be listed (%s)", self._folder, error)
+        return self._names
 
     def clear(self) -> None:
         """Remove the folder, if anything was found in it."""
-        if not self._names:
+        if not self._found():
             return
         try:
             storage.remove_folder(self._folder)
@@ -102,17 +118,19 @@ def _name(run_id: str) -> str:
 class Keeper:
     """Leaves answers in a folder without blocking the event loop, as long as that goes well.
 
-    It has threads of its own: those that all share also look up host names.
+    It has threads of its own: those that all share also look up host names. How many answers wait to be stored is
+    counted for the whole process.
 
     :param told: what :meth:`Handover.open` has told, None for no folder.
     :param log: the trigger's log.
     """
 
+    _waiting: ClassVar[int] = 0
+
     def __init__(self, told: Mapping[str, str] | None, log: Any) -> None:
         self._told = told
         self._log = log
         self._handover: Handover | None = None
-        self._waiting = 0
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nanostt-handover")
 
     @property
@@ -137,9 +155,15 @@ class Keeper:
             _ = handover.fs
             return handover
 
-        # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which must not wait for a storage.
-        handover = await sync_to_async(found)()
+        # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which should wait for no storage;
+        # to make a file system may still take a moment, such as for credentials. It must not be cancelled: Airflow 3.0
+        # and 3.1 would take the answer to this request for the answer to the next one.
+        finding = asyncio.ensure_future(sync_to_async(found)())
+        finding.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail when nobody waits
+        handover = await asyncio.shield(finding)
         seen = await asyncio.get_running_loop().run_in_executor(self._threads, handover.is_open, told["mark"])
+        if not seen:
+            self._log.info("Answers are left to the worker: %s is not the worker's folder here", told["folder"])
         return handover if seen else None
 
     async def __aexit__(
@@ -147,20 +171,20 @@ class Keeper:
     ) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def keep(self, run_id: str, transcript: Transcript) -> None:
-        """Store the answer with this transcript, unless too many are being stored."""
+    async def keep(self, run_id: str, answer: Mapping[str, Any]) -> None:
+        """Store the service's answer about a job, unless too many are being stored."""
         handover = self._handover
-        if handover is None or self._waiting >= _MOST_WAITING:
+        if handover is None or Keeper._waiting >= _MOST_WAITING:
             return
-        self._waiting += 1
+        Keeper._waiting += 1
         try:
             async with asyncio.timeout(_PATIENCE):
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads, handover.put, run_id, transcript.raw)
+                await loop.run_in_executor(self._threads, handover.put, run_id, answer)
         except Exception as error:  # noqa: BLE001  whatever a storage raises
             self._give_up(error)
         finally:
-            self._waiting -= 1
+            Keeper._waiting -= 1
 
     def _give_up(self, error: Exception) -> None:
         if self._told is not None:

@@ -189,10 +189,11 @@ class BatchTrigger(_WaitingTrigger):
         yield await self._event({"batch": {"jobs": len(jobs), "not_completed": open_jobs}})
 
     async def _one(self, job: Job, keeper: Keeper) -> Outcome:
-        transcripts: list[Transcript] = []
-        outcome = await _waited(self, job, quiet=True, keep=transcripts.append if keeper.is_of_use else None)
-        if transcripts:
-            await keeper.keep(job.run_id, transcripts.pop())
+        answers: list[Mapping[str, Any]] = []
+        keep = (lambda transcript: answers.append(transcript.raw)) if keeper.is_of_use else None
+        outcome = await _waited(self, job, quiet=True, keep=keep)
+        if answers:
+            await keeper.keep(job.run_id, answers.pop())
         return outcome
 
 

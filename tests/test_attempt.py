@@ -526,20 +526,20 @@ def test_a_door_that_stays_shut_is_open_to_a_retry(emulator: Emulator, attempt, 
 
 def test_a_file_that_changes_on_its_way_is_open_to_a_retry(emulator: Emulator, memory, attempt, wav):
     """Turned away once, it is another file the second time: nothing is paid for in the first one's name."""
+    other = wav.read_bytes()[:44] + wav.read_bytes()[:43:-1]
 
     def exchange() -> None:
         while not any(request.endpoint == "/transcribe" for request in emulator.requests):
             time.sleep(0.01)
-        wav.write_bytes(wav.read_bytes()[::-1])
+        wav.write_bytes(other)
 
     emulator.fail("/transcribe", status=503, delay=1.0)
-    other = threading.Thread(target=exchange)
-    other.start()
+    thread = threading.Thread(target=exchange)
+    thread.start()
     with pytest.raises(errors.UploadChanged, match=r"note\.wav"):
         attempt(audio_path=str(wav))
-    other.join()
+    thread.join()
     assert (memory.record["state"], emulator.charges) == ("withdrawn", [])
-    wav.write_bytes(wav.read_bytes()[::-1])
     assert text_of(attempt(audio_path=str(wav))) == TEXT
     assert len(emulator.charges) == 1
 

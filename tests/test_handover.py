@@ -44,6 +44,32 @@ def test_what_one_leaves_the_other_finds(place):
     Handover(place).clear()
 
 
+def test_a_signature_in_an_answer_is_not_left(place):
+    """The service may say where it fetched the audio, and how."""
+    place_of = Handover(place)
+    place_of.open()
+    place_of.put(
+        "run-1", {"words": [{"text": "a"}], "metadata": {"fileName": "https://b.example/a.mp3?sig=0123456789"}}
+    )
+    answer = Handover(place).take("run-1") or b""
+    assert json.loads(answer) == {"words": [{"text": "a"}], "metadata": {"fileName": "https://b.example/a.mp3"}}
+
+
+def test_a_folder_that_cannot_be_listed_is_left_alone(place, monkeypatch, caplog):
+    """Then the service is asked, and the log says why."""
+    Handover(place).open()
+    found = Handover(place)
+
+    def refused(_: Any) -> list[str]:
+        raise PermissionError("403 AccessDenied")
+
+    monkeypatch.setattr(storage, "names", refused)
+    with caplog.at_level("INFO"):
+        assert [found.take("run-1"), found.take("run-2")] == [None, None]
+        found.clear()
+    assert caplog.text.count("403 AccessDenied") == 1
+
+
 def test_a_folder_of_the_same_name_elsewhere_is_not_the_same(place):
     """On another machine the path may lead nowhere, or to what an earlier attempt has left there."""
     told = Handover(place).open()
@@ -118,7 +144,7 @@ def test_a_slow_storage_does_not_fill_the_memory(slow):
     """What comes while enough is on its way is left to the worker."""
     said = Said()
     keep(slow, 100, said)
-    assert sorted(slow.kept) == sorted(f"run-{number}" for number in range(16))
+    assert sorted(slow.kept) == sorted(f"run-{number}" for number in range(8))
     assert said.lines == []
 
 
@@ -152,7 +178,7 @@ def test_no_answers_are_kept_where_they_cannot_be(told, words):
 
     async def of_use() -> bool:
         async with Keeper(told, said) as keeper:
-            await keeper.keep("run-1", SimpleNamespace(raw={}))  # type: ignore[arg-type]
+            await keeper.keep("run-1", {})
             return keeper.is_of_use
 
     assert asyncio.run(of_use()) is False

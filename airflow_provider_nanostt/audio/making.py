@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.errors import InvalidInput, UploadChanged
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 from airflow_provider_nanostt.audio import plans, split, transcode
 from airflow_provider_nanostt.audio.encoding import form
@@ -104,6 +104,12 @@ def _make(
 def _upload(file: LocalFile, name: str) -> Upload:
     if file.format is None:
         raise InvalidInput(f"{name!r} is of no kind that is known here")
+    try:
+        size = file.path.stat().st_size
+    except OSError as error:
+        raise UploadChanged(f"{name!r} cannot be read any more ({error}); nothing was submitted") from error
+    if size != file.size:
+        raise UploadChanged(f"{name!r} changed after it was looked at; nothing was submitted")
     # The digest is that of the record: should the file change until it is sent, nothing else is paid for in its name.
     return Upload(upload_name(name, file.format), file.format.content_type, file.path, sha256=file.key)
 

@@ -20,6 +20,9 @@ LEFT = "left"
 """What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
 run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it."""
 
+SEVERAL = ", "
+"""Between the run ids of a recording that went in parts."""
+
 ENDS = (LANDED, SKIPPED, DUPLICATE, FAILED, LEFT)
 _NAMES_TOLD = 20
 
@@ -55,6 +58,11 @@ class Row:
     error: str | None = None
     error_type: str | None = None
     retry: bool = False
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The run ids of its jobs, one for each part; empty if there is none."""
+        return self.run_id.split(SEVERAL) if self.run_id else []
 
     @property
     def is_missing(self) -> bool:

@@ -22,7 +22,7 @@ from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.batch.attempts import ItemAttempt, Pending
 from airflow_provider_nanostt.batch.brake import Brake
 from airflow_provider_nanostt.batch.items import own_names
-from airflow_provider_nanostt.batch.rows import DUPLICATE, FAILED, LANDED, LEFT, SKIPPED, WAITING, Row
+from airflow_provider_nanostt.batch.rows import DUPLICATE, FAILED, LANDED, LEFT, SEVERAL, SKIPPED, WAITING, Row
 from airflow_provider_nanostt.batch.state import Standing
 from airflow_provider_nanostt.earlier import Landed
 from airflow_provider_nanostt.signed_urls import hidden
@@ -172,7 +172,7 @@ class BatchRun:
             self._land(pending)
             return None
         told = {
-            "run_id": ", ".join(job.run_id for job in jobs),
+            "run_id": SEVERAL.join(job.run_id for job in jobs),
             "model": jobs[0].model,
             "cost_usd": sum(job.cost or 0.0 for job in jobs),
         }
@@ -228,6 +228,9 @@ class BatchRun:
         told = list(standing)
         self.rows = [one.row for one in told]
         self._writing = [one.writing for one in told]
+        waiting = [row for row in self.rows if row.status == WAITING]
+        ready = sum(self._is_ready(row) for row in waiting)
+        self.log.info("Landing %d transcripts; the triggerer has left %d of them here", len(waiting), ready)
         for number, row in enumerate(self.rows):
             if row.status == WAITING:
                 self._fetch(number, row, not_completed)
@@ -236,7 +239,8 @@ class BatchRun:
         """Fetch and land one item, whose tickets stand in the ledger."""
         attempt = None
         try:
-            self.brake.check()
+            if not self._is_ready(row):
+                self.brake.check()  # it will have to be asked for
             attempt = ItemAttempt(self, row, self._settings(number))
             pending = Pending(number, attempt, attempt.tickets())
             for place, (start, found) in enumerate(pending.parts):
@@ -255,6 +259,15 @@ class BatchRun:
         # One that is not completed is asked once more: it may be by now, and its error is told in full.
         patience = 0.0 if job.run_id in not_completed else FETCH_SECONDS
         return self.hook.wait_until(job, deadline=time.time() + patience, at_once=True)
+
+    def _is_ready(self, row: Row) -> bool:
+        """Whether all of its transcript lies here."""
+        return bool(row.run_ids) and all(map(self.handover.has, row.run_ids))
+
+    def tidy(self) -> None:
+        """Remove what the triggerer has left, unless a retry has a use for some of it."""
+        if not any(row.is_missing and any(map(self.handover.has, row.run_ids)) for row in self.rows):
+            self.handover.clear()
 
     def standing(self) -> list[Standing]:
         """Return how the batch stands, for a resume."""

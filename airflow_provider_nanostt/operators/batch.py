@@ -195,7 +195,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         run.settle()
         formats = manifest.check_formats(self.manifest_formats)
         written = manifest.write(folder, str(self.manifest), run.rows, formats)
-        run.handover.clear()
+        run.tidy()
         result = rows.summary(run.rows, written)
         self._read_from = rows.folders(run.rows)
         told = ", ".join(

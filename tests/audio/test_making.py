@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_nanostt import storage
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.errors import InvalidInput, UploadChanged
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 from airflow_provider_nanostt.audio import LocalFile, Means, StoredObject, WebAddress, decide, formats, named
 from airflow_provider_nanostt.audio.making import Bench, made
@@ -67,6 +68,20 @@ def test_a_small_file_travels_as_it_is():
     (piece,) = make(SAMPLES / "weekly-note.wav")
     assert piece.audio == Upload("weekly-note.wav", "audio/wav", (SAMPLES / "weekly-note.wav").read_bytes())
     assert piece.seconds == pytest.approx(12.0, abs=0.1)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(b""), lambda file: os.truncate(file, 9)])
+def test_a_file_that_changes_before_it_is_sent_is_looked_at_anew(tmp_path, change):
+    """The retry sees it as it is; whatever writes it may be done by then."""
+    file = tmp_path / "talk.wav"
+    file.write_bytes((SAMPLES / "weekly-note.wav").read_bytes())
+    source, bench = named(file), Bench(Means())
+    plan = decide(source, model=WHISPER, diarize=False, means=bench.means)
+    assert source.key
+    assert source.length.seconds
+    change(file)
+    with pytest.raises(UploadChanged, match=r"talk\.wav"), made(source, plan, bench):
+        pass
 
 
 def test_a_wrong_suffix_is_put_right(tmp_path):

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.batch.attempts import ItemAttempt
+from airflow_provider_nanostt.batch.run import BatchRun
 from airflow_provider_nanostt.emulator import Emulator
 from tests.batch.conftest import Batch, Killed, kill_at, once, text_of
 from tests.real_store import Shelf
@@ -17,6 +19,11 @@ from tests.real_store import Shelf
 def asked(emulator: Emulator) -> Counter[str]:
     """How often each job was asked for."""
     return Counter(str(one.fields["runId"]) for one in emulator.requests if one.endpoint == "/transcribe/status")
+
+
+def answers_folders(batch: Batch) -> list[Path]:
+    """The folders for answers that are there."""
+    return list((batch.memory.folder / ".nanostt").glob("*.answers"))
 
 
 def after_the_wait(batch: Batch, monkeypatch: pytest.MonkeyPatch, then: Any) -> None:
@@ -39,7 +46,7 @@ def test_a_transcript_is_fetched_once(batch: Batch, monkeypatch):
     assert kept == 5
     assert asked(batch.emulator) == before
     assert batch.texts == [text_of(Path(one).name) for one in audio]
-    assert list((batch.memory.folder / ".nanostt").glob("*.answers")) == []
+    assert answers_folders(batch) == []
 
 
 def damaged(batch: Batch) -> None:
@@ -55,7 +62,7 @@ def test_without_them_the_service_is_asked(batch: Batch, monkeypatch, what):
     batch.run(audio)
     assert batch.texts == [text_of(Path(one).name) for one in audio]
     assert batch.charged == once(audio)
-    assert list((batch.memory.folder / ".nanostt").glob("*.answers")) == []
+    assert answers_folders(batch) == []
 
 
 def test_a_retry_finds_what_a_killed_resume_has_left(batch: Batch, monkeypatch):
@@ -71,6 +78,60 @@ def test_a_retry_finds_what_a_killed_resume_has_left(batch: Batch, monkeypatch):
     assert asked(batch.emulator) == before
     assert batch.texts == [text_of(Path(one).name) for one in audio]
     assert batch.charged == once(audio)
+
+
+def test_what_lies_ready_lands_whatever_the_service_says(batch: Batch, monkeypatch):
+    """One that has to be asked for meets a key that is no longer good; the others are here already."""
+    audio = batch.urls(4)
+
+    def take_one_away() -> None:
+        (first,) = (path for path in batch.answers if text_of("call-000.mp3") in path.read_text())
+        first.unlink()
+        batch.emulator.fail("/transcribe/status", status=401, times=1000)
+
+    with monkeypatch.context() as patch:
+        after_the_wait(batch, patch, take_one_away)
+        with pytest.raises(errors.BatchIncomplete, match="1 of 4"):
+            batch.run(audio)
+    assert batch.statuses == ["failed", "landed", "landed", "landed"]
+    batch.emulator.clear_faults()
+    assert batch.run(audio)["landed"] == 4
+    assert batch.charged == once(audio)
+    assert answers_folders(batch) == []
+
+
+def test_what_could_not_be_written_waits_for_the_retry(batch: Batch, monkeypatch):
+    """The answer stays where it is until it has landed, even if the service has forgotten the job by then."""
+    audio = batch.urls(3)
+    with monkeypatch.context() as patch:
+        land, calls = ItemAttempt.land, []
+
+        def full(*arguments: Any, **named: Any) -> Any:
+            calls.append(1)
+            if len(calls) == 2:
+                raise OSError(28, "No space left on device")
+            return land(*arguments, **named)
+
+        patch.setattr(ItemAttempt, "land", full)
+        with pytest.raises(errors.BatchIncomplete, match="No space left"):
+            batch.run(audio)
+    before = asked(batch.emulator)
+    batch.emulator.fail("/transcribe/status", status=404, times=1000)
+    assert batch.run(audio)["landed"] == 3
+    assert asked(batch.emulator) == before
+    assert answers_folders(batch) == []
+
+
+def test_nothing_stays_where_a_kill_came_last(batch: Batch, monkeypatch):
+    """Everything had landed when the process died: the retry, which has no use for the answers, removes them."""
+    audio = batch.urls(3)
+    with monkeypatch.context() as patch:
+        kill_at(patch, BatchRun, "settle", 1, before=True)
+        with pytest.raises(Killed):
+            batch.run(audio)
+    assert answers_folders(batch) != []
+    assert batch.run(audio)["landed"] == 3
+    assert answers_folders(batch) == []
 
 
 def test_in_a_real_store(batch: Batch, monkeypatch, shelf: Shelf):
