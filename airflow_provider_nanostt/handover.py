@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import secrets
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -44,6 +45,7 @@ class Handover:
     def __init__(self, folder: ObjectStoragePath) -> None:
         self._folder = folder
         self._names: frozenset[str] | None = None
+        self._listing = threading.Lock()
 
     def open(self) -> dict[str, str] | None:
         """Make it ready; return what the triggerer needs to know, as plain JSON, or None if that cannot be."""
@@ -91,14 +93,15 @@ class Handover:
             return None
 
     def _found(self) -> frozenset[str]:
-        """Return the names in the folder; it is listed once."""
-        if self._names is None:
-            self._names = frozenset()
-            try:
-                self._names = frozenset(storage.names(self._folder))
-            except Exception as error:  # noqa: BLE001  whatever a storage raises
-                log.info("NanoGPT is asked for transcripts again: %s cannot be listed (%s)", self._folder, error)
-        return self._names
+        """Return the names in the folder; it is listed once, whichever thread comes first."""
+        with self._listing:
+            if self._names is None:
+                try:
+                    self._names = frozenset(storage.names(self._folder))
+                except Exception as error:  # noqa: BLE001  whatever a storage raises
+                    log.info("NanoGPT is asked for transcripts again: %s cannot be listed (%s)", self._folder, error)
+                    self._names = frozenset()
+            return self._names
 
     def clear(self) -> None:
         """Remove the folder, if anything was found in it."""

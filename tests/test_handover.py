@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +55,24 @@ def test_a_signature_in_an_answer_is_not_left(place):
     )
     answer = Handover(place).take("run-1") or b""
     assert json.loads(answer) == {"words": [{"text": "a"}], "metadata": {"fileName": "https://b.example/a.mp3"}}
+
+
+def test_all_threads_find_what_is_there(place, monkeypatch):
+    """Also those that come while the folder is being listed, which it is once."""
+    Handover(place).open()
+    Handover(place).put("run-1", {})
+    listed, names = [], storage.names
+
+    def slowly(folder: Any) -> list[str]:
+        listed.append(folder)
+        time.sleep(0.2)
+        return names(folder)
+
+    monkeypatch.setattr(storage, "names", slowly)
+    found = Handover(place)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(found.take, ["run-1"] * 8)) == [b"{}"] * 8
+    assert len(listed) == 1
 
 
 def test_a_folder_that_cannot_be_listed_is_left_alone(place, monkeypatch, caplog):

@@ -74,7 +74,7 @@ def test_a_retry_finds_what_a_killed_resume_has_left(batch: Batch, monkeypatch):
             batch.run(audio)
     before = asked(batch.emulator)
     batch.emulator.fail("/transcribe/status", status=503, times=1000)
-    batch.run(audio)
+    batch.run(audio, timeout=30)
     assert asked(batch.emulator) == before
     assert batch.texts == [text_of(Path(one).name) for one in audio]
     assert batch.charged == once(audio)
@@ -117,7 +117,7 @@ def test_what_could_not_be_written_waits_for_the_retry(batch: Batch, monkeypatch
             batch.run(audio)
     before = asked(batch.emulator)
     batch.emulator.fail("/transcribe/status", status=404, times=1000)
-    assert batch.run(audio)["landed"] == 3
+    assert batch.run(audio, timeout=30)["landed"] == 3
     assert asked(batch.emulator) == before
     assert answers_folders(batch) == []
 
