@@ -96,3 +96,12 @@ def test_a_file_that_has_grown_is_sent_as_it_was(service: Replay, send: Sender, 
     service.play(ACCEPTED)
     assert send(call).run_id == "run-7c1e"
     assert b"RIFF" * 100 + b"\r\n" in service.seen[0].body
+
+
+def test_a_form_is_a_file_like_any_other():
+    """Whatever reads files can read it, in whatever pieces."""
+    form = protocol.submit(Submission(audio=Upload("call.wav", "audio/wav", b"RIFF" * 9))).request.body
+    with form.open() as whole, form.open() as bare, io.BufferedReader(bare) as buffered:
+        pieces = iter(lambda: buffered.read(7), b"")
+        assert b"".join(pieces) == whole.read()
+        assert bare.tell() == len(form)
