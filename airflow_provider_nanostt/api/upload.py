@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_UPLOAD_BYTES = 3_000_000
 """Largest direct upload. The documentation says 3 MB; this is the smaller reading of it."""
 
+REMEDY = "A retry looks at the file anew; let whatever writes it finish before the task starts"
+"""What to do about a file that changed."""
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -155,7 +158,7 @@ class FormReader(io.RawIOBase):
         return piece
 
     def _broken(self, why: str) -> UploadChanged:
-        self.failure = UploadChanged(f"{why}; the request was broken off, and nothing is paid for")
+        self.failure = UploadChanged(f"{why}; the request was broken off, and nothing is paid for. {REMEDY}")
         return self.failure
 
     def close(self) -> None:

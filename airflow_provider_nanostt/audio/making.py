@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import InvalidInput, UploadChanged
-from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
 from airflow_provider_nanostt.audio import plans, split, transcode
 from airflow_provider_nanostt.audio.encoding import form
 from airflow_provider_nanostt.audio.formats import upload_name
@@ -107,9 +107,9 @@ def _upload(file: LocalFile, name: str) -> Upload:
     try:
         size = file.path.stat().st_size
     except OSError as error:
-        raise UploadChanged(f"{name!r} cannot be read any more ({error}); nothing was submitted") from error
+        raise UploadChanged(f"{name!r} cannot be read any more ({error}); nothing was submitted. {REMEDY}") from error
     if size != file.size:
-        raise UploadChanged(f"{name!r} changed after it was looked at; nothing was submitted")
+        raise UploadChanged(f"{name!r} changed after it was looked at; nothing was submitted. {REMEDY}")
     # The digest is that of the record: should the file change until it is sent, nothing else is paid for in its name.
     return Upload(upload_name(name, file.format), file.format.content_type, file.path, sha256=file.key)
 

@@ -81,7 +81,7 @@ def test_a_file_that_is_no_longer_the_same_is_not_paid_for(
     call = protocol.submit(Submission(audio=upload))
     change(path)
     service.play(ACCEPTED)
-    with pytest.raises(errors.UploadChanged, match=r"'call\.wav'.*nothing is paid for"):
+    with pytest.raises(errors.UploadChanged, match=r"'call\.wav'.*nothing is paid for\. A retry"):
         send(call)
     assert all(int(seen.headers["Content-Length"]) > len(seen.body) for seen in service.seen)
     assert send.naps == []
