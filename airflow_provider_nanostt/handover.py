@@ -31,7 +31,7 @@ _MARK = "open"
 _AT_ONCE = 4
 _MOST_WAITING = 8
 """Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
-6 MB as objects."""
+10 MB as objects."""
 _PATIENCE = 20.0
 """Seconds for the storage to answer; whoever waits for jobs must not end up waiting for it."""
 
