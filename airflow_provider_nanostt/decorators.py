@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.common.urls import hidden
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
-from airflow_provider_nanostt.signed_urls import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable

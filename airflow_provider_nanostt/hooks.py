@@ -13,17 +13,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt import blocking, get_provider_info, pricing
+from airflow_provider_nanostt import get_provider_info
 from airflow_provider_nanostt._compat import BaseHook
-from airflow_provider_nanostt.api import errors, protocol, transport
+from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.models import Job, JobStatus, Options, Submission, Transcript
-from airflow_provider_nanostt.audio import OVERSIZE, Means, WebAddress, named
-from airflow_provider_nanostt.audio.addresses import check_fetchable
+from airflow_provider_nanostt.audio import OVERSIZE, AudioPreparation, WebAddress, named
+from airflow_provider_nanostt.audio.inspect.url_safety import check_fetchable
 from airflow_provider_nanostt.connection import Extras, config_from, extras_from
 from airflow_provider_nanostt.lazily import cached_property
-from airflow_provider_nanostt.order import Budget, Order
-from airflow_provider_nanostt.polling import Pacer
+from airflow_provider_nanostt.polling import RateLimiter, worker_loop
+from airflow_provider_nanostt.workflow import pricing
+from airflow_provider_nanostt.workflow.request import Budget, Order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage, YouTubeAnswer
-    from airflow_provider_nanostt.pricing import Estimate, Price
+    from airflow_provider_nanostt.workflow.pricing import Estimate, Price
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
 """How long a job is waited for unless told otherwise; waiting costs nothing and holds nothing."""
@@ -75,7 +76,7 @@ class NanoGPTHook(BaseHook):
         self.nanogpt_conn_id = nanogpt_conn_id
         self._client: transport.Client | None = None
         self._turn = threading.Lock()
-        self._youtube_pacer = Pacer(_YOUTUBE_PER_SECOND)
+        self._youtube_limiter = RateLimiter(_YOUTUBE_PER_SECOND)
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -129,9 +130,9 @@ class NanoGPTHook(BaseHook):
         return self._extras
 
     @cached_property
-    def pacer(self) -> Pacer:
+    def limiter(self) -> RateLimiter:
         """Spaces all that this hook sends one by one: submits and questions share the key's limit."""
-        return Pacer(self.get_conn().config.requests_per_second)
+        return RateLimiter(self.get_conn().config.requests_per_second)
 
     def submit(
         self,
@@ -173,7 +174,7 @@ class NanoGPTHook(BaseHook):
             audio_url=audio_url,
             options=Options(model, language, diarize, tag_audio_events),
             minutes=actual_duration,
-            means=Means(oversize=("compress",)),
+            means=AudioPreparation(oversize=("compress",)),
             budget=Budget(max_cost),
         )
         if max_cost is not None:
@@ -188,20 +189,20 @@ class NanoGPTHook(BaseHook):
         audio_path: str | Path | None = None,
         audio_url: str | None = None,
         options: Options,
-        means: Means | None = None,
+        means: AudioPreparation | None = None,
         **settings: Any,
     ) -> Order:
         """Name a recording and how it is to be transcribed; nothing is sent, made or paid for.
 
         :param means: what may be done to get it to the service.
-        :param settings: the other fields of :class:`~airflow_provider_nanostt.order.Order`.
+        :param settings: the other fields of :class:`~airflow_provider_nanostt.workflow.request.Order`.
         :raises InvalidInput: if that cannot work, such as an address that the service cannot reach.
         """
         source = named(audio, audio_path, audio_url, allow_private=self.extras.allow_private_addresses)
         base_url = self.get_conn().config.base_url
         if isinstance(source, WebAddress):
             check_fetchable(source.url, base_url)
-        return Order(source, options, means=replace(means or Means(), base_url=base_url), **settings)
+        return Order(source, options, means=replace(means or AudioPreparation(), base_url=base_url), **settings)
 
     def estimate(
         self,
@@ -224,7 +225,7 @@ class NanoGPTHook(BaseHook):
             audio=audio,
             options=Options(model, diarize=diarize),
             minutes=actual_duration,
-            means=Means(oversize=tuple(oversize), staging=staging),
+            means=AudioPreparation(oversize=tuple(oversize), staging=staging),
         )
         return replace(order.estimate(self.price(model)), way=order.plan.way)
 
@@ -238,7 +239,7 @@ class NanoGPTHook(BaseHook):
         asked_at, known = _catalogues.get(config, (float("-inf"), None))
         if now - asked_at > (_CATALOGUE_SECONDS if known else _CATALOGUE_PAUSE):
             try:
-                known = self.get_conn().send(protocol.audio_models(), retry=transport.ONCE)
+                known = self.get_conn().send(endpoints.audio_models(), retry=transport.ONCE)
             except errors.NanoGPTError as error:
                 log.info("The service's prices could not be asked for: %s", error)
             _catalogues[config] = (now, known)
@@ -247,24 +248,24 @@ class NanoGPTHook(BaseHook):
     def submit_prepared(self, submission: Submission) -> Transcript | Job:
         """Submit what has been checked already; see :meth:`submit`."""
         client = self.get_conn()
-        self.take_turn()
+        self.acquire_slot()
         try:
-            return client.send(protocol.submit(submission))
+            return client.send(endpoints.submit(submission))
         except errors.PaymentRequired as error:
-            error.balance = self.balance_if_known()
+            error.balance = self.try_balance()
             raise
         except errors.AuthError as error:
             error.remedy = f"{errors.AuthError.remedy} The connection is {self.nanogpt_conn_id!r}."
             raise
 
-    def take_turn(self) -> None:
+    def acquire_slot(self) -> None:
         """Wait until a request may go out; threads that share this hook go one after the other."""
         with self._turn:
-            pause = self.pacer.wait(now := time.time())
+            pause = self.limiter.delay(now := time.time())
             time.sleep(pause)
             # A sleep takes a little longer than it should; booked from when it should have ended, that does not add up.
             late = time.time() - now - pause
-            self.pacer.take(now + pause if late < _LATE / self.pacer.rate else time.time())
+            self.limiter.reserve(now + pause if late < _LATE / self.limiter.rate else time.time())
 
     def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
         """Ask for the transcripts of one to ten YouTube videos; those that there are cost USD 0.01 each.
@@ -274,17 +275,17 @@ class NanoGPTHook(BaseHook):
         :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
         :raises NanoGPTError: for everything else the service may say.
         """
-        time.sleep(self._youtube_pacer.wait(time.time()))
-        self._youtube_pacer.take(time.time())
-        self.take_turn()
-        return self.get_conn().send(protocol.youtube(urls))
+        time.sleep(self._youtube_limiter.delay(time.time()))
+        self._youtube_limiter.reserve(time.time())
+        self.acquire_slot()
+        return self.get_conn().send(endpoints.youtube(urls))
 
     def status(self, job: Job | str) -> JobStatus:
         """Ask once how a job stands.
 
         :param job: its ticket; a bare run id works too, but the service may then not find it.
         """
-        return self.get_conn().send(protocol.status(_ticket(job)))
+        return self.get_conn().send(endpoints.status(_ticket(job)))
 
     def wait(
         self,
@@ -320,14 +321,14 @@ class NanoGPTHook(BaseHook):
 
         :param at_once: ask before waiting, whatever the age of the job.
         """
-        ((_, answer),) = self.wait_each(
+        ((_, answer),) = self.as_completed(
             {job.run_id: job}, deadline=deadline, poll_interval=poll_interval, at_once=at_once
         )
         if isinstance(answer, errors.JobError):
             raise answer
         return answer
 
-    def wait_each(
+    def as_completed(
         self,
         jobs: Mapping[str, Job],
         *,
@@ -339,17 +340,17 @@ class NanoGPTHook(BaseHook):
 
         :param jobs: tickets by any names; the other arguments as for :meth:`wait_until`.
         """
-        return blocking.wait_each(
+        return worker_loop.as_completed(
             self.get_conn(),
-            self.pacer,
+            self.limiter,
             jobs,
             deadline=deadline,
             poll_interval=poll_interval,
             at_once=at_once,
-            pick_up=self.pick_up,
+            recovery_hint=self.recovery_hint,
         )
 
-    def pick_up(self, job: Job) -> str:
+    def recovery_hint(self, job: Job) -> str:
         """Say how to get the transcript of a job that nobody waits for any more."""
         return f"To pick it up: NanoGPTHook({self.nanogpt_conn_id!r}).wait(Job.from_json({job.to_json()!r}))"
 
@@ -368,28 +369,28 @@ class NanoGPTHook(BaseHook):
 
     def balance(self) -> Balance:
         """Ask what is left in the account. Free."""
-        return self.get_conn().send(protocol.balance())
+        return self.get_conn().send(endpoints.balance())
 
     def models(self) -> tuple[AudioModel, ...]:
         """Ask for the service's speech-to-text models and their prices. Free."""
-        return self.get_conn().send(protocol.audio_models())
+        return self.get_conn().send(endpoints.audio_models())
 
     def usage(self, start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Usage:
         """Ask what this key spent between two days (UTC, the end inclusive). Free."""
-        return self.get_conn().send(protocol.usage(start, end, group_by))
+        return self.get_conn().send(endpoints.usage(start, end, group_by))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, with the balance. Free, and raises nothing."""
         try:
-            found = self.get_conn().send(protocol.balance(), retry=transport.Retry(attempts=2))
+            found = self.get_conn().send(endpoints.balance(), retry=transport.Retry(attempts=2))
         except Exception as error:  # noqa: BLE001  Airflow shows what is returned, and breaks on what is raised
             return False, f"{type(error).__name__}: {error}"
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
 
-    def balance_if_known(self) -> float | None:
+    def try_balance(self) -> float | None:
         """Ask for the balance in USD where it only helps to tell what happened; None if it cannot be told."""
         try:
-            return self.get_conn().send(protocol.balance(), retry=transport.ONCE).usd
+            return self.get_conn().send(endpoints.balance(), retry=transport.ONCE).usd
         except errors.NanoGPTError as error:
             log.info("The balance could not be asked for: %s", error)
             return None

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
-from airflow_provider_nanostt.signed_urls import shown
+from airflow_provider_nanostt.common.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_FACTS = ("model", "language", "charged_minutes", "cost_usd", "run_id", "total", "landed", "skipped", "failed", "left")
+_FACTS = ("model", "language", "charged_minutes", "cost_usd", "run_id", "total", "written", "skipped", "failed", "left")
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class LineageRecord:
     """What a task has read and written.
 
     :param inputs: recordings: paths, URIs or web addresses.
@@ -34,14 +34,14 @@ class Finished:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, inputs: Iterable[object], result: Mapping[str, Any]) -> Finished:
+    def of(cls, inputs: Iterable[object], result: Mapping[str, Any]) -> LineageRecord:
         """Return what a task's result tells; of a batch the manifest stands for all its files."""
         places = result.get("files") or result.get("manifest") or {}
         facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
         return cls([str(one) for one in inputs if one], list(places.values()), facts)
 
 
-def announce(context: Mapping[str, Any], outlets: Iterable[object], finished: Finished) -> None:
+def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], finished: LineageRecord) -> None:
     """Tell Airflow's assets: a declared asset gets the facts, an alias each file with the facts."""
     events = context.get("outlet_events")
     if events is None:
@@ -76,7 +76,7 @@ def named(address: str) -> tuple[str, str]:
     return f"{scheme}://{place}", name or "/"
 
 
-def facets(finished: Finished) -> Any:
+def facets(finished: LineageRecord) -> Any:
     """Return what OpenLineage is told, None where its provider is not installed."""
     try:
         import attr

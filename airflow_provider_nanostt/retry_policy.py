@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
 
 _WEATHER = (
-    errors.NoAnswer,
+    errors.TransportError,
     errors.RateLimited,
     errors.ServiceUnavailable,
     errors.StorageUnavailable,
-    errors.UploadChanged,
+    errors.FileChanged,
     errors.LedgerError,
 )
 _FINAL = (
     errors.InvalidInput,
-    errors.Refused,
+    errors.ApiError,
     errors.AmbiguousSubmit,
     errors.ProtocolError,
     errors.InputChanged,
     errors.ResultTooLarge,
     errors.JobLost,
-    errors.LedgerGone,
+    errors.LedgerMissing,
 )
 _AFTER_RESET = 60.0
 _LONGEST_ASKED = 86_400.0
@@ -61,7 +61,7 @@ class NanoGPTRetryPolicy(RetryPolicy):
         if isinstance(exception, errors.DailyLimitReached):
             wait = timedelta(seconds=max(0.0, exception.resets_at - time.time()) + _AFTER_RESET)
             return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
-        if isinstance(exception, _WEATHER) and not isinstance(exception, errors.LedgerGone):
+        if isinstance(exception, _WEATHER) and not isinstance(exception, errors.LedgerMissing):
             return RetryDecision.retry(self._pause(exception), reason=f"{type(exception).__name__} passes by itself")
         if type(exception) is errors.AmbiguousSubmit and _resubmits(context):
             return RetryDecision.retry(self.delay, reason="on_ambiguous_submit is 'resubmit'")
@@ -71,7 +71,7 @@ class NanoGPTRetryPolicy(RetryPolicy):
 
     def _pause(self, error: errors.NanoGPTError) -> timedelta | None:
         """Return the pause, made longer where the service has asked for more."""
-        asked = error.retry_after if isinstance(error, errors.Refused) else None
+        asked = error.retry_after if isinstance(error, errors.ApiError) else None
         if asked is None:
             return self.delay
         return max(self.delay or timedelta(), timedelta(seconds=min(asked, _LONGEST_ASKED)))

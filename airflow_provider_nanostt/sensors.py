@@ -17,9 +17,9 @@ from airflow_provider_nanostt._compat import (
 )
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.arguments import positive_seconds, unrendered
-from airflow_provider_nanostt.polling import REFUSED, Outcome, is_weather
-from airflow_provider_nanostt.waiting import WaitsForJob
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_seconds
+from airflow_provider_nanostt.operators._base import WaitsForJob
+from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
             return self._finished(context, super().execute(context))
         except AirflowSensorTimeout:
             job = self._ticket()
-            self.log.warning("Run %s stays paid for and may still finish. %s", job.run_id, self.hook.pick_up(job))
+            self.log.warning("Run %s stays paid for and may still finish. %s", job.run_id, self.hook.recovery_hint(job))
             raise
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -133,17 +133,17 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
 
     def _ask(self, job: Job) -> JobStatus | None:
         """Ask for the job; None if there is no answer just now, which gives up no paid job."""
-        from airflow_provider_nanostt.earlier import ask
+        from airflow_provider_nanostt.workflow.recovery import ask
 
         try:
             return ask(self.hook, job)
         except errors.NanoGPTError as error:
-            if is_weather(error) or isinstance(error, errors.DailyLimitReached):
+            if is_transient(error) or isinstance(error, errors.DailyLimitReached):
                 self.log.warning("%s; run %s is asked for again", error, job.run_id)
                 return None
             waited = time.time() - job.submitted_at
             outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
-            raise outcome.as_error(job, waited=waited, pick_up=self.hook.pick_up(job)) from error
+            raise outcome.as_error(job, waited=waited, recovery_hint=self.hook.recovery_hint(job)) from error
 
     def _is_worth_a_retry(self, error: errors.NanoGPTError) -> bool:  # noqa: ARG002
         return False  # every other ending is final, as a sensor's timeout is; none of them pays again
@@ -152,8 +152,8 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         return "the next attempt of this sensor waits on for it."
 
     def _look_and_defer(self, context: Context) -> Any:
-        timeout = positive_seconds("timeout", self.timeout)
-        poll_interval = positive_seconds("poke_interval", self.poke_interval)
+        timeout = parse_seconds("timeout", self.timeout)
+        poll_interval = parse_seconds("poke_interval", self.poke_interval)
         seen = self._poke(context)
         if not seen.is_done:
             self._defer(self._ticket(), poll_interval=poll_interval, deadline=time.time() + timeout)
@@ -161,11 +161,11 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
 
     def _landed(self) -> dict[str, Any] | None:
         """Return the result if the submitting task has it already, as from a model that answers at once."""
-        given = self._given() if unrendered(self.job) else {}
+        given = self._given() if none_if_blank(self.job) else {}
         return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
 
     def _ticket(self) -> Job:
-        run_id, job = unrendered(self.run_id), unrendered(self.job)
+        run_id, job = none_if_blank(self.run_id), none_if_blank(self.job)
         if bool(run_id) == bool(job):
             raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
         if run_id:

@@ -21,8 +21,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.handover import Keeper
-from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, Remark, expected_seconds, length
+from airflow_provider_nanostt.polling import COMPLETED, REFUSED, LogLine, Outcome, expected_seconds, format_duration
+from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -152,7 +152,7 @@ class BatchTrigger(_WaitingTrigger):
     :param jobs: the tickets, or what :meth:`serialize` has made of many: compressed, an eighth of the size, since the
         column for a trigger's arguments ends at 64 KiB on MySQL.
     :param answers: where to leave the service's answers for whoever resumes, as
-        :meth:`~airflow_provider_nanostt.handover.Handover.open` tells it; None leaves them nowhere.
+        :meth:`~airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool.open` tells it; None leaves them nowhere.
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
@@ -183,12 +183,12 @@ class BatchTrigger(_WaitingTrigger):
             datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
         )
         progress = _Progress(len(jobs), self.log)
-        async with Keeper(self.answers, self.log) as keeper:
+        async with SpoolWriter(self.answers, self.log) as keeper:
             outcomes = await asyncio.gather(*(progress.of(self._one(job, keeper)) for job in jobs))
         open_jobs = {outcome.run_id: outcome.kind for outcome in outcomes if outcome.kind != COMPLETED}
         yield await self._event({"batch": {"jobs": len(jobs), "not_completed": open_jobs}})
 
-    async def _one(self, job: Job, keeper: Keeper) -> Outcome:
+    async def _one(self, job: Job, keeper: SpoolWriter) -> Outcome:
         answers: list[Mapping[str, Any]] = []
         keep = (lambda transcript: answers.append(transcript.raw)) if keeper.is_of_use else None
         outcome = await _waited(self, job, quiet=True, keep=keep)
@@ -239,26 +239,28 @@ async def _waited(
 
 async def _wait(trigger: _WaitingTrigger, job: Job, level: int, keep: Callable[[Transcript], object] | None) -> Outcome:
     from airflow_provider_nanostt.metrics import StatsMeter
-    from airflow_provider_nanostt.poller import shared_poller
+    from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
 
     config = await _config(trigger.nanogpt_conn_id)
     trigger.log.log(
         level,
         "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
         job.run_id,
-        length(time.time() - job.submitted_at),
-        length(expected_seconds(job.charged_minutes)),
+        format_duration(time.time() - job.submitted_at),
+        format_duration(expected_seconds(job.charged_minutes)),
         datetime.fromtimestamp(trigger.deadline, UTC).isoformat(timespec="seconds"),
     )
     async with (
         shared_poller(config, StatsMeter()) as poller,
         poller.waiting(job, poll_interval=trigger.poll_interval, deadline=trigger.deadline, keep=keep) as wait,
     ):
-        while isinstance(news := await wait.next(), Remark):
+        while isinstance(news := await wait.next(), LogLine):
             trigger.log.log(news.level, news.text)
     if news.error == errors.AuthError.__name__:
         _forget(trigger.nanogpt_conn_id)
-    trigger.log.log(level, "Run %s: %s after %s", job.run_id, news.kind, length(time.time() - job.submitted_at))
+    trigger.log.log(
+        level, "Run %s: %s after %s", job.run_id, news.kind, format_duration(time.time() - job.submitted_at)
+    )
     return news
 
 

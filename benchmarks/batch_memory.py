@@ -71,17 +71,17 @@ def empty(folder: str, done: threading.Event) -> None:
 
 def land(url: str, count: int, folder: str, formats: str) -> None:
     """Be the worker that is started for the resume."""
-    from airflow_provider_nanostt.batch import manifest, run  # noqa: F401  as the idle task has them
-    from airflow_provider_nanostt.outputs import landing  # noqa: F401
+    from airflow_provider_nanostt.outputs import write  # noqa: F401
+    from airflow_provider_nanostt.workflow.batch import manifest, run  # noqa: F401  as the idle task has them
 
     task = made(url, count, folder, formats)
-    task.hook.balance_if_known()
+    task.hook.try_balance()
     idle, done = held("VmRSS"), threading.Event()
     threading.Thread(target=empty, args=(folder, done), daemon=True).start()
     began = time.monotonic()
     result = task.execute_complete(context(), event={"batch": {"jobs": count, "not_completed": {}}})
     done.set()
-    told = {"landed": result["landed"], "idle": idle, "most": held("VmHWM"), "seconds": time.monotonic() - began}
+    told = {"written": result["written"], "idle": idle, "most": held("VmHWM"), "seconds": time.monotonic() - began}
     print(json.dumps(told))
 
 
@@ -94,7 +94,7 @@ def batch(count: int, formats: str) -> dict[str, float]:
         control.add_key(KEY, balance=RICH, requests_per_second=0)
         fresh(__file__, "--submit", url, count, folder, formats)
         told = fresh(__file__, "--land", url, count, folder, formats, timeout=3600)
-    if told["landed"] != count:
+    if told["written"] != count:
         raise RuntimeError(f"{told['landed']} of {count} have landed")
     return {**told, "above": told["most"] - told["idle"]}
 

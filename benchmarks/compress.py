@@ -26,7 +26,7 @@ LEAST_SPEED, MOST_MB = 40.0, 120.0
 
 def one_file(source, folder: Path, seconds: float):
     """Compress to one file and return the sizes and the number of tries."""
-    from airflow_provider_nanostt.audio import transcode
+    from airflow_provider_nanostt.audio.prepare import transcode
 
     tries, encode = [], transcode._encode
     transcode._encode = lambda *arguments: tries.append(1) or encode(*arguments)
@@ -37,11 +37,11 @@ def one_file(source, folder: Path, seconds: float):
 
 def parts(source, folder: Path, _: float):
     """Listen, cut in silences, compress to parts; there is but one try, which says so if a part is too large."""
-    from airflow_provider_nanostt.audio import split
-    from airflow_provider_nanostt.audio.encoding import longest_seconds
+    from airflow_provider_nanostt.audio.prepare import split
+    from airflow_provider_nanostt.audio.prepare.encoder import longest_seconds
 
     loudness = split.measure(source)
-    cuts = split.plan_cuts(
+    cuts = split.plan_split_points(
         loudness.seconds, loudness.silences(), longest_seconds(LIMIT) - 1, quietest=loudness.quietest
     )
     made = split.split_compress(source, folder, cuts, limit_bytes=LIMIT, seconds=loudness.seconds)

@@ -45,8 +45,8 @@ def errors(said: list[str], heard: list[str]) -> int:
 
 def compressed(spoken: array[int], codec: str, seconds: float) -> array[int]:
     """The speech as it sounds after being compressed at the bit rate that a recording of this length gets."""
-    from airflow_provider_nanostt.audio import transcode
-    from airflow_provider_nanostt.audio.encoding import bit_rate_for
+    from airflow_provider_nanostt.audio.prepare import transcode
+    from airflow_provider_nanostt.audio.prepare.encoder import bit_rate_for
 
     limit = 3_000_000
     source, target = io.BytesIO(), io.BytesIO()

@@ -30,7 +30,7 @@ MOST_CPU_MS = 30.0
 
 def told(data: bytes, *, pyav: bool):
     """Sniff and measure, as with or without the extra."""
-    from airflow_provider_nanostt.audio import duration, formats
+    from airflow_provider_nanostt.audio.inspect import duration, formats
 
     installed = duration._installed
     duration._installed = lambda name: installed(name) and (pyav or name != "av")
@@ -115,7 +115,7 @@ def one(path: Path, repeat: int) -> list[float]:
     """Milliseconds of CPU of the first time, and the median of later ones."""
     from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.audio import named
-    from airflow_provider_nanostt.order import Order  # with all that an operator has imported by then
+    from airflow_provider_nanostt.workflow.request import Order  # with all that an operator has imported by then
 
     times = []
     for _ in range(repeat + 1):

@@ -16,8 +16,8 @@ from report import Row, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from airflow_provider_nanostt import storage
-from airflow_provider_nanostt.outputs import OutputSettings, land
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.outputs import OutputSettings, write_outputs
 from tests.outputs.talk import talk
 
 TARGET = 1.0  # seconds of CPU
@@ -27,9 +27,9 @@ FORMATS = ("json", "txt", "srt", "vtt", "html")
 def written(transcript, formats: tuple[str, ...]) -> float:
     """CPU seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        place, settings = storage.location(folder), OutputSettings(formats=formats)
+        place, settings = object_storage.resolve(folder), OutputSettings(formats=formats)
         began = time.process_time()
-        land(transcript, folder=place, source="meeting.wav", identity=None, settings=settings)
+        write_outputs(transcript, folder=place, source="meeting.wav", identity=None, settings=settings)
         return time.process_time() - began
 
 

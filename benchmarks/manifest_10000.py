@@ -17,9 +17,9 @@ from report import Row, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from airflow_provider_nanostt import storage
-from airflow_provider_nanostt.batch import Row as ManifestRow
-from airflow_provider_nanostt.batch import manifest
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.workflow.batch import Row as ManifestRow
+from airflow_provider_nanostt.workflow.batch import manifest
 
 TARGET = 5.0  # seconds
 FORMS = ("jsonl", "csv", "parquet")
@@ -32,7 +32,7 @@ def rows(count: int) -> list[ManifestRow]:
             number,
             f"s3://my_aws_connection@my-bucket/calls/2026-11-25/call-{number:06d}.mp3",
             key=f"{number:024x}",
-            status="landed",
+            status="written",
             files={form: f"{base}/call-{number:06d}.{form}" for form in ("json", "txt", "srt", "vtt", "html")},
             run_id=f"{number:032x}",
             model="Elevenlabs-STT",
@@ -52,7 +52,7 @@ def write(given: list[ManifestRow]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         for form in FORMS:
             began = time.perf_counter()
-            manifest.write(storage.location(folder), "manifest", given, [form])
+            manifest.write(object_storage.resolve(folder), "manifest", given, [form])
             took[form] = time.perf_counter() - began
     return took
 

@@ -27,7 +27,7 @@ sys.path[:0] = [str(HERE.parent / "scripts"), str(HERE.parent)]
 from local_chromium import chromium  # noqa: E402
 
 from airflow_provider_nanostt.outputs import to_document  # noqa: E402
-from airflow_provider_nanostt.outputs.page import page  # noqa: E402
+from airflow_provider_nanostt.outputs.html.page import page  # noqa: E402
 from tests.outputs.talk import talk  # noqa: E402
 
 OPEN_TARGET, CPU_TARGET = 2.0, 0.25  # seconds

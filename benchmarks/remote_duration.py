@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import report
 
-from airflow_provider_nanostt.audio import remote
+from airflow_provider_nanostt.audio.inspect import remote
 
 if TYPE_CHECKING:
     import argparse

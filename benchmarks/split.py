@@ -27,12 +27,12 @@ RATE, REACH = recordings.RATE, 0.5
 
 
 def child(path: Path, folder: Path, longest: float) -> dict[str, object]:
-    from airflow_provider_nanostt.audio import split
+    from airflow_provider_nanostt.audio.prepare import split
 
     with path.open("rb") as source:
         began, cpu = time.monotonic(), time.process_time()
         loudness = split.measure(source)
-        cuts = split.plan_cuts(loudness.seconds, loudness.silences(), longest, quietest=loudness.quietest)
+        cuts = split.plan_split_points(loudness.seconds, loudness.silences(), longest, quietest=loudness.quietest)
         planned = time.process_time() - cpu
         made = split.split_copy(source, folder, cuts)
         cpu, wall = time.process_time() - cpu, time.monotonic() - began

@@ -23,9 +23,9 @@ _EPOCH = 1e6
 def ours(jobs: list[Planned], *, rate: float, interval: float = 5.0) -> Landed:
     """This provider's schedule; all jobs start at once."""
     from airflow_provider_nanostt.api.models import Job
-    from airflow_provider_nanostt.polling import Pacer, Schedule
+    from airflow_provider_nanostt.polling import RateLimiter, Schedule
 
-    schedule, now, requests = Schedule(Pacer(rate)), _EPOCH, 0
+    schedule, now, requests = Schedule(RateLimiter(rate)), _EPOCH, 0
     lags: list[float] = []
     for number, job in enumerate(jobs):
         ticket = Job(str(number), "m", now, charged_minutes=job.minutes)

@@ -46,7 +46,7 @@ def words_by_language(batch: dict[str, Any]) -> dict[str, int]:
     words: Counter[str] = Counter()
     for line in ObjectStoragePath(batch["manifest"]["jsonl"]).read_text().splitlines():
         row = json.loads(line)
-        if row["status"] == "landed":
+        if row["status"] == "written":
             words[row["language"] or "unknown"] += row["words"]
     return dict(words)
 

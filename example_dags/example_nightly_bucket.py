@@ -32,7 +32,7 @@ OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "
 def new_texts(batch: dict[str, Any]) -> dict[str, str]:
     """Return what this run has landed, by recording."""
     lines = ObjectStoragePath(batch["manifest"]["jsonl"]).read_text().splitlines()
-    landed = [row for row in map(json.loads, lines) if row["status"] == "landed"]
+    landed = [row for row in map(json.loads, lines) if row["status"] == "written"]
     return {row["audio"]: ObjectStoragePath(row["files"]["txt"]).read_text() for row in landed}
 
 

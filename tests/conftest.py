@@ -252,11 +252,11 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing pause before it asks or writes again."""
-    from airflow_provider_nanostt import earlier
     from airflow_provider_nanostt.api import transport
+    from airflow_provider_nanostt.workflow import recovery
 
-    monkeypatch.setattr(earlier, "_LOST_PAUSE", 0.0)
-    monkeypatch.setattr(earlier, "_RECORD_PAUSE", 0.0)
+    monkeypatch.setattr(recovery, "_LOST_PAUSE", 0.0)
+    monkeypatch.setattr(recovery, "_RECORD_PAUSE", 0.0)
     monkeypatch.setattr(transport, "Client", functools.partial(transport.Client, sleep=lambda _: None))
 
 

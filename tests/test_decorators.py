@@ -44,7 +44,7 @@ def test_a_list_is_a_batch(emulator, wav, run, files, deferrable):
         return [str(wav), {"audio": str(wav), "name": "again", "language": "en"}]
 
     result = run(recordings, model=ASYNC, deferrable=deferrable, defer_after=0, output=str(files.folder))
-    assert (result["total"], result["landed"]) == (2, 2)
+    assert (result["total"], result["written"]) == (2, 2)
     assert {"note.json", "again.json", "manifest.jsonl"} <= {file.name for file in files.folder.iterdir()}
     assert len(emulator.charges) == 2
 
@@ -79,7 +79,7 @@ class Lazy(Sequence):
 
 def test_what_mapped_tasks_have_returned_is_a_list(emulator, wav, run, files):
     """It is a batch, though Airflow hands it over as something else."""
-    assert run(lambda: Lazy(str(wav)), model=ASYNC, output=str(files.folder))["landed"] == 1
+    assert run(lambda: Lazy(str(wav)), model=ASYNC, output=str(files.folder))["written"] == 1
 
 
 @pytest.mark.parametrize("returned", [None, "", 7, b"RIFF", {"audio": "x.wav"}])

@@ -18,20 +18,20 @@ from typing import Any, NamedTuple
 import pytest
 
 import airflow_provider_nanostt as package
-from airflow_provider_nanostt.api import errors, protocol
+from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Job, Submission
 from airflow_provider_nanostt.api.transport import Client
-from airflow_provider_nanostt.batch.rows import ENDS, Row
+from airflow_provider_nanostt.common.object_storage import resolve
 from airflow_provider_nanostt.emulator import Emulator, Fault, Script, Settings
 from airflow_provider_nanostt.emulator.__main__ import parser
 from airflow_provider_nanostt.hooks import NanoGPTHook
-from airflow_provider_nanostt.ledger import SUBMITTED, Entry, FileStore, Identity
+from airflow_provider_nanostt.ledger import SUBMITTED, Entry, FileStore, TaskIdentity
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
 from airflow_provider_nanostt.outputs import CaptionStyle, format_transcript, schema
 from airflow_provider_nanostt.sensors import TranscriptionSensor
-from airflow_provider_nanostt.storage import location
 from airflow_provider_nanostt.triggers import TranscriptionTrigger
+from airflow_provider_nanostt.workflow.batch.manifest_row import ENDS, Row
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -78,13 +78,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None) ->
         monkeypatch.setenv("NANOGPT_API_KEY", emulator.api_key)
         monkeypatch.setenv("NANOGPT_URL", emulator.url)
         with Client(Config(emulator.api_key, emulator.url)) as client:
-            job = client.send(protocol.submit(Submission("https://example.com/call.mp3", "Elevenlabs-STT")))
+            job = client.send(endpoints.submit(Submission("https://example.com/call.mp3", "Elevenlabs-STT")))
         assert isinstance(job, Job)
         time.sleep(0.05)
         TranscriptionSensor(task_id="wait", job=job.to_json(), output=str(tmp_path / "transcripts")).poke({})
         (tmp_path / "transcripts" / "call.json").rename(tmp_path / "transcripts" / "note.json")
         entry = Entry(SUBMITTED, "0" * 32, "call.mp3", job.model, time.time(), job=job, cost=job.cost)
-        store = FileStore(location(str(tmp_path / "transcripts")), Identity("calls", "transcribe", "manual__1"))
+        store = FileStore(resolve(str(tmp_path / "transcripts")), TaskIdentity("calls", "transcribe", "manual__1"))
         store.save(entry.to_json(), is_open=True, verify=True)
         yield emulator
 
@@ -246,7 +246,7 @@ def test_every_exception_is_explained():
     kinds = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
     rows = set(re.findall(r"^\| `(\w+)` \|", PAGES["docs/errors.md"], re.MULTILINE))
     assert set(kinds) - ticked("docs/errors.md") == set()
-    assert set(kinds) - rows == {"NanoGPTError", "NoAnswer", "Refused"}
+    assert set(kinds) - rows == {"NanoGPTError", "TransportError", "Refused"}
     assert rows <= set(kinds)
 
 

@@ -127,13 +127,13 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 def submit_elsewhere(emulator: Emulator) -> dict[str, Any]:
     """Submit a job as a script outside of Airflow would, and return its ticket."""
-    from airflow_provider_nanostt.api import protocol
+    from airflow_provider_nanostt.api import endpoints
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.models import Job, Submission
     from airflow_provider_nanostt.api.transport import Client
 
     with Client(Config(emulator.api_key, emulator.url)) as client:
-        job = client.send(protocol.submit(Submission("https://example.com/talk.mp3", "Elevenlabs-STT")))
+        job = client.send(endpoints.submit(Submission("https://example.com/talk.mp3", "Elevenlabs-STT")))
     assert isinstance(job, Job)
     return job.to_json()
 
@@ -196,7 +196,7 @@ def test_two_channels_become_a_dialogue(ran: Ran):
     """Each side is transcribed for itself, and both are put together by time."""
     (batch,) = ran.results("example_call_centre", "both_sides")
     (turns,) = ran.results("example_call_centre", "dialogue")
-    assert batch["landed"] == 2
+    assert batch["written"] == 2
     assert {turn["speaker"] for turn in turns} == {"Agent", "Customer"}
     assert [turn["start"] for turn in turns] == sorted(turn["start"] for turn in turns)
 
@@ -204,7 +204,7 @@ def test_two_channels_become_a_dialogue(ran: Ran):
 def test_an_address_of_no_video_stops_no_other(ran: Ran):
     """What there is lands, and is paid for."""
     (videos,) = ran.results("example_youtube", "videos")
-    assert (videos["landed"], videos["failed"]) == (1, 1)
+    assert (videos["written"], videos["failed"]) == (1, 1)
     assert (ran.output / "videos" / "Parcels-parcels.txt").read_text().strip() == TEXT
 
 
@@ -228,7 +228,7 @@ def test_a_night_in_one_task(ran: Ran):
     """All that the pattern finds lands in four forms; the task after it reads the texts by way of the manifest."""
     (night,) = ran.results("example_nightly_bucket", "night")
     (texts,) = ran.results("example_nightly_bucket", "new_texts")
-    assert (night["total"], night["landed"], night["failed"]) == (2, 2, 0)
+    assert (night["total"], night["written"], night["failed"]) == (2, 2, 0)
     assert {Path(audio).name for audio in texts} == {"weekly-note.wav", "delivery-call.wav"}
     assert all(TEXT in text for text in texts.values())
     names = {file.name for file in (ran.output / "calls").glob("weekly-note.*")}
@@ -239,7 +239,7 @@ def test_items_of_a_list_say_for_themselves(ran: Ran):
     """Each has its own language, model and name; one that is not there stops no other."""
     (batch,) = ran.results("example_multilingual", "batch")
     (words,) = ran.results("example_multilingual", "words_by_language")
-    assert (batch["landed"], batch["failed"]) == (3, 1)
+    assert (batch["written"], batch["failed"]) == (3, 1)
     assert {file.stem for file in (ran.output / "languages").glob("*.json")} == {"note", "call", "announcement"}
     assert sum(words.values()) == batch["words"]
     asked = [request.fields for request in ran.emulator.requests if request.endpoint == "/transcribe"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
-from airflow_provider_nanostt.lineage import Finished, announce, named, plain
+from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events, named, plain
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
 from tests.conftest import TEXT
 
@@ -102,7 +102,7 @@ def test_an_alias_hears_of_the_manifest_of_a_batch(emulator, wav, files, run_tas
     )
     ((uri, extra),) = told_by(events[alias])
     assert uri == plain(result["manifest"]["jsonl"])
-    assert (extra["landed"], extra["cost_usd"]) == (1, result["cost_usd"])
+    assert (extra["written"], extra["cost_usd"]) == (1, result["cost_usd"])
 
 
 def test_an_announcement_that_fails_loses_no_transcript(emulator, wav, files, run_task, logged):
@@ -122,7 +122,7 @@ def test_an_announcement_that_fails_loses_no_transcript(emulator, wav, files, ru
 
 def test_without_outlets_nothing_is_told():
     """A context of no events is no error."""
-    announce({}, [Asset("s3://bucket/x")], Finished())
+    emit_asset_events({}, [Asset("s3://bucket/x")], LineageRecord())
 
 
 def test_openlineage_hears_of_recording_files_and_cost(emulator, wav, files, run_task):

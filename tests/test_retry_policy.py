@@ -28,12 +28,12 @@ def decided(error: BaseException, policy: NanoGPTRetryPolicy | None = None, **co
 @pytest.mark.parametrize(
     "error",
     [
-        errors.NotConnected("refused"),
-        errors.ConnectionLost("reset"),
+        errors.ConnectError("refused"),
+        errors.ReadError("reset"),
         errors.RateLimited("slow down", status=429),
         errors.ServiceUnavailable("busy", status=503),
         errors.StorageUnavailable("slow down"),
-        errors.UploadChanged("changed while it was sent"),
+        errors.FileChanged("changed while it was sent"),
         errors.LedgerError("cannot be read"),
     ],
     ids=lambda error: type(error).__name__,
@@ -57,7 +57,7 @@ def test_the_service_may_ask_for_a_longer_pause(asked, pause):
     "error",
     [
         errors.InvalidInput("no such file"),
-        errors.LedgerGone("/srv/out/.nanostt/x.json"),
+        errors.LedgerMissing("/srv/out/.nanostt/x.json"),
         errors.AuthError("wrong key", status=401),
         errors.PaymentRequired("no money"),
         errors.BadRequest("no", status=400),
@@ -66,7 +66,7 @@ def test_the_service_may_ask_for_a_longer_pause(asked, pause):
         errors.PayloadTooLarge("no", status=413),
         errors.Redirected("no", status=307),
         errors.AmbiguousSubmit("reset"),
-        errors.EarlierSubmitUnknown("call.wav", likely_cost=None, before=None),
+        errors.OrphanedSubmit("call.wav", estimated_cost=None, before=None),
         errors.ProtocolError("not JSON", status=200),
         errors.InputChanged("call.wav"),
         errors.JobLost(job=JOB, told="call.wav"),
@@ -82,7 +82,7 @@ def test_what_no_retry_mends_fails_at_once(error):
 @pytest.mark.parametrize(
     "error",
     [
-        errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=1.0, pick_up=""),
+        errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=1.0, recovery_hint=""),
         errors.TranscriptionFailed("no speech", job=JOB),
         errors.JobError("refused", job=JOB),
         KeyError("anything else"),

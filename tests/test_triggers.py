@@ -8,11 +8,10 @@ import time
 
 import pytest
 
-from airflow_provider_nanostt import poller
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
-from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome
+from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, Outcome, triggerer_loop
 from airflow_provider_nanostt.triggers import BatchTrigger, TranscriptionTrigger
 from tests.conftest import TEXT, fire
 
@@ -122,11 +121,11 @@ def test_all_triggers_of_a_loop_share_one_client_and_leave_nothing_behind(emulat
 
         waits = [asyncio.create_task(wait(trigger(job, poll_interval=0.5))) for _ in range(30)]
         await asyncio.sleep(0.1)
-        clients = sum(len(shared) for shared in poller._pollers.values())
+        clients = sum(len(shared) for shared in triggerer_loop._pollers.values())
         for cancelled in waits[:10]:
             cancelled.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        assert not any(poller._pollers.values())
+        assert not any(triggerer_loop._pollers.values())
         return clients
 
     assert asyncio.run(many()) == 1
@@ -139,9 +138,9 @@ def test_two_keys_share_nothing(emulator: Emulator, job, monkeypatch):
 
     async def both() -> set[str]:
         one, two = await NanoGPTHook().aget_config(), await NanoGPTHook("other").aget_config()
-        async with poller.shared_poller(one) as mine, poller.shared_poller(two) as theirs:
+        async with triggerer_loop.shared_poller(one) as mine, triggerer_loop.shared_poller(two) as theirs:
             assert mine is not theirs
-            return {config.api_key for clients in poller._pollers.values() for config in clients}
+            return {config.api_key for clients in triggerer_loop._pollers.values() for config in clients}
 
     assert asyncio.run(both()) == {emulator.api_key, other}
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.protocol import Call, Request, Response
+from airflow_provider_nanostt.api.endpoints import Call, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ class Config:
             **request.headers,
         }
 
-    def patience(self, call: Call[Any]) -> float:
+    def timeout_for(self, call: Call[Any]) -> float:
         """Seconds the whole exchange may take."""
         return self.timeout if call.paid else min(self.timeout, _FREE_CALL_SECONDS)
 

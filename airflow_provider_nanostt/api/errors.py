@@ -7,11 +7,11 @@ told no was not charged, whoever heard nothing may have been::
     ├── InvalidInput              refused here, before any request (also a ValueError)
     │   └── CostLimit                 it would cost more than is allowed, or than there is
     ├── StorageUnavailable        the storage with the recording did not answer; nothing was sent
-    ├── UploadChanged             the file was not the same any more while it was sent; the request was broken off
-    ├── NoAnswer                  could not talk
-    │   ├── NotConnected              nothing was sent
-    │   └── ConnectionLost            the request may have arrived
-    ├── Refused                   answered no: status, service's text, code, request id
+    ├── FileChanged             the file was not the same any more while it was sent; the request was broken off
+    ├── TransportError                  could not talk
+    │   ├── ConnectError              nothing was sent
+    │   └── ReadError            the request may have arrived
+    ├── ApiError                   answered no: status, service's text, code, request id
     │   ├── AuthError                 401, 403
     │   ├── PaymentRequired           402: required and current balance
     │   ├── NotFound                  404
@@ -24,10 +24,10 @@ told no was not charged, whoever heard nothing may have been::
     │   └── ServiceUnavailable        408, 5xx
     ├── ProtocolError             a 2xx that cannot be read
     ├── AmbiguousSubmit           a paid request whose answer never came
-    │   └── EarlierSubmitUnknown      an earlier attempt's; found in the ledger
+    │   └── OrphanedSubmit      an earlier attempt's; found in the ledger
     ├── InputChanged              the ledger holds something else for this task, and the user wants that to fail
     ├── LedgerError               what has been paid for cannot be read or recorded
-    │   └── LedgerGone                it was there when the jobs were submitted, and is not there now
+    │   └── LedgerMissing                it was there when the jobs were submitted, and is not there now
     ├── BatchIncomplete           some recordings of a batch have no transcript; the others have landed
     ├── ResultTooLarge            there is a transcript, and it is more than may go to XCom
     └── JobError                  about a job that was accepted, and paid for
@@ -80,26 +80,26 @@ class StorageUnavailable(NanoGPTError):
     """The storage in which a recording lies, or is to be staged, did not do what was asked; nothing was submitted."""
 
 
-class UploadChanged(NanoGPTError):
+class FileChanged(NanoGPTError):
     """The file changed or vanished while it was sent; the request was broken off, so nothing is paid for.
 
     Another attempt looks at the file anew.
     """
 
 
-class NoAnswer(NanoGPTError):
+class TransportError(NanoGPTError):
     """The service could not be reached, or went silent."""
 
 
-class NotConnected(NoAnswer):
+class ConnectError(TransportError):
     """No connection was made, so the service has seen nothing."""
 
 
-class ConnectionLost(NoAnswer):
+class ReadError(TransportError):
     """The connection broke or timed out after the request may have arrived."""
 
 
-class Refused(NanoGPTError):
+class ApiError(NanoGPTError):
     """The service answered, and the answer was no.
 
     :param message: the service's own words, shortened.
@@ -143,13 +143,13 @@ class Refused(NanoGPTError):
         return f"{text}. {self.remedy}" if self.remedy else text
 
 
-class AuthError(Refused):
+class AuthError(ApiError):
     """The key is missing, wrong, or not permitted to do this (401, 403)."""
 
     remedy = f"The API key is the connection's password; keys are made at {KEYS_PAGE}."
 
 
-class PaymentRequired(Refused):
+class PaymentRequired(ApiError):
     """The balance is too low (402).
 
     :param required: USD the service wants to see, if it said so.
@@ -177,35 +177,35 @@ class PaymentRequired(Refused):
         )
 
 
-class BadRequest(Refused):
+class BadRequest(ApiError):
     """The service found the request wrong (400, and any 4xx without a class of its own)."""
 
 
-class NotFound(Refused):
+class NotFound(ApiError):
     """The service does not know this run, or this address (404)."""
 
 
-class Conflict(Refused):
+class Conflict(ApiError):
     """The request clashes with the state of something at the service (409)."""
 
 
-class PayloadTooLarge(Refused):
+class PayloadTooLarge(ApiError):
     """The upload is over the service's limit (413)."""
 
     remedy = "Direct uploads end at 3 MB; pass a URL instead, the service takes up to 500 MB from there."
 
 
-class Redirected(Refused):
+class Redirected(ApiError):
     """The service answered with a redirect (3xx), which is never followed: the key would travel along."""
 
     remedy = "Redirects are not followed, so the key stayed here. Check the host of the connection."
 
 
-class RateLimited(Refused):
+class RateLimited(ApiError):
     """Too many requests just now (429); ``retry_after`` seconds if the service said so."""
 
 
-class DailyLimitReached(Refused):
+class DailyLimitReached(ApiError):
     """The key's limit for the day is used up (429 with ``daily_*_limit_exceeded``).
 
     :param resets_at: when the limit ends, epoch seconds, UTC.
@@ -229,7 +229,7 @@ class DailyLimitReached(Refused):
         return f"{super().__str__()}. {self._charge}The limit resets at {when}; run the task again after that."
 
 
-class ServiceUnavailable(Refused):
+class ServiceUnavailable(ApiError):
     """The service, or something in front of it, is in trouble (408, 5xx)."""
 
 
@@ -285,18 +285,18 @@ class AmbiguousSubmit(NanoGPTError):
         )
 
 
-class EarlierSubmitUnknown(AmbiguousSubmit):
+class OrphanedSubmit(AmbiguousSubmit):
     """An earlier attempt submitted and was gone before it could record the answer.
 
     :param told: what was submitted, when, and for how much.
-    :param likely_cost: USD it would have cost, if known.
+    :param estimated_cost: USD it would have cost, if known.
     :param before: USD in the account before that submit, if known.
     """
 
-    def __init__(self, told: str, *, likely_cost: float | None, before: float | None) -> None:
+    def __init__(self, told: str, *, estimated_cost: float | None, before: float | None) -> None:
         super().__init__(told)
         self.told = told
-        self.likely_cost = likely_cost
+        self.estimated_cost = estimated_cost
         self.before = before
 
     def __str__(self) -> str:
@@ -324,7 +324,7 @@ class LedgerError(NanoGPTError):
         super().__init__(f"The ledger of what has been paid for: {what}. Nothing more is submitted while that is so.")
 
 
-class LedgerGone(LedgerError):
+class LedgerMissing(LedgerError):
     """What was recorded when the jobs were submitted is not there now: a retry would pay for all of them again.
 
     :param what: names the place.
@@ -429,15 +429,15 @@ class TranscriptionTimeout(JobError):
     :param job: the ticket.
     :param last_status: what the service last said, as it said it.
     :param waited: seconds since the submission.
-    :param pick_up: how to get the transcript later.
+    :param recovery_hint: how to get the transcript later.
     """
 
-    def __init__(self, *, job: Job, last_status: str, waited: float, pick_up: str) -> None:
+    def __init__(self, *, job: Job, last_status: str, waited: float, recovery_hint: str) -> None:
         self.last_status = last_status
         self.waited = waited
-        self.pick_up = pick_up
+        self.recovery_hint = recovery_hint
         super().__init__(
             f"Run {job.run_id} (model {job.model}) was not finished {waited:.0f} s after its submission; the service "
-            f"last said {last_status!r}. It is paid for ({usd(job.cost)}) and may still finish. {pick_up}",
+            f"last said {last_status!r}. It is paid for ({usd(job.cost)}) and may still finish. {recovery_hint}",
             job=job,
         )

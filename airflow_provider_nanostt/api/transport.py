@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from airflow_provider_nanostt.api import errors, protocol
+from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.upload import sending
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import tenacity
 
     from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.protocol import Call, Response
+    from airflow_provider_nanostt.api.endpoints import Call, Response
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Retry:
 
         def worthwhile(error: BaseException) -> bool:
             asked = _retry_after(error)
-            return protocol.may_repeat(call, error) and (asked is None or asked <= self.longest)
+            return endpoints.is_retryable(call, error) and (asked is None or asked <= self.longest)
 
         def tell(state: tenacity.RetryCallState) -> None:
             log.warning(
@@ -95,7 +95,7 @@ def _error(state: tenacity.RetryCallState) -> BaseException | None:
 
 
 def _retry_after(error: BaseException | None) -> float | None:
-    return error.retry_after if isinstance(error, errors.Refused) else None
+    return error.retry_after if isinstance(error, errors.ApiError) else None
 
 
 _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Failed)")
@@ -137,15 +137,15 @@ class Client:
             # A pooled connection may have been closed at the other end, which looks like a lost answer.
             # On a paid request that would be ambiguous, so it gets a connection of its own.
             with _new_session() as session, sending(call.request.body) as body:
-                return protocol.read(call, self._exchange(session, call, body))
+                return endpoints.read(call, self._exchange(session, call, body))
         self._pooled = self._pooled or _new_session()
-        return protocol.read(call, self._exchange(self._pooled, call, call.request.body))
+        return endpoints.read(call, self._exchange(self._pooled, call, call.request.body))
 
     def _exchange(self, session: requests.Session, call: Call[Any], sent: Any) -> Response:
         import requests
         import urllib3
 
-        request, patience = call.request, self.config.patience(call)
+        request, patience = call.request, self.config.timeout_for(call)
         give_up = time.monotonic() + patience
         try:
             with session.request(
@@ -158,15 +158,15 @@ class Client:
                 stream=True,
             ) as raw:
                 body = _collect(raw.raw, give_up)
-                if len(body) > protocol.MAX_RESPONSE_BYTES:
+                if len(body) > endpoints.MAX_RESPONSE_BYTES:
                     raise _too_long(self.config.response(call, raw.status_code, raw.headers))
                 return self.config.response(call, raw.status_code, raw.headers, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             trouble = _translate_requests(error, self.config.host)
             trouble.__cause__ = error
-        except errors.ConnectionLost as error:
+        except errors.ReadError as error:
             trouble = error
-        raise protocol.verdict(call, trouble)
+        raise endpoints.classify(call, trouble)
 
     def close(self) -> None:
         """Close the connections."""
@@ -246,9 +246,9 @@ class AsyncClient:
             # Of a file aiohttp makes no warning about blocking the loop, but ends the connection after it.
             async with self._new_session(call) as session:
                 with sending(call.request.body) as body:
-                    return protocol.read(call, await self._exchange(session, call, body))
+                    return endpoints.read(call, await self._exchange(session, call, body))
         self._session = self._session or self._new_session(call)
-        return protocol.read(call, await self._exchange(self._session, call, call.request.body))
+        return endpoints.read(call, await self._exchange(self._session, call, call.request.body))
 
     async def _exchange(self, session: aiohttp.ClientSession, call: Call[Any], sent: Any) -> Response:
         import aiohttp
@@ -267,19 +267,19 @@ class AsyncClient:
                 async for piece in raw.content.iter_any():
                     pieces.append(piece)
                     size += len(piece)
-                    if size > protocol.MAX_RESPONSE_BYTES:
+                    if size > endpoints.MAX_RESPONSE_BYTES:
                         raise _too_long(self.config.response(call, raw.status, raw.headers))
                 return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             trouble = _translate_aiohttp(error, self.config.host)
             trouble.__cause__ = error
-        raise protocol.verdict(call, trouble)
+        raise endpoints.classify(call, trouble)
 
     def _new_session(self, call: Call[Any]) -> aiohttp.ClientSession:
         """Return a session for this call and others that may take as long."""
         import aiohttp
 
-        patience = self.config.patience(call)
+        patience = self.config.timeout_for(call)
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=patience, sock_connect=min(self.config.connect_timeout, patience)),
             connector=aiohttp.TCPConnector(
@@ -321,16 +321,16 @@ def _collect(raw: Any, give_up: float) -> bytes:
     :return: the answer; a little more than the limit if it is over that.
     """
     pieces, size = [], 0
-    while size <= protocol.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
+    while size <= endpoints.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
         pieces.append(piece)
         size += len(piece)
         if time.monotonic() > give_up:
-            raise errors.ConnectionLost("the answer trickled in and was not complete in time")
+            raise errors.ReadError("the answer trickled in and was not complete in time")
     return b"".join(pieces)
 
 
 def _too_long(head: Response) -> errors.ProtocolError:
-    limit = f"it is over {protocol.MAX_RESPONSE_BYTES >> 20} MiB"
+    limit = f"it is over {endpoints.MAX_RESPONSE_BYTES >> 20} MiB"
     return errors.ProtocolError(limit, status=head.status, request_id=head.request_id)
 
 
@@ -367,10 +367,10 @@ def _translate_requests(error: Exception, host: str) -> errors.NanoGPTError:
         inner, ssl.SSLCertVerificationError
     )
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or unsent:
-        return errors.NotConnected(f"NanoGPT cannot be reached at {host}: {_named(reason or error)}")
+        return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_named(reason or error)}")
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
-    return errors.ConnectionLost(f"the connection to NanoGPT broke: {_named(error)}")
+    return errors.ReadError(f"the connection to NanoGPT broke: {_named(error)}")
 
 
 def _translate_aiohttp(error: BaseException, host: str) -> errors.NanoGPTError:
@@ -378,10 +378,10 @@ def _translate_aiohttp(error: BaseException, host: str) -> errors.NanoGPTError:
 
     timed_out = getattr(aiohttp, "ConnectionTimeoutError", aiohttp.ClientConnectorError)  # since aiohttp 3.10
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, timed_out)):
-        return errors.NotConnected(f"NanoGPT cannot be reached at {host}: {_named(error)}")
+        return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_named(error)}")
     if isinstance(error, aiohttp.InvalidURL):
         return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
-    return errors.ConnectionLost(f"the connection to NanoGPT broke: {_named(error)}")
+    return errors.ReadError(f"the connection to NanoGPT broke: {_named(error)}")
 
 
 def _named(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from airflow_provider_nanostt.api.errors import InvalidInput, UploadChanged
+from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -108,7 +108,7 @@ class FormReader(io.RawIOBase):
 
     def __init__(self, form: Form) -> None:
         super().__init__()
-        self.failure: UploadChanged | None = None
+        self.failure: FileChanged | None = None
         self._form = form
         self._file: BinaryIO | None = None
         self._seen = hashlib.sha256()
@@ -132,7 +132,7 @@ class FormReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Read the next bytes.
 
-        :raises UploadChanged: where the file is not what it was.
+        :raises FileChanged: where the file is not what it was.
         """
         view = memoryview(buffer).cast("B")
         while self._read is not None and len(view):
@@ -157,8 +157,8 @@ class FormReader(io.RawIOBase):
             raise self._broken(f"{upload.name!r} changed while it was sent")
         return piece
 
-    def _broken(self, why: str) -> UploadChanged:
-        self.failure = UploadChanged(f"{why}; the request was broken off, and nothing is paid for. {REMEDY}")
+    def _broken(self, why: str) -> FileChanged:
+        self.failure = FileChanged(f"{why}; the request was broken off, and nothing is paid for. {REMEDY}")
         return self.failure
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ class FormReader(io.RawIOBase):
 def sending(body: bytes | Form | None) -> Iterator[BinaryIO]:
     """Give the body of a request that is paid for to whatever sends it, as a file.
 
-    :raises UploadChanged: in place of whatever else goes wrong then, where a form was broken off.
+    :raises FileChanged: in place of whatever else goes wrong then, where a form was broken off.
     """
     if not isinstance(body, Form):
         yield io.BytesIO(body or b"")

@@ -5,7 +5,7 @@ Nothing in this package talks to the transcription service, and every refusal co
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.audio.plans import OVERSIZE, Means, Plan, decide
+from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, AudioPreparation, Plan, decide
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress, named
 
-__all__ = ["OVERSIZE", "LocalFile", "Means", "Plan", "StoredObject", "WebAddress", "decide", "named"]
+__all__ = ["OVERSIZE", "AudioPreparation", "LocalFile", "Plan", "StoredObject", "WebAddress", "decide", "named"]

@@ -14,20 +14,20 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
-from airflow_provider_nanostt.audio import formats
-from airflow_provider_nanostt.audio.duration import Length, measure
-from airflow_provider_nanostt.audio.stored import StoredFile
+from airflow_provider_nanostt.audio.inspect import formats
+from airflow_provider_nanostt.audio.inspect.duration import Length, measure
+from airflow_provider_nanostt.audio.inspect.ranged_file import StoredFile
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.urls import unsigned
 from airflow_provider_nanostt.lazily import cached_property
-from airflow_provider_nanostt.signed_urls import unsigned
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.audio.formats import Format
+    from airflow_provider_nanostt.audio.inspect.formats import Format
 
 _WEB = ("http://", "https://")
 _BLOCK = 1024 * 1024
@@ -196,14 +196,14 @@ class StoredObject:
         :raises StorageUnavailable: if it cannot now.
         """
         try:
-            return storage.sign(self.place, seconds)
+            return object_storage.presign(self.place, seconds)
         except InvalidInput as error:
             raise InvalidInput(f"{self._told}: {error}") from error
         except Exception as error:
-            raise storage.explained(error, f"{self._told} cannot be signed", self.place) from error
+            raise object_storage.wrap_error(error, f"{self._told} cannot be signed", self.place) from error
 
     def _unreadable(self, error: Exception) -> InvalidInput | StorageUnavailable:
-        return storage.explained(error, f"{self._told} cannot be read", self.place)
+        return object_storage.wrap_error(error, f"{self._told} cannot be read", self.place)
 
 
 class WebAddress:
@@ -236,7 +236,7 @@ class WebAddress:
 
     @cached_property
     def _looked(self) -> tuple[int | None, Format | None, Length]:
-        from airflow_provider_nanostt.audio.remote import remote_facts
+        from airflow_provider_nanostt.audio.inspect.remote import remote_facts
 
         return remote_facts(self.url, allow_private=self._allow_private)
 
@@ -269,7 +269,7 @@ def named(
         return WebAddress(_web_address(text, names[0]), allow_private=allow_private)
     if text.startswith("file://"):
         return LocalFile(unquote(urlsplit(text.replace("#", "%23").replace("?", "%3F")).path))
-    return StoredObject(storage.location(text), text) if "://" in text else LocalFile(text)
+    return StoredObject(object_storage.resolve(text), text) if "://" in text else LocalFile(text)
 
 
 def _web_address(text: str, argument: str) -> str:

@@ -9,48 +9,57 @@ service happens elsewhere.
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.ledger.book import Ledger
+from airflow_provider_nanostt.ledger.decision import (
+    REATTACH,
+    RESUME_PARTS,
+    REUSE,
+    SUBMIT,
+    WRITE_ANSWER,
+    Decision,
+    RecoveryPolicy,
+    decide,
+)
 from airflow_provider_nanostt.ledger.entry import (
     ANSWERED,
     FAILED,
     INTENDED,
-    LANDED,
-    PARTED,
+    SPLIT,
     SUBMITTED,
     WITHDRAWN,
+    WRITTEN,
     Entry,
-    Identity,
-    Wanted,
+    RequestFingerprint,
+    TaskIdentity,
     fingerprint,
 )
-from airflow_provider_nanostt.ledger.rules import ATTACH, LAND, PARTS, RETURN, SUBMIT, Decision, Rules, decide
+from airflow_provider_nanostt.ledger.ledger import Ledger
 from airflow_provider_nanostt.ledger.stores import FOLDER, STATE_KEY, FileStore, MirroredStore, Store, TaskStateStore
 
 __all__ = [
     "ANSWERED",
-    "ATTACH",
     "FAILED",
     "FOLDER",
     "INTENDED",
-    "LAND",
-    "LANDED",
-    "PARTED",
-    "PARTS",
-    "RETURN",
+    "REATTACH",
+    "RESUME_PARTS",
+    "REUSE",
+    "SPLIT",
     "STATE_KEY",
     "SUBMIT",
     "SUBMITTED",
     "WITHDRAWN",
+    "WRITE_ANSWER",
+    "WRITTEN",
     "Decision",
     "Entry",
     "FileStore",
-    "Identity",
     "Ledger",
     "MirroredStore",
-    "Rules",
+    "RecoveryPolicy",
+    "RequestFingerprint",
     "Store",
+    "TaskIdentity",
     "TaskStateStore",
-    "Wanted",
     "decide",
     "fingerprint",
 ]

@@ -13,25 +13,25 @@ from typing import Any
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Options, Submission, number
 from airflow_provider_nanostt.api.upload import Upload
-from airflow_provider_nanostt.signed_urls import unsigned
+from airflow_provider_nanostt.common.urls import unsigned
 
 VERSION = 1
 INTENDED = "intended"
 SUBMITTED = "submitted"
 ANSWERED = "answered"
-LANDED = "landed"
+WRITTEN = "written"
 FAILED = "failed"
 WITHDRAWN = "withdrawn"
-PARTED = "parted"
+SPLIT = "split"
 """The states of a record: about to submit, ticket in hand, transcript in hand, result in place, given up by the service
 at once, certainly not charged, split into parts with a record each."""
 
-_STATES = (INTENDED, SUBMITTED, ANSWERED, LANDED, FAILED, WITHDRAWN, PARTED)
+_STATES = (INTENDED, SUBMITTED, ANSWERED, WRITTEN, FAILED, WITHDRAWN, SPLIT)
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class TaskIdentity:
     """Whose record it is: one task instance, whatever the try.
 
     :param part: one part of a recording that was split, from 1; 0 is the whole.
@@ -45,16 +45,16 @@ class Identity:
     part: int = 0
     item: str = ""
 
-    def of_part(self, part: int) -> Identity:
+    def of_part(self, part: int) -> TaskIdentity:
         """Return the identity of one part."""
         return replace(self, part=part)
 
-    def of_item(self, item: str, *, of_any_run: bool = False) -> Identity:
+    def of_item(self, item: str, *, of_any_run: bool = False) -> TaskIdentity:
         """Return the identity of one recording of a batch.
 
         :param of_any_run: the same for every task and run that writes into the same folder.
         """
-        return Identity("batch", "any", "any", item=item) if of_any_run else replace(self, item=item)
+        return TaskIdentity("batch", "any", "any", item=item) if of_any_run else replace(self, item=item)
 
     @property
     def digest(self) -> str:
@@ -77,7 +77,7 @@ def _clean(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestFingerprint:
     """What a task asks for, as far as the record goes.
 
     :param fingerprint: what makes it the same the next time: the audio, model and options.
@@ -90,7 +90,7 @@ class Wanted:
     model: str
 
     @classmethod
-    def by(cls, key: str, source: str, options: Options) -> Wanted:
+    def by(cls, key: str, source: str, options: Options) -> RequestFingerprint:
         """Return what is wanted of a recording.
 
         :param key: what makes it the same recording: a digest of its bytes, or its unsigned address.
@@ -100,21 +100,21 @@ class Wanted:
         return cls(hashlib.sha256(json.dumps([key, *told]).encode()).hexdigest()[:32], source, options.model)
 
     @classmethod
-    def of(cls, submission: Submission) -> Wanted:
+    def of(cls, submission: Submission) -> RequestFingerprint:
         """Return what is wanted by a submission that is ready."""
         audio = submission.audio
         key = audio.digest if isinstance(audio, Upload) else unsigned(audio)
         return cls.by(key, submission.name, submission.options)
 
-    def part(self, number: int, count: int) -> Wanted:
+    def part(self, number: int, count: int) -> RequestFingerprint:
         """Return what is wanted of one part, counted from 1."""
         digest = hashlib.sha256(f"{self.fingerprint} {number}/{count}".encode()).hexdigest()[:32]
-        return Wanted(digest, f"{self.source} (part {number} of {count})", self.model)
+        return RequestFingerprint(digest, f"{self.source} (part {number} of {count})", self.model)
 
 
 def fingerprint(submission: Submission) -> str:
     """Return what makes a submission the same one: the audio itself (or its unsigned address), model and options."""
-    return Wanted.of(submission).fingerprint
+    return RequestFingerprint.of(submission).fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,9 @@ class Entry:
     :param fingerprint: of what was submitted.
     :param source: the audio's name for people, without any signature.
     :param intended_at: epoch seconds of the intent.
-    :param likely_cost: USD expected before the submit, None if the length was not known.
+    :param estimated_cost: USD expected before the submit, None if the length was not known.
     :param balance_before: USD in the account before the submit, None if that could not be told.
-    :param forced_in: the round of tries (see ``attempt``) in which ``force`` was what made this submit.
+    :param forced_generation: the round of tries (see ``attempt``) in which ``force`` was what made this submit.
     :param job: the ticket, once there is one.
     :param answer: the service's answer, where it came at once and its transcript has not landed yet.
     :param cost: USD that this submit has cost, None if nobody said.
@@ -142,13 +142,13 @@ class Entry:
     source: str
     model: str
     intended_at: float
-    likely_cost: float | None = None
+    estimated_cost: float | None = None
     balance_before: float | None = None
-    forced_in: int | None = None
+    forced_generation: int | None = None
     job: Job | None = None
     answer: Mapping[str, Any] | None = None
     cost: float | None = None
-    landed_at: float | None = None
+    written_at: float | None = None
     result: Mapping[str, Any] | None = None
     cuts: tuple[float, ...] = ()
     earlier: tuple[Mapping[str, Any], ...] = ()
@@ -165,15 +165,15 @@ class Entry:
         own = [past for past in self.earlier if past.get("owner", self.owner) == self.owner]
         return sum(number(past.get(name)) or 0.0 for past in own for name in names)
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Say in one line what was submitted, when, and for how much."""
         when = datetime.fromtimestamp(self.intended_at, UTC).isoformat(timespec="seconds")
         run = f"run {self.job.run_id}" if self.job else "no run id" if self.state == INTENDED else "answered at once"
         run = f"{len(self.cuts) + 1} parts" if self.cuts else run
-        cost = errors.usd(self.cost) if self.cost is not None else f"likely {errors.usd(self.likely_cost)}"
+        cost = errors.usd(self.cost) if self.cost is not None else f"likely {errors.usd(self.estimated_cost)}"
         return f"{run}, {self.source}, model {self.model}, {cost}, submitted at {when}"
 
-    def as_earlier(self) -> Mapping[str, Any]:
+    def to_history(self) -> Mapping[str, Any]:
         """Return what a later submit remembers of this one."""
         return {
             "run_id": self.job.run_id if self.job else None,
@@ -208,7 +208,7 @@ class Entry:
             raise ValueError(f"its state is {state!r}")
         if at is None or not 0 <= at < _END_OF_TIME:
             raise ValueError(f"it was intended at {data.get('intended_at')!r}")
-        needed = {SUBMITTED: "job", ANSWERED: "answer", PARTED: "cuts"}.get(state)
+        needed = {SUBMITTED: "job", ANSWERED: "answer", SPLIT: "cuts"}.get(state)
         if needed and not data.get(needed):
             raise ValueError(f"its state is {state!r}, but what was answered is not in it")
         return cls(
@@ -217,14 +217,14 @@ class Entry:
             source=str(data.get("source") or ""),
             model=str(data.get("model") or ""),
             intended_at=at,
-            likely_cost=number(data.get("likely_cost")),
+            estimated_cost=number(data.get("estimated_cost")),
             balance_before=number(data.get("balance_before")),
             owner=data.get("owner") if isinstance(data.get("owner"), str) else None,
-            forced_in=_whole(data.get("forced_in")),
+            forced_generation=_whole(data.get("forced_generation")),
             job=Job.from_json(job) if job else None,
             answer=_mapping("answer", data.get("answer")),
             cost=number(data.get("cost")),
-            landed_at=number(data.get("landed_at")),
+            written_at=number(data.get("written_at")),
             result=_result(data.get("result")),
             cuts=_cuts(data.get("cuts") or []),
             earlier=_earlier(data.get("earlier") or []),

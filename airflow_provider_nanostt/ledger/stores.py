@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_nanostt import storage
+from airflow_provider_nanostt.common import object_storage
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.ledger.entry import Identity
+    from airflow_provider_nanostt.ledger.entry import TaskIdentity
 
 STATE_KEY = "nanostt"
 FOLDER = ".nanostt"
@@ -34,18 +34,18 @@ class FileStore:
 
     most_kept = 0
 
-    def __init__(self, folder: ObjectStoragePath, identity: Identity) -> None:
-        self._file = storage.child(folder, (FOLDER, identity.file_name))
+    def __init__(self, folder: ObjectStoragePath, identity: TaskIdentity) -> None:
+        self._file = object_storage.join(folder, (FOLDER, identity.file_name))
         self.where = str(self._file)
 
     def load(self) -> dict[str, Any] | None:
         """Return the record, or None if the storage says that there is none."""
-        data = storage.read(self._file)
+        data = object_storage.read(self._file)
         return None if data is None else _an_object(json.loads(data))
 
     def save(self, record: dict[str, Any], *, is_open: bool, verify: bool) -> None:  # noqa: ARG002  files stay
         """Replace the record."""
-        storage.write(self._file, json.dumps(record, indent=1).encode())
+        object_storage.write(self._file, json.dumps(record, indent=1).encode())
 
 
 class TaskStateStore:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.arguments import amount, boolean, unrendered
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_bool, parse_number
 from airflow_provider_nanostt.operators.transcribe import TranscribeOperator
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import Context, ObjectStoragePath
     from airflow_provider_nanostt.api.models import Job
-    from airflow_provider_nanostt.batch import Item
-    from airflow_provider_nanostt.batch.attempts import Pending
-    from airflow_provider_nanostt.batch.run import BatchRun
-    from airflow_provider_nanostt.batch.state import BatchState
-    from airflow_provider_nanostt.order import Order
+    from airflow_provider_nanostt.operators._base import WaitSettings
     from airflow_provider_nanostt.outputs import OutputSettings
-    from airflow_provider_nanostt.waiting import WaitSettings
+    from airflow_provider_nanostt.workflow.batch import Item
+    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
+    from airflow_provider_nanostt.workflow.batch.item import Pending
+    from airflow_provider_nanostt.workflow.batch.run import BatchRun
+    from airflow_provider_nanostt.workflow.request import Order
 
 _ONE_ONLY = ("audio_path", "audio_url", "wait", "xcom_limit")
 _ON_ITEM_ERROR = ("fail", "continue")
@@ -83,7 +83,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         self.max_parallel = max_parallel
 
     def _execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_nanostt.batch import expand
+        from airflow_provider_nanostt.workflow.batch import expand
 
         wait = self._wait_settings()
         run, folder, state = self._batch(context, wait)
@@ -104,19 +104,19 @@ class TranscribeBatchOperator(TranscribeOperator):
         run.resume(state.load(), batch["not_completed"])
         return self._finish(run, folder)
 
-    def _batch(self, context: Context, wait: WaitSettings) -> tuple[BatchRun, ObjectStoragePath, BatchState]:
+    def _batch(self, context: Context, wait: WaitSettings) -> tuple[BatchRun, ObjectStoragePath, Checkpoint]:
         """Return the batch, the folder for its results, and the file that a resume reads; every argument checked."""
-        from airflow_provider_nanostt import storage
-        from airflow_provider_nanostt.batch.run import Plan
-        from airflow_provider_nanostt.batch.state import BatchState
-        from airflow_provider_nanostt.context import identity_of
+        from airflow_provider_nanostt.common import object_storage
+        from airflow_provider_nanostt.ledger.task_identity import task_identity_of
+        from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
+        from airflow_provider_nanostt.workflow.batch.run import Plan
 
-        output = unrendered(self.output_location)
-        instance = identity_of(context)
+        output = none_if_blank(self.output_location)
+        instance = task_identity_of(context)
         self._check(output)
         if not output or instance is None:
             raise errors.InvalidInput("output is needed: a folder for the transcripts, the ledger and the manifest")
-        folder = storage.location(output)
+        folder = object_storage.resolve(output)
         self._remembers = True
         output_settings = self._output_settings()
         plan = Plan(
@@ -125,19 +125,19 @@ class TranscribeBatchOperator(TranscribeOperator):
             order=lambda item: self._order_of(item, wait, output_settings),
             settings=output_settings,
             budget=self._budget(),
-            staging=unrendered(self.staging),
-            skip_existing=boolean("skip_existing", self.skip_existing),
+            staging=none_if_blank(self.staging),
+            skip_existing=parse_bool("skip_existing", self.skip_existing),
             max_parallel=self.max_parallel,
             worth_a_retry=self._is_worth_a_retry,
         )
-        state = BatchState(folder, instance)
+        state = Checkpoint(folder, instance)
         return self._run_class()(self.hook, context, plan, state.handover, self.log), folder, state
 
     def _inputs(self) -> list[object]:
         return list(self._read_from)
 
     def _run_class(self) -> type[BatchRun]:
-        from airflow_provider_nanostt.batch.run import BatchRun
+        from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
         return BatchRun
 
@@ -147,7 +147,7 @@ class TranscribeBatchOperator(TranscribeOperator):
         return order
 
     def _check(self, output: Any) -> None:
-        from airflow_provider_nanostt.batch.manifest import check_formats
+        from airflow_provider_nanostt.workflow.batch.manifest import check_formats
 
         if not output:
             raise errors.InvalidInput("output is needed: a folder for the transcripts, the ledger and the manifest")
@@ -157,17 +157,19 @@ class TranscribeBatchOperator(TranscribeOperator):
             raise errors.InvalidInput(f"max_parallel={self.max_parallel!r}; it is a number from 1 to 64")
         if not str(self.manifest) or "/" in str(self.manifest):
             raise errors.InvalidInput(f"manifest={self.manifest!r} is no name of a file in output")
-        if boolean("skip_existing", self.skip_existing) and boolean("force", self.force):
+        if parse_bool("skip_existing", self.skip_existing) and parse_bool("force", self.force):
             raise errors.InvalidInput("skip_existing and force contradict each other")
         check_formats(self.manifest_formats)
 
     def _budget(self) -> Any:
-        from airflow_provider_nanostt.batch import BatchBudget
+        from airflow_provider_nanostt.workflow.batch import BatchBudget
 
-        return BatchBudget(amount("max_cost", self.max_cost, "USD"), self.max_cost_unknown, self.check_balance_above)
+        return BatchBudget(
+            parse_number("max_cost", self.max_cost, "USD"), self.max_cost_unknown, self.check_balance_above
+        )
 
     def _wait_for_all(
-        self, run: BatchRun, state: BatchState, pending: Sequence[Pending], settings: WaitSettings
+        self, run: BatchRun, state: Checkpoint, pending: Sequence[Pending], settings: WaitSettings
     ) -> None:
         """Wait in the triggerer, or here where that is shorter or the user wants it."""
         deadline = time.time() + settings.timeout
@@ -190,16 +192,16 @@ class TranscribeBatchOperator(TranscribeOperator):
 
     def _finish(self, run: BatchRun, folder: ObjectStoragePath) -> dict[str, Any]:
         """End the task: the manifest in its place, then success, or the names of what is missing."""
-        from airflow_provider_nanostt.batch import manifest, rows
+        from airflow_provider_nanostt.workflow.batch import manifest, manifest_row
 
         run.settle()
         formats = manifest.check_formats(self.manifest_formats)
         written = manifest.write(folder, str(self.manifest), run.rows, formats)
         run.tidy()
-        result = rows.summary(run.rows, written)
-        self._read_from = rows.folders(run.rows)
+        result = manifest_row.summary(run.rows, written)
+        self._read_from = manifest_row.folders(run.rows)
         told = ", ".join(
-            f"{result[status]} {status}" for status in ("landed", "skipped", "duplicate", "failed", "left")
+            f"{result[status]} {status}" for status in ("written", "skipped", "duplicate", "failed", "left")
         )
         self.log.info(
             "%d recordings: %s; %s in all. Manifest: %s",
@@ -209,17 +211,17 @@ class TranscribeBatchOperator(TranscribeOperator):
             ", ".join(written.values()),
         )
         missing = [row for row in run.rows if row.is_missing]
-        stopped = rows.stopped(missing)
+        stopped = manifest_row.stopped(missing)
         if missing and (stopped or self.on_item_error == "fail"):
             raise errors.BatchIncomplete(
                 len(missing),
                 len(run.rows),
-                rows.told(missing),
+                manifest_row.told(missing),
                 manifest=next(iter(written.values())),
                 retry=all(row.retry for row in stopped) and any(row.retry for row in missing),
             ) from run.brake.error
         if missing:
-            self.log.warning("%d recordings have no transcript:\n%s", len(missing), rows.told(missing))
+            self.log.warning("%d recordings have no transcript:\n%s", len(missing), manifest_row.told(missing))
         return result
 
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import conf, mask_secret
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
-from airflow_provider_nanostt.arguments import amount, boolean, positive_seconds, unrendered
-from airflow_provider_nanostt.waiting import WaitSettings, WaitsForJob
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_bool, parse_number, parse_seconds
+from airflow_provider_nanostt.operators._base import WaitSettings, WaitsForJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.ledger import Rules
-    from airflow_provider_nanostt.order import Order
+    from airflow_provider_nanostt.ledger import RecoveryPolicy
+    from airflow_provider_nanostt.workflow.request import Order
 
 _SIGNED_MARGIN = 300.0
 _TELL_EVERY = 15.0
@@ -193,7 +193,7 @@ class TranscribeOperator(WaitsForJob):
 
     def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_nanostt.api.models import Transcript
-        from airflow_provider_nanostt.earlier import Landed
+        from airflow_provider_nanostt.workflow.recovery import Landed
 
         wait = self._wait_settings()
         order = self._order(wait)
@@ -212,11 +212,11 @@ class TranscribeOperator(WaitsForJob):
             return self._land(attempt, found)
         return self._wait_for(attempt, found, wait)
 
-    def _rules(self) -> Rules:
-        from airflow_provider_nanostt.ledger import Rules
+    def _rules(self) -> RecoveryPolicy:
+        from airflow_provider_nanostt.ledger import RecoveryPolicy
 
-        return Rules(
-            force=boolean("force", self.force),
+        return RecoveryPolicy(
+            force=parse_bool("force", self.force),
             on_changed_input=self.on_changed_input,
             on_ambiguous_submit=self.on_ambiguous_submit,
             on_lost_job=self.on_lost_job,
@@ -229,8 +229,8 @@ class TranscribeOperator(WaitsForJob):
         :param own: what it says for itself, in place of what the operator says.
         """
         from airflow_provider_nanostt.api.models import Options
-        from airflow_provider_nanostt.audio import Means
-        from airflow_provider_nanostt.order import Budget
+        from airflow_provider_nanostt.audio import AudioPreparation
+        from airflow_provider_nanostt.workflow.request import Budget
 
         named = (self.audio, self.audio_path, self.audio_url) if audio is None else (audio, None, None)
         said = {name: getattr(self, name) for name in _FOR_ITSELF} | dict(own or {})
@@ -238,19 +238,21 @@ class TranscribeOperator(WaitsForJob):
         if model not in KNOWN_MODELS:
             self.log.info("Model %r is not in this provider's table; the service decides whether it exists", model)
         signed = (
-            wait.timeout if unrendered(self.signed_for) is None else positive_seconds("signed_for", self.signed_for)
+            wait.timeout if none_if_blank(self.signed_for) is None else parse_seconds("signed_for", self.signed_for)
         )
         return self.hook.order(
-            **{name: unrendered(value) for name, value in zip(_NAMES, named, strict=True)},
+            **{name: none_if_blank(value) for name, value in zip(_NAMES, named, strict=True)},
             options=Options(
                 model,
                 str(said["language"]),
-                boolean("diarize", said["diarize"]),
-                boolean("tag_audio_events", said["tag_audio_events"]),
+                parse_bool("diarize", said["diarize"]),
+                parse_bool("tag_audio_events", said["tag_audio_events"]),
             ),
-            minutes=amount("actual_duration", said["actual_duration"], "minutes"),
-            means=Means(self.oversize, unrendered(self.staging), self.codec, self.split_diarized),
-            budget=Budget(amount("max_cost", self.max_cost, "USD"), self.max_cost_unknown, self.check_balance_above),
+            minutes=parse_number("actual_duration", said["actual_duration"], "minutes"),
+            means=AudioPreparation(self.oversize, none_if_blank(self.staging), self.codec, self.split_diarized),
+            budget=Budget(
+                parse_number("max_cost", self.max_cost, "USD"), self.max_cost_unknown, self.check_balance_above
+            ),
             signed_seconds=signed + _SIGNED_MARGIN,
             progress=self._progress(),
         )
@@ -270,9 +272,9 @@ class TranscribeOperator(WaitsForJob):
     def _wait_settings(self) -> WaitSettings:
         """Return the settings in seconds, however they were given."""
         return WaitSettings(
-            poll_interval=positive_seconds("poll_interval", self.poll_interval),
-            timeout=positive_seconds("timeout", self.timeout),
-            defer_after=positive_seconds("defer_after", self.defer_after) if self.defer_after else 0.0,
+            poll_interval=parse_seconds("poll_interval", self.poll_interval),
+            timeout=parse_seconds("timeout", self.timeout),
+            defer_after=parse_seconds("defer_after", self.defer_after) if self.defer_after else 0.0,
         )
 
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
@@ -285,7 +287,7 @@ class TranscribeOperator(WaitsForJob):
         """Have Airflow hide what signs the addresses in a value."""
         for url in _texts(value):
             if "://" in url and ("?" in url or "@" in url):
-                from airflow_provider_nanostt.signed_urls import secrets
+                from airflow_provider_nanostt.common.urls import secrets
 
                 for secret in secrets(url):
                     mask_secret(secret)

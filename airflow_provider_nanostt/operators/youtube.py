@@ -10,7 +10,7 @@ from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.batch.run import BatchRun
+    from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
 
 class YouTubeTranscribeOperator(TranscribeBatchOperator):
@@ -93,8 +93,8 @@ class YouTubeTranscribeOperator(TranscribeBatchOperator):
         self.urls = urls
 
     def _execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_nanostt.batch.videos import Video
         from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS
+        from airflow_provider_nanostt.workflow.batch.youtube import Video
 
         urls: Sequence[Any] = (
             self.urls if isinstance(self.urls, Sequence) and not isinstance(self.urls, str) else [None]
@@ -115,6 +115,6 @@ class YouTubeTranscribeOperator(TranscribeBatchOperator):
         return self._finish(run, folder)
 
     def _run_class(self) -> type[BatchRun]:
-        from airflow_provider_nanostt.batch.videos import VideoRun
+        from airflow_provider_nanostt.workflow.batch.youtube import VideoRun
 
         return VideoRun

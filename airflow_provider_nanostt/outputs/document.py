@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
-from airflow_provider_nanostt.outputs.spoken import EVENT, event_name
-from airflow_provider_nanostt.signed_urls import shown
+from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.outputs.timed_tokens import EVENT, event_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript, number
-from airflow_provider_nanostt.outputs import captions, cues
+from airflow_provider_nanostt.outputs.captions import layout, srt_vtt
 from airflow_provider_nanostt.outputs.document import from_document, read_segments, to_document, written
-from airflow_provider_nanostt.outputs.page import page
-from airflow_provider_nanostt.outputs.plain import to_txt
-from airflow_provider_nanostt.outputs.rename import rename
+from airflow_provider_nanostt.outputs.html.page import page
 from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
-from airflow_provider_nanostt.outputs.spoken import spoken
+from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.style import CaptionStyle
+from airflow_provider_nanostt.outputs.text import to_txt
+from airflow_provider_nanostt.outputs.timed_tokens import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,15 +58,15 @@ def render_all(
     settings = settings or OutputSettings()
     heard = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
     captioned = (
-        cues.make(transcript, settings.captions, estimate=settings.estimated_captions, heard=heard)
+        layout.make(transcript, settings.captions, estimate=settings.estimated_captions, heard=heard)
         if any(name in CAPTION_FORMATS for name in formats)
-        else cues.Captions((), settings.captions)
+        else layout.Captions((), settings.captions)
     )
     makers: dict[str, Callable[[], str]] = {
         "json": lambda: written(to_document(transcript, source=source)).decode(),
         "txt": lambda: to_txt(transcript, heard),
-        "srt": lambda: captions.to_srt(captioned),
-        "vtt": lambda: captions.to_vtt(captioned),
+        "srt": lambda: srt_vtt.to_srt(captioned),
+        "vtt": lambda: srt_vtt.to_vtt(captioned),
     }
     made = {name: makers[name]() for name in formats if name != "html"}
     if "html" in formats:

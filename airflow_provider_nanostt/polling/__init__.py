@@ -7,19 +7,19 @@ send.
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.polling.expectation import Expectation, expected_seconds
+from airflow_provider_nanostt.polling.duration_model import SurvivalModel, expected_seconds
 from airflow_provider_nanostt.polling.outcome import (
     COMPLETED,
     FAILED,
     REFUSED,
     TIMED_OUT,
+    JobMonitor,
+    LogLine,
     Outcome,
-    Remark,
-    Watch,
-    is_weather,
-    length,
+    format_duration,
+    is_transient,
 )
-from airflow_provider_nanostt.polling.pace import Pacer
+from airflow_provider_nanostt.polling.rate_limiter import RateLimiter
 from airflow_provider_nanostt.polling.schedule import Schedule
 
 __all__ = [
@@ -27,13 +27,13 @@ __all__ = [
     "FAILED",
     "REFUSED",
     "TIMED_OUT",
-    "Expectation",
+    "JobMonitor",
+    "LogLine",
     "Outcome",
-    "Pacer",
-    "Remark",
+    "RateLimiter",
     "Schedule",
-    "Watch",
+    "SurvivalModel",
     "expected_seconds",
-    "is_weather",
-    "length",
+    "format_duration",
+    "is_transient",
 ]

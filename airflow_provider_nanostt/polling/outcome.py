@@ -1,6 +1,6 @@
 """What an answer means for a wait, and how a wait ends.
 
-Everything that waits for a job, in a worker or in the triggerer, feeds what it hears to a :class:`Watch`, so what a
+Everything that waits for a job, in a worker or in the triggerer, feeds the answers to a :class:`JobMonitor`, so what a
 status means is decided here and nowhere else. :class:`Outcome` is how a wait ends, in a form that may be stored and
 logged: ids, words and numbers, never a transcript. When to ask is not decided here but in ``schedule``.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, JobStatus
-from airflow_provider_nanostt.polling.expectation import expected_seconds
+from airflow_provider_nanostt.polling.duration_model import expected_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,33 +70,33 @@ class Outcome:
         run_id = event.get("run_id") if isinstance(event, Mapping) else None
         raise errors.JobError(f"The trigger's event cannot be read; run {run_id or 'unknown'} stays paid for")
 
-    def as_error(self, job: Job, *, waited: float, pick_up: str) -> errors.JobError:
+    def as_error(self, job: Job, *, waited: float, recovery_hint: str) -> errors.JobError:
         """Return the error that tells a person of this outcome.
 
         :param waited: seconds since the submission.
-        :param pick_up: how to get the transcript later.
+        :param recovery_hint: how to get the transcript later.
         """
         if self.kind == FAILED:
             return errors.TranscriptionFailed(self.message, job=job)
         if self.kind == TIMED_OUT:
             return errors.TranscriptionTimeout(
-                job=job, last_status=self.last_status or "nothing yet", waited=waited, pick_up=pick_up
+                job=job, last_status=self.last_status or "nothing yet", waited=waited, recovery_hint=recovery_hint
             )
         return errors.JobError(
             f"Run {job.run_id} (model {job.model}) is paid for ({errors.usd(job.cost)}), but asking for it "
-            f"was refused: {self.message.rstrip('.')}. {pick_up}",
+            f"was refused: {self.message.rstrip('.')}. {recovery_hint}",
             job=job,
         )
 
 
-class Remark(NamedTuple):
+class LogLine(NamedTuple):
     """A line worth logging: ``level`` is one of ``logging``'s."""
 
     level: int
     text: str
 
 
-class Watch:
+class JobMonitor:
     """Decides, for one job, what an answer means.
 
     :param job: whose wait this is.
@@ -118,7 +118,7 @@ class Watch:
         "deadline",
         "job",
         "last_status",
-        "remark",
+        "log_line",
     )
 
     def __init__(
@@ -132,7 +132,7 @@ class Watch:
         self.job = job
         self.deadline = deadline
         self.last_status = ""
-        self.remark: Remark | None = None
+        self.log_line: LogLine | None = None
         self._tell_at = 0.0
         self._interval = poll_interval
         self._jitter = jitter
@@ -140,14 +140,14 @@ class Watch:
         self._missing = 0
         self._strange = ""
 
-    def heard(self, what: JobStatus | errors.NanoGPTError, now: float) -> Outcome | float | None:
+    def on_response(self, what: JobStatus | errors.NanoGPTError, now: float) -> Outcome | float | None:
         """Take in an answer, or the failure to get one.
 
         :param now: epoch seconds.
         :return: the outcome if the wait is over; None if the job runs, and is to be asked again whenever that is worth
             it; or the epoch second before which asking again would be of no use.
         """
-        self.remark = None
+        self.log_line = None
         if isinstance(what, JobStatus):
             return self._answered(what, now)
         if isinstance(what, errors.NotFound) and self._missing + 1 < _NOT_FOUND_PATIENCE:
@@ -155,19 +155,19 @@ class Watch:
             self._missing += 1
             return now + self._interval
         if isinstance(what, errors.DailyLimitReached) and what.resets_at < self.deadline:
-            self.remark = Remark(WARNING, f"{what}; asking for run {self.job.run_id} again then")
+            self.log_line = LogLine(WARNING, f"{what}; asking for run {self.job.run_id} again then")
             return max(now, what.resets_at) + self._interval * self._jitter()
-        if is_weather(what):
+        if is_transient(what):
             return self._weather(what, now)
         return Outcome(REFUSED, self.job.run_id, self.last_status, str(what), type(what).__name__)
 
-    def gave_up(self, message: str = "") -> Outcome:
+    def timed_out(self, message: str = "") -> Outcome:
         """Return the outcome of a wait whose deadline passed."""
         return Outcome(TIMED_OUT, self.job.run_id, self.last_status, message)
 
     def _answered(self, status: JobStatus, now: float) -> Outcome | None:
         if self._bad:
-            self.remark = Remark(INFO, f"NanoGPT answers again, after {self._bad} attempts without an answer")
+            self.log_line = LogLine(INFO, f"NanoGPT answers again, after {self._bad} attempts without an answer")
         self._bad = self._missing = 0
         self.last_status = status.raw_status
         if status.is_completed:
@@ -176,11 +176,11 @@ class Watch:
             return Outcome(FAILED, self.job.run_id, status.raw_status, status.error or "no reason given")
         if not status.is_known and status.raw_status != self._strange:
             self._strange = status.raw_status
-            self.remark = Remark(
+            self.log_line = LogLine(
                 WARNING, f"Run {self.job.run_id} has the unknown status {self._strange!r}; taken as still running"
             )
         if now >= self.deadline:
-            return self.gave_up()
+            return self.timed_out()
         self._tell_of_age(now)
         return None
 
@@ -191,33 +191,35 @@ class Watch:
             self._tell_at = max(_LONG, 2.0 * expected, 2.0 * age)
         if age >= self._tell_at:
             self._tell_at = 2.0 * age
-            self.remark = self.remark or Remark(
+            self.log_line = self.log_line or LogLine(
                 INFO,
-                f"Run {self.job.run_id}: submitted {length(age)} ago, such a job takes about {length(expected)}; "
-                f"it is {self.last_status!r}",
+                f"Run {self.job.run_id}: submitted {format_duration(age)} ago, such a job takes about "
+                f"{format_duration(expected)}; it is {self.last_status!r}",
             )
 
     def _weather(self, error: errors.NanoGPTError, now: float) -> Outcome | float:
         self._bad += 1
         if now >= self.deadline:
-            return self.gave_up(str(error))
+            return self.timed_out(str(error))
         if self._bad == 1:
-            self.remark = Remark(
+            self.log_line = LogLine(
                 WARNING, f"{error}; run {self.job.run_id} is paid for and is asked for again until the deadline"
             )
         pause = min(self._interval * 2.0 ** min(self._bad - 1, 16), max(_LONGEST_PAUSE, self._interval))
-        asked = error.retry_after if isinstance(error, errors.Refused) else None
+        asked = error.retry_after if isinstance(error, errors.ApiError) else None
         if asked is not None:
             pause = max(asked, self._interval if self._bad > 1 else 0.0)
         return min(now + pause * (1 + 0.25 * self._jitter()), self.deadline)
 
 
-def is_weather(error: errors.NanoGPTError) -> bool:
+def is_transient(error: errors.NanoGPTError) -> bool:
     """Whether an error on a free call passes by itself, so that the job behind it need not be given up."""
-    return isinstance(error, errors.NoAnswer | errors.ServiceUnavailable | errors.RateLimited | errors.ProtocolError)
+    return isinstance(
+        error, errors.TransportError | errors.ServiceUnavailable | errors.RateLimited | errors.ProtocolError
+    )
 
 
-def length(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Show a length of time for people."""
     if seconds < 120.0:
         return f"{seconds:.0f} s"

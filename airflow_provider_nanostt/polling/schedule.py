@@ -12,11 +12,11 @@ import heapq
 from math import inf
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.polling.expectation import Expectation, expected_seconds, position
+from airflow_provider_nanostt.polling.duration_model import SurvivalModel, expected_seconds, log_bin
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job
-    from airflow_provider_nanostt.polling.pace import Pacer
+    from airflow_provider_nanostt.polling.rate_limiter import RateLimiter
 
 _THRIFT = 1.1
 """How much further apart questions are than an even-handed plan with as many requests as a fixed interval has them."""
@@ -41,9 +41,11 @@ _WINDOWS = 20
 class _Waiting:
     """One job that is waited for."""
 
-    __slots__ = ("born", "deadline", "due", "expected", "interval", "key", "last", "place", "table")
+    __slots__ = ("bin", "born", "deadline", "due", "expected", "interval", "key", "last", "table")
 
-    def __init__(self, key: str, job: Job, *, table: Expectation, interval: float, deadline: float, now: float) -> None:
+    def __init__(
+        self, key: str, job: Job, *, table: SurvivalModel, interval: float, deadline: float, now: float
+    ) -> None:
         self.key = key
         self.table = table
         self.interval = interval
@@ -51,11 +53,11 @@ class _Waiting:
         self.born = min(job.submitted_at or now, now)
         self.expected = expected_seconds(job.charged_minutes)
         self.last = self.born
-        self.place = 0.0
+        self.bin = 0.0
         self.due = 0.0
 
-    def place_at(self, now: float) -> float:
-        return position((now - self.born) / self.expected)
+    def bin_at(self, now: float) -> float:
+        return log_bin((now - self.born) / self.expected)
 
 
 class Schedule:
@@ -63,12 +65,12 @@ class Schedule:
 
     All times are epoch seconds.
 
-    :param pacer: how fast may be asked.
+    :param limiter: how fast may be asked.
     """
 
-    def __init__(self, pacer: Pacer) -> None:
-        self.pacer = pacer
-        self._tables: dict[str, Expectation] = {}
+    def __init__(self, limiter: RateLimiter) -> None:
+        self.limiter = limiter
+        self._tables: dict[str, SurvivalModel] = {}
         self._jobs: dict[str, _Waiting] = {}
         self._later: list[tuple[float, str]] = []
         self._ready: dict[str, _Waiting] = {}
@@ -89,7 +91,7 @@ class Schedule:
         :param deadline: it is asked once more then.
         :param at_once: ask it first of all, since it is known to be done, or nobody knows.
         """
-        table = self._tables.setdefault(job.model, Expectation())
+        table = self._tables.setdefault(job.model, SurvivalModel())
         waiting = _Waiting(key, job, table=table, interval=poll_interval, deadline=deadline, now=now)
         self._jobs[key] = waiting
         heapq.heappush(self._ends, (max(deadline + _GRACE, now + _LATE_GRACE), key))
@@ -115,12 +117,12 @@ class Schedule:
                 self._ready[key] = waiting
         if not self._ready:
             return None, max(0.0, self._later[0][0] - now) if self._later else inf
-        pause = self.pacer.wait(now)
+        pause = self.limiter.delay(now)
         if pause > 0.0:
             return None, pause
         key = self._choose(now)
         del self._ready[key]
-        self.pacer.take(now)
+        self.limiter.reserve(now)
         return key, 0.0
 
     def running(self, key: str, now: float) -> float:
@@ -131,9 +133,9 @@ class Schedule:
         waiting = self._jobs.get(key)
         if waiting is None:
             return inf
-        place = waiting.place_at(now)
-        waiting.table.running(waiting.place, place)
-        waiting.place, waiting.last = place, now
+        now_bin = waiting.bin_at(now)
+        waiting.table.running(waiting.bin, now_bin)
+        waiting.bin, waiting.last = now_bin, now
         waiting.table.refresh(max(10, len(self._jobs) // _WINDOWS))
         self._put(waiting, self._worth_asking(waiting))
         return waiting.due
@@ -146,7 +148,7 @@ class Schedule:
         waiting = self._jobs.get(key)
         if waiting is None:
             return None
-        waiting.table.finished(waiting.place, waiting.place_at(now))
+        waiting.table.finished(waiting.bin, waiting.bin_at(now))
         self.remove(key)
         return now - waiting.last
 
@@ -181,7 +183,7 @@ class Schedule:
             due = waiting.last + slow
         else:
             table, expected = waiting.table, waiting.expected
-            effort = table.effort_at(waiting.place) + _THRIFT * waiting.interval / expected
+            effort = table.poll_density_at(waiting.bin) + _THRIFT * waiting.interval / expected
             due = waiting.born + expected * table.ratio_at(effort)
             due = max(due, waiting.last + max(min(_QUICKEST, waiting.interval), min(_SLOWEST, age / _SLOWING)))
             due = min(due, waiting.last + max(slow, _LARGEST_GAP * age))
@@ -199,16 +201,16 @@ class Schedule:
 
     def _plan_window(self, now: float) -> None:
         """Rank the due jobs, and keep the best of them for the next requests."""
-        sweep = _SWEEPS * len(self._jobs) / self.pacer.rate
+        sweep = _SWEEPS * len(self._jobs) / self.limiter.rate
         ranked = []
         for key, waiting in self._ready.items():
             gap = now - waiting.last
             if gap >= sweep or now >= waiting.deadline:
                 ranked.append((1e6 + gap, key))
                 continue
-            done = waiting.table.done(waiting.place, (now - waiting.born) / waiting.expected)
+            done = waiting.table.done(waiting.bin, (now - waiting.born) / waiting.expected)
             ranked.append((done * max(gap, 0.0) ** _PATIENCE, key))
         ranked.sort()
         few = len(ranked) // _WINDOWS + 1
         self._plan = [key for _, key in ranked[-few:]]
-        self._plan_until = now + max(0.25, few / self.pacer.rate)
+        self._plan_until = now + max(0.25, few / self.limiter.rate)

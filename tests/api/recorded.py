@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airflow_provider_nanostt.api import protocol
+from airflow_provider_nanostt.api import endpoints
+from airflow_provider_nanostt.api.endpoints import Call, Response
 from airflow_provider_nanostt.api.models import Job, Submission
-from airflow_provider_nanostt.api.protocol import Call, Response
 
 T = TypeVar("T")
 
@@ -37,16 +37,16 @@ def response(body: bytes | str, status: int = 200, **headers: str) -> Response:
 
 
 def read(call: Call[T], body: bytes | str, status: int = 200, **headers: str) -> T:
-    return protocol.read(call, response(body, status, **headers))
+    return endpoints.read(call, response(body, status, **headers))
 
 
 def every_call() -> dict[str, Call[Any]]:
     """One call for each endpoint."""
     return {
-        "submit": protocol.submit(SUBMISSION),
-        "status": protocol.status(JOB),
-        "balance": protocol.balance(),
-        "audio_models": protocol.audio_models(),
-        "youtube": protocol.youtube(["https://youtu.be/sample00001"]),
-        "usage": protocol.usage(),
+        "submit": endpoints.submit(SUBMISSION),
+        "status": endpoints.status(JOB),
+        "balance": endpoints.balance(),
+        "audio_models": endpoints.audio_models(),
+        "youtube": endpoints.youtube(["https://youtu.be/sample00001"]),
+        "usage": endpoints.usage(),
     }

@@ -93,6 +93,6 @@ def test_a_trailing_slash_does_not_matter():
 def test_paid_calls_get_more_time():
     """A synchronous transcription answers when it is done; a question answers within a minute or not at all."""
     calls = every_call()
-    assert Config(KEY).patience(calls["submit"]) == 300
-    assert Config(KEY).patience(calls["status"]) == 60
-    assert Config(KEY, timeout=5).patience(calls["status"]) == 5
+    assert Config(KEY).timeout_for(calls["submit"]) == 300
+    assert Config(KEY).timeout_for(calls["status"]) == 60
+    assert Config(KEY, timeout=5).timeout_for(calls["status"]) == 5

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from airflow_provider_nanostt.api import protocol
+from airflow_provider_nanostt.api import endpoints
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
+from airflow_provider_nanostt.api.endpoints import Request
 from airflow_provider_nanostt.api.models import Submission
-from airflow_provider_nanostt.api.protocol import Request
 from airflow_provider_nanostt.api.upload import Upload
 
 from .strategies import bodies_of_tickets, jobs, steady
-from .test_protocol import form
+from .test_endpoints import form
 
 FILE = Path(__file__).parents[2].parent / "shared" / "reference" / "nanogpt-openapi.json"
 
@@ -83,28 +83,28 @@ def submissions() -> st.SearchStrategy[Submission]:
 @given(submission=submissions())
 def test_every_submission_fits(contract: dict[str, Any], submission: Submission):
     """Upload or URL, whatever the options: fields, names and types are the documented ones."""
-    check_request(contract, protocol.submit(submission).request)
+    check_request(contract, endpoints.submit(submission).request)
 
 
 @steady()
 @given(job=jobs(bodies_of_tickets()))
 def test_every_status_call_fits(contract: dict[str, Any], job: Any):
     """Whatever types the accepting answer used, the echo uses those of the contract."""
-    request = protocol.status(job).request
+    request = endpoints.status(job).request
     check(contract, {"$ref": "#/components/schemas/TranscribeStatusRequest"}, json.loads(request.body))
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        protocol.balance(),
-        protocol.youtube(["https://youtu.be/sample00001"] * 10),
-        protocol.usage(),
-        protocol.usage(date(2026, 5, 1), date(2026, 5, 31), "model,day"),
+        endpoints.balance(),
+        endpoints.youtube(["https://youtu.be/sample00001"] * 10),
+        endpoints.usage(),
+        endpoints.usage(date(2026, 5, 1), date(2026, 5, 31), "model,day"),
     ],
     ids=lambda call: call.request.path,
 )
-def test_the_other_requests_fit(contract: dict[str, Any], call: protocol.Call[Any]):
+def test_the_other_requests_fit(contract: dict[str, Any], call: endpoints.Call[Any]):
     """Balance, videos and usage are asked as documented."""
     check_request(contract, call.request)
 

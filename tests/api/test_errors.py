@@ -53,12 +53,12 @@ EVERY_ERROR = [
     errors.NanoGPTError("it broke"),
     errors.InvalidInput("not a URL"),
     errors.StorageUnavailable("slow down"),
-    errors.UploadChanged("changed while it was sent"),
+    errors.FileChanged("changed while it was sent"),
     errors.CostLimit("more than allowed"),
-    errors.NoAnswer("silence"),
-    errors.NotConnected("refused"),
-    errors.ConnectionLost("reset"),
-    errors.Refused("no", **TICKET, retry_after=3.0),
+    errors.TransportError("silence"),
+    errors.ConnectError("refused"),
+    errors.ReadError("reset"),
+    errors.ApiError("no", **TICKET, retry_after=3.0),
     errors.AuthError("no", **TICKET),
     errors.PaymentRequired("no", **TICKET, required=0.5, balance=0.2),
     errors.NotFound("no", **TICKET),
@@ -71,16 +71,16 @@ EVERY_ERROR = [
     errors.ServiceUnavailable("no", **TICKET),
     errors.ProtocolError("not JSON", status=200, request_id="req-1", body="<html>"),
     errors.AmbiguousSubmit("timed out"),
-    errors.EarlierSubmitUnknown("call.wav, at noon", likely_cost=0.075, before=1.0),
+    errors.OrphanedSubmit("call.wav, at noon", estimated_cost=0.075, before=1.0),
     errors.InputChanged("call.wav, at noon"),
     errors.LedgerError("the storage is read-only"),
-    errors.LedgerGone("/srv/out/.nanostt/x.json"),
+    errors.LedgerMissing("/srv/out/.nanostt/x.json"),
     errors.BatchIncomplete(1, 3, "  a.mp3: it does not exist", manifest="s3://calls/manifest.jsonl", retry=False),
     errors.ResultTooLarge(60_000, 48_000, run_id="run-1", cost=0.5),
     errors.JobError("about a job", job=JOB),
     errors.JobLost(job=JOB, told="unknown run"),
     errors.TranscriptionFailed("too noisy", job=JOB),
-    errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=9.0, pick_up="Clear the task."),
+    errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=9.0, recovery_hint="Clear the task."),
 ]
 
 
@@ -101,7 +101,7 @@ def test_errors_survive_a_change_of_process(error: errors.NanoGPTError):
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (errors.Refused("Nope.", status=400), "NanoGPT answered 400: Nope"),
+        (errors.ApiError("Nope.", status=400), "NanoGPT answered 400: Nope"),
         (
             errors.BadRequest("Nope.", status=400, code="bad", request_id="req-1"),
             "NanoGPT answered 400: Nope (code bad, request id req-1)",
@@ -121,7 +121,7 @@ def test_errors_survive_a_change_of_process(error: errors.NanoGPTError):
             ),
         ),
         (
-            errors.EarlierSubmitUnknown("call.wav, at noon", likely_cost=0.075, before=1.0),
+            errors.OrphanedSubmit("call.wav, at noon", estimated_cost=0.075, before=1.0),
             (
                 "An earlier attempt submitted this and never recorded an answer (call.wav, at noon). It may have been "
                 "charged; balance before: $1.00, now: an unknown amount. Nothing is submitted again by itself. Either "
@@ -144,7 +144,9 @@ def test_errors_survive_a_change_of_process(error: errors.NanoGPTError):
             ),
         ),
         (
-            errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=60.4, pick_up="Clear the task."),
+            errors.TranscriptionTimeout(
+                job=JOB, last_status="processing", waited=60.4, recovery_hint="Clear the task."
+            ),
             (
                 "Run run-7c1e (model Elevenlabs-STT) was not finished 60 s after its submission; the service last said "
                 "'processing'. It is paid for ($0.075) and may still finish. Clear the task."

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from airflow_provider_nanostt.api import protocol
+from airflow_provider_nanostt.api import endpoints
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Job, Submission, number, status_word
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
@@ -70,7 +70,7 @@ def test_audio_has_a_name_for_people():
 @pytest.mark.parametrize("sample", ["202.json", "202-numbers-as-text.json", "202-wrapped.json"])
 def test_a_ticket_survives_being_written_down(sample: str):
     """Through JSON and back a ticket is the same ticket."""
-    job = read(protocol.submit(SUBMISSION), f"transcribe-async/{sample}", 202)
+    job = read(endpoints.submit(SUBMISSION), f"transcribe-async/{sample}", 202)
     assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
 
 
@@ -94,13 +94,13 @@ def test_an_oversized_ticket_keeps_what_the_status_call_needs():
 
 def test_the_status_call_gets_back_what_the_ticket_said():
     """All of the accepting answer is echoed, except its status."""
-    job = read(protocol.submit(SUBMISSION), "transcribe-async/202.json", 202)
+    job = read(endpoints.submit(SUBMISSION), "transcribe-async/202.json", 202)
     assert job.echo() == {key: value for key, value in job.body.items() if key != "status"}
 
 
 def test_the_echo_has_the_documented_types():
     """Numbers and flags that arrived as text go back as numbers and flags; fields we do not know stay."""
-    job = read(protocol.submit(SUBMISSION), "transcribe-async/202-numbers-as-text.json", 202)
+    job = read(endpoints.submit(SUBMISSION), "transcribe-async/202-numbers-as-text.json", 202)
     assert json.dumps(job.echo(), sort_keys=True) == json.dumps(
         {
             "runId": "run-7c1e",

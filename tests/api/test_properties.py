@@ -10,13 +10,13 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.api import answers, errors, protocol
+from airflow_provider_nanostt.api import endpoints, errors, responses
 from airflow_provider_nanostt.api.config import Config
+from airflow_provider_nanostt.api.endpoints import Response
 from airflow_provider_nanostt.api.languages import language_tag
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
-from airflow_provider_nanostt.api.protocol import Response
-from airflow_provider_nanostt.api.timeline import read_segments, read_words, speaker_name
 from airflow_provider_nanostt.api.upload import Upload
+from airflow_provider_nanostt.api.words import read_segments, read_words, speaker_name
 
 from .recorded import JOB, KEY, NOW, SUBMISSION, every_call, read, response
 from .strategies import bodies_of_tickets, jobs, steady, values, word_lists
@@ -35,13 +35,13 @@ def outcome(name: str, status: int, headers: dict[str, str], body: bytes) -> Any
     """Read an answer as the transports do, and show whatever came of it."""
     call = CALLS[name]
     try:
-        value = protocol.read(call, CONFIG.response(call, status, headers, body))
+        value = endpoints.read(call, CONFIG.response(call, status, headers, body))
     except errors.NanoGPTError as error:
         value = error
     assert KEY not in f"{value} {value!r}"
     if isinstance(value, Job):
         json.dumps(value.to_json(), allow_nan=False)
-        protocol.status(value)
+        endpoints.status(value)
     if isinstance(value, JobStatus) and value.transcript:
         json.dumps([value.transcript.raw, value.transcript.metadata], allow_nan=False)
     return value
@@ -77,7 +77,7 @@ def test_any_bytes_are_read_or_refused(name: str, body: bytes, status: int, head
 def test_no_answer_leads_to_a_second_submit_unless_nothing_was_accepted(body: Any, status: int):
     """Of all answers to a submit only 429 and 503 let it go out again."""
     result = outcome("submit", status, {}, json.dumps(body).encode())
-    again = isinstance(result, Exception) and protocol.may_repeat(CALLS["submit"], result)
+    again = isinstance(result, Exception) and endpoints.is_retryable(CALLS["submit"], result)
     assert not again or status in (429, 503)
 
 
@@ -88,7 +88,7 @@ def test_no_answer_leads_to_a_second_submit_unless_nothing_was_accepted(body: An
 @example(raw="0 0 0 0 0 0")
 def test_any_retry_after_is_a_pause_or_none(raw: str):
     """Never negative, never infinite, never an exception."""
-    seconds = answers.retry_after(Response(429, {"retry-after": raw}, b"", NOW))
+    seconds = responses.retry_after(Response(429, {"retry-after": raw}, b"", NOW))
     assert seconds is None or 0 <= seconds < float("inf")
 
 
@@ -171,7 +171,7 @@ def test_a_ticket_is_the_same_after_a_journey(job: Job):
     """Written as JSON, and read again, a ticket asks the same question about the same job."""
     twin = Job.from_json(json.loads(json.dumps(job.to_json(), allow_nan=False)))
     assert twin == job
-    assert protocol.status(twin).request == protocol.status(job).request
+    assert endpoints.status(twin).request == endpoints.status(job).request
 
 
 @steady(120)
@@ -189,8 +189,8 @@ def test_anything_is_a_ticket_or_refused(raw: Any):
 @given(body=bodies_of_tickets(), run_id=st.text(min_size=1).filter(str.strip))
 def test_every_accepted_job_can_be_asked_about(body: dict[str, Any], run_id: str):
     """Whatever else a 202 says, its run id is what the status call sends."""
-    job = protocol.read(protocol.submit(SUBMISSION), response(json.dumps({**body, "runId": run_id}).encode(), 202))
-    assert json.loads(protocol.status(job).request.body)["runId"] == run_id
+    job = endpoints.read(endpoints.submit(SUBMISSION), response(json.dumps({**body, "runId": run_id}).encode(), 202))
+    assert json.loads(endpoints.status(job).request.body)["runId"] == run_id
 
 
 @steady(120)
@@ -200,7 +200,7 @@ def test_every_text_can_be_sent(name: str, language: str, model: str):
     """Texts of any characters end in a request or in InvalidInput."""
     for audio in (Upload(name, "audio/wav", b"RIFF"), "https://recordings.example/a.wav"):
         try:
-            request = protocol.submit(Submission(audio=audio, model=model, language=language)).request
+            request = endpoints.submit(Submission(audio=audio, model=model, language=language)).request
         except errors.InvalidInput:
             continue
         assert request.body

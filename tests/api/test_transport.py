@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from airflow_provider_nanostt.api import errors, protocol
+from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Balance, Job, Submission
 from airflow_provider_nanostt.api.transport import ONCE, AsyncClient, Client, Retry
@@ -29,8 +29,8 @@ from .recorded import JOB, KEY, SUBMISSION, every_call
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUBMIT = protocol.submit(SUBMISSION)
-STATUS = protocol.status(JOB)
+SUBMIT = endpoints.submit(SUBMISSION)
+STATUS = endpoints.status(JOB)
 QUICK = {"timeout": 0.3, "connect_timeout": 0.3}
 
 PENDING = answer("status/pending.json")
@@ -112,7 +112,7 @@ def test_a_large_upload_arrives_whole(service: Replay, send: Sender):
     service.play(ACCEPTED)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        send(protocol.submit(Submission(audio=Upload("long.ogg", "audio/ogg", data))))
+        send(endpoints.submit(Submission(audio=Upload("long.ogg", "audio/ogg", data))))
     assert data in service.seen[0].body
     assert int(service.seen[0].headers["Content-Length"]) == len(service.seen[0].body)
 
@@ -121,13 +121,13 @@ def test_a_compressed_answer_is_read(service: Replay, send: Sender):
     """An answer compressed on the wire reads like any other."""
     body = gzip.compress(b'{"usd_balance": "3"}')
     service.play(answer(body, content_encoding="gzip"))
-    assert send(protocol.balance()) == Balance(usd=3.0)
+    assert send(endpoints.balance()) == Balance(usd=3.0)
 
 
 def test_a_chunked_answer_is_read(service: Replay, send: Sender):
     """An answer of unknown length, in chunks, reads like any other."""
     service.play(answer(b'8\r\n{"usd_ba\r\nd\r\nlance": "3"} \r\n0\r\n\r\n', transfer_encoding="chunked"))
-    assert send(protocol.balance()) == Balance(usd=3.0)
+    assert send(endpoints.balance()) == Balance(usd=3.0)
 
 
 def test_clients_close_what_they_opened(service: Replay):
@@ -219,14 +219,14 @@ def test_who_has_a_schedule_of_his_own_is_told_at_once(service: Replay, send: Se
 def test_a_broken_answer_is_a_lost_connection(service: Replay, send: Sender, weather: str):
     """What breaks below the level of JSON is "could not talk", never "the request was wrong"."""
     service.play(WEATHER[weather])
-    with pytest.raises(errors.ConnectionLost):
+    with pytest.raises(errors.ReadError):
         send(STATUS, retry=ONCE, timeout=5.0)
 
 
 def test_an_answer_that_trickles_in_is_bounded(service: Replay, send: Sender):
     """A server that sends byte after byte cannot hold a client longer than its timeout for the whole exchange."""
     service.play(drip)
-    with pytest.raises(errors.ConnectionLost):
+    with pytest.raises(errors.ReadError):
         send(STATUS, retry=ONCE, **QUICK)
 
 
@@ -304,7 +304,7 @@ def test_a_submit_that_may_have_been_charged_is_not_repeated(service: Replay, se
         send(SUBMIT, timeout=5.0)
     assert len(service.seen) == 1
     assert send.naps == []
-    assert isinstance(caught.value.__cause__, errors.ServiceUnavailable | errors.ConnectionLost)
+    assert isinstance(caught.value.__cause__, errors.ServiceUnavailable | errors.ReadError)
 
 
 @pytest.mark.parametrize("weather", [hang, drip])
@@ -314,7 +314,7 @@ def test_a_submit_that_times_out_is_not_repeated(service: Replay, send: Sender, 
     with pytest.raises(errors.AmbiguousSubmit) as caught:
         send(SUBMIT, **QUICK)
     assert len(service.seen) == 1
-    assert isinstance(caught.value.__cause__, errors.ConnectionLost)
+    assert isinstance(caught.value.__cause__, errors.ReadError)
 
 
 @pytest.mark.parametrize("weather", UNREADABLE)
@@ -340,14 +340,14 @@ def test_a_202_without_a_run_id_keeps_everything(service: Replay, send: Sender):
 
 def test_a_refused_connection_is_tried_again(service: Replay, send: Sender):
     """Where nothing listens nothing was sent, so even a submit is repeated, and the error says that much."""
-    with pytest.raises(errors.NotConnected, match="cannot be reached"):
+    with pytest.raises(errors.ConnectError, match="cannot be reached"):
         send(SUBMIT, base_url=f"http://127.0.0.1:{free_port()}/api", retry=Retry(attempts=3))
     assert len(send.naps) == 2
 
 
 def test_a_host_without_an_address_is_not_connected(send: Sender):
     """A name that does not resolve is "not connected", not "perhaps charged"."""
-    with pytest.raises(errors.NotConnected):
+    with pytest.raises(errors.ConnectError):
         send(SUBMIT, base_url="https://nothing.invalid/api", retry=ONCE)
 
 
@@ -363,13 +363,13 @@ def test_a_connection_that_never_stands_is_not_connected(send: Sender):
             waiting[-1].setblocking(False)
             waiting[-1].connect_ex(listener.getsockname())
         try:
-            with pytest.raises(errors.NoAnswer) as caught:
+            with pytest.raises(errors.TransportError) as caught:
                 send(STATUS, base_url=address, retry=ONCE, timeout=5.0, connect_timeout=0.2)
         finally:
             for one in waiting:
                 one.close()
     if hasattr(aiohttp, "ConnectionTimeoutError"):  # before aiohttp 3.10 it looks like any other timeout
-        assert type(caught.value) is errors.NotConnected
+        assert type(caught.value) is errors.ConnectError
 
 
 @pytest.mark.parametrize("call", every_call().values(), ids=every_call())
@@ -385,10 +385,10 @@ def test_a_connection_that_never_stands_is_not_connected(send: Sender):
         (413, errors.PayloadTooLarge),
     ],
 )
-def test_a_plain_no_is_final(service: Replay, send: Sender, call, status: int, kind: type[errors.Refused]):
+def test_a_plain_no_is_final(service: Replay, send: Sender, call, status: int, kind: type[errors.ApiError]):
     """What asking again cannot change is raised at once, with the service's words and the request id."""
     service.play(answer(b'{"error": "it is like that"}', status, x_request_id="req-5"))
-    with pytest.raises(errors.Refused, match=r"it is like that.*req-5") as caught:
+    with pytest.raises(errors.ApiError, match=r"it is like that.*req-5") as caught:
         send(call)
     assert type(caught.value) is kind
     assert len(service.seen) == 1
@@ -437,7 +437,7 @@ def test_the_key_is_never_shown(service: Replay, send: Sender, echo: str, call, 
 def test_a_presigned_url_is_not_shown(service: Replay, send: Sender):
     """The signature in an audio URL stays out of the ticket and out of errors, even when the service echoes it."""
     url = "https://bucket.example/call.wav?X-Signature=0123456789abcdef&Expires=60"
-    call = protocol.submit(Submission(audio=url))
+    call = endpoints.submit(Submission(audio=url))
     service.play(
         answer(b'{"runId": "r", "fileName": "call.wav?X-Signature=0123456789abcdef&Expires=60"}', 202),
         answer(b'{"error": "could not fetch %s"}' % url.encode(), 400),
@@ -455,7 +455,7 @@ def test_a_presigned_url_is_not_shown(service: Replay, send: Sender):
 @pytest.mark.parametrize("call", [SUBMIT, STATUS], ids=["submit", "status"])
 def test_an_answer_over_the_limit_is_refused(service: Replay, send: Sender, call, wire: str, monkeypatch):
     """An answer over the limit is refused while it comes in, also when it was small on the wire."""
-    monkeypatch.setattr(protocol, "MAX_RESPONSE_BYTES", 2 << 20)
+    monkeypatch.setattr(endpoints, "MAX_RESPONSE_BYTES", 2 << 20)
     body = b'{"status": "completed", "text": "' + b"a" * (2 << 20) + b'"}'
     if wire == "plain":
         service.play(answer(body, x_request_id="req-3"))
@@ -469,7 +469,7 @@ def test_an_answer_over_the_limit_is_refused(service: Replay, send: Sender, call
 
 def test_the_limit_is_64_mebibytes():
     """An hour of words is under 2 MB, so 64 MiB is room for a day, and no more is read into memory."""
-    assert protocol.MAX_RESPONSE_BYTES == 64 * 1024 * 1024
+    assert endpoints.MAX_RESPONSE_BYTES == 64 * 1024 * 1024
 
 
 # --- TLS and proxies ------------------------------------------------------------------------------------------------
@@ -501,7 +501,7 @@ def impostor(certificate: tuple[Path, Path], service: Replay) -> Replay:
 def test_a_certificate_nobody_signed_is_not_connected(impostor: Replay, send: Sender, call):
     """Nothing is sent to a host that cannot prove who it is, so nothing can have been charged either."""
     impostor.play(ACCEPTED)
-    with pytest.raises(errors.NotConnected, match=r"(?i)certificate"):
+    with pytest.raises(errors.ConnectError, match=r"(?i)certificate"):
         send(call, base_url=impostor.origin.replace("http:", "https:"), retry=ONCE, timeout=5.0)
     assert impostor.seen == []
 
@@ -541,7 +541,7 @@ def test_a_proxy_that_does_not_let_us_through_is_not_connected(
         "https_proxy", elsewhere.origin if behaviour == "refusing" else f"http://127.0.0.1:{free_port()}"
     )
     elsewhere.play(answer(b"", 407))
-    with pytest.raises(errors.NotConnected):
+    with pytest.raises(errors.ConnectError):
         send(SUBMIT, base_url="https://api.example/api", retry=ONCE)
 
 

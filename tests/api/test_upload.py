@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_nanostt.api import errors, protocol
+from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.models import Submission
 from airflow_provider_nanostt.api.upload import Upload
 
@@ -38,7 +38,7 @@ def test_a_file_is_read_as_it_is_sent(service: Replay, send: Sender, tmp_path: P
     service.play(BUSY, ACCEPTED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Upload, "open", lambda upload: Watched(upload.data, pieces))
-        send(protocol.submit(Submission(audio=Upload("call.wav", "audio/wav", path))))
+        send(endpoints.submit(Submission(audio=Upload("call.wav", "audio/wav", path))))
     assert [path.read_bytes() in seen.body for seen in service.seen] == [True, True]
     assert all(int(seen.headers["Content-Length"]) == len(seen.body) for seen in service.seen)
     assert not any("Transfer-Encoding" in seen.headers for seen in service.seen)
@@ -78,10 +78,10 @@ def test_a_file_that_is_no_longer_the_same_is_not_paid_for(
     """The request is broken off before its end, so there is nothing to accept; nor is it sent again."""
     path = recording(tmp_path)
     upload = Upload("call.wav", "audio/wav", path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    call = protocol.submit(Submission(audio=upload))
+    call = endpoints.submit(Submission(audio=upload))
     change(path)
     service.play(ACCEPTED)
-    with pytest.raises(errors.UploadChanged, match=r"'call\.wav'.*nothing is paid for\. A retry"):
+    with pytest.raises(errors.FileChanged, match=r"'call\.wav'.*nothing is paid for\. A retry"):
         send(call)
     assert all(int(seen.headers["Content-Length"]) > len(seen.body) for seen in service.seen)
     assert send.naps == []
@@ -91,7 +91,7 @@ def test_a_file_that_has_grown_is_sent_as_it_was(service: Replay, send: Sender, 
     """What was added after it was looked at is left for another time: the length that was announced holds."""
     path = recording(tmp_path, b"RIFF" * 100)
     upload = Upload("call.wav", "audio/wav", path, sha256=hashlib.sha256(b"RIFF" * 100).hexdigest())
-    call = protocol.submit(Submission(audio=upload))
+    call = endpoints.submit(Submission(audio=upload))
     path.write_bytes(b"RIFF" * 100 + b"more")
     service.play(ACCEPTED)
     assert send(call).run_id == "run-7c1e"
@@ -100,7 +100,7 @@ def test_a_file_that_has_grown_is_sent_as_it_was(service: Replay, send: Sender, 
 
 def test_a_form_is_a_file_like_any_other():
     """Whatever reads files can read it, in whatever pieces."""
-    form = protocol.submit(Submission(audio=Upload("call.wav", "audio/wav", b"RIFF" * 9))).request.body
+    form = endpoints.submit(Submission(audio=Upload("call.wav", "audio/wav", b"RIFF" * 9))).request.body
     with form.open() as whole, form.open() as bare, io.BufferedReader(bare) as buffered:
         pieces = iter(lambda: buffered.read(7), b"")
         assert b"".join(pieces) == whole.read()

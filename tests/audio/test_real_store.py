@@ -19,13 +19,13 @@ from urllib.request import urlopen
 
 import pytest
 
-from airflow_provider_nanostt import storage
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable, TranscriptionFailed
 from airflow_provider_nanostt.api.models import Options
-from airflow_provider_nanostt.audio import Means, named
-from airflow_provider_nanostt.audio.staging import Staging
-from airflow_provider_nanostt.console import main
+from airflow_provider_nanostt.audio import AudioPreparation, named
+from airflow_provider_nanostt.audio.prepare.staging import Staging
+from airflow_provider_nanostt.cli import main
+from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
@@ -329,7 +329,7 @@ def test_a_signature_version_of_the_users_choice_is_kept(shelf: Shelf, large, mo
     chosen = json.loads(shelf.store.connection())
     chosen["extra"]["config_kwargs"] = {"signature_version": "s3"}
     monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps(chosen))
-    url = storage.sign(storage.location(uri), 60)
+    url = object_storage.presign(object_storage.resolve(uri), 60)
     assert {"AWSAccessKeyId", "Signature", "Expires"} == signed(url).keys()
     with urlopen(url) as answer:
         assert answer.read() == large
@@ -382,14 +382,14 @@ def test_a_storage_that_the_service_cannot_reach_is_not_signed_for(shelf: Shelf,
     options = Options("Whisper-Large-V3")
     uri, staging = shelf.put("large.wav", large), f"{shelf.uri}/staging"
     assert far.order(audio=uri, options=options).plan.way == "compress"
-    assert far.order(audio=str(local), options=options, means=Means(staging=staging)).plan.way == "compress"
+    assert far.order(audio=str(local), options=options, means=AudioPreparation(staging=staging)).plan.way == "compress"
 
 
 @pytest.mark.parametrize("what", ["presign", "stage"])
 def test_where_no_other_way_is_open_the_error_says_what_is_out_of_reach(shelf: Shelf, large, local, far, what):
     """Before the submit, with the kind of address, and without a signature."""
     audio = shelf.put("large.wav", large) if what == "presign" else str(local)
-    means = Means(oversize=("stage",), staging=f"{shelf.uri}/staging")
+    means = AudioPreparation(oversize=("stage",), staging=f"{shelf.uri}/staging")
     with pytest.raises(InvalidInput, match=rf"{what}: the storage's address is loopback.*cannot reach") as caught:
         _ = far.order(audio=audio, options=Options("Whisper-Large-V3"), means=means).plan
     assert "Signature" not in str(caught.value)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio import LocalFile, StoredObject, WebAddress, formats, named
+from airflow_provider_nanostt.audio import LocalFile, StoredObject, WebAddress, named
+from airflow_provider_nanostt.audio.inspect import formats
+from airflow_provider_nanostt.common import object_storage
 
 pytestmark = pytest.mark.airflow
 
@@ -100,7 +101,7 @@ def test_a_stored_object_tells_the_same(tmp_path):
     """Through a storage's range reads as through the disk."""
     copy = tmp_path / "note.wav"
     copy.write_bytes(NOTE.read_bytes())
-    source = StoredObject(storage.location(str(copy)))
+    source = StoredObject(object_storage.resolve(str(copy)))
     assert (source.size, source.format) == (NOTE.stat().st_size, formats.WAV)
     assert source.length.seconds == pytest.approx(LocalFile(NOTE).length.seconds)
     with source.open() as file:
@@ -111,17 +112,17 @@ def test_another_version_of_an_object_has_another_key(tmp_path):
     """What the storage says of the object is in its key: the same name with other bytes is another recording."""
     copy = tmp_path / "note.wav"
     copy.write_bytes(NOTE.read_bytes())
-    before = StoredObject(storage.location(str(copy))).key
-    assert StoredObject(storage.location(str(copy))).key == before
+    before = StoredObject(object_storage.resolve(str(copy))).key
+    assert StoredObject(object_storage.resolve(str(copy))).key == before
     copy.write_bytes(NOTE.read_bytes()[:-2])
-    assert StoredObject(storage.location(str(copy))).key != before
+    assert StoredObject(object_storage.resolve(str(copy))).key != before
 
 
 def test_the_disk_signs_nothing(tmp_path):
     """A storage without addresses says so, rather than failing."""
     copy = tmp_path / "note.wav"
     copy.write_bytes(NOTE.read_bytes())
-    assert StoredObject(storage.location(str(copy))).signed(60) is None
+    assert StoredObject(object_storage.resolve(str(copy))).signed(60) is None
 
 
 @pytest.mark.parametrize(
@@ -144,12 +145,12 @@ def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path, make, words):
 def test_a_storage_that_has_nothing_is_refused(tmp_path, name):
     """An object that is not there, or is a folder, is named."""
     with pytest.raises(InvalidInput, match=r"does not exist|is not a file"):
-        _ = StoredObject(storage.location(str(tmp_path / name))).size
+        _ = StoredObject(object_storage.resolve(str(tmp_path / name))).size
 
 
 def test_only_so_much_is_fetched(tmp_path):
     """An object above the limit stays where it is."""
-    source = StoredObject(storage.location(str(NOTE)))
+    source = StoredObject(object_storage.resolve(str(NOTE)))
     with pytest.raises(InvalidInput, match="at most 1,000 are fetched"):
         source.fetch(tmp_path / "copy", 1_000)
     assert source.fetch(tmp_path / "copy", 1_000_000).key == LocalFile(NOTE).key

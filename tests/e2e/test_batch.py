@@ -17,7 +17,7 @@ from airflow_api import wait_for
 from local_postgres import LocalPostgres
 from local_store import LocalStore
 
-from airflow_provider_nanostt.ledger import Identity
+from airflow_provider_nanostt.ledger import TaskIdentity
 from tests.e2e.stage import VERSIONS, WHOLE, Run, Stage, staged, text_of
 
 pytestmark = pytest.mark.e2e
@@ -51,7 +51,7 @@ def landed(run: Run) -> int:
 
 def answers(run: Run) -> Path:
     """Where the triggerer leaves answers for the worker, until the batch has ended."""
-    stem = Identity(run.dag_id, "transcribe", run.run_id).file_name.removesuffix(".json")
+    stem = TaskIdentity(run.dag_id, "transcribe", run.run_id).file_name.removesuffix(".json")
     return folder(run) / ".nanostt" / f"{stem}.answers"
 
 
@@ -66,9 +66,9 @@ def assert_paid_once(run: Run) -> None:
     """What has landed is whole, and was charged once; what was not, died in the gap, and the task says so."""
     told = rows(run)
     charged = Counter(charge.source for charge in run.charges())
-    in_the_gap = [row for row in told if row["status"] != "landed"]
+    in_the_gap = [row for row in told if row["status"] != "written"]
     for row in told:
-        if row["status"] == "landed":
+        if row["status"] == "written":
             text = json.loads(Path(row["files"]["json"].removeprefix("file://")).read_text())["text"]
             assert text.removeprefix("Speaker 1: ") == text_of(row["audio"])
             assert charged[row["audio"]] == 1
@@ -82,7 +82,7 @@ def assert_paid_once(run: Run) -> None:
         assert UNKNOWN in run.log(instance.try_number)
     else:
         result = run.result()
-        assert (result["total"], result["landed"]) == (FILES, FILES)
+        assert (result["total"], result["written"]) == (FILES, FILES)
         assert result["cost_usd"] == pytest.approx(sum(charge.cost for charge in run.charges()))
 
 
@@ -112,7 +112,7 @@ def test_cleared_and_its_triggerer_killed_while_waiting(stage: Stage):
     stage.airflow.kill("triggerer")
     stage.airflow.restart("triggerer")
     run.ended(400)
-    assert all(row["status"] == "landed" for row in rows(run))
+    assert all(row["status"] == "written" for row in rows(run))
     assert_paid_once(run)
 
 
@@ -132,7 +132,7 @@ def test_killed_while_landing(stage: Stage):
     stage.service.clear_faults()
     run.ended()
     assert run.instance().try_number == 2
-    assert all(row["status"] == "landed" for row in rows(run))
+    assert all(row["status"] == "written" for row in rows(run))
     assert_paid_once(run)
     assert landed(run) == FILES
 
@@ -147,7 +147,7 @@ def test_in_a_bucket(stage: Stage, object_store: LocalStore):
     assert run.ended() == "success"
     assert f"Landing {FILES} transcripts; the triggerer has left {FILES} of them here" in run.logs()
     result = run.result()
-    assert (result["landed"], result["manifest"]["jsonl"]) == (
+    assert (result["written"], result["manifest"]["jsonl"]) == (
         FILES,
         f"s3://store@{object_store.bucket}/night/manifest.jsonl",
     )

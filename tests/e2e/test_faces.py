@@ -58,7 +58,7 @@ def test_each_file_is_an_asset_event_with_its_cost(airflow: LocalAirflow, run):
 def test_a_function_that_returns_a_list_is_a_batch(airflow: LocalAirflow, run):
     """Both recordings land, the manifest has a row for each, and the declared asset hears the sums."""
     batch = airflow.api.xcom("faces", run, "all_notes")
-    assert (batch["total"], batch["landed"]) == (2, 2)
+    assert (batch["total"], batch["written"]) == (2, 2)
     rows = [
         json.loads(line) for line in Path(batch["manifest"]["jsonl"].removeprefix("file://")).read_text().splitlines()
     ]
@@ -66,7 +66,7 @@ def test_a_function_that_returns_a_list_is_a_batch(airflow: LocalAirflow, run):
         "office" in json.loads(Path(row["files"]["json"].removeprefix("file://")).read_text())["text"] for row in rows
     ]
     (event,) = airflow.api.get("/assets/events", source_dag_id="faces", source_task_id="all_notes")["asset_events"]
-    assert (event["extra"]["landed"], event["extra"]["cost_usd"]) == (2, batch["cost_usd"])
+    assert (event["extra"]["written"], event["extra"]["cost_usd"]) == (2, batch["cost_usd"])
 
 
 def test_a_function_that_returns_one_recording_has_its_text_in_xcom(airflow: LocalAirflow, run, service: Emulator):

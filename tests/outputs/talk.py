@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 from airflow_provider_nanostt.api.models import Transcript, Word
-from airflow_provider_nanostt.api.timeline import read_segments
+from airflow_provider_nanostt.api.words import read_segments
 
 VOCABULARY = (
     "about account after again always answer before between called change clear could customer day delivery detail "

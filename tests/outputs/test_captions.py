@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.outputs import CaptionStyle
-from airflow_provider_nanostt.outputs.captions import to_srt, to_vtt
-from airflow_provider_nanostt.outputs.cues import ESTIMATED, Captions, make
-from airflow_provider_nanostt.outputs.lettering import columns
+from airflow_provider_nanostt.outputs.captions.layout import ESTIMATED, Captions, make
+from airflow_provider_nanostt.outputs.captions.srt_vtt import to_srt, to_vtt
+from airflow_provider_nanostt.outputs.unicode_layout import display_width
 from tests.outputs import strategies
 
 LOOK_ALIKES = str.maketrans("\uff1c\uff1e\uff5b\uff5d\uff3c\uff06", "<>{}\\&")
@@ -75,12 +75,12 @@ def check_rules(found: Captions) -> None:
         assert 0 <= cue.start < cue.end
         assert length <= longest
         assert 1 <= len(cue.lines) <= style.max_lines
-        assert all(line.strip() == line != "" and columns(line) <= style.line_width for line in cue.lines)
+        assert all(line.strip() == line != "" and display_width(line) <= style.line_width for line in cue.lines)
         if after is not None:
             assert after.start >= cue.end + gap
         if after is None or after.start > cue.end + gap:  # there was time to keep the rules
             assert length >= shortest
-            reading = sum(map(columns, cue.lines)) / style.chars_per_second * 1000
+            reading = sum(map(display_width, cue.lines)) / style.chars_per_second * 1000
             assert length >= min(reading, longest) - 1
 
 
@@ -108,7 +108,7 @@ def test_what_is_spoken_stays_where_it_is_spoken(words, style):
     starts = {round(word.start * 1000) for word in words}
     before = None
     for cue in found.cues:
-        split_word = any(columns(word.text) > style.line_width for word in words)
+        split_word = any(display_width(word.text) > style.line_width for word in words)
         delayed = before is not None and cue.start == before.end + round(style.gap_seconds * 1000)
         assert cue.start in starts or delayed or split_word
         before = cue
@@ -157,7 +157,7 @@ def test_both_readers_read_what_was_written(words):
         assert read.endswith(wanted)
         assert cue.named or read == wanted
         assert read.count("\n") < found.style.max_lines
-        assert all(columns(line) <= found.style.line_width for line in read.split("\n"))
+        assert all(display_width(line) <= found.style.line_width for line in read.split("\n"))
 
 
 @given(strategies.wild_words)
@@ -264,10 +264,10 @@ def test_words_are_joined_as_their_script_joins_them(texts, line):
 
 
 def test_east_asian_lines_are_measured_in_columns():
-    """A wide character takes two columns, and no line begins with a closing mark."""
+    """A wide character takes two display_width, and no line begins with a closing mark."""
     words = tuple(Word(one, at * 0.1, at * 0.1 + 0.1) for at, one in enumerate("漢字" * 10 + "、" + "漢字" * 9 + "。"))
     (text,) = shown(make(Transcript("", words=words)))
-    assert [columns(line) <= 42 for line in text.split("\n")] == [True, True]
+    assert [display_width(line) <= 42 for line in text.split("\n")] == [True, True]
     assert not re.search(r"^[、。]", text, re.MULTILINE)
 
 

@@ -10,21 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
-from airflow_provider_nanostt.ledger import Identity
-from airflow_provider_nanostt.outputs import (
-    OutputSettings,
-    from_document,
-    land,
-    schema,
-    to_document,
-)
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.ledger import TaskIdentity
+from airflow_provider_nanostt.outputs import OutputSettings, from_document, schema, to_document, write_outputs
 from airflow_provider_nanostt.outputs.document import own_document, written
 from tests.outputs import strategies
 
-ALONE = Identity("calls", "transcribe", "manual__1")
+ALONE = TaskIdentity("calls", "transcribe", "manual__1")
 
 
 def valid(document):
@@ -79,8 +73,8 @@ def test_a_landed_file_validates(tmp_path):
         "Yes.", (Segment("Speaker 1", 0.0, 1.0, "Yes."),), (Word("Yes.", 0.0, 1.0, speaker="Speaker 1"),), raw={"a": 1}
     )
     settings = OutputSettings(formats=("txt", "srt", "vtt"), speaker_names={"Speaker 1": "Agent"})
-    folder = storage.location(str(tmp_path))
-    result = land(transcript, folder=folder, source="note.wav", identity=ALONE, settings=settings)
+    folder = object_storage.resolve(str(tmp_path))
+    result = write_outputs(transcript, folder=folder, source="note.wav", identity=ALONE, settings=settings)
     document = json.loads(Path(result["files"]["json"]).read_bytes())
     valid(document)
     assert document["renamed"] == {"Agent": "Speaker 1"}

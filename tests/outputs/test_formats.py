@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_nanostt import storage
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.outputs import (
     FORMATS,
     OutputSettings,
     format_transcript,
-    land,
     rename,
     to_document,
+    write_outputs,
 )
 from airflow_provider_nanostt.outputs.settings import check_formats
 
@@ -84,7 +84,7 @@ def test_plain_text_without_speakers_has_paragraphs_at_pauses_and_lengths():
 def test_scripts_may_have_a_transcript_in_any_form(given):
     """As a value, as one of our files, or as an operator returns it; it reads the same."""
     if given == "xcom":
-        given = json.loads(json.dumps(land(CALL, folder=None, source=None, identity=None)))
+        given = json.loads(json.dumps(write_outputs(CALL, folder=None, source=None, identity=None)))
     assert format_transcript(given) == TXT
     assert format_transcript(given, speaker_names={"Speaker 1": "Agent"}).startswith("Agent: Good morning.")
     assert "Speaker 1: Good morning." in format_transcript(given, "srt")
@@ -95,7 +95,7 @@ def test_scripts_may_have_a_transcript_in_any_form(given):
 @pytest.mark.airflow
 def test_a_file_as_it_was_landed_can_be_formatted(tmp_path):
     """With all that landing adds to it; what it says of the audio goes into what is made of it."""
-    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None)["files"]
+    files = write_outputs(CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None)["files"]
     document = json.loads(Path(files["json"]).read_text(encoding="utf-8"))
     assert format_transcript(document) == TXT
     assert json.loads(format_transcript(document, "json"))["source"] == "note.wav"
@@ -171,7 +171,9 @@ def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for(
 def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
     """html is a format like the others; what was written beside it is inside it, byte for byte."""
     settings = OutputSettings(formats=("txt", "vtt", "html"), page_audio_url="https://recordings.example/note.wav")
-    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None, settings=settings)
+    files = write_outputs(
+        CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None, settings=settings
+    )
     html = Path(files["files"]["html"]).read_text(encoding="utf-8")
     inside = {
         name: gzip.decompress(base64.b64decode(packed))
@@ -187,6 +189,8 @@ def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
 def test_text_in_files_is_what_render_returns(tmp_path):
     """Files hold the very text that scripts get."""
     settings = OutputSettings(formats=("txt", "srt", "vtt"))
-    files = land(CALL, folder=storage.location(str(tmp_path)), source="note.wav", identity=None, settings=settings)
+    files = write_outputs(
+        CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None, settings=settings
+    )
     for name in ("txt", "srt", "vtt"):
         assert Path(files["files"][name]).read_text(encoding="utf-8") == format_transcript(CALL, name)

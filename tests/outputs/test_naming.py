@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.ledger import Identity
+from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.outputs import file_stem
 from airflow_provider_nanostt.outputs.naming import check_pattern
 
-ALONE = Identity("calls", "transcribe", "manual__1")
-MAPPED = Identity("calls", "transcribe", "manual__1", 3)
+ALONE = TaskIdentity("calls", "transcribe", "manual__1")
+MAPPED = TaskIdentity("calls", "transcribe", "manual__1", 3)
 
 
 @pytest.mark.parametrize(

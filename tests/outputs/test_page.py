@@ -17,8 +17,8 @@ from dataclasses import replace
 import pytest
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
-from airflow_provider_nanostt.api.timeline import read_segments
-from airflow_provider_nanostt.outputs.page import is_right_to_left, page, playable
+from airflow_provider_nanostt.api.words import read_segments
+from airflow_provider_nanostt.outputs.html.page import is_right_to_left, page, playable
 
 from .talk import talk
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
-from airflow_provider_nanostt.outputs.page import page
-from airflow_provider_nanostt.outputs.page_text import LONGEST, clean, is_event, paragraphs
+from airflow_provider_nanostt.outputs.html.page import page
+from airflow_provider_nanostt.outputs.html.page_text import LONGEST, clean, is_event, paragraphs
 
 from .talk import talk
 

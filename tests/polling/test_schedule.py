@@ -10,7 +10,7 @@ import statistics
 import pytest
 
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.polling import Pacer, Schedule, expected_seconds
+from airflow_provider_nanostt.polling import RateLimiter, Schedule, expected_seconds
 
 EPOCH = 1_000_000.0
 FAR = 1e12
@@ -40,7 +40,7 @@ class Run:
         self.asked: list[tuple[float, int]] = []
         self.lags: list[float | None] = [None] * len(times)
         starts = starts or [0.0] * len(times)
-        schedule, now = Schedule(Pacer(rate)), 0.0
+        schedule, now = Schedule(RateLimiter(rate)), 0.0
         waiting = sorted(range(len(times)), key=lambda index: -starts[index])
         while None in self.lags:
             while waiting and starts[waiting[-1]] <= now:
@@ -138,7 +138,7 @@ def test_nobody_is_asked_before_it_can_be_done():
 
 def test_a_deadline_is_met_to_the_second():
     """Each job is asked at its deadline, whatever the plan was."""
-    schedule = Schedule(Pacer(20.0))
+    schedule = Schedule(RateLimiter(20.0))
     for index in range(3):
         job = Job(str(index), "m", EPOCH, charged_minutes=500.0)
         schedule.add(str(index), job, poll_interval=5.0, deadline=EPOCH + 100.0 + index, now=EPOCH)
@@ -156,7 +156,7 @@ def test_a_deadline_is_met_to_the_second():
 
 def test_a_deadline_without_an_answer_ends_the_wait():
     """A job whose last question found no answer is reported once; one that came late gets its question first."""
-    schedule = Schedule(Pacer(20.0))
+    schedule = Schedule(RateLimiter(20.0))
     schedule.add("a", Job("a", "m", EPOCH), poll_interval=5.0, deadline=EPOCH + 10.0, now=EPOCH - 60.0)
     schedule.add("late", Job("late", "m", EPOCH), poll_interval=5.0, deadline=EPOCH + 10.0, now=EPOCH + 10.0)
     assert schedule.expired(EPOCH + 10.9) == []
@@ -170,14 +170,14 @@ def test_a_deadline_without_an_answer_ends_the_wait():
 
 def test_a_job_somebody_else_waited_for_is_asked_at_once():
     """After a restart nobody knows when a job was asked last, so it is asked now."""
-    schedule = Schedule(Pacer(20.0))
+    schedule = Schedule(RateLimiter(20.0))
     schedule.add("a", Job("a", "m", EPOCH - 300.0), poll_interval=5.0, deadline=FAR, now=EPOCH)
     assert schedule.next(EPOCH) == ("a", 0.0)
 
 
 def test_what_is_put_off_comes_back_when_told():
     """A job that could not be asked is asked when the weather says, not before."""
-    schedule = Schedule(Pacer(20.0))
+    schedule = Schedule(RateLimiter(20.0))
     schedule.add("a", Job("a", "m", EPOCH - 300.0), poll_interval=5.0, deadline=FAR, now=EPOCH)
     schedule.next(EPOCH)
     schedule.postpone("a", EPOCH + 42.0)
@@ -187,7 +187,7 @@ def test_what_is_put_off_comes_back_when_told():
 
 def test_nothing_to_wait_for_is_no_reason_to_come_back():
     """An empty schedule asks nobody, and forgets what it is told to forget."""
-    schedule = Schedule(Pacer(20.0))
+    schedule = Schedule(RateLimiter(20.0))
     assert schedule.next(EPOCH) == (None, math.inf)
     schedule.add("a", Job("a", "m", EPOCH), poll_interval=5.0, deadline=FAR, now=EPOCH)
     assert len(schedule) == 1

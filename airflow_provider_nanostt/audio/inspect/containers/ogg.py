@@ -1,0 +1,195 @@
+"""Ogg with Opus, Vorbis, Speex or FLAC: the positions that its pages carry, counted link by link.
+
+An Ogg may be several recordings one after the other, each with positions of its own, and a recording may begin at any
+position. Near files are walked from page to page; of far ones the beginning, the middle and the end must fit together.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
+
+_LONGEST_PAGE = 27 + 255 + 255 * 255
+_MAX_PAGES = 2_000_000
+_MAX_LOST = 200
+_PROBE = 64 * 1024
+_NO_POSITION = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass(slots=True)
+class _Page:
+    at: int
+    flags: int
+    position: int
+    serial: int
+    number: int
+    packets: int
+    body: int
+    end: int
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One logical stream: positions per second, the most that a packet can be, and what has been seen of it."""
+
+    rate: int = 0
+    longest: int = 0
+    skip: int = 0
+    first: _Page | None = None
+    second: _Page | None = None
+    last: int = 0
+    packets: int = 0
+
+    def add(self, page: _Page) -> None:
+        self.packets += page.packets
+        if page.position in (0, _NO_POSITION) or page.flags & 2:
+            return
+        if self.first is None:
+            self.first = page
+        elif self.second is None:
+            self.second = page
+        self.last = max(self.last, page.position)
+
+    @property
+    def start(self) -> float:
+        """The position of the first sound; a recording cut out of a longer one starts where it was cut."""
+        if self.first is None or self.first.position <= (self.first.packets + 1) * self.longest:
+            return self.skip
+        if self.second is None or not self.second.packets:
+            raise Doubtful("the Ogg begins in the middle of a longer recording")
+        each = (self.second.position - self.first.position) / self.second.packets
+        return self.first.position - each * self.first.packets
+
+    @property
+    def seconds(self) -> float:
+        return max(0, self.last - self.start) / self.rate if self.rate else 0.0
+
+    @property
+    def is_possible(self) -> bool:
+        return self.seconds * self.rate <= self.packets * self.longest
+
+
+def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
+    """Measure an Ogg.
+
+    :param whole: whether the file may be read from end to end, if only its page headers.
+    :raises Doubtful: if its pages do not fit together.
+    :raises OSError: if the file cannot be read.
+    """
+    if not whole:
+        return _probed(file, size)
+    links = _links(file, _walk(file, size))
+    if not links:
+        raise Doubtful("there is no sound that can be measured in this Ogg")
+    if not all(stream.is_possible for link in links for stream in link):
+        raise Doubtful("the Ogg claims more than its packets can hold")
+    seconds = sum(max(stream.seconds for stream in link) for link in links)
+    told = f"its {len(links)} links" if len(links) > 1 else "its positions"
+    return Found(seconds, f"all pages of the Ogg, {told}", counted=True)
+
+
+def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
+    """Return the streams of sound, those that play at the same time together."""
+    links: list[list[_Stream]] = []
+    streams: dict[int, _Stream] = {}
+    beginning = False
+    for page in pages:
+        if page.flags & 2:
+            if not beginning:
+                links, streams = [*links, list(streams.values())], {}
+            streams[page.serial] = _described(read_at(file, page.body, 64))
+        beginning = bool(page.flags & 2)
+        if page.serial in streams:
+            streams[page.serial].add(page)
+    links.append(list(streams.values()))
+    heard = [[stream for stream in link if stream.rate] for link in links]
+    return [link for link in heard if link]
+
+
+def _described(packet: bytes) -> _Stream:
+    """Read the first packet of a stream; what is no sound has no rate."""
+    if packet.startswith(b"OpusHead") and len(packet) >= 12:
+        return _Stream(rate=48_000, longest=5760, skip=struct.unpack_from("<H", packet, 10)[0])
+    if packet.startswith(b"\x01vorbis") and len(packet) >= 29:
+        return _Stream(rate=struct.unpack_from("<I", packet, 12)[0], longest=1 << (packet[28] >> 4))
+    if packet.startswith(b"Speex   ") and len(packet) >= 64:
+        return _Stream(rate=struct.unpack_from("<I", packet, 36)[0], longest=64 * 640)
+    if packet.startswith(b"\x7fFLAC") and len(packet) >= 30:
+        return _Stream(rate=int.from_bytes(packet[27:30], "big") >> 4, longest=65535)
+    return _Stream()
+
+
+def _page(file: BinaryIO, at: int) -> _Page | None:
+    return _parsed(read_at(file, at, 282), at)
+
+
+def _parsed(head: bytes, at: int) -> _Page | None:
+    if len(head) < 27 or head[:5] != b"OggS\0":
+        return None
+    flags, position, serial, number, _, count = struct.unpack_from("<BQIIIB", head, 5)
+    lacing = head[27 : 27 + count]
+    if len(lacing) < count:
+        return None
+    body = at + 27 + count
+    return _Page(at, flags, position, serial, number, count - lacing.count(255), body, body + sum(lacing))
+
+
+def _walk(file: BinaryIO, size: int) -> Iterator[_Page]:
+    at, lost = 0, 0
+    for _ in range(_MAX_PAGES):
+        page = _page(file, at)
+        if page and page.end <= size:
+            yield page
+            at = page.end
+            continue
+        if at + 27 > size or page:
+            return
+        following = read_at(file, at + 1, _LONGEST_PAGE).find(b"OggS")
+        at, lost = at + 1 + following, lost + 1
+        if following < 0 or lost > _MAX_LOST:
+            raise Doubtful("the Ogg is damaged")
+    raise Doubtful("the Ogg has too many pages")
+
+
+def _probed(file: BinaryIO, size: int) -> Found:
+    head = _pages(read_at(file, 0, min(size, _PROBE)), 0)
+    tail = _pages(read_at(file, max(0, size - _PROBE), _PROBE), max(0, size - _PROBE))
+    starts = [page for page in head if page.flags & 2]
+    if len(starts) != 1 or not tail or tail[-1].serial != starts[0].serial or any(page.flags & 2 for page in tail):
+        raise Doubtful("the Ogg is not one single recording")
+    stream = _described(read_at(file, starts[0].body, 64))
+    tail = [page for page in tail if page.end <= size]
+    for page in (*head, *tail):
+        stream.add(page)
+    middle = _pages(read_at(file, size // 2, _PROBE), size // 2)
+    last = tail[-1] if tail else starts[0]
+    # The same recording twice has the same serial; only its counting starts again.
+    parts = [page.number / last.number for page in middle if page.serial == last.serial and last.number]
+    if not parts or not 0.25 < parts[0] < 0.75 or parts != sorted(parts) or not stream.seconds:
+        raise Doubtful("the Ogg's beginning, middle and end do not fit together")
+    at_middle = next((page.position for page in middle if page.position != _NO_POSITION), 0) - stream.start
+    if not 0.2 < at_middle / (stream.last - stream.start) < 0.8:
+        raise Doubtful("the Ogg's beginning, middle and end do not fit together")
+    return Found(stream.seconds, "the Ogg's first and last page")
+
+
+def _pages(data: bytes, offset: int) -> list[_Page]:
+    """Return the pages that begin in some bytes; each but the last must end where the next begins."""
+    pages: list[_Page] = []
+    at = data.find(b"OggS")
+    while at >= 0:
+        page = _parsed(data[at : at + 282], offset + at)
+        if page is None:
+            break
+        pages.append(page)
+        at = page.end - offset
+        if data[at : at + 4] != b"OggS":
+            break
+    return pages

@@ -1,0 +1,283 @@
+"""What kind of file some bytes are, told from the bytes alone; names and content types that agree with them.
+
+Nothing here trusts a suffix, decodes sound or opens anything: the functions look at bytes they are given, or at the
+beginning of a file object. What is recognisably not sound, such as the error page of a web server under the name of a
+recording, is named as what it is.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.audio.inspect.containers import mp4, mpeg
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+HEAD_BYTES = 4096
+"""How much of a file's beginning :func:`sniff` should be shown at the least."""
+
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file.
+
+    :param name: for people: ``MP3``, ``Ogg Opus``, ``an HTML page``.
+    :param content_type: what an upload of it declares.
+    :param suffix: the suffix that agrees with the bytes, with its dot.
+    :param is_video: whether it holds, or is assumed to hold, pictures that move.
+    :param service_takes: whether the service takes it; video only with a video model, see :meth:`accepted`.
+    :param demuxer: FFmpeg's reader for exactly this container, ``""`` if it is no media. Opening a file with it keeps
+        every other reader, such as those of playlists, out of reach.
+    """
+
+    name: str
+    content_type: str
+    suffix: str
+    is_video: bool = False
+    service_takes: bool = False
+    demuxer: str = ""
+
+    @property
+    def is_media(self) -> bool:
+        """Whether there may be sound in it."""
+        return bool(self.demuxer)
+
+    def accepted(self, *, takes_video: bool) -> bool:
+        """Whether a model takes it; ``takes_video`` as in :class:`ModelFacts`."""
+        return self.service_takes and (takes_video or not self.is_video)
+
+
+MP3 = Format("MP3", "audio/mpeg", ".mp3", service_takes=True, demuxer="mp3")
+WAV = Format("WAV", "audio/wav", ".wav", service_takes=True, demuxer="wav")
+M4A = Format("M4A", "audio/mp4", ".m4a", service_takes=True, demuxer="mov")
+OGG_VORBIS = Format("Ogg Vorbis", "audio/ogg", ".ogg", service_takes=True, demuxer="ogg")
+OGG_OPUS = Format("Ogg Opus", "audio/ogg", ".ogg", service_takes=True, demuxer="ogg")
+"""The service refuses the suffix ``.opus``, not the bytes: an Ogg with Opus inside is an Ogg, and travels as one."""
+AAC = Format("AAC", "audio/aac", ".aac", service_takes=True, demuxer="aac")
+MP4 = Format("MP4", "video/mp4", ".mp4", is_video=True, service_takes=True, demuxer="mov")
+MOV = Format("QuickTime", "video/quicktime", ".mov", is_video=True, service_takes=True, demuxer="mov")
+MKV = Format("Matroska", "video/x-matroska", ".mkv", is_video=True, service_takes=True, demuxer="matroska")
+AVI = Format("AVI", "video/x-msvideo", ".avi", is_video=True, service_takes=True, demuxer="avi")
+
+WAVE64 = Format("Wave64", "audio/x-w64", ".w64", demuxer="w64")
+MP2 = Format("MPEG Layer II", "audio/mpeg", ".mp2", demuxer="mp3")
+OGG_OTHER = Format("Ogg", "audio/ogg", ".oga", demuxer="ogg")
+OGG_VIDEO = Format("Ogg video", "video/ogg", ".ogv", is_video=True, demuxer="ogg")
+FLAC = Format("FLAC", "audio/flac", ".flac", demuxer="flac")
+WEBM_AUDIO = Format("WebM audio", "audio/webm", ".webm", demuxer="matroska")
+WEBM = Format("WebM", "video/webm", ".webm", is_video=True, demuxer="matroska")
+MKA = Format("Matroska audio", "audio/x-matroska", ".mka", demuxer="matroska")
+AMR = Format("AMR", "audio/amr", ".amr", demuxer="amr")
+AIFF = Format("AIFF", "audio/aiff", ".aiff", demuxer="aiff")
+AU = Format("AU", "audio/basic", ".au", demuxer="au")
+CAF = Format("CAF", "audio/x-caf", ".caf", demuxer="caf")
+WMA = Format("Windows Media audio", "audio/x-ms-wma", ".wma", demuxer="asf")
+WMV = Format("Windows Media video", "video/x-ms-wmv", ".wmv", is_video=True, demuxer="asf")
+MPEG_TS = Format("MPEG transport stream", "video/mp2t", ".ts", is_video=True, demuxer="mpegts")
+MPEG_PS = Format("MPEG program stream", "video/mpeg", ".mpg", is_video=True, demuxer="mpeg")
+
+HTML = Format("an HTML page", "text/html", ".html")
+XML = Format("XML text", "application/xml", ".xml")
+JSON = Format("JSON text", "application/json", ".json")
+PLAYLIST = Format("a playlist", "application/vnd.apple.mpegurl", ".m3u8")
+TEXT = Format("plain text", "text/plain", ".txt")
+IMAGE = Format("an image", "application/octet-stream", ".bin")
+PDF = Format("a PDF document", "application/pdf", ".pdf")
+ZIP = Format("a ZIP archive", "application/zip", ".zip")
+GZIP = Format("a gzip archive", "application/gzip", ".gz")
+
+_SUFFIXES = {known.suffix for known in list(globals().values()) if isinstance(known, Format)} | set(
+    ".opus .ogg .oga .m4b .m4p .m4v .mp4 .3gp .3gpp .3g2 .wave .mpga .mpeg .aif .aifc .adts .qt .m2ts .mts .asf .spx "
+    ".htm .m3u".split()
+)
+_PLAIN = (
+    (b"fLaC", FLAC),
+    (b"#!AMR", AMR),
+    (b"caff\0\x01", CAF),
+    (b".snd", AU),
+    (b"riff.\x91\xcf\x11", WAVE64),
+    (b"\0\0\x01\xba", MPEG_PS),
+    (b"%PDF", PDF),
+    (b"PK\x03\x04", ZIP),
+    (b"\x1f\x8b\x08", GZIP),
+    (b"\x89PNG", IMAGE),
+    (b"GIF8", IMAGE),
+    (b"\xff\xd8\xff", IMAGE),
+)
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_VIDEO = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
+_TS = ((0, 188), (4, 192), (0, 204))
+"""Where the first packet of a transport stream begins, and how far it is from one to the next."""
+_MARKUP = re.compile(rb"<(!doctype\s+html|html|head|body|title|script)\b", re.IGNORECASE)
+_PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"v=0\r", b"v=0\n", b"[reference]")
+
+
+def sniff(head: bytes, tail: bytes = b"") -> Format | None:
+    """Tell a format from the beginning of a file.
+
+    :param head: its first bytes, :data:`HEAD_BYTES` or more unless the file ends before.
+    :param tail: its last bytes, if at hand: an MP4 may say only there whether it holds video.
+    :return: the format, also of what is no sound; None for bytes that nothing here knows. Behind an ID3 tag that fills
+        the whole head an MP3 is assumed; :func:`identify` looks behind the tag.
+    """
+    tag = mpeg.id3_size(head)
+    while tag and tag < len(head) - 4:
+        head = head[tag:]
+        tag = mpeg.id3_size(head)
+        if not tag:
+            return sniff(head, tail) or MP3
+    if tag:
+        return MP3
+    plain = next((known for magic, known in _PLAIN if head.startswith(magic)), None)
+    return (
+        plain
+        or _riff(head)
+        or _boxes(head, tail)
+        or _ogg(head)
+        or _ebml(head)
+        or _streamed(head)
+        or _text(head)
+        or _mpeg(head)
+    )
+
+
+def identify(file: BinaryIO, size: int) -> Format | None:
+    """Tell a file's format, looking behind an ID3 tag of any size and into an MP4's table of contents wherever it is.
+
+    :param file: seekable; left at an undefined place. A few kilobytes of it are read.
+    :param size: its bytes.
+    :raises OSError: if the file cannot be read.
+    """
+    file.seek(0)
+    head = file.read(min(size, HEAD_BYTES))
+    tag, hops = mpeg.id3_size(head), 0
+    while tag and tag >= len(head) - HEAD_BYTES // 2 and tag < size and hops < 4:
+        file.seek(tag)
+        head, hops = file.read(min(size - tag, HEAD_BYTES)), hops + 1
+        more = mpeg.id3_size(head)
+        if not more:
+            return sniff(head) or MP3
+        tag += more
+    found = sniff(head)
+    if found in (MP4, MOV) and not _brand_is_audio(head):
+        handlers = mp4.handlers(file, size)
+        return M4A if "soun" in handlers and "vide" not in handlers else found
+    return found
+
+
+def _riff(head: bytes) -> Format | None:
+    if head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX"):
+        return {b"WAVE": WAV, b"AVI ": AVI, b"AVIX": AVI}.get(head[8:12])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return AIFF
+    return None
+
+
+def _brand_is_audio(head: bytes) -> bool:
+    length = min(int.from_bytes(head[:4], "big"), len(head), 256)
+    brands = {head[at : at + 4] for at in (8, *range(16, length - 3, 4))}
+    return bool(brands & {b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
+
+
+def _boxes(head: bytes, tail: bytes) -> Format | None:
+    kind = head[4:8]
+    if kind != b"ftyp":
+        old = kind in (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot") and (len(head) < 16 or head[:2] == b"\0\0")
+        return MOV if old else None
+    if head[8:12] in (b"avif", b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        return IMAGE
+    if _brand_is_audio(head):
+        return M4A
+    seen = {handler for part in (head, tail) for handler in re.findall(rb"hdlr.{8}(.{4})", part, re.DOTALL)}
+    if b"soun" in seen and b"vide" not in seen and not _cut_off(head, tail):
+        return M4A
+    return MOV if head[8:12] == b"qt  " else MP4
+
+
+def _cut_off(head: bytes, tail: bytes) -> bool:
+    """Whether the table of contents goes on behind what is seen of it, so that a video track may yet come."""
+    at = head.find(b"moov")
+    return at >= 4 and not tail and at - 4 + int.from_bytes(head[at - 4 : at], "big") > len(head)
+
+
+def _ogg(head: bytes) -> Format | None:
+    if not head.startswith(b"OggS"):
+        return None
+    start = head[:512]
+    marks: tuple[tuple[bytes, Format], ...] = (
+        (b"\x80theora", OGG_VIDEO),
+        (b"fishead\0", OGG_VIDEO),
+        (b"OpusHead", OGG_OPUS),
+        (b"\x01vorbis", OGG_VORBIS),
+    )
+    return next((known for mark, known in marks if mark in start), OGG_OTHER)
+
+
+def _ebml(head: bytes) -> Format | None:
+    if not head.startswith(b"\x1aE\xdf\xa3"):
+        return None
+    sound_only = re.search(rb"\x86[\x81-\x9f]A_[A-Z]", head) and not re.search(rb"\x86[\x81-\x9f]V_[A-Z]", head)
+    if b"webm" in head[:64]:
+        return WEBM_AUDIO if sound_only else WEBM
+    return MKA if sound_only else MKV
+
+
+def _streamed(head: bytes) -> Format | None:
+    if head.startswith(_ASF):
+        return WMV if _ASF_VIDEO in head else WMA
+    if any(len(head) > at + 2 * step and {head[at + n * step] for n in range(3)} == {0x47} for at, step in _TS):
+        return MPEG_TS
+    return None
+
+
+def _text(head: bytes) -> Format | None:
+    bare = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1024]
+    if not bare or re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", bare):
+        return None
+    if bare.lower().startswith(_PLAYLISTS):
+        return PLAYLIST
+    if bare.startswith(b"<"):
+        return HTML if _MARKUP.search(bare) else XML
+    if re.match(rb"[{\[]\s*([\"{\[\]}0-9tfn-]|$)", bare):
+        return JSON
+    try:
+        bare[:-4].decode("utf-8") if len(bare) > 4 else bare.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A character cut at the end is no sign of anything.
+        return TEXT if error.start > len(bare) - 8 > 0 else None
+    return TEXT
+
+
+def _mpeg(head: bytes) -> Format | None:
+    """Find frames of MPEG audio, behind padding or junk if need be; two that agree, or one that fills the head."""
+    for find, formats in ((mpeg.first_frame, (MP3, MP2)), (mpeg.first_adts, (AAC,))):
+        at: int | None = find(head)
+        if at is not None:
+            return formats[-1] if len(formats) > 1 and (head[at + 1] & 0x06) == 0x04 else formats[0]
+    return None
+
+
+def upload_name(name: str, format: Format | None) -> str:  # noqa: A002 - the word for it
+    """Return a safe name for an upload, whose suffix agrees with the bytes.
+
+    :param name: a file name or path from anywhere; only its last part is used, and never as a path.
+    :param format: what the bytes are; None keeps the suffix.
+    :return: ``talk.opus`` with Ogg bytes becomes ``talk.ogg``; ``v1.2`` with MP3 bytes becomes ``v1.2.mp3``.
+    """
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name).rstrip("/\\"))[-1]
+    clean = "".join("_" if c in '"*:<>?|;%' else c for c in last if unicodedata.category(c)[0] != "C")
+    clean = " ".join(clean.split()).rstrip(". ")
+    stem, dot, suffix = clean.rpartition(".")
+    if format is None or not dot or f".{suffix.lower()}" not in _SUFFIXES:
+        stem = clean
+    return _short(stem.strip(". ") or "audio", format.suffix if format else "")
+
+
+def _short(stem: str, suffix: str) -> str:
+    return stem.encode()[: _LONGEST_NAME - len(suffix)].decode("utf-8", "ignore").rstrip(". ") + suffix

@@ -1,0 +1,226 @@
+"""Which web addresses may be asked, and by whom: what lies inside a network stays there.
+
+A name is resolved once, every address it has is judged, and whoever connects connects to one of those addresses, so
+that a name cannot mean one thing when it is judged and another when it is used. Messages show an address without its
+query and password, because both may be secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from urllib.parse import SplitResult
+
+    Resolver = Callable[[str, int], list[str]]
+
+_PORTS = {"http": 80, "https": 443}
+_INSIDE = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ELSEWHERE = "Pass a file's path or its object storage URI instead, or put the recording where the service can fetch it"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a web address leads.
+
+    :param scheme: ``http`` or ``https``.
+    :param host: the name or number, as it goes into the ``Host`` header and the certificate's check.
+    :param port: as given, or the scheme's own.
+    :param addresses: what the name resolved to, each judged.
+    :param target: path and query.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    addresses: tuple[str, ...]
+    target: str
+
+    @property
+    def host_header(self) -> str:
+        """The ``Host`` header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def resolved(host: str, port: int) -> list[str]:
+    """Return the addresses of a host, as the system knows them.
+
+    :raises OSError: if it knows none.
+    """
+    return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+
+
+def shown(url: str) -> str:
+    """Return an address as it may be shown: without query, fragment and password."""
+    bare = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, mark, rest = bare.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"[:200]
+
+
+def check_public(url: str, *, allow_private: bool, resolve: Resolver = resolved) -> None:
+    """Refuse an address that we may not read from.
+
+    :param url: from a user or a redirect.
+    :param allow_private: whether addresses inside the network are fine; schemes and passwords are checked all the same.
+    :param resolve: finds the addresses of a host.
+    :raises InvalidInput: for anything but http(s), for a user name or password in the address, and for a host that is,
+        or resolves to, something that is not public.
+    :raises ConnectError: for a name that does not resolve.
+    """
+    locate(url, allow_private=allow_private, resolve=resolve)
+
+
+def locate(url: str, *, allow_private: bool, resolve: Resolver = resolved) -> Place:
+    """Check an address as :func:`check_public` does, and return where it leads."""
+    parts, host, port = _taken_apart(url)
+    if "@" in parts.netloc:
+        raise InvalidInput(f"{shown(url)!r} carries a user name or password; use a presigned URL instead")
+    if not allow_private:
+        _check_name(url, host)
+    addresses = [host] if _number(host) else _looked_up(host, port, resolve)
+    addresses = [str(_number(address) or address) for address in addresses]
+    for address in addresses:
+        kind = None if allow_private else not_public(address)
+        if kind:
+            raise InvalidInput(
+                f"{shown(url)!r} leads to {address}, which is {kind}; it is not asked. If that is where your "
+                "recordings are, set the connection's extra 'allow_private_addresses' to true"
+            )
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Place(parts.scheme, host, port, tuple(addresses), target)
+
+
+def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = resolved) -> None:
+    """Refuse an address that the service cannot fetch from, before it is submitted.
+
+    A name that does not resolve here passes: it may resolve there.
+
+    :param audio_url: what the service is to fetch.
+    :param base_url: where the service is. If that itself is not public, as an emulator is, it reaches the rest, too.
+    :param resolve: finds the addresses of a host.
+    :raises InvalidInput: with what to do instead.
+    """
+    reason = out_of_reach(audio_url, base_url, resolve=resolve)
+    if reason is not None:
+        raise InvalidInput(f"audio_url={shown(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
+
+
+def out_of_reach(address: str, base_url: str, *, resolve: Resolver = resolved) -> str | None:
+    """Say why the service cannot fetch from a web address; None if it can, for all that is known here.
+
+    :param base_url: as for :func:`check_fetchable`.
+    :raises InvalidInput: if it is no web address.
+    """
+    _, host, port = _taken_apart(address)
+    reason = _unreachable(host, port, resolve)
+    if reason is None:
+        return None
+    _, base_host, base_port = _taken_apart(base_url)
+    return reason if _unreachable(base_host, base_port, resolve) is None else None
+
+
+def not_public(address: str) -> str | None:
+    """Say in a word why an address is not public; None if it is. IPv4 within IPv6 is judged as what it is."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return "no address"
+    inner = _within(ip) if isinstance(ip, ipaddress.IPv6Address) else None
+    if inner is not None:
+        return next((word for word in map(_kind, inner) if word), None)
+    return _kind(ip)
+
+
+def _kind(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
+    words = ("loopback", "link_local", "multicast", "unspecified", "private", "reserved")
+    word = next((word for word in words if getattr(ip, f"is_{word}")), None)
+    return (word or "not public").replace("_", "-") if word or not ip.is_global else None
+
+
+def _within(ip: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...] | None:
+    """Return the IPv4 addresses that an IPv6 address stands for; None if it stands for itself."""
+    if ip.ipv4_mapped:
+        return (ip.ipv4_mapped,)
+    if ip.sixtofour:
+        return (ip.sixtofour,)
+    if ip.teredo:
+        return ip.teredo
+    if ip in _NAT64 or 1 < int(ip) < 1 << 32:
+        return (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF),)
+    return None
+
+
+def _taken_apart(url: str) -> tuple[SplitResult, str, int]:
+    """Return the parts of a web address, its host in ASCII, and its port."""
+    if re.search(r"[\0-\x20\x7f\\]", url.strip()):
+        raise InvalidInput(f"{shown(url)!r} is not a web address: it has spaces, backslashes or control characters")
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+        host = unicodedata.normalize("NFKC", parts.hostname or "").rstrip(".")
+        host = host if ":" in host else host.encode("idna").decode("ascii").lower()
+    except ValueError as error:
+        raise InvalidInput(f"{shown(url)!r} is not a web address") from error
+    if parts.scheme not in _PORTS:
+        raise InvalidInput(f"{shown(url)!r} is not an http(s) address, which is all that can be fetched. {_ELSEWHERE}")
+    if not host or "%" in host or not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", host):
+        raise InvalidInput(f"{shown(url)!r} is not a web address: its host makes no sense")
+    return parts, host, _PORTS[parts.scheme] if port is None else port
+
+
+def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read a host that is a number, however it is written: ``2130706433`` and ``0x7f.1`` are 127.0.0.1."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host)) if re.fullmatch(r"[0-9a-fx.]+", host) else None
+    except OSError:
+        return None
+
+
+def _check_name(url: str, host: str) -> None:
+    if host == "localhost" or host.endswith(_INSIDE):
+        raise InvalidInput(
+            f"{shown(url)!r} leads to this machine or into this network; it is not asked. If that is where your "
+            "recordings are, set the connection's extra 'allow_private_addresses' to true"
+        )
+
+
+def _looked_up(host: str, port: int, resolve: Resolver) -> list[str]:
+    try:
+        addresses = resolve(host, port)
+    except (OSError, UnicodeError) as error:
+        raise ConnectError(f"the name {host!r} does not resolve here") from error
+    if not addresses:
+        raise ConnectError(f"the name {host!r} does not resolve here")
+    return [address.partition("%")[0] for address in addresses]
+
+
+def _unreachable(host: str, port: int, resolve: Resolver) -> str | None:
+    """Say why the service cannot reach a host; None if it can, for all that is known here."""
+    number = _number(host)
+    if number is None and (host == "localhost" or "." not in host or host.endswith(_INSIDE)):
+        return f"has a name that is only known here ({host})"
+    try:
+        addresses = [str(number)] if number else _looked_up(host, port, resolve)
+    except ConnectError:
+        return None
+    for address in addresses:
+        kind = not_public(address)
+        if kind:
+            return f"leads to {address}, which is {kind}" if number is None else f"is {kind}"
+    return None

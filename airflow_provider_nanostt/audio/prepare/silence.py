@@ -1,0 +1,144 @@
+"""How loud a recording is, fifty times a second, and from that where nobody speaks.
+
+One pass decodes it; the levels of three hours are a megabyte. What counts as silence follows the recording: a
+quarter of a second well below the speech around it and not above the noise that is always there.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_provider_nanostt.audio.prepare.decoding import DEFAULT_BOUNDS, Bounds, Progress, opened
+from airflow_provider_nanostt.audio.prepare.resample import Sound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from av import AudioFrame
+
+PER_SECOND = 50
+"""Levels per second."""
+
+SHORTEST_SILENCE = 0.25
+"""Seconds; the gap before a plosive is shorter, the pause between two sentences longer."""
+
+_LOOKS_PER_SECOND = 4000  # samples looked at: peaks survive leaving some out, and Python has less to do
+_NEIGHBOURHOOD = 60 * PER_SECOND  # levels that decide together how loud speech is there
+_BELOW_SPEECH = 20  # times, 26 dB
+_ABOVE_NOISE = 2
+_NEVER_SPEECH = 50  # of 32768, -56 dB
+_QUIET_WINDOW = 10  # levels, a fifth of a second: what a cut without a silence wants around it
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """The course of a recording.
+
+    :param seconds: its length, as decoded.
+    :param levels: peaks, of 32768, :data:`PER_SECOND` a second.
+    """
+
+    seconds: float
+    levels: Sequence[int] = field(repr=False)
+
+    def silences(self, shortest: float = SHORTEST_SILENCE) -> list[tuple[float, float]]:
+        """Return (start, end) in seconds of every stretch in which nobody speaks, in order.
+
+        :param shortest: seconds.
+        """
+        found: list[tuple[float, float]] = []
+        start: int | None = None
+        least = shortest * PER_SECOND
+        for block, threshold in self._thresholds():
+            for at in range(block, min(block + _NEIGHBOURHOOD, len(self.levels))):
+                if self.levels[at] <= threshold:
+                    start = at if start is None else start
+                elif start is not None:
+                    if at - start >= least:
+                        found.append((start / PER_SECOND, at / PER_SECOND))
+                    start = None
+        if start is not None and len(self.levels) - start >= least:
+            found.append((start / PER_SECOND, self.seconds))
+        return found
+
+    def quietest(self, start: float, end: float) -> float:
+        """Return the moment between two others (seconds) around which it is least loud for a fifth of a second."""
+        first, last = max(0, int(start * PER_SECOND)), min(len(self.levels), int(end * PER_SECOND))
+        if last - first <= _QUIET_WINDOW:
+            return (start + end) / 2
+        total = sum(self.levels[first : first + _QUIET_WINDOW])
+        least, where = total, first
+        for at in range(first + 1, last - _QUIET_WINDOW + 1):
+            total += self.levels[at + _QUIET_WINDOW - 1] - self.levels[at - 1]
+            if total < least:
+                least, where = total, at
+        return (where + _QUIET_WINDOW / 2) / PER_SECOND
+
+    def _thresholds(self) -> list[tuple[int, float]]:
+        """Return, for each block of levels, where it begins and up to which level nobody speaks."""
+        ordered = sorted(self.levels)
+        speech = _at(ordered, 0.95)
+        noise = min(_at(ordered, 0.05) * _ABOVE_NOISE, speech / 4)
+        blocks = range(0, len(self.levels), _NEIGHBOURHOOD)
+        there = ((at, _at(sorted(self.levels[at : at + _NEIGHBOURHOOD]), 0.95)) for at in blocks)
+        return [(at, max(loud / _BELOW_SPEECH, noise, _NEVER_SPEECH)) for at, loud in there]
+
+
+def measure(
+    source: BinaryIO,
+    *,
+    track: int = 0,
+    bounds: Bounds = DEFAULT_BOUNDS,
+    progress: Callable[[float], object] | None = None,
+) -> Loudness:
+    """Listen to a whole recording.
+
+    :param source: seekable.
+    :param track: which sound track, from 0.
+    :param progress: called with the seconds done, every ten seconds of sound.
+    :raises InvalidInput: if PyAV is missing, or the source is no recording or exceeds the bounds.
+    :raises OSError: if the source cannot be read.
+    """
+    levels, told = _Levels(), Progress(progress)
+    with opened(source, track=track, bounds=bounds) as recording:
+        for frame in Sound(recording, rate=None):
+            levels.add(frame)
+            told.at(recording.seconds)
+    return Loudness(recording.seconds, levels.found)
+
+
+def silences(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS) -> list[tuple[float, float]]:
+    """Return (start, end) in seconds of every stretch in which nobody speaks; raises as :func:`measure`."""
+    return measure(source, track=track, bounds=bounds).silences()
+
+
+class _Levels:
+    """Levels as they are found; :data:`PER_SECOND` of them are a second at whatever rate, without drift."""
+
+    def __init__(self) -> None:
+        self.found = array("H")
+        self._waiting = array("h")
+        self._rate = 0
+        self._before = 0  # samples gone from what waits
+        self._count = 0
+
+    def add(self, frame: AudioFrame) -> None:
+        """Add what a frame (one channel, 16 bits) completes."""
+        if frame.sample_rate != self._rate:  # the remainder of the old rate is less than one level
+            self._rate, self._before, self._count, self._waiting = frame.sample_rate, 0, 0, array("h")
+        waiting, at = self._waiting, 0
+        waiting.frombytes(memoryview(frame.planes[0])[: 2 * frame.samples])
+        stride = max(1, self._rate // _LOOKS_PER_SECOND)
+        while (end := (self._count + 1) * self._rate // PER_SECOND - self._before) <= len(waiting):
+            looked = waiting[at:end:stride]
+            self.found.append(max(max(looked, default=0), -min(looked, default=0)))
+            at = end
+            self._count += 1
+        del waiting[:at]
+        self._before += at
+
+
+def _at(ordered: Sequence[int], share: float) -> int:
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0

@@ -1,0 +1,99 @@
+"""A folder in object storage where recordings lie while the service fetches them, and are removed from again.
+
+The name of what is put there says whose it is and until when it may be needed: its owner removes it when the
+transcript is there, and whoever stages next sweeps up what a killed task has left. Nothing else in the folder is
+touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.common import object_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.audio.sources import LocalFile
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"nanostt-(?P<owner>[0-9a-f]{12})-(?P<until>\d{10,12})-[0-9a-f]{16}\.[a-z0-9]{2,5}")
+
+
+class Staging:
+    """A staging folder as one owner sees it.
+
+    :param uri: the folder, in an object storage that can sign addresses.
+    :param owner: 12 hexadecimal digits, the same for every attempt of a task instance.
+    :param clock: epoch seconds.
+    """
+
+    def __init__(self, uri: str, owner: str, clock: Callable[[], float] = time.time) -> None:
+        self._folder: ObjectStoragePath = object_storage.resolve(uri)
+        self._owner = owner
+        self._clock = clock
+
+    def put(self, file: LocalFile, *, suffix: str, seconds: float) -> str:
+        """Put a recording there and return the address at which the service can fetch it for so many seconds.
+
+        The file's own name stays here: the folder may be seen by others.
+
+        :raises InvalidInput: if the storage may not be written, or cannot sign addresses for as long.
+        :raises StorageUnavailable: if it cannot be written now.
+        """
+        until = int(self._clock() + seconds)
+        place = self._folder / f"nanostt-{self._owner}-{until:010d}-{secrets.token_hex(8)}{suffix}"
+        self.sweep()
+        told = f"staging={str(self._folder)!r}"
+        try:
+            self._folder.fs.put_file(str(file.path), place.path)
+            url = object_storage.presign(place, seconds)
+            if url is None:
+                raise InvalidInput("it cannot sign addresses; object storages such as s3://, gs:// and abfs:// can")
+        except BaseException as error:
+            self._remove(place.path)
+            if isinstance(error, InvalidInput):
+                raise InvalidInput(f"{told}: {error}") from error
+            if not isinstance(error, Exception):
+                raise
+            raise object_storage.wrap_error(error, told, self._folder) from error
+        return url
+
+    def clear(self) -> None:
+        """Remove what this owner has put there; if that cannot be, the next sweep does it."""
+        self._remove_where(lambda owner, _: owner == self._owner)
+
+    def sweep(self) -> None:
+        """Remove whatever has outlived its time, whoever put it there."""
+        self._remove_where(lambda _, until: until < self._clock())
+
+    def _remove_where(self, condition: Callable[[str, int], bool]) -> None:
+        try:
+            self._folder.fs.invalidate_cache()
+            names = self._folder.fs.ls(self._folder.path, detail=False)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # noqa: BLE001  whatever a storage raises, the transcript is worth more
+            log.warning("staging=%s cannot be listed (%s: %s)", self._folder, type(error).__name__, error)
+            return
+        for name in names:
+            match = _NAME.fullmatch(str(name).rpartition("/")[2])
+            if match and condition(match["owner"], int(match["until"])):
+                self._remove(str(name))
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._folder.fs.rm_file(path)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # noqa: BLE001
+            log.warning(
+                "Staged %s cannot be removed (%s: %s); a later sweep tries again", path, type(error).__name__, error
+            )

@@ -1,0 +1,88 @@
+"""Captions as SubRip and as WebVTT: the two forms, and what must be written otherwise in each."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.outputs.captions.layout import END_ISOLATE, ISOLATE, label
+from airflow_provider_nanostt.outputs.unicode_layout import cleaned, direction, display_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_nanostt.outputs.captions.layout import Captions, Cue
+    from airflow_provider_nanostt.outputs.style import CaptionStyle
+
+NOTE = "NOTE The times in this file are estimated: the model has given none."
+
+# SubRip has no way to escape. Players read tags in <>, {} and after a backslash, and some read HTML's entities; these
+# characters are written as their full-width forms, which look alike and become the plain ones again under NFKC.
+_SUBRIP = str.maketrans({"<": "\uff1c", "{": "\uff5b", "}": "\uff5d", "\\": "\uff3c"})
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_STAMP = re.compile(r"(\d):(?=\d{1,2}:\d{1,2}[.,]\d)")
+_UNSEEN = "\u2060"
+_VTT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def to_srt(captions: Captions) -> str:
+    """Return captions as SubRip; a speaker's name stands before the text where the speaker changes."""
+    blocks = [
+        f"{number}\n{_time(cue.start, ',')} --> {_time(cue.end, ',')}\n" + "\n".join(_srt_lines(cue, captions.style))
+        for number, cue in enumerate(captions.cues, 1)
+    ]
+    if blocks and blocks[-1].rpartition("\n")[2].isdecimal():
+        blocks[-1] += _UNSEEN  # a number that ends the file is taken for that of a caption to come
+    return "\n\n".join(blocks) + "\n" if blocks else ""
+
+
+def to_vtt(captions: Captions) -> str:
+    """Return captions as WebVTT; every caption names its speaker, if it has one."""
+    blocks = ["WEBVTT", *([NOTE] if captions.estimated else [])]
+    for cue in captions.cues:
+        voice = f"<v {_plain_name(cue.speaker).translate(_VTT)}>" if cue.speaker else ""
+        text = "\n".join(cue.lines).translate(_VTT)
+        blocks.append(f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{voice}{text}")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _srt_lines(cue: Cue, style: CaptionStyle) -> Iterator[str]:
+    lines = cue.lines
+    name = label(cue.speaker, style) if cue.named and cue.speaker else ""
+    if name:
+        fits = display_width(name) + display_width(lines[0]) <= style.line_width
+        shown = _isolated(name, lines[0])
+        if fits:
+            yield _srt_text(shown + lines[0])
+            lines = lines[1:]
+        elif len(lines) < style.max_lines:
+            yield _srt_text(shown.rstrip())
+    for line in lines:
+        yield _srt_text(line)
+
+
+def _isolated(name: str, line: str) -> str:
+    """Return a name before a line; one that runs the other way must not turn the line round."""
+    if line.isascii() and name.isascii():
+        return name
+    ways = {direction(name), direction(line)}
+    return f"{ISOLATE}{name[:-2]}{END_ISOLATE}: " if ways == {"L", "R"} else name
+
+
+def _srt_text(line: str) -> str:
+    line = line.translate(_SUBRIP).replace("-->", "--\uff1e")
+    if "&" in line:
+        line = _ENTITY.sub("\uff06", line)
+    if line.count(":") > 3:  # readers take a line with two times for the head of a caption
+        line = _STAMP.sub(rf"\1{_UNSEEN}:", line)
+    return line
+
+
+def _plain_name(speaker: str) -> str:
+    return " ".join(cleaned(speaker).split())
+
+
+def _time(milliseconds: int, point: str) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}{point}{rest:03d}"

@@ -1,0 +1,72 @@
+"""How fast one key may ask: evenly spaced, slower after a refusal, and slowly faster again. Time is passed in."""
+
+from __future__ import annotations
+
+_CUT = 0.8
+_CLIMB = 0.02
+_PROBE = 0.02
+_NEAR = 0.92
+_SLOWEST = 0.2
+_LONGEST_PAUSE = 30.0
+_CLOCK_SLACK = 5.0
+
+
+class RateLimiter:
+    """Spaces the requests of one key: at most ``per_second`` of them in any window of a second.
+
+    Even spacing, not a bucket of tokens: the service counts in a sliding window, which a burst breaks. A refusal cuts
+    the rate by a fifth, once for all requests that were already under way; then it climbs by 2 % a second to just below
+    where it was refused, and from there gropes upwards by 0.02 requests per second each second. Whoever asks more is
+    refused more often, so several processes with one key come to about equal shares without talking to each other.
+
+    :param per_second: the most that is ever asked.
+    """
+
+    __slots__ = ("_ceiling", "_cut_at", "_free_at", "_grown_at", "_paused_until", "_top", "rate")
+
+    def __init__(self, per_second: float) -> None:
+        self.rate = per_second
+        self._top = per_second
+        self._ceiling = per_second
+        self._free_at = 0.0
+        self._paused_until = 0.0
+        self._cut_at = float("-inf")
+        self._grown_at = 0.0
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next request may go out; 0 if it may now."""
+        free_at = max(self._free_at, self._paused_until)
+        if free_at - now > _LONGEST_PAUSE + _CLOCK_SLACK:  # the clock was set back
+            self._free_at = self._paused_until = free_at = now
+        return max(0.0, free_at - now)
+
+    def reserve(self, now: float) -> None:
+        """Book the slot that :meth:`delay` has said is free."""
+        self._grow(now)
+        self._free_at = now + 1.0 / self.rate
+
+    def on_rejected(self, sent_at: float, now: float, retry_after: float | None) -> bool:
+        """Take in a refusal (429).
+
+        :param sent_at: when the refused request was sent.
+        :param retry_after: seconds the service asked for; without it, one second.
+        :return: whether this slowed the pace, as the first refusal of a batch does.
+        """
+        pause = min(1.0 if retry_after is None else retry_after, _LONGEST_PAUSE)
+        self._paused_until = max(self._paused_until, now + pause)
+        if sent_at <= self._cut_at:
+            return False
+        self._cut_at = now
+        self._ceiling = self.rate
+        self.rate = max(_SLOWEST, self.rate * _CUT)
+        return True
+
+    def _grow(self, now: float) -> None:
+        passed, self._grown_at = max(0.0, now - self._grown_at), now
+        if self.rate >= self._top:
+            return
+        near = _NEAR * self._ceiling
+        if self.rate < near:
+            self.rate = min(near, self.rate * (1.0 + _CLIMB * min(passed, 10.0)))
+        else:
+            self.rate = min(self._top, self.rate + _PROBE * min(passed, 10.0))

@@ -1,0 +1,200 @@
+"""Answers on their way from the triggerer to the worker, by way of the storage for the results.
+
+Whoever waits for a job gets its transcript with the answer that says it is completed. An event may not carry it, but
+the triggerer can leave it where the worker that resumes finds it. That halves what a batch asks of the service, and
+shortens the time for which it holds a slot. It is a favour and nothing to rely on: where the triggerer cannot reach the
+storage, or does not see the same one, or storing takes too long, the service is asked once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import secrets
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from airflow_provider_nanostt.common import object_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+
+log = logging.getLogger(__name__)
+
+_MARK = "open"
+_AT_ONCE = 4
+_MOST_WAITING = 8
+"""Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
+10 MB as objects."""
+_PATIENCE = 20.0
+"""Seconds for the storage to answer; whoever waits for jobs must not end up waiting for it."""
+
+
+class TranscriptSpool:
+    """A folder for the answers to the jobs of one task instance.
+
+    :param folder: nothing else lies in it.
+    """
+
+    def __init__(self, folder: ObjectStoragePath) -> None:
+        self._folder = folder
+        self._names: frozenset[str] | None = None
+        self._listing = threading.Lock()
+
+    def open(self) -> dict[str, str] | None:
+        """Make it ready; return what the triggerer needs to know, as plain JSON, or None if that cannot be."""
+        mark = secrets.token_hex(8)
+        try:
+            object_storage.write(self._folder / _MARK, mark.encode())
+        except Exception as error:  # noqa: BLE001  whatever a storage raises
+            log.info("Answers are not handed over: %s cannot be written (%s)", self._folder, error)
+            return None
+        return {"folder": str(self._folder), "mark": mark}
+
+    @property
+    def fs(self) -> Any:
+        """The storage's file system; to ask for it the first time may take a connection from Airflow."""
+        return self._folder.fs
+
+    def is_open(self, mark: str) -> bool:
+        """Whether this is the folder that :meth:`open` told of, and not another of that name on another machine.
+
+        :raises Exception: whatever a storage raises.
+        """
+        return object_storage.read(self._folder / _MARK) == mark.encode()
+
+    def put(self, run_id: str, answer: Mapping[str, Any]) -> None:
+        """Leave the service's answer about a job, without the signatures of addresses in it.
+
+        :raises Exception: whatever a storage raises.
+        """
+        from airflow_provider_nanostt.outputs.document import without_secrets
+
+        text = json.dumps(answer)
+        object_storage.write(
+            self._folder / _name(run_id), (text if "://" not in text else json.dumps(without_secrets(answer))).encode()
+        )
+
+    def has(self, run_id: str) -> bool:
+        """Whether there was an answer about a job when this was first asked."""
+        return _name(run_id) in self._found()
+
+    def take(self, run_id: str) -> bytes | None:
+        """Return the answer about a job, None if there is none or it cannot be read."""
+        try:
+            return object_storage.read(self._folder / _name(run_id)) if self.has(run_id) else None
+        except Exception:  # noqa: BLE001  whatever a storage raises: the service can be asked
+            return None
+
+    def _found(self) -> frozenset[str]:
+        """Return the names in the folder; it is listed once, whichever thread comes first."""
+        with self._listing:
+            if self._names is None:
+                try:
+                    self._names = frozenset(object_storage.names(self._folder))
+                except Exception as error:  # noqa: BLE001  whatever a storage raises
+                    log.info("NanoGPT is asked for transcripts again: %s cannot be listed (%s)", self._folder, error)
+                    self._names = frozenset()
+            return self._names
+
+    def clear(self) -> None:
+        """Remove the folder, if anything was found in it."""
+        if not self._found():
+            return
+        try:
+            object_storage.remove_folder(self._folder)
+        except Exception as error:  # noqa: BLE001  whatever a storage raises
+            log.warning("%s, which nobody needs any more, cannot be removed (%s)", self._folder, error)
+
+
+def _name(run_id: str) -> str:
+    """Return a file's name; a run id may be any text."""
+    return f"{hashlib.sha256(run_id.encode()).hexdigest()[:32]}.json"
+
+
+class SpoolWriter:
+    """Leaves answers in a folder without blocking the event loop, as long as that goes well.
+
+    It has threads of its own: those that all share also look up host names. How many answers wait to be stored is
+    counted for the whole process.
+
+    :param told: what :meth:`TranscriptSpool.open` has told, None for no folder.
+    :param log: the trigger's log.
+    """
+
+    _waiting: ClassVar[int] = 0
+
+    def __init__(self, told: Mapping[str, str] | None, log: Any) -> None:
+        self._told = told
+        self._log = log
+        self._handover: TranscriptSpool | None = None
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nanostt-handover")
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether answers are kept."""
+        return self._handover is not None
+
+    async def __aenter__(self) -> Self:
+        if self._told:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    self._handover = await self._opened(self._told)
+            except Exception as error:  # noqa: BLE001  whatever a storage raises
+                self._give_up(error)
+        return self
+
+    async def _opened(self, told: Mapping[str, str]) -> TranscriptSpool | None:
+        from asgiref.sync import sync_to_async
+
+        def found() -> TranscriptSpool:
+            handover = TranscriptSpool(object_storage.resolve(told["folder"]))
+            _ = handover.fs
+            return handover
+
+        # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which should wait for no storage;
+        # to make a file system may still take a moment, such as for credentials. It must not be cancelled: Airflow 3.0
+        # and 3.1 would take the answer to this request for the answer to the next one.
+        finding = asyncio.ensure_future(sync_to_async(found)())
+        finding.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail when nobody waits
+        handover = await asyncio.shield(finding)
+        seen = await asyncio.get_running_loop().run_in_executor(self._threads, handover.is_open, told["mark"])
+        if not seen:
+            self._log.info("Answers are left to the worker: %s is not the worker's folder here", told["folder"])
+        return handover if seen else None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def keep(self, run_id: str, answer: Mapping[str, Any]) -> None:
+        """Store the service's answer about a job, unless too many are being stored."""
+        handover = self._handover
+        if handover is None or SpoolWriter._waiting >= _MOST_WAITING:
+            return
+        SpoolWriter._waiting += 1
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._threads, handover.put, run_id, answer)
+        except Exception as error:  # noqa: BLE001  whatever a storage raises
+            self._give_up(error)
+        finally:
+            SpoolWriter._waiting -= 1
+
+    def _give_up(self, error: Exception) -> None:
+        if self._told is not None:
+            self._log.info(
+                "Answers are left to the worker: %s cannot be used from here (%s: %s)",
+                self._told.get("folder"),
+                type(error).__name__,
+                error,
+            )
+        self._told = self._handover = None

@@ -1,0 +1,272 @@
+"""One polling loop per event loop and credential, shared by every trigger in it.
+
+Triggers of a triggerer run in one event loop, so this is the only pooling there can be: one HTTP session, one request
+budget, one schedule. Nothing is shared between credentials, and all of it is closed when the last one who waits leaves.
+Whom to ask and when is decided in ``polling``; here is only the sleeping and sending. No Airflow in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+import logging
+import time
+import weakref
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from airflow_provider_nanostt.api import endpoints, errors, transport
+from airflow_provider_nanostt.polling import COMPLETED, JobMonitor, LogLine, Outcome, RateLimiter, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from types import TracebackType
+
+    from airflow_provider_nanostt.api.config import Config
+    from airflow_provider_nanostt.api.endpoints import Call
+    from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
+
+    Keep = Callable[[Transcript], object]
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS = 20
+_LONGEST_SLEEP = 30.0
+_METER_EVERY = 10.0
+
+
+class Meter(Protocol):
+    """Where the poller counts what it does."""
+
+    def incr(self, name: str, count: int) -> None:
+        """Add to a counter."""
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set a gauge."""
+
+    def timing(self, name: str, seconds: float) -> None:
+        """Record a length of time."""
+
+
+class Wait:
+    """One wait for one job: while its block is entered the job is asked for.
+
+    Awaiting :meth:`next` gives remarks worth logging, and at last the outcome. A class, since there are thousands: each
+    of two generators in its place would cost more memory than the wait itself.
+    """
+
+    __slots__ = ("_future", "_news", "_poller", "call", "keep", "key", "poll_interval", "watch")
+
+    def __init__(self, poller: Poller, job: Job, *, poll_interval: float, deadline: float, keep: Keep | None) -> None:
+        self.key = ""
+        self.keep = keep
+        self.poll_interval = poll_interval
+        self.watch = JobMonitor(job, poll_interval=poll_interval, deadline=deadline)
+        self.call: Call[JobStatus] = endpoints.status(job)
+        self._poller = poller
+        self._news: list[LogLine | Outcome | BaseException] = []
+        self._future: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._poller.join(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._poller.leave(self)
+
+    async def next(self) -> LogLine | Outcome:
+        """Return the next remark, or the outcome, which is the last."""
+        while not self._news:
+            self._future = asyncio.get_running_loop().create_future()
+            try:
+                await self._future
+            finally:
+                self._future = None
+        news = self._news.pop(0)
+        if isinstance(news, BaseException):
+            raise news
+        return news
+
+    def tell(self, news: LogLine | Outcome | BaseException) -> None:
+        """Pass something on to whoever waits."""
+        self._news.append(news)
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class Poller:
+    """Asks for all the jobs of one credential in one event loop.
+
+    :param config: where and who.
+    :param meter: where to count, or None.
+    """
+
+    def __init__(self, config: Config, meter: Meter | None = None) -> None:
+        self.users = 0
+        self.limiter = RateLimiter(config.requests_per_second)
+        self._client = transport.AsyncClient(config, connections=_CONNECTIONS)
+        self._schedule = Schedule(self.limiter)
+        self._waits: dict[str, Wait] = {}
+        self._names = itertools.count()
+        self._asking: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        # Tasks and timers serve everybody: they must not keep alive, nor log as, the trigger that happened to be first.
+        self._context = contextvars.Context()
+        self._meter = meter
+        self._counts = {"polls": 0, "refusals": 0}
+        self._metered_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._waits)
+
+    def waiting(self, job: Job, *, poll_interval: float, deadline: float, keep: Keep | None = None) -> Wait:
+        """Return a block during which a job is asked for.
+
+        :param poll_interval: seconds.
+        :param deadline: epoch seconds.
+        :param keep: called with the transcript, which is not kept here, before the outcome is told.
+        """
+        return Wait(self, job, poll_interval=poll_interval, deadline=deadline, keep=keep)
+
+    async def join(self, wait: Wait) -> None:
+        """Begin to ask for a job."""
+        await self._client.open()
+        wait.key = str(next(self._names))
+        self._waits[wait.key] = wait
+        watch = wait.watch
+        self._schedule.add(
+            wait.key, watch.job, poll_interval=wait.poll_interval, deadline=watch.deadline, now=time.time()
+        )
+        self._wake(0.0)
+
+    def leave(self, wait: Wait) -> None:
+        """Ask for a job no more."""
+        self._waits.pop(wait.key, None)
+        self._schedule.remove(wait.key)
+
+    async def close(self) -> None:
+        """Stop asking, and close the connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+        await self._client.close()
+        self._measure(float("inf"))
+
+    def _wake(self, delay: float) -> None:
+        """Come back after a delay, or earlier if that was already planned."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + min(max(delay, 0.0), _LONGEST_SLEEP)
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._turn, context=self._context)
+
+    def _turn(self) -> None:
+        """Send what is due now, and plan the next turn."""
+        self._timer = None
+        try:
+            now = time.time()
+            for late in self._schedule.expired(now):
+                self._end(late, self._waits[late].watch.timed_out("no answer came in time"))
+            key, pause = self._schedule.next(now)
+            while key is not None:
+                task = asyncio.get_running_loop().create_task(self._ask(key), context=self._context)
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
+                key, pause = self._schedule.next(now)
+            self._measure(now)
+            if self._waits:
+                self._wake(min(pause, self._schedule.next_end() - now))
+        except Exception as error:  # whatever it is, nobody may be left waiting for an answer that never comes
+            log.exception("The polling loop cannot go on")
+            for wait in self._waits.values():
+                wait.tell(error)
+
+    async def _ask(self, key: str) -> None:
+        wait = self._waits.get(key)
+        if wait is None:
+            return
+        sent_at = time.time()
+        self._counts["polls"] += 1
+        try:
+            heard: JobStatus | errors.NanoGPTError = await self._client.send(wait.call, retry=transport.ONCE)
+        except errors.NanoGPTError as error:
+            heard = error
+        except Exception as error:  # noqa: BLE001  fails this wait, not all of them
+            wait.tell(error)
+            return
+        if key in self._waits:
+            self._heard(key, wait, heard, sent_at)
+
+    def _heard(self, key: str, wait: Wait, heard: JobStatus | errors.NanoGPTError, sent_at: float) -> None:
+        now = time.time()
+        if isinstance(heard, errors.RateLimited):
+            # About the key, not about the job: everybody slows down, and this one is asked again in its turn.
+            self._counts["refusals"] += 1
+            if self.limiter.on_rejected(sent_at, now, heard.retry_after):
+                log.info("NanoGPT refused a request (429); asking %.1f times a second now", self.limiter.rate)
+            self._again(key, now, now)
+            return
+        step = wait.watch.on_response(heard, now)
+        if wait.watch.log_line:
+            wait.tell(wait.watch.log_line)
+        if isinstance(step, Outcome):
+            if wait.keep is not None and not isinstance(heard, errors.NanoGPTError) and heard.transcript is not None:
+                wait.keep(heard.transcript)
+            self._end(key, step)
+        elif step is None:
+            # No turn now: what else is due was seen to in the last one, and the next is planned.
+            self._wake(self._schedule.running(key, now) - now)
+        else:
+            self._again(key, step, now)
+
+    def _again(self, key: str, due: float, now: float) -> None:
+        """Ask again at a time."""
+        self._schedule.postpone(key, due)
+        self._wake(due - now)
+
+    def _end(self, key: str, outcome: Outcome) -> None:
+        if outcome.kind == COMPLETED:
+            gap = self._schedule.finished(key, time.time())
+            if gap is not None and self._meter is not None:
+                self._meter.timing("noticed_within", gap)
+        self._schedule.remove(key)
+        self._waits.pop(key).tell(outcome)
+
+    def _measure(self, now: float) -> None:
+        if self._meter is None or now - self._metered_at < _METER_EVERY:
+            return
+        self._metered_at = now
+        self._meter.gauge("jobs_waiting", len(self._waits))
+        self._meter.gauge("requests_per_second", self.limiter.rate)
+        for name, count in self._counts.items():
+            if count:
+                self._meter.incr(name, count)
+                self._counts[name] = 0
+
+
+_pollers: weakref.WeakKeyDictionary[Any, dict[Config, Poller]] = weakref.WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_poller(config: Config, meter: Meter | None = None) -> AsyncIterator[Poller]:
+    """Join those who use this credential in the running event loop; the last to leave closes everything."""
+    pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
+    poller = pollers.get(config)
+    if poller is None:
+        poller = pollers[config] = Poller(config, meter)
+    poller.users += 1
+    try:
+        yield poller
+    finally:
+        poller.users -= 1
+        if not poller.users:
+            pollers.pop(config, None)
+            await poller.close()

@@ -1,0 +1,92 @@
+"""Waiting for jobs in this thread: asks for them in turn, as ``polling`` says, and hands over each as it ends.
+
+For workers and scripts; triggers wait in ``poller``. No Airflow in here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.api import endpoints, errors, transport
+from airflow_provider_nanostt.api.models import JobStatus
+from airflow_provider_nanostt.polling import JobMonitor, Outcome, Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_provider_nanostt.api.endpoints import Call
+    from airflow_provider_nanostt.api.models import Job, Transcript
+    from airflow_provider_nanostt.polling import RateLimiter
+
+log = logging.getLogger(__name__)
+
+
+def as_completed(
+    client: transport.Client,
+    limiter: RateLimiter,
+    jobs: Mapping[str, Job],
+    *,
+    deadline: float,
+    poll_interval: float,
+    at_once: bool,
+    recovery_hint: Callable[[Job], str],
+) -> Iterator[tuple[str, Transcript | errors.JobError]]:
+    """Wait for jobs until a moment in epoch seconds, and yield each with its name as soon as it has ended.
+
+    While the caller has one in hand, nothing is asked.
+
+    :param jobs: tickets by any names.
+    :param at_once: ask before waiting, whatever the age of a job.
+    :param recovery_hint: says how to get the transcript of a job that nobody waits for any more.
+    :return: for each job its transcript, or the error it has ended with.
+    :raises DailyLimitReached: rather than to sleep until the day is over.
+    """
+    schedule, now = Schedule(limiter), time.time()
+    watches = {key: JobMonitor(job, poll_interval=poll_interval, deadline=deadline) for key, job in jobs.items()}
+    calls = {key: endpoints.status(job) for key, job in jobs.items()}
+    for key, job in jobs.items():
+        schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=now, at_once=at_once)
+    while watches:
+        chosen, pause = schedule.next(time.time())
+        if chosen is None:
+            time.sleep(pause)
+            continue
+        watch, heard, now = watches[chosen], _ask(client, calls[chosen], limiter), time.time()
+        step = watch.on_response(heard, now)
+        if watch.log_line:
+            log.log(watch.log_line.level, watch.log_line.text)
+        if isinstance(step, Outcome):
+            del watches[chosen], calls[chosen]
+            schedule.finished(chosen, now)
+            schedule.remove(chosen)
+            yield chosen, _ended(step, watch.job, heard, recovery_hint)
+        elif step is None:
+            schedule.running(chosen, now)
+        else:
+            schedule.postpone(chosen, step)
+
+
+def _ask(client: transport.Client, call: Call[JobStatus], limiter: RateLimiter) -> JobStatus | errors.NanoGPTError:
+    """Make one attempt; a refusal slows everything that shares the pace, and the end of a day is not slept for."""
+    sent_at = time.time()
+    try:
+        return client.send(call, retry=transport.ONCE)
+    except errors.DailyLimitReached:
+        raise  # the triggerer waits for midnight, a worker's slot does not
+    except errors.NanoGPTError as error:
+        if isinstance(error, errors.RateLimited):
+            limiter.on_rejected(sent_at, time.time(), error.retry_after)
+        return error
+
+
+def _ended(
+    outcome: Outcome, job: Job, heard: JobStatus | errors.NanoGPTError, recovery_hint: Callable[[Job], str]
+) -> Transcript | errors.JobError:
+    if isinstance(heard, JobStatus) and heard.transcript is not None:
+        return heard.transcript
+    error = outcome.as_error(job, waited=time.time() - job.submitted_at, recovery_hint=recovery_hint(job))
+    if isinstance(heard, errors.NanoGPTError):
+        error.__cause__ = heard
+    return error

@@ -1,0 +1,182 @@
+"""What a user hands to a batch becomes a list of items: lists are flattened, patterns looked up, options checked.
+
+Looking up a pattern lists a folder; nothing else is read, sent or paid for here.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.urls import shown
+
+_OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
+_WRITING = ("speaker_names", "page_audio_url")
+OPTIONS = (*_OF_THE_JOB, "actual_duration", *_WRITING)
+"""What an item may say for itself; what it does not say, the operator says for all."""
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_WEB = ("http://", "https://")
+_TELLING = 6
+_PATTERN = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One recording of a batch.
+
+    :param audio: a path, a web address, or an object storage URI.
+    :param name: what its files are called, without suffix; None for the recording's own name.
+    :param options: what it says for itself, by the names of :data:`OPTIONS`.
+    """
+
+    audio: str
+    name: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """The recording as it may be stored and shown: without what signs an address."""
+        return str(shown(self.audio))
+
+    @property
+    def bucket(self) -> str:
+        """The part of an object storage URI that names a bucket and a connection; empty for anything else."""
+        scheme, mark, rest = self.audio.partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}" if mark and not self.audio.lower().startswith(_WEB) else ""
+
+    @property
+    def key(self) -> str:
+        """What the ledger knows it by: where it lies, and what it says of the job for itself.
+
+        The same for every signing of an address, and however its results are written; so names, and whatever the
+        operator says for all, can change without making it another recording.
+        """
+        told = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
+        plain = json.dumps([self.shown, told], sort_keys=True, default=str)
+        return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
+
+
+def expand(audio: Any) -> list[Item]:
+    """Return the items, in the order they were given; what a pattern finds is in the order of names.
+
+    :param audio: one of, or a list of: a path, URI or address; a pattern with ``*``, ``?``, ``[…]`` or ``**`` in a path
+        or an object storage URI; a mapping with ``audio``, and ``name`` or any of :data:`OPTIONS`; or all that as JSON.
+    :raises InvalidInput: for anything else, for a folder that cannot be listed, and for the same recording under two
+        names.
+    """
+    if isinstance(audio, str) and audio.lstrip().startswith(("[", "{")):
+        audio = _read(audio)
+    if isinstance(audio, Mapping | str | Path) or hasattr(audio, "__fspath__"):
+        audio = [audio]
+    if not isinstance(audio, Iterable):
+        raise InvalidInput(f"audio is a list of recordings, or a pattern; this is of type {type(audio).__name__}")
+    items = [item for one in audio for item in _expanded(one)]
+    _check_repeated(items)
+    return items
+
+
+def _read(text: str) -> Any:
+    """Read a list that a template has turned into text."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInput("audio is a text that is neither a path nor JSON; use the filter tojson") from error
+
+
+def _check_repeated(items: Iterable[Item]) -> None:
+    """Refuse to write one transcript in two ways, of which only one could be found again."""
+    known: dict[str, Item] = {}
+    for item in items:
+        first = known.setdefault(item.key, item)
+        if item is not first and (item.name, dict(item.options)) != (first.name, dict(first.options)):
+            raise InvalidInput(
+                f"{item.shown!r} is there twice, as the same job, but with another name, actual_duration or "
+                "speaker_names"
+            )
+
+
+def _expanded(one: Any) -> list[Item]:
+    told: dict[str, Any] = dict(one) if isinstance(one, Mapping) else {"audio": one}
+    where = told.pop("audio", None)
+    text = str(where).strip() if isinstance(where, str | Path) or hasattr(where, "protocol") else ""
+    if not text:
+        raise InvalidInput(f"an item of audio names no recording: {sorted(map(str, told)) or type(where).__name__}")
+    name = told.pop("name", None)
+    if unknown := set(told) - set(OPTIONS):
+        raise InvalidInput(
+            f"the item for {shown(text)!r} has {', '.join(sorted(map(str, unknown)))}; an item may have "
+            f"audio, name, {', '.join(OPTIONS)}"
+        )
+    told = {option: value for option, value in told.items() if value is not None}
+    if not _is_pattern(text):
+        return [Item(text, None if name in (None, "") else str(name), told)]
+    found = _found(text)
+    if name and len(found) > 1:
+        raise InvalidInput(f"{text!r} finds {len(found)} recordings, which cannot all be named {name!r}")
+    return [Item(one, name, told) for one in found]
+
+
+def _is_pattern(text: str) -> bool:
+    if text.lower().startswith(_WEB) or not _PATTERN & set(text):
+        return False
+    return "://" in text or not Path(text).exists()  # a file may have brackets in its name
+
+
+def _found(pattern: str) -> list[str]:
+    """Return what a pattern finds, by name: files only."""
+    if pattern.startswith("file://"):
+        pattern = unquote(urlsplit(pattern.replace("#", "%23").replace("?", "%3F")).path)
+    if "://" not in pattern:
+        if not Path(pattern).is_absolute():
+            raise InvalidInput(f"{pattern!r} is a relative pattern; name the folder from the root")
+        names = glob.glob(pattern, recursive=True)  # noqa: PTH207  Path.glob takes no pattern from the root
+        return sorted(name for name in names if Path(name).is_file())
+    return _found_in_storage(pattern)
+
+
+def _found_in_storage(pattern: str) -> list[str]:
+    """Return the URIs of what lies in object object_storage, with the connection that the pattern names."""
+    scheme, _, rest = pattern.partition("://")
+    authority, _, below = rest.partition("/")
+    root = object_storage.resolve(f"{scheme}://{authority}")
+    base = str(root.path).strip("/")
+    try:
+        found = root.fs.glob(f"{base}/{below}" if base else below, detail=True)
+    except Exception as error:  # whatever a storage raises, it is not the answer "no files"
+        raise InvalidInput(f"{pattern!r} cannot be listed: {type(error).__name__}: {error}") from error
+    names = sorted(name for name, facts in found.items() if facts.get("type") == "file")
+    return [f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}" for name in names]
+
+
+def own_names(items: Sequence[Item], pattern: str, *, told_apart: bool = True) -> list[dict[str, Any]]:
+    """Return how each item's files are to be written, as far as that differs from the others.
+
+    :param pattern: of the files' names, for all.
+    :param told_apart: whether recordings of the same name in several folders get a few characters each, whatever order
+        they come in; otherwise the first that lands has the name, and keeps it when others come in a later run.
+    """
+    stems = [(item.name or PurePosixPath(urlsplit(item.shown).path or item.shown).stem).casefold() for item in items]
+    counts = Counter({item.key: stem for stem, item in zip(stems, items, strict=True)}.values())
+    own = []
+    for item, stem in zip(items, stems, strict=True):
+        name = pattern
+        if item.name:
+            name = name.replace("{name}", item.name.replace("{", "{{").replace("}", "}}"))
+        if told_apart and counts[stem] > 1:
+            name = f"{name}-{item.key[:_TELLING]}"
+        told: dict[str, Any] = {} if name == pattern else {"name": name}
+        told |= {option: item.options[option] for option in _WRITING if option in item.options}
+        own.append(told)
+    return own

@@ -1,0 +1,131 @@
+"""The rows of a batch's manifest as values: one for each input, always; and what they come to. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_nanostt.api.errors import CostLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+WAITING = "waiting"
+WRITTEN = "written"
+SKIPPED = "skipped"
+DUPLICATE = "duplicate"
+FAILED = "failed"
+LEFT = "left"
+"""What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
+run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it."""
+
+SEVERAL = ", "
+"""Between the run ids of a recording that went in parts."""
+
+ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, LEFT)
+_NAMES_TOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One input of a batch.
+
+    :param number: its place among the inputs, from 0.
+    :param audio: the recording, without what may be secret in its address.
+    :param key: what the ledger knows it by; empty if it could not be looked at.
+    :param status: one of the words above.
+    :param files: addresses of what was written, by format.
+    :param cost_usd: USD that it has cost in this run; None if nobody said.
+    :param words: how many words the text has.
+    :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
+    :param retry: whether the next try may mend that.
+    """
+
+    number: int
+    audio: str
+    name: str = ""
+    key: str = ""
+    status: str = WAITING
+    files: Mapping[str, str] = field(default_factory=dict)
+    run_id: str | None = None
+    model: str | None = None
+    language: str | None = None
+    charged_minutes: float | None = None
+    cost_usd: float | None = None
+    speakers: Sequence[str] = ()
+    words: int | None = None
+    error: str | None = None
+    error_type: str | None = None
+    retry: bool = False
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The run ids of its jobs, one for each part; empty if there is none."""
+        return self.run_id.split(SEVERAL) if self.run_id else []
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a retry has something to do for it."""
+        return self.status in (WAITING, FAILED, LEFT)
+
+    def having(self, status: str, result: Mapping[str, Any]) -> Row:
+        """Return the row with what a single transcription's result says."""
+        known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status"}
+        told = {name: value for name, value in result.items() if name in known}
+        return replace(self, status=status, error=None, error_type=None, retry=False, **told)
+
+    def broken(self, error: BaseException, status: str = FAILED) -> Row:
+        """Return the row with why nothing came of it."""
+        return replace(self, status=status, error=str(error), error_type=type(error).__name__)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON; :meth:`from_json` reads it back."""
+        return {**asdict(self), "files": dict(self.files), "speakers": list(self.speakers)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Row:
+        """Read a row; what a later version has added is passed over.
+
+        :raises TypeError: if what it needs is not there.
+        """
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def stopped(rows: Iterable[Row]) -> list[Row]:
+    """Return those at which a batch stopped for anything but its limit of costs."""
+    return [row for row in rows if row.status == LEFT and row.error_type != CostLimit.__name__]
+
+
+def summary(rows: Sequence[Row], manifest: Mapping[str, str]) -> dict[str, Any]:
+    """Return what goes to XCom: counts and sums, never a row for each file.
+
+    :param manifest: addresses of the manifest, by format.
+    """
+    counts = Counter(row.status for row in rows)
+    languages = Counter(row.language for row in rows if row.language)
+    return {
+        "manifest": dict(manifest),
+        "total": len(rows),
+        **{status: counts[status] for status in ENDS},
+        "cost_usd": round(sum(row.cost_usd or 0.0 for row in rows), 9),
+        "charged_minutes": round(sum(row.charged_minutes or 0.0 for row in rows if row.status == WRITTEN), 6),
+        "words": sum(row.words or 0 for row in rows),
+        "languages": dict(languages.most_common()),
+        "failed_audio": [row.audio for row in rows if row.status == FAILED][:_NAMES_TOLD],
+    }
+
+
+def folders(rows: Iterable[Row]) -> list[str]:
+    """Return where the recordings lie, each folder once: thousands of files make a few folders."""
+    places = {row.audio.partition("?")[0].rpartition("/")[0] for row in rows}
+    return sorted(place for place in places if place)
+
+
+def told(rows: Iterable[Row], most: int = _NAMES_TOLD) -> str:
+    """Name rows and their errors for people, one a line; of many, the first and how many more."""
+    all_rows = list(rows)
+    lines = [f"  {row.audio}: {row.error or row.status}" for row in all_rows[:most]]
+    more = [f"  and {len(all_rows) - most} more"] if len(all_rows) > most else []
+    return "\n".join([*lines, *more])

@@ -1,0 +1,204 @@
+"""Which web addresses may be asked, by us and by the service."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
+from airflow_provider_nanostt.audio.inspect.url_safety import (
+    check_fetchable,
+    check_public,
+    locate,
+    not_public,
+    resolved,
+    shown,
+)
+
+PUBLIC = "93.184.216.34"
+SERVICE = "https://nano-gpt.com/api"
+
+
+def names(**known):
+    """A resolver that knows some names, all dots written as underscores."""
+
+    def resolve(host, port):
+        try:
+            found = known[host.replace(".", "_").replace("-", "_")]
+        except KeyError:
+            raise OSError(f"{host} is unknown") from None
+        return found if isinstance(found, list) else [found]
+
+    return resolve
+
+
+WORLD = names(
+    example_com=PUBLIC,
+    nano_gpt_com=PUBLIC,
+    inside_example_com="10.1.2.3",
+    mixed_example_com=[PUBLIC, "127.0.0.1"],
+    metadata_example_com="169.254.169.254",
+    six_example_com="2606:2800:220:1:248:1893:25c8:1946",
+    scoped_example_com="fe80::1%eth0",
+    nothing_example_com=[],
+    emulator="172.17.0.2",
+)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/a.mp3",
+        "http://127.1/a.mp3",
+        "http://2130706433/a.mp3",
+        "http://0x7f.0.0.1/a.mp3",
+        "http://0177.0.0.1/a.mp3",
+        "http://0/a.mp3",
+        "http://10.0.0.7/a.mp3",
+        "http://172.16.0.1/a.mp3",
+        "http://192.168.1.1/a.mp3",
+        "http://100.64.0.1/a.mp3",
+        "http://169.254.169.254/latest/meta-data",
+        "http://224.0.0.1/a.mp3",
+        "http://240.0.0.1/a.mp3",
+        "http://255.255.255.255/a.mp3",
+        "http://[::1]/a.mp3",
+        "http://[::]/a.mp3",
+        "http://[fe80::1]/a.mp3",
+        "http://[fd00::1]/a.mp3",
+        "http://[ff02::1]/a.mp3",
+        "http://[::ffff:127.0.0.1]/a.mp3",
+        "http://[::ffff:a00:1]/a.mp3",
+        "http://[::7f00:1]/a.mp3",
+        "http://[64:ff9b::a00:1]/a.mp3",
+        "http://[2002:7f00:1::]/a.mp3",
+        "http://localhost/a.mp3",
+        "http://LOCALHOST./a.mp3",
+        "http://api.localhost/a.mp3",
+        "http://printer.local/a.mp3",
+        "http://metadata.google.internal/a.mp3",
+        "http://①②⑦.0.0.1/a.mp3",
+        "http://inside.example.com/a.mp3",
+        "http://mixed.example.com/a.mp3",
+        "http://metadata.example.com/a.mp3",
+        "http://scoped.example.com/a.mp3",
+    ],
+)
+def test_what_is_not_public_is_not_asked(url):
+    """Numbers in any spelling, names, and what names resolve to: refused with the remedy, unless allowed."""
+    with pytest.raises(InvalidInput, match="allow_private_addresses"):
+        check_public(url + "?X-Amz-Signature=secret", allow_private=False, resolve=WORLD)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://example.com/a.mp3",
+        "gopher://example.com",
+        "example.com/a.mp3",
+        "http://",
+        "http://[::1",
+        "http://[fe80::1%25eth0]/a",
+        "http://example.com:99999/a",
+        "http://example.com\\@10.0.0.1/",
+        "http://exa mple.com/",
+        "http://example.com/\r\nHost: x",
+        "http://exa$mple.com/",
+        "http://" + "a" * 70 + ".com/",
+        "https://user:password@example.com/a.mp3",
+    ],
+)
+@pytest.mark.parametrize("allow_private", [True, False])
+def test_what_is_no_plain_web_address_is_refused_in_any_case(url, allow_private):
+    """Other schemes, passwords and malformed hosts are refused, and no password is repeated."""
+    with pytest.raises(InvalidInput) as caught:
+        check_public(url, allow_private=allow_private, resolve=WORLD)
+    assert "password@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://example.com/a.mp3?x=1", f"http://{PUBLIC}/", "https://six.example.com"])
+def test_what_is_public_may_be_asked(url):
+    """Public names and numbers pass."""
+    check_public(url, allow_private=False, resolve=WORLD)
+
+
+def test_a_name_that_does_not_resolve_is_no_wrong_input():
+    """What the resolver cannot say now it may say later."""
+    for host in ("unknown.example.com", "nothing.example.com", "1.2.3.4.5"):
+        with pytest.raises(ConnectError, match=host):
+            check_public(f"http://{host}/", allow_private=False, resolve=WORLD)
+
+
+def test_a_place_carries_what_was_checked():
+    """Who connects gets the addresses that were judged, and the name for header and certificate."""
+    place = locate("https://EXAMPLE.com:8443/a%20b.mp3?sig=x#t", allow_private=False, resolve=WORLD)
+    assert (place.host_header, place.addresses, place.target) == (
+        "example.com:8443",
+        (PUBLIC,),
+        "/a%20b.mp3?sig=x",
+    )
+    assert locate("http://[2606:2800::1]", allow_private=False).host_header == "[2606:2800::1]"
+    assert locate("http://0x7f.1/x", allow_private=True).addresses == ("127.0.0.1",)
+
+
+def test_the_system_resolves_by_default():
+    """Without a resolver of one's own, the system's is asked."""
+    assert "127.0.0.1" in resolved("127.0.0.1", 80)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://u:p@h.org/a.mp3?sig=x", "https://h.org/a.mp3"),
+        ("https://h.org#x", "https://h.org"),
+        ("/a/b", "/a/b"),
+    ],
+)
+def test_addresses_are_shown_without_secrets(url, expected):
+    """Neither query nor password appear in a message."""
+    assert shown(url) == expected
+
+
+def test_what_is_no_number_is_not_public():
+    """A resolver that answers nonsense is not believed."""
+    assert not_public("nonsense") == "no address"
+    assert not_public("2001:0:4136:e378:8000:63bf:3fff:fdd2") is not None
+    assert not_public("64:ff9b::5db8:d822") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///data/a.mp3",
+        "http://localhost:9000/a.mp3",
+        "http://minio:9000/a.mp3",
+        "http://nas.local/a.mp3",
+        "http://10.0.0.4/a.mp3",
+        "http://[fd00::1]/a.mp3",
+        "http://inside.example.com/a.mp3",
+    ],
+)
+def test_the_service_is_not_sent_where_it_cannot_go(url):
+    """Such an address is refused before the submit, with what to do instead and without its query."""
+    with pytest.raises(InvalidInput) as caught:
+        check_fetchable(url + "?X-Amz-Signature=secret", SERVICE, resolve=WORLD)
+    assert "object storage" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com/a.mp3", "https://unknown.example.com/a.mp3", "https://user:pw@example.com/a.mp3"],
+)
+def test_the_service_is_sent_where_it_may_go(url):
+    """Public addresses pass, and so does a name that only the service may know."""
+    check_fetchable(url, SERVICE, resolve=WORLD)
+
+
+@pytest.mark.parametrize("base", ["http://127.0.0.1:8080", "http://localhost:8080/api", "http://emulator:8080/api"])
+def test_an_emulator_reaches_what_is_near(base):
+    """Where the service itself is inside the network, so may be the audio; but a file is no web address."""
+    check_fetchable("http://127.0.0.1:9000/a.mp3", base, resolve=WORLD)
+    check_fetchable("http://minio:9000/a.mp3", base, resolve=WORLD)
+    with pytest.raises(InvalidInput):
+        check_fetchable("file:///a.mp3", base, resolve=WORLD)

@@ -1,0 +1,479 @@
+"""What a record says, what follows from it, and that no storage's trouble is taken for "nothing recorded"."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_nanostt import ledger
+from airflow_provider_nanostt._compat import NEVER_EXPIRE, ObjectStoragePath
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job, Submission, Transcript
+from airflow_provider_nanostt.api.upload import Upload
+from airflow_provider_nanostt.ledger import (
+    ANSWERED,
+    FAILED,
+    INTENDED,
+    REATTACH,
+    REUSE,
+    SUBMIT,
+    SUBMITTED,
+    WITHDRAWN,
+    WRITE_ANSWER,
+    WRITTEN,
+    Entry,
+    FileStore,
+    Ledger,
+    MirroredStore,
+    RecoveryPolicy,
+    RequestFingerprint,
+    TaskIdentity,
+    TaskStateStore,
+    decide,
+    fingerprint,
+)
+from tests.conftest import StateStore
+
+JOB = Job("run-1", "Elevenlabs-STT", 1_700_000_000.0, 0.015, 0.5, {"runId": "run-1", "cost": 0.015})
+IDENTITY = TaskIdentity("calls", "transcribe", "manual__1")
+SUBMISSION = Submission("https://example.com/call.mp3", actual_minutes=2.0)
+SAME = fingerprint(SUBMISSION)
+WANTED = RequestFingerprint.of(SUBMISSION)
+
+
+def entry(state: str, **changes) -> Entry:
+    known = {
+        INTENDED: {},
+        WITHDRAWN: {},
+        FAILED: {},
+        SUBMITTED: {"job": JOB, "cost": JOB.cost},
+        ANSWERED: {"answer": {"transcription": "Good morning."}, "cost": 0.001},
+        WRITTEN: {"result": {"files": {"json": "/results/call.json"}}, "written_at": 1_700_000_100.0},
+    }[state]
+    made = Entry(state, SAME, "https://example.com/call.mp3", "Elevenlabs-STT", 1_700_000_000.0)
+    return replace(made, **{**known, **changes})
+
+
+# Any record that can be written, and any rules.
+texts = st.text(max_size=20)
+money = st.none() | st.floats(0, 1e6)
+objects = st.dictionaries(texts, st.integers() | texts | st.none(), max_size=3)
+jobs = st.builds(Job, st.text(min_size=1, max_size=9), st.just("m"), st.floats(0, 2e9), money, money, objects)
+earlier = st.lists(st.fixed_dictionaries({"run_id": st.none() | texts, "cost": money}), max_size=3).map(tuple)
+
+
+@st.composite
+def entries(draw) -> Entry:
+    state = draw(st.sampled_from([INTENDED, SUBMITTED, ANSWERED, WRITTEN, FAILED, WITHDRAWN]))
+    with_job = state == SUBMITTED or (state == WRITTEN and draw(st.booleans()))
+    return Entry(
+        state=state,
+        fingerprint=draw(st.sampled_from([SAME, "another"])),
+        source=draw(texts),
+        model=draw(st.text(min_size=1, max_size=9)),
+        intended_at=draw(st.floats(0, 4e9)),
+        estimated_cost=draw(money),
+        balance_before=draw(money),
+        forced_generation=draw(st.none() | st.integers(0, 9)),
+        job=draw(jobs) if with_job else None,
+        answer=draw(objects.filter(bool)) if state == ANSWERED else None,
+        cost=draw(money),
+        written_at=draw(money) if state == WRITTEN else None,
+        result=draw(st.none() | objects) if state == WRITTEN else None,
+        earlier=draw(earlier),
+    )
+
+
+rules = st.builds(
+    RecoveryPolicy,
+    force=st.booleans(),
+    on_changed_input=st.sampled_from(["submit", "fail"]),
+    on_ambiguous_submit=st.sampled_from(["fail", "resubmit"]),
+    on_lost_job=st.sampled_from(["fail", "submit"]),
+)
+
+
+@given(entries(), rules)
+def test_whatever_is_recorded_no_rule_pays_twice_by_itself(record, rule):
+    """A decision reuses only what is of the same input, submits over a charge only for a reason, or raises."""
+    try:
+        decision = decide(record, SAME, rule)
+    except (errors.OrphanedSubmit, errors.InputChanged) as error:
+        assert (rule.force, record.describe() in str(error)) == (False, True)  # noqa: PT017  either may be right
+        return
+    if decision.action != SUBMIT:
+        assert record.fingerprint == SAME
+        assert not rule.force
+        assert record.job or record.answer or record.result is not None
+        assert record.describe() in decision.why
+        return
+    if record.state == WITHDRAWN:
+        return
+    assert record.describe() in decision.why
+    if record.state == INTENDED:
+        assert rule.force or rule.on_ambiguous_submit == "resubmit"
+    if record.job or record.answer:
+        assert rule.force or record.fingerprint != SAME
+
+
+@given(entries())
+def test_a_record_survives_json(record):
+    """What one attempt writes, the next one reads, to the last field."""
+    assert Entry.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+
+@pytest.mark.parametrize(
+    ("record", "action", "words"),
+    [
+        (None, SUBMIT, ""),
+        (entry(WITHDRAWN), SUBMIT, ""),
+        (entry(SUBMITTED), REATTACH, "Already submitted and paid for: run run-1"),
+        (entry(ANSWERED), WRITE_ANSWER, "never landed"),
+        (entry(WRITTEN), REUSE, "Already transcribed and paid for"),
+        (entry(WRITTEN, result=None, job=JOB), REATTACH, "run run-1"),
+        (entry(WRITTEN, result=None), SUBMIT, "was not kept and cannot be asked for again"),
+        (entry(FAILED), SUBMIT, "The service gave up on it"),
+        (entry(SUBMITTED, fingerprint="another"), SUBMIT, "have changed, so this submits anew; before: run run-1"),
+    ],
+)
+def test_what_follows_from_a_record_by_default(record, action, words):
+    """Each state leads to one action, with a reason that names the money where there is any."""
+    decision = decide(record, SAME, RecoveryPolicy())
+    assert decision.action == action
+    assert words in decision.why
+
+
+@pytest.mark.parametrize("state", [INTENDED, SUBMITTED, ANSWERED, WRITTEN, FAILED])
+def test_force_submits_whatever_is_recorded_and_says_so(state):
+    """The user's word is obeyed, and what was paid for before is named."""
+    decision = decide(entry(state), SAME, RecoveryPolicy(force=True))
+    assert decision.action == SUBMIT
+    assert decision.why == f"force is set, so this submits once more; before: {entry(state).describe()}"
+
+
+def test_a_submit_of_unknown_end_is_resubmitted_only_on_demand():
+    """By default the facts are raised, with the likely cost and the balance before; 'resubmit' goes on."""
+    record = entry(INTENDED, estimated_cost=0.06, balance_before=99.5)
+    with pytest.raises(errors.OrphanedSubmit) as caught:
+        decide(record, SAME, RecoveryPolicy())
+    assert (caught.value.estimated_cost, caught.value.before) == (0.06, 99.5)
+    told = str(caught.value)
+    for word in ("no run id", "call.mp3", "Elevenlabs-STT", "likely $0.06", "2023-11-14T22:13:20", "before: $99.50"):
+        assert word in told
+    assert decide(record, SAME, RecoveryPolicy(on_ambiguous_submit="resubmit")).action == SUBMIT
+
+
+def test_a_changed_input_does_not_hide_a_submit_of_unknown_end():
+    """A list that changes its order between two tries must not make the unknown submit go unnoticed."""
+    with pytest.raises(errors.OrphanedSubmit):
+        decide(entry(INTENDED, fingerprint="another"), SAME, RecoveryPolicy())
+
+
+@pytest.mark.parametrize("state", [INTENDED, SUBMITTED, WRITTEN])
+def test_a_changed_input_can_be_made_to_fail(state):
+    """With on_changed_input='fail' the error names what was paid for."""
+    with pytest.raises(errors.InputChanged, match=r"call\.mp3, model Elevenlabs-STT"):
+        decide(
+            entry(state, fingerprint="another"),
+            SAME,
+            RecoveryPolicy(on_changed_input="fail", on_ambiguous_submit="resubmit"),
+        )
+
+
+@pytest.mark.parametrize("name", ["on_changed_input", "on_ambiguous_submit", "on_lost_job"])
+def test_rules_know_their_words(name):
+    """A misspelt rule is refused with the words there are."""
+    with pytest.raises(errors.InvalidInput, match=rf"{name}='maybe'; it is one of (submit|fail), "):
+        RecoveryPolicy(**{name: "maybe"})
+
+
+def test_the_fingerprint_is_of_audio_model_and_options():
+    """The same bytes under another name are the same; every option that changes the transcript is not."""
+    one = Submission(Upload("a.mp3", "audio/mpeg", b"bytes"), "Elevenlabs-STT")
+    assert fingerprint(one) == fingerprint(replace(one, audio=Upload("b.mp3", "audio/mpeg", b"bytes")))
+    assert fingerprint(one) == fingerprint(replace(one, actual_minutes=3.0, language="AUTO"))
+    others = [
+        replace(one, audio=Upload("a.mp3", "audio/mpeg", b"other")),
+        replace(one, audio="https://example.com/a.mp3"),
+        replace(one, model="brand-new-stt"),
+        replace(one, language="de"),
+        replace(one, diarize=True),
+        replace(one, tag_audio_events=True),
+    ]
+    assert len({fingerprint(each) for each in [one, *others]}) == 7
+
+
+@given(texts, texts, texts, st.integers(-1, 5_000))
+def test_no_two_task_instances_share_a_file(dag, task, run, index):
+    """The record's name is safe on any file system, the same on every try, and nobody else's."""
+    name = TaskIdentity(dag, task, run, index).file_name
+    assert name == TaskIdentity(dag, task, run, index).file_name
+    assert len(name) <= 200
+    assert name.isascii()
+    assert not set(name) & set('/\\:*?"<>| \n')
+    assert name != TaskIdentity(dag, task, run, index + 1).file_name
+    assert name != TaskIdentity(f"{dag}-{task}", "", run, index).file_name
+
+
+def store(kind: str, folder: Path) -> ledger.Store:
+    if kind == "files":
+        return FileStore(ObjectStoragePath(f"file://{folder}"), IDENTITY)
+    return TaskStateStore(StateStore(), NEVER_EXPIRE)
+
+
+@pytest.mark.parametrize("kind", ["files", "task state"])
+def test_a_paid_job_step_by_step(tmp_path, kind):
+    """Intent, ticket and result are each there for a reader that starts anew."""
+    place = store(kind, tmp_path)
+    assert Ledger(place).find() is None
+    writer = Ledger(place, clock=lambda: 1_700_000_000.0)
+    writer.intend(WANTED, estimated_cost=0.06, balance=9.0, owner="b0b0", forced_generation=2)
+    found = Ledger(place).find()
+    assert found == Entry(
+        INTENDED, SAME, "https://example.com/call.mp3", SUBMISSION.model, 1_700_000_000.0, 0.06, 9.0, 2, owner="b0b0"
+    )
+    writer.submitted(JOB)
+    found = Ledger(place).find()
+    assert (found.state, found.job, found.cost) == (SUBMITTED, JOB, 0.015)
+    writer.landed({"files": {"json": "/results/call.json"}}, cost=0.02)
+    found = Ledger(place).find()
+    assert (found.state, found.job, found.cost) == (WRITTEN, JOB, 0.02)
+    assert found.result == {"files": {"json": "/results/call.json"}}
+
+
+def test_an_answer_that_came_at_once_is_kept_until_it_has_landed():
+    """Between answer and result the answer lies in the record; afterwards only what may be shown around."""
+    place = TaskStateStore(StateStore(), NEVER_EXPIRE)
+    writer = Ledger(place)
+    writer.intend(WANTED)
+    long = Transcript("word " * 20_000, cost=0.001, raw={"transcription": "word " * 20_000})
+    writer.answered(long)
+    assert Ledger(place).find().answer == long.raw
+    writer.landed({"transcription": long.text})
+    found = Ledger(place).find()
+    assert (found.state, found.answer, found.result, found.cost) == (WRITTEN, None, None, 0.001)
+    writer.landed({"transcription": "short"})
+    assert Ledger(place).find().result == {"transcription": "short"}
+
+
+def test_a_service_that_gives_up_at_once_is_recorded():
+    """The next submit names the one that failed, as it may have been charged."""
+    place = TaskStateStore(StateStore(), NEVER_EXPIRE)
+    writer = Ledger(place)
+    writer.intend(WANTED)
+    writer.failed()
+    assert Ledger(place).find().state == FAILED
+
+
+def test_records_of_open_jobs_never_expire():
+    """Airflow forgets task state after 30 days, but not while something paid for is not in its place."""
+    accessor = StateStore()
+    forever = object()
+    writer = Ledger(TaskStateStore(accessor, forever))
+    writer.intend(WANTED)
+    writer.submitted(JOB)
+    writer.landed({"files": {}})
+    writer.intend(WANTED)
+    writer.answered(Transcript("", raw={"transcription": ""}))
+    assert accessor.retentions == [forever, forever, None, forever, forever]
+
+
+def test_a_refused_submit_gives_back_what_was_recorded_before():
+    """A forced or changed submit that is refused must not make a paid job be forgotten."""
+    place = TaskStateStore(StateStore(), NEVER_EXPIRE)
+    writer = Ledger(place)
+    writer.intend(WANTED)
+    writer.withdraw()
+    assert Ledger(place).find().state == WITHDRAWN
+    writer.intend(WANTED)
+    writer.submitted(JOB)
+    paid = Ledger(place).find()
+    again = Ledger(place)
+    again.find()
+    again.intend(RequestFingerprint.of(replace(SUBMISSION, model="Elevenlabs-STT")))
+    again.withdraw()
+    assert Ledger(place).find() == paid
+
+
+def test_what_was_paid_before_is_added_up_once():
+    """Each submit's own cost counts once, however often the task is submitted again; withdrawn ones do not count."""
+    book = Ledger(TaskStateStore(StateStore(), NEVER_EXPIRE))
+    spent = []
+    for cost in (0.01, 0.02, None, 0.04):
+        book.intend(WANTED)
+        spent.append(book.entry.spent_before)
+        book.answered(Transcript("text", cost=cost, raw={"text": "text"}))
+        book.landed({"transcription": "text", "cost_usd": (cost or 0) + book.entry.spent_before})
+    book.intend(WANTED)
+    book.withdraw()
+    book.intend(WANTED)
+    assert [round(each, 6) for each in spent] == [0.0, 0.01, 0.03, 0.03]
+    assert book.entry.spent_before == pytest.approx(0.07)
+    assert [past["cost"] for past in book.entry.earlier] == [0.01, 0.02, None, 0.04]
+
+
+def test_without_a_store_nothing_is_kept():
+    """Every attempt begins anew, and none of the steps fails."""
+    book = Ledger(None)
+    for step in (book.withdraw, book.failed, lambda: book.submitted(JOB), lambda: book.landed({}), book.find):
+        step()
+    assert (book.is_kept, book.where, book.entry) == (False, "nowhere", None)
+    book.answered(Transcript("text"))
+    book.intend(WANTED)
+    book.landed({"transcription": "text"})
+    assert book.find() is None
+
+
+GOOD = entry(SUBMITTED).to_json()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        [],
+        "submitted",
+        {},
+        {**GOOD, "version": 2},
+        {**GOOD, "version": "1"},
+        {**GOOD, "state": "paid"},
+        {**GOOD, "state": None},
+        {**GOOD, "job": None},
+        {**GOOD, "job": {}},
+        {**GOOD, "job": "run-1"},
+        {**GOOD, "job": {"model": "m"}},
+        {**GOOD, "state": ANSWERED, "answer": None},
+        {**GOOD, "state": ANSWERED, "answer": "text"},
+        {**GOOD, "fingerprint": None},
+        {**GOOD, "intended_at": "yesterday"},
+        {**GOOD, "intended_at": 1e300},
+        {**GOOD, "result": ["text"]},
+        {**GOOD, "result": {"files": ["a.json"]}},
+        {**GOOD, "result": {"files": {"json": 1}}},
+        {**GOOD, "earlier": "run-0"},
+        {**GOOD, "earlier": ["run-0"]},
+    ],
+)
+def test_a_record_that_makes_no_sense_fails_and_names_its_place(tmp_path, record):
+    """Neither damage nor a newer provider's record is taken for "nothing recorded"."""
+    place = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY)
+    Path(place.where).parent.mkdir()
+    Path(place.where).write_text(json.dumps(record))
+    with pytest.raises(errors.LedgerError, match="cannot be read") as caught:
+        Ledger(place).find()
+    assert place.where in str(caught.value)
+    assert "Nothing more is submitted" in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b'{"version": 1, "sta', b"\xff\xfe", b"null"])
+def test_a_file_that_is_no_record_fails(tmp_path, data):
+    """A file cut short, empty, or of something else is damage, not absence."""
+    place = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY)
+    Path(place.where).parent.mkdir()
+    Path(place.where).write_bytes(data)
+    with pytest.raises(errors.LedgerError):
+        Ledger(place).find()
+
+
+def test_task_state_that_is_no_record_fails():
+    """Somebody else's value under our key is not overwritten."""
+    accessor = StateStore()
+    accessor.set("nanostt", "something")
+    with pytest.raises(errors.LedgerError, match="of type str, not a record"):
+        Ledger(TaskStateStore(accessor, NEVER_EXPIRE)).find()
+
+
+class Deaf(StateStore):
+    """Takes values and keeps none, as Airflow does when the API refuses: setting reports nothing."""
+
+    def set(self, key, value, *, retention=None):
+        pass
+
+
+class Late(StateStore):
+    """Keeps what it is given, and fails all the same, once."""
+
+    failures = 1
+
+    def set(self, key, value, *, retention=None):
+        super().set(key, value, retention=retention)
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("the API server did not answer")
+
+
+def test_task_state_that_keeps_nothing_is_noticed():
+    """An intent that did not arrive fails before anything is submitted."""
+    with pytest.raises(errors.LedgerError, match="did not keep the record"):
+        Ledger(TaskStateStore(Deaf(), NEVER_EXPIRE)).intend(WANTED)
+
+
+def test_an_intent_that_failed_halfway_is_taken_back():
+    """Nothing was submitted, so the next attempt must not take the half-written intent for a submit."""
+    accessor = Late()
+    place = TaskStateStore(accessor, NEVER_EXPIRE)
+    with pytest.raises(errors.LedgerError, match="did not answer"):
+        Ledger(place).intend(WANTED)
+    assert Ledger(place).find().state == WITHDRAWN
+
+
+def test_task_state_that_cannot_be_asked_fails():
+    """An API server in trouble is not an empty ledger."""
+
+    class Broken(StateStore):
+        def get(self, *_):
+            raise RuntimeError("500 from the API server")
+
+    with pytest.raises(errors.LedgerError, match="500 from the API server"):
+        Ledger(TaskStateStore(Broken(), NEVER_EXPIRE)).find()
+
+
+def test_only_the_last_twenty_submits_are_kept():
+    """A record does not grow without end."""
+    book = Ledger(TaskStateStore(StateStore(), NEVER_EXPIRE))
+    for _ in range(30):
+        book.intend(WANTED)
+        book.submitted(JOB)
+    assert len(book.entry.earlier) == 20
+
+
+def test_a_mirrored_record_is_found_from_either_side(tmp_path):
+    """What was recorded beside the results is found in the task state alone, and the other way round."""
+    beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
+    both = MirroredStore(beside, state)
+    assert both.load() is None
+    Ledger(both).intend(WANTED)
+    for store in (both, beside, state):
+        found = Ledger(store).find()
+        assert found is not None
+        assert found.state == INTENDED
+    assert both.where == beside.where
+
+
+def test_of_two_records_the_later_submit_counts(tmp_path):
+    """A submit that went out under another output is not hidden by an older record, nor a ticket by an older mirror."""
+    beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
+    both = MirroredStore(beside, state)
+    Ledger(beside, clock=lambda: 100.0).intend(WANTED, estimated_cost=1.0)
+    Ledger(state, clock=lambda: 200.0).intend(WANTED, estimated_cost=2.0)
+    assert both.load()["estimated_cost"] == 2.0
+    Ledger(beside, clock=lambda: 300.0).intend(WANTED, estimated_cost=3.0)
+    assert both.load()["estimated_cost"] == 3.0
+    Ledger(state, clock=lambda: 300.0).intend(WANTED, estimated_cost=4.0)
+    assert both.load()["estimated_cost"] == 3.0
+
+
+def test_the_mirror_holds_no_text(tmp_path):
+    """An answer that came at once stays beside the results until it has landed, out of Airflow's database."""
+    accessor = StateStore()
+    both = MirroredStore(FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(accessor, NEVER_EXPIRE))
+    book = Ledger(both)
+    book.intend(WANTED)
+    book.answered(Transcript("secret words", raw={"transcription": "secret words"}))
+    assert "secret words" in json.dumps(both.load())
+    assert "secret words" not in json.dumps(accessor.get("nanostt"))

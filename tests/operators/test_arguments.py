@@ -1,0 +1,92 @@
+"""Arguments that have come through a template: read, or refused by name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.operators._arguments import (
+    none_if_blank,
+    parse_bool,
+    parse_mapping,
+    parse_number,
+    parse_seconds,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        (True, True),
+        (False, False),
+        ("True", True),
+        (" yes ", True),
+        ("1", True),
+        (1, True),
+        ("on", True),
+        ("False", False),
+        ("no", False),
+        ("0", False),
+        (0, False),
+        ("off", False),
+        ("", False),
+        ("None", False),
+        (None, False),
+    ],
+)
+def test_flags_may_be_what_a_template_makes_of_them(value, meaning):
+    """Text that means yes or no is read as such."""
+    assert parse_bool("force", value) is meaning
+
+
+@pytest.mark.parametrize("value", ["perhaps", "2", 2, "{{ params.force }}", ["True"]])
+def test_what_is_no_flag_is_refused(value):
+    """A flag that spends money is not guessed."""
+    with pytest.raises(errors.InvalidInput, match=r"force=.* is neither true nor false"):
+        parse_bool("force", value)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(5, 5.0), ("0.5", 0.5), (timedelta(minutes=2), 120.0)])
+def test_times_may_be_numbers_text_or_timedeltas(value, seconds):
+    """All of them are seconds in the end."""
+    assert parse_seconds("timeout", value) == seconds
+
+
+@pytest.mark.parametrize("value", [0, -1, "", "soon", None, timedelta(0), "nan", "inf", True])
+def test_what_is_no_positive_time_is_refused(value):
+    """The message names the argument and the value."""
+    with pytest.raises(errors.InvalidInput, match=r"timeout=.* is not a positive number of seconds"):
+        parse_seconds("timeout", value)
+
+
+@pytest.mark.parametrize(("value", "meaning"), [("", None), ("None", None), (None, None), ("a", "a"), (0, 0), ({}, {})])
+def test_what_a_template_renders_from_nothing_is_nothing(value, meaning):
+    """Airflow renders a missing value to the empty text or to "None"."""
+    assert none_if_blank(value) == meaning
+
+
+@pytest.mark.parametrize(("value", "number"), [(None, None), ("", None), ("None", None), ("1.5", 1.5), (2, 2.0)])
+def test_amounts_may_be_text(value, number):
+    """Nothing is no amount."""
+    assert parse_number("max_cost", value, "USD") == number
+
+
+def test_what_is_no_amount_is_refused():
+    """The message names the argument and the unit."""
+    with pytest.raises(errors.InvalidInput, match="max_cost='much' is not a number of USD"):
+        parse_number("max_cost", "much", "USD")
+
+
+@pytest.mark.parametrize("value", [{"a": "b"}, '{"a": "b"}'])
+def test_mappings_may_be_json(value):
+    """What a template renders as text is read."""
+    assert parse_mapping("speaker_names", value) == {"a": "b"}
+
+
+@pytest.mark.parametrize(("value", "why"), [("{a", "neither a mapping nor JSON"), ("[1]", "list, not a mapping")])
+def test_what_is_no_mapping_is_refused(value, why):
+    """The message names the argument."""
+    with pytest.raises(errors.InvalidInput, match=rf"speaker_names.*{why}"):
+        parse_mapping("speaker_names", value)

@@ -1,0 +1,129 @@
+"""How fast one key may ask."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_nanostt.polling import RateLimiter
+
+
+def slots(limiter: RateLimiter, now: float, count: int) -> list[float]:
+    found = []
+    for _ in range(count):
+        now += limiter.delay(now)
+        limiter.reserve(now)
+        found.append(now)
+    return found
+
+
+@given(rate=st.floats(0.5, 25.0), arrivals=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=120))
+def test_no_window_of_a_second_holds_more_than_the_rate(rate, arrivals):
+    """However requests arrive, they go out evenly spaced, so no second has more than the rate and one."""
+    limiter, now, sent = RateLimiter(rate), 0.0, []
+    for gap in arrivals:
+        now += gap
+        now += limiter.delay(now)
+        limiter.reserve(now)
+        sent.append(now)
+    for before, after in itertools.pairwise(sent):
+        assert after - before >= 1.0 / rate - 1e-9
+
+
+def test_a_free_slot_is_not_waited_for():
+    """Nobody waits while nobody asks."""
+    limiter = RateLimiter(20.0)
+    assert limiter.delay(1_000.0) == 0.0
+    limiter.reserve(1_000.0)
+    assert limiter.delay(1_000.0) == pytest.approx(0.05)
+    assert limiter.delay(1_000.05) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_refusal_is_waited_out_as_the_service_says():
+    """Retry-After holds everybody up as long as it says and no longer; without it, for a second."""
+    limiter = RateLimiter(20.0)
+    limiter.reserve(100.0)
+    limiter.on_rejected(100.0, 100.1, 0.7)
+    assert limiter.delay(100.1) == pytest.approx(0.7)
+    limiter = RateLimiter(20.0)
+    limiter.on_rejected(100.0, 100.1, None)
+    assert limiter.delay(100.1) == pytest.approx(1.0)
+
+
+def test_a_long_retry_after_does_not_hold_the_key_for_hours():
+    """What the service asks for is honoured up to half a minute; then it is asked again."""
+    limiter = RateLimiter(20.0)
+    limiter.on_rejected(100.0, 100.0, 86_400.0)
+    assert limiter.delay(100.0) == 30.0
+
+
+def test_refusals_of_one_batch_slow_down_once():
+    """Requests that were under way when the pace was cut do not cut it again."""
+    limiter = RateLimiter(20.0)
+    assert limiter.on_rejected(100.0, 100.2, 0.0)
+    assert not limiter.on_rejected(100.1, 100.3, 0.0)
+    assert limiter.rate == pytest.approx(16.0)
+    assert limiter.on_rejected(100.4, 100.5, 0.0)
+    assert limiter.rate == pytest.approx(12.8)
+
+
+def test_it_recovers_slowly_and_never_above_what_is_allowed():
+    """After a refusal the pace climbs back, first to just below where it was refused, then more slowly, to the top."""
+    limiter, now, rates = RateLimiter(20.0), 100.0, []
+    slots(limiter, now, 5)
+    limiter.on_rejected(now, now + 1, 0.0)
+    now += 2
+    for _ in range(600):
+        now += limiter.delay(now) + 1.0
+        limiter.reserve(now)
+        rates.append(limiter.rate)
+    assert rates == sorted(rates)
+    assert rates[20] < 20.0 * 0.92 + 0.5
+    assert rates[-1] == 20.0
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_asking():
+    """When the time jumps back by hours, the next request waits for seconds at the most."""
+    limiter = RateLimiter(20.0)
+    limiter.reserve(100_000.0)
+    assert limiter.delay(10_000.0) == 0.0
+
+
+@pytest.mark.parametrize("starts", [(0.0, 0.0, 0.0), (0.0, 5.0, 15.0)])
+def test_three_processes_with_one_key_come_to_terms(starts):
+    """Against a limit of 25 in any second, three pacers of 20 settle under 1 % refusals, each with its share.
+
+    Simulated: each request arrives after a random latency; the first 20 s are for settling.
+    """
+    for seed in range(5):
+        chance = random.Random(seed)
+        pacers = [RateLimiter(20.0) for _ in starts]
+        turns = [(start + chance.random() * 0.05, index) for index, start in enumerate(starts)]
+        window: deque[float] = deque()
+        sent, refused, served = 0, 0, [0, 0, 0]
+        while turns:
+            now, index = min(turns)
+            turns.remove((now, index))
+            if now > 140.0:
+                continue
+            pacers[index].reserve(now)
+            arrived = now + chance.expovariate(1 / 0.003)
+            while window and window[0] <= arrived - 1.0:
+                window.popleft()
+            settled = now > 20.0
+            sent += settled
+            if len(window) >= 25:
+                refused += settled
+                pacers[index].refused(now, arrived, 1.0)
+            else:
+                window.append(arrived)
+                served[index] += settled
+            turns.append((arrived + pacers[index].wait(arrived), index))
+        assert refused / sent < 0.01
+        assert sent / 120.0 > 20.0
+        assert min(served) / sum(served) > 1 / 6

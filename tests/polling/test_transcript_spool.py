@@ -1,0 +1,207 @@
+"""What the triggerer leaves for the worker, and that nobody depends on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, TranscriptSpool
+from tests.real_store import Shelf
+
+pytestmark = pytest.mark.airflow
+
+RUNS = ["run-1", "../../etc/passwd", "", "läuft/…", "x" * 5000]
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """A folder that is not there yet."""
+    if request.param == "disk":
+        return object_storage.resolve(str(tmp_path / "out" / "answers"))
+    shelf: Shelf = request.getfixturevalue("shelf")
+    return object_storage.resolve(f"{shelf.uri}/out/answers")
+
+
+def test_what_one_leaves_the_other_finds(place):
+    """Under any run id, as often as it is left; the folder goes when it has served."""
+    told = json.loads(json.dumps(TranscriptSpool(place).open()))
+    other = TranscriptSpool(object_storage.resolve(told["folder"]))
+    assert other.is_open(told["mark"])
+    for run_id in RUNS:
+        other.put(run_id, {"of": "an earlier time"})
+        other.put(run_id, {"of": run_id})
+    found = TranscriptSpool(place)
+    assert [json.loads(found.take(run_id) or b"") for run_id in RUNS] == [{"of": run_id} for run_id in RUNS]
+    assert found.take("run-2") is None
+    found.clear()
+    assert object_storage.names(place) == []
+    assert TranscriptSpool(place).take("run-1") is None
+    TranscriptSpool(place).clear()
+
+
+def test_a_signature_in_an_answer_is_not_left(place):
+    """The service may say where it fetched the audio, and how."""
+    place_of = TranscriptSpool(place)
+    place_of.open()
+    place_of.put(
+        "run-1", {"words": [{"text": "a"}], "metadata": {"fileName": "https://b.example/a.mp3?sig=0123456789"}}
+    )
+    answer = TranscriptSpool(place).take("run-1") or b""
+    assert json.loads(answer) == {"words": [{"text": "a"}], "metadata": {"fileName": "https://b.example/a.mp3"}}
+
+
+def test_all_threads_find_what_is_there(place, monkeypatch):
+    """Also those that come while the folder is being listed, which it is once."""
+    TranscriptSpool(place).open()
+    TranscriptSpool(place).put("run-1", {})
+    listed, names = [], object_storage.names
+
+    def slowly(folder: Any) -> list[str]:
+        listed.append(folder)
+        time.sleep(0.2)
+        return names(folder)
+
+    monkeypatch.setattr(object_storage, "names", slowly)
+    found = TranscriptSpool(place)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(found.take, ["run-1"] * 8)) == [b"{}"] * 8
+    assert len(listed) == 1
+
+
+def test_a_folder_that_cannot_be_listed_is_left_alone(place, monkeypatch, caplog):
+    """Then the service is asked, and the log says why."""
+    TranscriptSpool(place).open()
+    found = TranscriptSpool(place)
+
+    def refused(_: Any) -> list[str]:
+        raise PermissionError("403 AccessDenied")
+
+    monkeypatch.setattr(object_storage, "names", refused)
+    with caplog.at_level("INFO"):
+        assert [found.take("run-1"), found.take("run-2")] == [None, None]
+        found.clear()
+    assert caplog.text.count("403 AccessDenied") == 1
+
+
+def test_a_folder_of_the_same_name_elsewhere_is_not_the_same(place):
+    """On another machine the path may lead nowhere, or to what an earlier attempt has left there."""
+    told = TranscriptSpool(place).open()
+    assert told is not None
+    assert not TranscriptSpool(place).is_open("of-another-time")
+    object_storage.remove_folder(place)
+    assert not TranscriptSpool(place).is_open(told["mark"])
+
+
+def test_where_nothing_can_be_written_nothing_is_promised(tmp_path, caplog):
+    """Then the worker asks the service."""
+    (tmp_path / "out").write_text("a file")
+    with caplog.at_level("INFO"):
+        assert TranscriptSpool(object_storage.resolve(str(tmp_path / "out" / "answers"))).open() is None
+    assert "cannot be written" in caplog.text
+
+
+class Slow(TranscriptSpool):
+    """A folder where storing takes until it is let go, or fails."""
+
+    def __init__(self, folder: Any) -> None:
+        super().__init__(folder)
+        self.go = threading.Event()
+        self.kept: list[str] = []
+        self.error: Exception | None = None
+
+    def put(self, run_id: str, _answer: Any) -> None:
+        self.go.wait(20)
+        if self.error:
+            raise self.error
+        self.kept.append(run_id)
+
+
+class Said:
+    """A trigger's log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, text: str, *arguments: object) -> None:
+        self.lines.append(text % arguments)
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """What every keeper finds."""
+    made = Slow(object_storage.resolve(str(tmp_path / "answers")))
+    monkeypatch.setattr("airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool", lambda _: made)
+    return made
+
+
+def keep(slow: Slow, count: int, log: Said, *, let_go: bool = True) -> None:
+    told = slow.open()
+
+    async def all_of_them() -> None:
+        async with SpoolWriter(told, log) as keeper:
+            assert keeper.is_of_use
+            given = [
+                asyncio.create_task(keeper.keep(f"run-{number}", SimpleNamespace(raw={})))  # type: ignore[arg-type]
+                for number in range(count)
+            ]
+            await asyncio.sleep(0)
+            if let_go:
+                slow.go.set()
+            await asyncio.gather(*given)
+            assert keeper.is_of_use is (log.lines == [])
+
+    asyncio.run(all_of_them())
+
+
+def test_a_slow_storage_does_not_fill_the_memory(slow):
+    """What comes while enough is on its way is left to the worker."""
+    said = Said()
+    keep(slow, 100, said)
+    assert sorted(slow.kept) == sorted(f"run-{number}" for number in range(8))
+    assert said.lines == []
+
+
+def test_a_broken_storage_is_tried_no_more(slow):
+    """Nor does it fail the wait."""
+    said, slow.error = Said(), OSError("503 Slow Down")
+    keep(slow, 10, said)
+    assert slow.kept == []
+    (line,) = said.lines
+    assert "left to the worker" in line
+    assert "503 Slow Down" in line
+
+
+def test_nobody_waits_long_for_a_storage(slow, monkeypatch):
+    """One that never answers costs the patience once, and no more answers."""
+    monkeypatch.setattr("airflow_provider_nanostt.polling.transcript_spool._PATIENCE", 0.2)
+    said = Said()
+    keep(slow, 10, said, let_go=False)
+    slow.go.set()
+    (line,) = said.lines
+    assert "TimeoutError" in line
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [(None, ""), ({}, ""), ({"folder": "nowhere://x", "mark": ""}, "nowhere"), ({"folder": "/no", "mark": "x"}, "")],
+)
+def test_no_answers_are_kept_where_they_cannot_be(told, words):
+    """Whatever the arguments of a trigger say, it waits."""
+    said = Said()
+
+    async def of_use() -> bool:
+        async with SpoolWriter(told, said) as keeper:
+            await keeper.keep("run-1", {})
+            return keeper.is_of_use
+
+    assert asyncio.run(of_use()) is False
+    assert words in "".join(said.lines)

@@ -1,0 +1,191 @@
+"""What a batch may cost, and what one run leaves to the next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_nanostt._compat import AirflowFailException
+from airflow_provider_nanostt.ledger import Ledger
+from airflow_provider_nanostt.workflow.batch.run import BatchRun
+from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, Killed, kill_at, once, text_of
+
+MONDAY, TUESDAY = {"run_id": "monday"}, {"run_id": "tuesday"}
+NIGHTLY: dict[str, Any] = {"skip_existing": True}
+
+
+# Limits
+
+
+@pytest.mark.parametrize("model", [SYNC, ASYNC])
+@pytest.mark.parametrize("max_parallel", [1, 8])
+@pytest.mark.parametrize("on_item_error", ["fail", "continue"])
+def test_a_limit_stops_before_the_file_that_would_exceed_it(batch: Batch, model, max_parallel, on_item_error):
+    """Always the same files, however many threads; what is left is named, and costs nothing."""
+    audio = batch.recordings(12)
+    limit = {"max_cost": 7.5 * PRICE[model], "max_parallel": max_parallel, "model": model}
+    if on_item_error == "fail":
+        with pytest.raises(AirflowFailException, match="5 of 12 recordings") as caught:
+            batch.run(audio, **limit)
+        assert "call-007.wav: This would cost more than max_cost" in str(caught.value)
+        assert "call-011.wav: The batch stopped before this" in str(caught.value)
+    else:
+        result = batch.run(audio, **limit, on_item_error="continue")
+        assert (result["written"], result["left"], result["failed"]) == (7, 5, 0)
+        assert result["cost_usd"] <= limit["max_cost"]
+    assert batch.statuses == ["written"] * 7 + ["left"] * 5
+    assert {row["error_type"] for row in batch.rows[7:]} == {"CostLimit"}
+    assert batch.charged == once(audio[:7])
+
+
+def test_a_retry_has_no_new_limit(batch: Batch):
+    """What earlier attempts have cost counts, also that of recordings further down the list."""
+    audio = [str(batch.folder / "late.wav"), *batch.recordings(4)]
+    limit = {"max_cost": 4.5 * PRICE[ASYNC]}
+    with pytest.raises(AirflowFailException, match="does not exist"):
+        batch.run(audio, **limit)
+    batch.recording("late.wav")
+    with pytest.raises(AirflowFailException, match=r"max_cost.*went to recordings before it and earlier attempts"):
+        batch.run(audio, **limit)
+    assert batch.statuses == ["left"] + ["written"] * 4
+    assert batch.run(audio, max_cost=5.5 * PRICE[ASYNC])["cost_usd"] == pytest.approx(5 * PRICE[ASYNC])
+    assert batch.charged == once(audio)
+
+
+@pytest.mark.parametrize(("unknown", "landed"), [("allow", 2), ("fail", 0), ("worst", 0)])
+def test_recordings_of_unknown_length(batch: Batch, unknown, landed):
+    """What has no length passes or is left, as the user says."""
+    result = batch.run(
+        batch.urls(2), actual_duration=None, max_cost=1.0, max_cost_unknown=unknown, on_item_error="continue"
+    )
+    assert (result["written"], result["left"]) == (landed, 2 - landed)
+
+
+def test_the_account_must_have_what_the_batch_costs(batch: Batch):
+    """It stops where the money would end, before the service has to say so."""
+    batch.emulator.set_balance(3.5 * PRICE[ASYNC])
+    with pytest.raises(AirflowFailException, match=r"2 of 5(.|\n)*The account has"):
+        batch.run(batch.recordings(5), check_balance_above=0.0)
+    assert batch.statuses == ["written"] * 3 + ["left"] * 2
+
+
+# Other runs
+
+
+def test_the_next_night_pays_only_for_what_is_new(batch: Batch):
+    """With ``skip_existing`` a run leaves alone what another has landed, and its row says so."""
+    audio = batch.recordings(4)
+    batch.run(audio[:3], MONDAY, **NIGHTLY)
+    before = {path: path.stat().st_mtime_ns for path in batch.memory.folder.glob("*.wav")}
+    result = batch.run(audio, TUESDAY, **NIGHTLY)
+    assert batch.statuses == ["skipped"] * 3 + ["written"]
+    assert batch.charged == once(audio)
+    assert batch.texts == [text_of(Path(one).name) for one in audio]
+    assert (result["skipped"], result["written"], result["cost_usd"]) == (3, 1, pytest.approx(PRICE[ASYNC]))
+    assert [row["cost_usd"] for row in batch.rows] == [0.0, 0.0, 0.0, pytest.approx(PRICE[ASYNC])]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_without_it_each_run_is_its_own(batch: Batch):
+    """Another run transcribes, and pays for, everything once more; the first run's files stay."""
+    audio = batch.recordings(2)
+    batch.run(audio, MONDAY)
+    first = [row["files"]["json"] for row in batch.rows]
+    assert batch.run(audio, TUESDAY)["written"] == 2
+    assert {row["files"]["json"] for row in batch.rows} & set(first) == set()
+    assert batch.charged == dict.fromkeys(once(audio), 2)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "before", "parallel"),
+    [(Ledger, "submitted", False, 1), (BatchRun, "_land", True, 8), (Ledger, "landed", True, 8)],
+)
+def test_what_a_killed_run_has_paid_for_is_the_next_run_s(batch: Batch, monkeypatch, owner, name, before, parallel):
+    """The next night attaches to its jobs, and pays nothing for them; the first one's retry finds them, too."""
+    audio = batch.recordings(5)
+    with monkeypatch.context() as patch:
+        kill_at(patch, owner, name, 3, before=before)
+        with pytest.raises(Killed):
+            batch.run(audio, MONDAY, max_parallel=parallel, **NIGHTLY)
+    paid = len(batch.emulator.charges)
+    result = batch.run(audio, TUESDAY, **NIGHTLY)
+    assert result["written"] + result["skipped"] == 5
+    assert batch.charged == once(audio)
+    assert result["cost_usd"] == pytest.approx((5 - paid) * PRICE[ASYNC])
+    result = batch.run(audio, MONDAY, **NIGHTLY)
+    assert result["cost_usd"] == pytest.approx(paid * PRICE[ASYNC])
+    assert batch.charged == once(audio)
+
+
+def test_changed_content_is_paid_anew(batch: Batch):
+    """A recording that was replaced is another recording, and its transcript replaces the old one."""
+    audio = batch.recordings(2)
+    batch.run(audio, MONDAY, **NIGHTLY)
+    batch.recording("other.wav")
+    Path(audio[1]).write_bytes((batch.folder / "other.wav").read_bytes())
+    batch.script("call-001.wav", text="These words are new.")
+    result = batch.run(audio, TUESDAY, **NIGHTLY)
+    assert batch.statuses == ["skipped", "written"]
+    assert batch.texts == [text_of("call-000.wav"), "These words are new."]
+    assert len(list(batch.memory.folder.glob("*.json"))) == 2
+    assert result["cost_usd"] == pytest.approx(PRICE[ASYNC])
+    assert len(batch.emulator.charges) == 3
+
+
+def test_another_format_is_written_without_paying(batch: Batch):
+    """What has landed is written once more in what is wanted now."""
+    audio = batch.recordings(2)
+    batch.run(audio, MONDAY, **NIGHTLY)
+    batch.run(audio, TUESDAY, **NIGHTLY, formats=("json", "txt"))
+    assert batch.statuses == ["skipped"] * 2
+    assert all(Path(row["files"]["txt"].removeprefix("file://")).exists() for row in batch.rows)
+    assert batch.charged == once(audio)
+
+
+def test_a_name_that_is_taken_stays_with_its_owner(batch: Batch):
+    """A recording of the same name that comes in a later night does not move the files of the first."""
+    first = batch.recording("b/call.wav")
+    batch.run([first], MONDAY, **NIGHTLY)
+    (file,) = (row["files"]["json"] for row in batch.rows)
+    batch.run([batch.recording("a/call.wav"), first], TUESDAY, **NIGHTLY)
+    assert batch.statuses == ["written", "skipped"]
+    assert batch.rows[1]["files"]["json"] == file
+    assert batch.rows[0]["files"]["json"] != file
+    assert len(list(batch.memory.folder.glob("call*.json"))) == 2
+
+
+def test_a_changed_model_names_the_first_run(batch: Batch, caplog):
+    """A clear with another model pays anew; the log tells of the first job and what that cost; the row has both."""
+    (audio,) = batch.recordings(1)
+    batch.run([audio])
+    first = batch.rows[0]["run_id"]
+    with caplog.at_level("DEBUG"):
+        result = batch.run([audio], model=SYNC)
+    assert [charge.model for charge in batch.emulator.charges] == [ASYNC, SYNC]
+    assert result["cost_usd"] == pytest.approx(PRICE[ASYNC] + PRICE[SYNC])
+    (record,) = (batch.memory.folder / ".nanostt").glob("*item*.json")
+    assert json.loads(record.read_text())["earlier"][0]["run_id"] == first
+    with pytest.raises(AirflowFailException, match="on_changed_input is 'fail'"):
+        batch.run([audio], on_changed_input="fail")
+
+
+def test_what_is_only_written_otherwise_is_not_paid_again(batch: Batch):
+    """Other names of speakers and files for an item cost nothing."""
+    audio = batch.recording("a.wav")
+    batch.run([{"audio": audio, "diarize": True}])
+    batch.run([{"audio": audio, "diarize": True, "speaker_names": {"Speaker 1": "Agent"}, "name": "monday"}])
+    assert batch.rows[0]["speakers"] == ["Agent"]
+    assert batch.rows[0]["files"]["json"].endswith("monday.json")
+    assert batch.charged == {"a.wav": 1}
+
+
+def test_force_submits_everything_once_more(batch: Batch):
+    """Once for a clear, and not again in its retries."""
+    audio = batch.recordings(2)
+    batch.run(audio)
+    for tries in (4, 4):
+        batch.run(audio, {"max_tries": tries}, force=True)
+    assert batch.charged == dict.fromkeys(once(audio), 2)

@@ -1,0 +1,255 @@
+"""Transcripts of YouTube videos: ten with a request, each paid once, each with a file and a row."""
+
+from __future__ import annotations
+
+import json
+from collections import UserList
+from dataclasses import replace
+
+import pytest
+
+from airflow_provider_nanostt import hooks
+from airflow_provider_nanostt._compat import AirflowFailException
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.operators import YouTubeTranscribeOperator
+from airflow_provider_nanostt.workflow.batch.youtube import video_of
+
+
+def url(number: int) -> str:
+    return f"https://www.youtube.com/watch?v=video{number:04d}"
+
+
+@pytest.fixture
+def videos(emulator, monkeypatch):
+    """Twelve videos that have a transcript, and no pause between requests."""
+    monkeypatch.setattr(hooks, "_YOUTUBE_PER_SECOND", 1000.0)
+    for number in range(12):
+        emulator.script(url(number), text=f"This is talk {number}.", title=f"Talk {number}: a/b. c")
+    return [url(number) for number in range(12)]
+
+
+@pytest.fixture
+def run(files):
+    def run(urls, instance=None, **arguments):
+        operator = YouTubeTranscribeOperator(task_id="t", urls=urls, **{"output": str(files.folder), **arguments})
+        return operator.execute(files.context(**(instance or {})))
+
+    return run
+
+
+@pytest.fixture
+def rows(files):
+    return lambda: [json.loads(line) for line in (files.folder / "manifest.jsonl").read_text().splitlines()]
+
+
+def requests(emulator) -> int:
+    return sum(request.path.endswith("/youtube-transcribe") for request in emulator.requests)
+
+
+@pytest.mark.parametrize(
+    ("address", "video"),
+    [
+        ("https://www.youtube.com/watch?v=abc&t=10", "abc"),
+        ("https://youtu.be/abc?si=x", "abc"),
+        ("https://m.youtube.com/shorts/abc", "abc"),
+        ("https://www.youtube-nocookie.com/embed/abc?start=3", "abc"),
+        ("https://www.youtube.com/live/abc/", "abc"),
+    ],
+)
+def test_the_video_is_told_from_its_address(address, video):
+    """Every usual form of address leads to the same id."""
+    assert video_of(address) == video
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://nowhere.example/watch?v=abc",
+        "https://notyoutube.com/watch?v=abc",
+        "https://www.youtube.com/playlist?list=abc",
+        "https://www.youtube.com/@somebody/videos",
+        "youtu.be/abc",
+        "https://youtube.com/",
+        "",
+    ],
+)
+def test_what_is_no_video_is_refused(address):
+    """The message names the address."""
+    with pytest.raises(InvalidInput, match="not the address of a YouTube video"):
+        video_of(address)
+
+
+def test_twelve_videos_take_two_requests(emulator, videos, run, rows, files):
+    """Ten with a request; a row and a file for each, named after title and id."""
+    result = run(videos, formats=("json", "txt"))
+    assert (result["total"], result["written"], result["cost_usd"]) == (12, 12, pytest.approx(0.12))
+    assert requests(emulator) == 2
+    assert [row["audio"] for row in rows()] == videos
+    assert (files.folder / "Talk_3_a_b_c-video0003.txt").read_text().strip() == "This is talk 3."
+    assert all(row["status"] == "written" and row["cost_usd"] == pytest.approx(0.01) for row in rows())
+
+
+def test_a_video_without_transcript_fails_alone_and_costs_nothing(emulator, videos, run, rows):
+    """The others land; the task names what is missing, and no retry would help."""
+    with pytest.raises(AirflowFailException, match=r"1 of 3 recordings.*\n.*video9999.*no transcript"):
+        run([videos[0], url(9999), videos[1]])
+    assert [row["status"] for row in rows()] == ["written", "failed", "written"]
+    assert len(emulator.charges) == 2
+    assert run([videos[0], url(9999)], on_item_error="continue")["failed"] == 1
+    assert len(emulator.charges) == 2
+
+
+def test_a_retry_asks_only_for_what_is_missing(emulator, videos, run, rows):
+    """What has landed is not paid for again, and keeps its file."""
+    run(videos[:3])
+    before = [row["files"] for row in rows()]
+    run(videos[:4])
+    assert [row["files"] for row in rows()][:3] == before
+    assert sorted(charge.source for charge in emulator.charges) == videos[:4]
+
+
+def test_a_lost_answer_is_not_asked_for_again(emulator, videos, run, rows):
+    """Nobody knows whether it was charged: the task fails, now and the next time, until somebody decides."""
+    emulator.fail("/youtube-transcribe", status=500, after_charge=True)
+    with pytest.raises(AirflowFailException, match="may have been accepted and charged"):
+        run(videos[:2])
+    with pytest.raises(AirflowFailException, match="on_ambiguous_submit"):
+        run(videos[:2])
+    assert requests(emulator) == 1
+    assert run(videos[:2], on_ambiguous_submit="resubmit")["written"] == 2
+
+
+def test_killed_while_landing_the_retry_lands_all_that_was_paid(emulator, videos, run, monkeypatch):
+    """All answers of a request are recorded before the first of them is landed."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("airflow_provider_nanostt.workflow.submit.land", killed)
+        with pytest.raises(Killed):
+            run(videos[:3])
+    assert run(videos[:3])["written"] == 3
+    assert (requests(emulator), len(emulator.charges)) == (1, 3)
+
+
+def test_one_video_under_two_addresses_is_paid_once(emulator, videos, run, rows):
+    """Also in a later run, which has got the address from somewhere else."""
+    short = "https://youtu.be/video0000?si=shared"
+    run([videos[0], short], skip_existing=True)
+    assert [(row["audio"], row["status"]) for row in rows()] == [(videos[0], "written"), (short, "duplicate")]
+    result = run([short], {"run_id": "manual__2"}, skip_existing=True)
+    assert (result["skipped"], len(emulator.charges)) == (1, 1)
+
+
+def answering(monkeypatch, change):
+    """Have the service's results changed before they are looked at."""
+    ask = hooks.NanoGPTHook.youtube
+
+    def changed(self, urls):
+        answer = ask(self, urls)
+        return replace(answer, results=change(answer.results))
+
+    monkeypatch.setattr(hooks.NanoGPTHook, "youtube", changed)
+
+
+def test_results_in_another_order_are_those_of_their_videos(emulator, videos, run, files, monkeypatch):
+    """Though the service writes their addresses in another way."""
+    answering(
+        monkeypatch,
+        lambda results: tuple(replace(one, url=f"https://youtu.be/{video_of(one.url)}") for one in reversed(results)),
+    )
+    run(videos[:3], formats=("txt",))
+    for number in range(3):
+        place = files.folder / f"Talk_{number}_a_b_c-video{number:04d}.txt"
+        assert place.read_text().strip() == f"This is talk {number}."
+
+
+def test_results_without_addresses_come_in_order(emulator, videos, run, files, monkeypatch):
+    """As many as were asked for."""
+    answering(monkeypatch, lambda results: tuple(replace(one, url="") for one in results))
+    run(videos[:2], formats=("txt",))
+    assert (files.folder / "Talk_1_a_b_c-video0001.txt").read_text().strip() == "This is talk 1."
+
+
+def test_a_video_that_the_answer_passes_over_may_have_been_charged(emulator, videos, run, monkeypatch, rows):
+    """The others land; this one is not asked for again until somebody decides."""
+    answering(monkeypatch, lambda results: results[1:])
+    with pytest.raises(AirflowFailException, match="does not speak of this video"):
+        run(videos[:3])
+    assert [row["status"] for row in rows()] == ["failed", "written", "written"]
+    with pytest.raises(AirflowFailException, match="on_ambiguous_submit"):
+        run(videos[:3])
+    assert requests(emulator) == 1
+
+
+def test_what_was_refused_is_no_part_of_the_limit(emulator, videos, run, rows):
+    """A request that costs nothing leaves its money to the next."""
+    emulator.fail("/youtube-transcribe", status=400)
+    with pytest.raises(AirflowFailException):
+        run(videos, max_cost=0.10)
+    assert [row["status"] for row in rows()] == ["failed"] * 10 + ["written"] * 2
+
+
+def test_addresses_come_as_any_sequence(emulator, videos, run):
+    """Airflow hands over what mapped tasks have returned as one of its own; a text is none."""
+    assert run(UserList(videos[:2]))["written"] == 2
+    with pytest.raises(AirflowFailException, match="not a list of addresses"):
+        run(videos[0])
+
+
+@pytest.mark.parametrize("argument", ["model", "language", "staging", "timeout", "wait"])
+def test_what_means_nothing_for_videos_is_no_argument(argument):
+    """It is refused when the DAG is parsed, not passed over."""
+    with pytest.raises(TypeError, match=argument):
+        YouTubeTranscribeOperator(task_id="t", urls=[], output="/tmp/x", **{argument: "x"})
+
+
+def test_the_limit_stops_before_the_video_that_would_exceed_it(emulator, videos, run, rows):
+    """Those after it are left, and named."""
+    with pytest.raises(AirflowFailException, match="max_cost"):
+        run(videos[:5], max_cost=0.03)
+    assert [row["status"] for row in rows()] == ["written"] * 3 + ["left"] * 2
+    assert len(emulator.charges) == 3
+
+
+def test_the_same_video_twice_is_paid_once(emulator, videos, run, rows):
+    """The second row says of which it is a duplicate by its files."""
+    run([videos[0], videos[0]])
+    assert [row["status"] for row in rows()] == ["written", "duplicate"]
+    assert rows()[0]["files"] == rows()[1]["files"]
+    assert len(emulator.charges) == 1
+
+
+def test_what_an_earlier_run_has_landed_is_skipped(emulator, videos, run):
+    """A playlist that grows costs only what is new."""
+    run(videos[:2], skip_existing=True)
+    result = run(videos[:3], {"run_id": "manual__2"}, skip_existing=True)
+    assert (result["written"], result["skipped"], result["cost_usd"]) == (1, 2, pytest.approx(0.01))
+    assert len(emulator.charges) == 3
+
+
+@pytest.mark.parametrize("arguments", [{"formats": ("srt",)}, {"output": ""}, {"on_item_error": "no"}])
+def test_what_cannot_be_is_refused_before_money_is_spent(emulator, videos, run, arguments):
+    """Captions without times, no folder, words nobody knows."""
+    with pytest.raises(AirflowFailException):
+        run(videos, **arguments)
+    assert not emulator.charges
+
+
+def test_captions_with_guessed_times_are_marked(emulator, videos, run, files):
+    """They are there when asked for, and say that they are estimated."""
+    run(videos[:1], formats=("vtt",), estimated_captions=True)
+    assert "estimated" in (files.folder / "Talk_0_a_b_c-video0000.vtt").read_text().lower()
+
+
+def test_a_wrong_key_stops_at_the_first_request(emulator, videos, run, monkeypatch, rows):
+    """It would meet every other request, too."""
+    connection = {**json.loads(emulator.connection_json), "password": "sk-nano-00000000-0000-4000-8000-00000000dead"}
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(connection))
+    with pytest.raises(AirflowFailException, match="12 of 12"):
+        run(videos)
+    assert requests(emulator) == 1

@@ -1,0 +1,107 @@
+"""What a transcription will cost, before it is paid for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_nanostt.api.errors import CostLimit
+from airflow_provider_nanostt.api.models import AudioModel
+from airflow_provider_nanostt.workflow.pricing import Estimate, Price, check_balance, check_limit, price_of
+
+CATALOGUE = [AudioModel("Wizper", "Wizper", 0.004), AudioModel("New-STT", "New", None)]
+TWO_CENTS = Price(0.02, "the connection")
+
+
+@pytest.mark.parametrize(
+    ("model", "own", "price"),
+    [
+        ("Wizper", {"Wizper": 1.0}, Price(0.004, "the service's catalogue")),
+        ("New-STT", {"New-STT": 0.5}, Price(0.5, "the connection")),
+        ("Elevenlabs-STT", {"Elevenlabs-STT": 0.02}, Price(0.02, "the connection")),
+        ("Elevenlabs-STT", None, Price(0.03, "the built-in table")),
+        ("New-STT", None, Price(None, "nobody")),
+    ],
+)
+def test_the_price_names_its_source(model, own, price):
+    """The service's own catalogue comes first, then the connection, then the table; and it says which."""
+    assert price_of(model, catalogue=CATALOGUE, own=own) == price
+
+
+def test_without_a_catalogue_the_fallbacks_serve():
+    """A service that cannot be asked does not stop an estimate."""
+    assert price_of("Wizper", catalogue=None) == Price(0.01, "the built-in table")
+
+
+def test_an_estimate_is_minutes_times_price():
+    """The figure and what it is made of are told in one line."""
+    estimate = Estimate("M", 30.0, TWO_CENTS)
+    assert estimate.usd == pytest.approx(0.6)
+    assert estimate.describe() == "30.00 min x $0.02/min for M (price from the connection) = $0.6"
+
+
+def test_what_is_unknown_stays_unknown():
+    """Without a length or a price there is no figure, and the words say what is missing."""
+    assert Estimate("M", None, TWO_CENTS).usd is None
+    assert Estimate("M", 3.0, Price(None, "nobody")).usd is None
+    assert "unknown length" in Estimate("M", None, TWO_CENTS).describe()
+    assert "unknown price" in Estimate("M", 3.0, Price(None, "nobody")).describe()
+
+
+def test_the_worst_case_follows_from_the_size():
+    """Three megabytes hold at most 100 minutes of anything that is still speech."""
+    assert Estimate("M", None, TWO_CENTS, size=3_000_000).worst_usd == pytest.approx(2.0)
+    assert Estimate("M", 1.0, TWO_CENTS, size=3_000_000).worst_usd == pytest.approx(0.02)
+    assert Estimate("M", None, TWO_CENTS).worst_usd is None
+
+
+@pytest.mark.parametrize(
+    ("estimate", "unknown", "words"),
+    [
+        (Estimate("M", 30.0, TWO_CENTS), "worst", r"more than max_cost = \$0.5: 30.00 min"),
+        (Estimate("M", None, TWO_CENTS, size=3_000_000), "worst", r"up to \$2.00"),
+        (Estimate("M", None, TWO_CENTS, size=3_000_000), "fail", "cannot be told"),
+        (Estimate("M", None, TWO_CENTS), "worst", "cannot be told"),
+        (Estimate("M", 1.0, Price(None, "nobody")), "worst", "cannot be told"),
+    ],
+)
+def test_too_much_is_refused_with_the_figures(estimate, unknown, words):
+    """A limit that would be passed, or may be, is a refusal that shows the sum."""
+    with pytest.raises(CostLimit, match=words):
+        check_limit(estimate, max_cost=0.5, unknown=unknown)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "limit", "unknown"),
+    [
+        (Estimate("M", 25.0, TWO_CENTS), 0.5, "worst"),
+        (Estimate("M", None, TWO_CENTS, size=300_000), 0.5, "worst"),
+        (Estimate("M", None, TWO_CENTS), 0.5, "allow"),
+        (Estimate("M", 1e6, TWO_CENTS), None, "fail"),
+    ],
+)
+def test_what_is_within_the_limit_passes(estimate, limit, unknown):
+    """The limit itself is allowed, and without a limit everything is."""
+    check_limit(estimate, max_cost=limit, unknown=unknown)
+
+
+def test_an_account_that_cannot_pay_is_told_before():
+    """An estimate above the balance is refused, naming both; an unknown balance is no refusal."""
+    with pytest.raises(CostLimit, match=r"has \$0.1, which is less"):
+        check_balance(Estimate("M", 30.0, TWO_CENTS), 0.1)
+    check_balance(Estimate("M", 30.0, TWO_CENTS), 0.6)
+    check_balance(Estimate("M", 30.0, TWO_CENTS), None)
+    check_balance(Estimate("M", None, TWO_CENTS), 0.0)
+
+
+@given(minutes=st.floats(0.001, 1e5), price=st.floats(1e-5, 1.0), limit=st.floats(1e-4, 1e3))
+def test_the_limit_is_never_passed_silently(minutes, price, limit):
+    """Whatever the figures, either the estimate is within the limit or it is refused."""
+    estimate = Estimate("M", minutes, Price(price, "x"))
+    try:
+        check_limit(estimate, max_cost=limit, unknown="worst")
+    except CostLimit:
+        assert minutes * price > limit
+    else:
+        assert minutes * price <= limit
