@@ -1,60 +1,68 @@
-"""``@task.transcribe``: a function that says what to transcribe becomes a task that does. Thin, as operators are."""
+"""``@task.transcribe``: a function that returns what to transcribe becomes a task that does. Thin, as operators are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.common.urls import hidden
-from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
+from airflow_provider_nanostt.common.urls import redact
+from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
+from airflow_provider_nanostt.operators._single import SingleTask
+from airflow_provider_nanostt.operators.batch import BatchTask, TranscribeBatchOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_nanostt._compat import Context, TaskDecorator
 
-
-_MOST_SHOWN = 200
+_MAX_SHOWN = 200
 
 
 class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
-    """The task behind ``@task.transcribe``: one recording, or a batch if the function returns a list."""
+    """The task behind ``@task.transcribe``: one recording, or a batch if the function returns a list.
+
+    Its arguments are those of the batch operator; ``audio`` is what the function returns.
+    """
 
     custom_operator_name = "@task.transcribe"
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *TranscribeBatchOperator.template_fields)
-    _not_here = ("audio", "audio_path", "audio_url", "wait")
     # Airflow 3.0 passes this on to a method that does not use it, but its own base class does not have it.
     xcom_push: Any = None
+    wait_for_completion = True
 
-    def __init__(self, *, python_callable: Callable[..., Any], output: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, python_callable: Callable[..., Any], output_path: str | None = None, **kwargs: Any) -> None:
+        for name in ("audio", "audio_path", "audio_url", "wait_for_completion"):
+            if name in kwargs:
+                raise TypeError(f"@task.transcribe has no argument {name!r}: the function returns the recording")
         super().__init__(
-            python_callable=python_callable, kwargs_to_upstream={"audio": None, "output": output}, **kwargs
+            python_callable=python_callable,
+            kwargs_to_upstream={"audio": None, "output_path": output_path},
+            **kwargs,
         )
 
-    def _execute(self, context: Context) -> dict[str, Any]:
+    def run_task(self, context: Context) -> TaskResult:
+        """Call the function, and transcribe what it returns."""
         given = {**context, **self.op_kwargs}
         named = determine_kwargs(self.python_callable, self.op_args, given)
-        self.audio = self.python_callable(*self.op_args, **named)
-        self._mask(self.audio)
-        if isinstance(self.audio, Sequence) and not isinstance(self.audio, str | bytes):
-            return super()._execute(context)
-        if not self.audio or not (isinstance(self.audio, str | Path) or hasattr(self.audio, "protocol")):
+        audio = self.python_callable(*self.op_args, **named)
+        mask_addresses(audio)
+        if isinstance(audio, Sequence) and not isinstance(audio, str | bytes):
+            return BatchTask(self).run(context, audio)
+        if not audio or not (isinstance(audio, str | Path) or hasattr(audio, "protocol")):
             raise InvalidInput(
-                f"{self.python_callable.__name__}() has returned {hidden(repr(self.audio))[:_MOST_SHOWN]}; it returns "
-                "a recording, or a list"
+                f"{self.python_callable.__name__}() must return a recording or a list, got "
+                f"{redact(repr(audio))[:_MAX_SHOWN]}"
             )
-        return super(TranscribeBatchOperator, self)._execute(context)
+        return TaskResult(SingleTask(self).run(context, audio), [audio])
 
-    def _inputs(self) -> list[object]:
-        return super()._inputs() or [self.audio]
-
-    def _resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(event, dict) and "batch" in event:
-            return super()._resume(context, event)
-        return super(TranscribeBatchOperator, self)._resume(context, event)
+    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+        """Write the transcripts."""
+        if isinstance(event, Mapping) and "batch" in event:
+            return BatchTask(self).resume(context, event)
+        return TaskResult(SingleTask(self).resume(context, event))
 
 
 def transcribe_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
@@ -62,8 +70,7 @@ def transcribe_task(python_callable: Callable[..., Any] | None = None, **kwargs:
 
     :param python_callable: returns a path, URI or web address, or a list as ``TranscribeBatchOperator`` takes it; its
         arguments are passed as for every ``@task``.
-    :param kwargs: arguments of :class:`~airflow_provider_nanostt.operators.TranscribeOperator`, and, for lists, of
-        :class:`~airflow_provider_nanostt.operators.TranscribeBatchOperator`.
+    :param kwargs: arguments of :class:`~airflow_provider_nanostt.operators.TranscribeBatchOperator`, except ``audio``.
     """
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=TranscribeDecoratedOperator, **kwargs

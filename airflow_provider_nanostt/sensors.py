@@ -1,4 +1,4 @@
-"""The sensor: waits for a job that somebody else submitted, and never submits anything itself."""
+"""The sensor: waits for a job that another task submitted, and never submits anything itself."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from airflow_provider_nanostt._compat import (
 )
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_seconds
-from airflow_provider_nanostt.operators._base import WaitsForJob
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_bool, parse_seconds, text_or_none
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
+from airflow_provider_nanostt.operators._single import SingleTask
+from airflow_provider_nanostt.operators.options import as_template, read_settings
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
 if TYPE_CHECKING:
@@ -26,29 +28,28 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import JobStatus
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.operators.options import OutputOptions
 
 
-class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
-    """Wait for a transcription job, for example one of ``TranscribeOperator(wait=False)``.
+class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
+    """Wait for a transcription job, for example one of ``TranscribeOperator(wait_for_completion=False)``.
 
-    Exactly one of ``run_id`` and ``job`` is needed. The ticket is the better one: the service wants to hear again what
-    it said when it accepted the job, and a bare run id does not have that.
+    Exactly one of ``run_id`` and ``job`` is needed. The job is the better one: the service wants to read again what it
+    said when it accepted the job, and a bare run id does not have that.
 
     :param run_id: the service's id of the job. (templated)
-    :param job: the ticket, or the whole dict that ``TranscribeOperator(wait=False)`` returns, also as JSON text.
-        (templated)
-    :param output: where the transcript goes as a file; None puts the text into XCom. (templated)
-    :param formats: what to write into ``output``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json`` is
-        always written. (templated)
-    :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``. (templated)
-    :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
-        :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
-    :param estimated_captions: guess the times of captions if the model gives none.
-    :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
-    :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
+    :param job: the job, or the whole dict that ``TranscribeOperator(wait_for_completion=False)`` returns, also as JSON
+        text. (templated)
+    :param output_path: the folder for the transcript's files; None puts the text into XCom. (templated)
+    :param formats: files to write into ``output_path``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json``
+        is always written. (templated)
+    :param filename: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
         ``{map_index}``. (templated)
     :param nanogpt_conn_id: the connection that submitted the job. (templated)
     :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
+    :param output_options: how results are written, as
+        :class:`~airflow_provider_nanostt.operators.options.OutputOptions` or a dict. (templated)
     :param kwargs: what every sensor takes; ``poke_interval`` and ``timeout`` are in seconds.
     :return: what :class:`~airflow_provider_nanostt.operators.TranscribeOperator` returns.
     """
@@ -56,72 +57,102 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
     template_fields: Sequence[str] = (
         "run_id",
         "job",
-        "output_location",
+        "output_path",
         "formats",
-        "speaker_names",
-        "name",
+        "filename",
         "nanogpt_conn_id",
+        "output_options",
     )
     ui_color = "#e8f0d9"
+    # The task behind it reads these as well; a job that is submitted already has no use for them.
+    audio_preparation = recovery_policy = cost_limits = max_cost_usd = None
+    force = False
+    max_worker_wait = 0
 
     def __init__(
         self,
         *,
         run_id: str | None = None,
         job: Mapping[str, Any] | str | Any = None,  # or what another task returns
-        output: str | None = None,
+        output_path: str | None = None,
         formats: Sequence[str] | str = ("json",),
-        speaker_names: Mapping[str, str] | str | None = None,
-        captions: Mapping[str, Any] | None = None,
-        estimated_captions: bool = False,
-        xcom_limit: int = 48_000,
-        name: str = "{name}",
+        filename: str = "{name}",
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        output_options: OutputOptions | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"poke_interval": 10.0, **kwargs})
         self.run_id = run_id
         self.job = job
-        self.output_location = output
+        self.output_path = output_path
         self.formats = formats
-        self.speaker_names = speaker_names
-        self.captions = captions
-        self.estimated_captions = estimated_captions
-        self.xcom_limit = xcom_limit
-        self.name = name
+        self.filename = filename
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
+        self.output_options = as_template(output_options)
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait in the triggerer, or as sensors do."""
-        if self.deferrable:
+        if parse_bool("deferrable", self.deferrable):
             try:
-                return self._finished(context, self._explained(lambda: self._look_and_defer(context)))
+                return super().execute(context)
             except AirflowFailException as error:
-                # Airflow sees to this after a poke and after a resume, and not here.
+                # Airflow does this after a poke and after a resume, and not here.
                 if self.soft_fail or self.never_fail:
-                    raise AirflowSkipException(str(error)) from error
+                    raise AirflowSkipException(str(error)) from None
                 raise
         try:
-            return self._finished(context, super().execute(context))
+            result = BaseSensorOperator.execute(self, context)
         except AirflowSensorTimeout:
-            job = self._ticket()
-            self.log.warning("Run %s stays paid for and may still finish. %s", job.run_id, self.hook.recovery_hint(job))
+            job = self._given_job()
+            self.log.warning("Run %s is still billed and may still finish. %s", job.run_id, self._hook().recovery_hint(job))
             raise
+        self.emit_lineage(context, TaskResult(result))
+        return result
+
+    def run_task(self, context: Context) -> TaskResult:
+        """Look once, then defer."""
+        timeout = parse_seconds("timeout", self.timeout)
+        poll_interval = parse_seconds("poke_interval", self.poke_interval)
+        seen = self._look(context)
+        if not seen.is_done:
+            from airflow_provider_nanostt.triggers import TranscriptionTrigger
+
+            deadline = time.time() + timeout
+            job = self._given_job().to_json()
+            self.defer_to(TranscriptionTrigger, deadline=deadline, poll_interval=poll_interval, job=job)
+        return TaskResult(seen.xcom_value)
+
+    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+        """Write the transcript."""
+        return TaskResult(SingleTask(self).resume(context, event))
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask once; done is done with the result as XCom."""
-        return self._explained(lambda: self._poke(context))
+        """Ask once; a finished job is done with the result as XCom."""
+        try:
+            return self._look(context)
+        except errors.NanoGPTError as error:
+            failure = self.as_failure(context, error)
+        raise failure
 
-    def _poke(self, context: Context) -> PokeReturnValue:
-        self._output_settings()  # a mistake is told now, not when the job is done
-        landed = self._landed()
-        if landed is not None:
-            self.log.info("What was submitted has been answered already")
-            return PokeReturnValue(is_done=True, xcom_value=landed)
-        job = self._ticket()
-        status = self._ask(job)
+    def is_retryable(self, error: errors.NanoGPTError) -> bool:  # noqa: ARG002
+        """Return False: every ending is final, as a sensor's timeout is; none of them pays again."""
+        return False
+
+    def on_kill(self) -> None:
+        """Destroy nothing."""
+        self.log.warning("The sensor was killed. The job goes on; the next try of this sensor waits on for it.")
+
+    def _look(self, context: Context) -> PokeReturnValue:
+        # A mistake is reported now, not when the job is done.
+        read_settings(self.output_options, formats=self.formats, filename=self.filename)
+        result = self._given_result()
+        if result is not None:
+            self.log.info("The submitting task already has the result")
+            return PokeReturnValue(is_done=True, xcom_value=result)
+        hook, job = self._hook(), self._given_job()
+        status = self._ask(hook, job)
         if status is None:
             return PokeReturnValue(is_done=False)
         if status.is_failed:
@@ -129,47 +160,38 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
         if status.transcript is None:
             self.log.info("Run %s is %s", job.run_id, status.raw_status)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._land(self._attempt(context), status.transcript, job))
+        return PokeReturnValue(is_done=True, xcom_value=SingleTask(self).write(hook, context, status.transcript))
 
-    def _ask(self, job: Job) -> JobStatus | None:
-        """Ask for the job; None if there is no answer just now, which gives up no paid job."""
-        from airflow_provider_nanostt.workflow.recovery import ask
+    def _ask(self, hook: NanoGPTHook, job: Job) -> JobStatus | None:
+        """Ask for the job; None if the service does not answer just now, which gives up no paid job."""
+        from airflow_provider_nanostt.workflow.gate import ask_status
 
         try:
-            return ask(self.hook, job)
+            return ask_status(hook, job)
         except errors.NanoGPTError as error:
             if is_transient(error) or isinstance(error, errors.DailyLimitReached):
                 self.log.warning("%s; run %s is asked for again", error, job.run_id)
                 return None
             waited = time.time() - job.submitted_at
             outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
-            raise outcome.as_error(job, waited=waited, recovery_hint=self.hook.recovery_hint(job)) from error
+            raise outcome.as_error(job, waited=waited, pick_up=hook.recovery_hint(job)) from error
 
-    def _is_worth_a_retry(self, error: errors.NanoGPTError) -> bool:  # noqa: ARG002
-        return False  # every other ending is final, as a sensor's timeout is; none of them pays again
+    def _hook(self) -> NanoGPTHook:
+        from airflow_provider_nanostt.hooks import NanoGPTHook
 
-    def _after_kill(self) -> str:
-        return "the next attempt of this sensor waits on for it."
+        return NanoGPTHook(self.nanogpt_conn_id)
 
-    def _look_and_defer(self, context: Context) -> Any:
-        timeout = parse_seconds("timeout", self.timeout)
-        poll_interval = parse_seconds("poke_interval", self.poke_interval)
-        seen = self._poke(context)
-        if not seen.is_done:
-            self._defer(self._ticket(), poll_interval=poll_interval, deadline=time.time() + timeout)
-        return seen.xcom_value
-
-    def _landed(self) -> dict[str, Any] | None:
+    def _given_result(self) -> dict[str, Any] | None:
         """Return the result if the submitting task has it already, as from a model that answers at once."""
         given = self._given() if none_if_blank(self.job) else {}
         return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
 
-    def _ticket(self) -> Job:
-        run_id, job = none_if_blank(self.run_id), none_if_blank(self.job)
+    def _given_job(self) -> Job:
+        run_id, job = text_or_none(self.run_id), none_if_blank(self.job)
         if bool(run_id) == bool(job):
             raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
         if run_id:
-            return Job(run_id=str(run_id), model="unknown", submitted_at=time.time())
+            return Job(run_id=run_id, model="unknown", submitted_at=time.time())
         given = self._given()
         return Job.from_json(given.get("job", given))
 
@@ -180,8 +202,8 @@ class TranscriptionSensor(WaitsForJob, BaseSensorOperator):
                 job = json.loads(job)
             except ValueError as error:
                 raise errors.InvalidInput(
-                    "job is neither a ticket nor JSON; pass the submitting task's output, or use the filter tojson"
+                    "job is neither a job nor JSON; pass the submitting task's output, or use the filter tojson"
                 ) from error
         if not isinstance(job, Mapping):
-            raise errors.InvalidInput(f"job is of type {type(job).__name__}, not a ticket")
+            raise errors.InvalidInput(f"job must be a mapping, got {type(job).__name__}")
         return job

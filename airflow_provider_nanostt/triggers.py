@@ -38,7 +38,8 @@ the scheduler that hears of the worker's end; the rest is for rounds that take l
 PostgreSQL too, 3 of 40 tasks failed for nothing.
 """
 
-_MOST_UNPACKED = 20
+_MAX_UNPACKED_JOBS = 20
+_PACKED_VERSION = 1
 
 _CONNECTION_SECONDS = 60.0
 """How long a connection that was read is good for triggers that start later."""
@@ -61,7 +62,7 @@ class _WaitingTrigger(BaseTrigger):
         self.deadline = deadline
         self.not_before = not_before
 
-    def _what(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, Any]:
         """Return the arguments that only this kind of trigger has, as plain JSON."""
         raise NotImplementedError
 
@@ -70,7 +71,7 @@ class _WaitingTrigger(BaseTrigger):
         return (
             f"airflow_provider_nanostt.triggers.{type(self).__name__}",
             {
-                **self._what(),
+                **self.own_arguments(),
                 "nanogpt_conn_id": self.nanogpt_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
@@ -109,7 +110,7 @@ class TranscriptionTrigger(_WaitingTrigger):
         )
         self.job = job
 
-    def _what(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, Any]:
         return {"job": dict(self.job)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -130,29 +131,28 @@ class PartsTrigger(_WaitingTrigger):
         super().__init__(**how)
         self.parts = parts
 
-    def _what(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, Any]:
         return {"parts": [dict(part) for part in self.parts]}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait for every part, then fire exactly one event with all their outcomes."""
         jobs = [Job.from_json(part["job"]) for part in self.parts]
         outcomes = await asyncio.gather(*(_waited(self, job) for job in jobs))
-        told = zip(self.parts, jobs, outcomes, strict=True)
+        ended = zip(self.parts, jobs, outcomes, strict=True)
         yield await self._event(
-            {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, outcome in told]}
+            {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, outcome in ended]}
         )
 
 
 class BatchTrigger(_WaitingTrigger):
     """Wait for all the jobs of a batch.
 
-    Its event holds a count, and the run ids of jobs that are not completed: whoever resumes knows the jobs from the
-    ledger.
+    Its event holds a count, and the run ids of jobs that are not completed: the resume knows the jobs from the ledger.
 
     :param jobs: the tickets, or what :meth:`serialize` has made of many: compressed, an eighth of the size, since the
         column for a trigger's arguments ends at 64 KiB on MySQL.
-    :param answers: where to leave the service's answers for whoever resumes, as
-        :meth:`~airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool.open` tells it; None leaves them nowhere.
+    :param answers: where to leave the service's answers for the worker that resumes, as
+        :meth:`~airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool.open` returns it; None for nowhere.
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
@@ -167,10 +167,10 @@ class BatchTrigger(_WaitingTrigger):
         self.jobs: Sequence[Mapping[str, Any]] = _unpacked(jobs) if isinstance(jobs, str) else jobs
         self.answers = answers
 
-    def _what(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, Any]:
         jobs = [dict(job) for job in self.jobs]
         return {
-            "jobs": jobs if len(jobs) <= _MOST_UNPACKED else _packed(jobs),
+            "jobs": jobs if len(jobs) <= _MAX_UNPACKED_JOBS else _packed(jobs),
             "answers": dict(self.answers) if self.answers else None,
         }
 
@@ -190,7 +190,7 @@ class BatchTrigger(_WaitingTrigger):
 
     async def _one(self, job: Job, keeper: SpoolWriter) -> Outcome:
         answers: list[Mapping[str, Any]] = []
-        keep = (lambda transcript: answers.append(transcript.raw)) if keeper.is_of_use else None
+        keep = (lambda transcript: answers.append(transcript.raw)) if keeper.is_open else None
         outcome = await _waited(self, job, quiet=True, keep=keep)
         if answers:
             await keeper.keep(job.run_id, answers.pop())
@@ -198,16 +198,24 @@ class BatchTrigger(_WaitingTrigger):
 
 
 def _packed(jobs: Sequence[Mapping[str, Any]]) -> str:
-    return base64.b85encode(zlib.compress(json.dumps(jobs).encode(), 9)).decode()
+    packed = {"version": _PACKED_VERSION, "jobs": jobs}
+    return base64.b85encode(zlib.compress(json.dumps(packed).encode(), 9)).decode()
 
 
 def _unpacked(text: str) -> list[dict[str, Any]]:
-    jobs: list[dict[str, Any]] = json.loads(zlib.decompress(base64.b85decode(text)))
+    """Return the jobs of a batch.
+
+    :raises ValueError: if a later version of the provider has packed them.
+    """
+    packed: dict[str, Any] = json.loads(zlib.decompress(base64.b85decode(text)))
+    if packed["version"] != _PACKED_VERSION:
+        raise ValueError(f"the jobs are packed in version {packed['version']}; this provider knows {_PACKED_VERSION}")
+    jobs: list[dict[str, Any]] = packed["jobs"]
     return jobs
 
 
 class _Progress:
-    """Tells the log how many jobs of a batch are done: at each tenth of them, not at each."""
+    """Logs how many jobs of a batch are done: at each tenth of them, not at each."""
 
     def __init__(self, total: int, log: Any) -> None:
         self._total = total

@@ -1,4 +1,4 @@
-"""Keeping one task instance's record: found once, then written at each step. Decides nothing."""
+"""Keeping one task instance's record: read once, then written at each step. Decides nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import contextlib
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.ledger.entry import (
+from airflow_provider_nanostt.ledger.record import (
     ANSWERED,
     FAILED,
     INTENDED,
@@ -17,32 +17,33 @@ from airflow_provider_nanostt.ledger.entry import (
     SUBMITTED,
     WITHDRAWN,
     WRITTEN,
-    Entry,
+    Record,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_nanostt.api.models import Job, Transcript
-    from airflow_provider_nanostt.ledger.entry import RequestFingerprint
+    from airflow_provider_nanostt.ledger.record import RequestFingerprint
     from airflow_provider_nanostt.ledger.stores import Store
 
-_EARLIER_KEPT = 20
+_MAX_HISTORY = 20
 _OPEN = (INTENDED, SUBMITTED, ANSWERED, SPLIT)
 
 
 class Ledger:
-    """Reads and writes the record of one task instance.
+    """Reads and writes the record of one task instance; ``record`` is the record as last read or written.
 
-    :param store: where it lies; None keeps nothing, and every attempt begins anew.
+    :param store: where it is kept; None keeps nothing, and every attempt begins anew.
     :param clock: epoch seconds.
     """
 
     def __init__(self, store: Store | None, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._before: Entry | None = None
-        self.entry: Entry | None = None
+        self._is_read = False
+        self._before: Record | None = None
+        self.record: Record | None = None
 
     @property
     def is_kept(self) -> bool:
@@ -50,58 +51,61 @@ class Ledger:
         return self._store is not None
 
     @property
-    def where(self) -> str:
-        """Where the record lies, for people."""
-        return self._store.where if self._store else "nowhere"
+    def path(self) -> str:
+        """Where the record is, for people."""
+        return self._store.path if self._store else "nowhere"
 
-    def find(self) -> Entry | None:
-        """Return the record of earlier attempts.
+    def load(self) -> Record | None:
+        """Return the record of earlier attempts; the storage is asked once.
 
-        :raises LedgerError: if it cannot be told whether there is one.
+        :raises LedgerError: if it cannot be read whether there is one.
         """
-        if self._store is None:
-            return None
+        if self._store is None or self._is_read:
+            return self.record
         try:
             data = self._store.load()
-            self.entry = None if data is None else Entry.from_json(data)
+            self.record = None if data is None else Record.from_json(data)
         except Exception as error:  # whatever a storage raises, it is not the answer "no record"
-            raise errors.LedgerError(f"{self.where} cannot be read ({type(error).__name__}: {error})") from error
-        return self.entry
+            raise errors.LedgerError(f"{self.path} cannot be read ({type(error).__name__}: {error})") from error
+        self._is_read = True
+        return self.record
 
-    def intend(
+    def record_intent(
         self,
-        wanted: RequestFingerprint,
+        request: RequestFingerprint,
         *,
         estimated_cost: float | None = None,
         balance: float | None = None,
         owner: str | None = None,
         forced_generation: int | None = None,
-        cuts: Sequence[float] = (),
+        source_version: Mapping[str, object] | None = None,
+        split_points: Sequence[float] = (),
     ) -> None:
-        """Record that a submit is about to go out; arguments as in :class:`Entry`.
+        """Record that a submit is about to be sent; arguments as in :class:`Record`.
 
-        With ``cuts``, record that its parts are, each of which has a record of its own.
+        With ``split_points``, record that its parts are, each of which has a record of its own.
 
         :raises LedgerError: if that cannot be recorded; then nothing may be submitted.
         """
-        self._before = self.entry
-        past: tuple[Mapping[str, Any], ...] = self.entry.earlier if self.entry else ()
-        if self.entry and self.entry.state != WITHDRAWN:
-            past = (*past, self.entry.to_history())[-_EARLIER_KEPT:]
+        self._before = self.record
+        history: tuple[Mapping[str, object], ...] = self.record.history if self.record else ()
+        if self.record and self.record.state != WITHDRAWN:
+            history = (*history, self.record.to_history())[-_MAX_HISTORY:]
         try:
             self._save(
-                Entry(
-                    state=SPLIT if cuts else INTENDED,
-                    fingerprint=wanted.fingerprint,
-                    source=wanted.source,
-                    model=wanted.model,
+                Record(
+                    state=SPLIT if split_points else INTENDED,
+                    fingerprint=request.digest,
+                    source=request.source,
+                    model=request.model,
                     intended_at=self._clock(),
                     estimated_cost=estimated_cost,
                     balance_before=balance,
                     owner=owner,
                     forced_generation=forced_generation,
-                    cuts=tuple(cuts),
-                    earlier=past,
+                    source_version=source_version,
+                    split_points=tuple(split_points),
+                    history=history,
                 )
             )
         except errors.LedgerError:
@@ -111,55 +115,69 @@ class Ledger:
             raise
 
     def withdraw(self) -> None:
-        """Take the intent back, since the service certainly charged nothing: what was recorded before holds again."""
-        if self.entry:
-            self._save(self._before or replace(self.entry, state=WITHDRAWN))
+        """Take the intent back, since the service certainly charged nothing: the record before it holds again."""
+        if self.record:
+            self._save(self._before or replace(self.record, state=WITHDRAWN))
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """Record that the service gave up at once; whether it charged is not known."""
-        if self.entry:
-            self._save(replace(self.entry, state=FAILED))
+        if self.record:
+            self._save(replace(self.record, state=FAILED))
 
-    def submitted(self, job: Job) -> None:
-        """Record the ticket."""
-        if self.entry:
-            self._save(replace(self.entry, state=SUBMITTED, job=job, cost=job.cost))
+    def record_job(self, job: Job) -> None:
+        """Record the accepted job."""
+        if self.record:
+            self._save(replace(self.record, state=SUBMITTED, job=job, cost=_amount(job.cost)))
 
-    def answered(self, transcript: Transcript, *, source: str | None = None) -> None:
+    def record_answer(self, transcript: Transcript, *, source: str | None = None) -> None:
         """Record an answer that came at once and that the service will not give again.
 
-        :param source: a name for the audio that only the answer tells.
+        :param source: a name for the recording that only the answer knows.
         """
-        if self.entry:
-            entry = replace(self.entry, source=source or self.entry.source)
-            self._save(replace(entry, state=ANSWERED, answer=transcript.raw, cost=transcript.cost))
+        if self.record:
+            record = replace(self.record, source=source or self.record.source)
+            self._save(replace(record, state=ANSWERED, answer=transcript.raw, cost=_amount(transcript.cost)))
 
-    def landed(self, result: Mapping[str, Any], *, job: Job | None = None, cost: float | None = None) -> None:
-        """Record that the result exists; kept whole where it may be and no service could be asked for it again.
+    def record_result(
+        self,
+        result: Mapping[str, object],
+        *,
+        written: Mapping[str, object] | None = None,
+        job: Job | None = None,
+        cost: float | None = None,
+    ) -> None:
+        """Record that the result exists; kept whole where it may be and the service could not be asked for it again.
 
-        :param job: whose result it is, if it came from a job.
+        :param written: the files, as ``outputs`` describes them.
+        :param job: the job it came from, if there was one.
         :param cost: USD, if the result came with a cost of its own.
         """
-        if self.entry:
-            job = self.entry.job or job
+        if self.record:
+            job = self.record.job or job
             kept = result if self._keeps(job, result) else None
-            cost = self.entry.cost if cost is None else cost
-            landed = replace(self.entry, state=WRITTEN, written_at=self._clock(), job=job, cost=cost, result=kept)
-            self._save(replace(landed, answer=None))
+            cost = self.record.cost if cost is None else _amount(cost)
+            record = replace(self.record, state=WRITTEN, written_at=self._clock(), job=job, cost=cost, answer=None)
+            self._save(replace(record, result=kept, written=written))
 
-    def _keeps(self, job: Job | None, result: Mapping[str, Any]) -> bool:
+    def _keeps(self, job: Job | None, result: Mapping[str, object]) -> bool:
         if "files" in result:
             return True
-        has_job = job is not None or (self.entry is not None and bool(self.entry.cuts))
-        return not has_job and self._store is not None and len(json.dumps(result)) <= self._store.most_kept
+        has_job = job is not None or (self.record is not None and bool(self.record.split_points))
+        return not has_job and self._store is not None and len(json.dumps(result)) <= self._store.max_result_chars
 
-    def _save(self, entry: Entry) -> None:
-        self.entry = entry
+    def _save(self, record: Record) -> None:
+        self.record = record
+        self._is_read = True
         if self._store is None:
             return
         try:
-            # An intent is worth a second round trip, since nothing is paid for yet. A ticket is not: until it is
-            # recorded, a killed process leaves a charge that nobody knows of.
-            self._store.save(entry.to_json(), is_open=entry.state in _OPEN, verify=entry.state in (INTENDED, SPLIT))
+            # An intent is worth a second round trip, since nothing is paid for yet. A job is not: until it is recorded,
+            # a killed process leaves a charge that nobody knows of.
+            self._store.save(record.to_json(), is_open=record.state in _OPEN, verify=record.state in (INTENDED, SPLIT))
         except Exception as error:
-            raise errors.LedgerError(f"{self.where} cannot be written ({type(error).__name__}: {error})") from error
+            raise errors.LedgerError(f"{self.path} cannot be written ({type(error).__name__}: {error})") from error
+
+
+def _amount(cost: float | None) -> float | None:
+    """Return a cost as a record may keep it: a negative one is no cost."""
+    return None if cost is None or cost < 0 else cost

@@ -1,49 +1,99 @@
-"""What the context of an Airflow task tells: whose record it is, which round of tries, and where the record may lie."""
+"""Which task instance a record belongs to, and where its record may be, read from Airflow's context. No decisions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt._compat import NEVER_EXPIRE
-from airflow_provider_nanostt.ledger import FileStore, MirroredStore, TaskIdentity, TaskStateStore
+from airflow_provider_nanostt.ledger.stores import FileStore, MirroredStore, TaskStateStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.ledger import Store
+    from airflow_provider_nanostt.ledger.stores import StateAccessor, Store
 
 
-def task_identity_of(context: Mapping[str, Any]) -> TaskIdentity | None:
-    """Return whose record it is; None outside of a task."""
+@dataclass(frozen=True, slots=True)
+class TaskIdentity:
+    """One task instance, whatever the try, or a part or an item of it.
+
+    :param part: one part of a recording that was split, from 1; 0 is the whole.
+    :param item: the key of one item of a batch; empty for a task that has only one recording.
+    """
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int = -1
+    part: int = 0
+    item: str = ""
+
+    def for_part(self, part: int) -> TaskIdentity:
+        """Return the identity of one part."""
+        return replace(self, part=part)
+
+    def for_item(self, item: str, *, shared: bool = False) -> TaskIdentity:
+        """Return the identity of one item of a batch.
+
+        :param shared: the same for every task and run that writes into the same folder.
+        """
+        return TaskIdentity("batch", "any", "any", item=item) if shared else replace(self, item=item)
+
+    @property
+    def digest(self) -> str:
+        """A short name that is the same on every try."""
+        plain = {name: value for name, value in asdict(self).items() if name not in ("part", "item") or value}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def file_name(self) -> str:
+        """A file name that a person can find and that no other task instance has."""
+        readable = "-".join(_clean(part) for part in (self.dag_id, self.task_id, self.run_id))
+        mapped = f"-{self.map_index}" if self.map_index >= 0 else ""
+        part = f"-part-{self.part:03d}" if self.part else ""
+        item = f"-item-{self.item[:12]}" if self.item else ""
+        return f"{readable[:150]}{mapped}{item}{part}-{self.digest}.json"
+
+
+def _clean(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", text)[:60]
+
+
+def task_identity_of(context: Mapping[str, object]) -> TaskIdentity | None:
+    """Return the identity of the running task instance; None outside of a task."""
     instance = _instance(context)
     if instance is None:
         return None
-    return TaskIdentity(instance.dag_id, instance.task_id, instance.run_id, getattr(instance, "map_index", -1))
+    dag_id, task_id, run_id = (str(getattr(instance, name)) for name in ("dag_id", "task_id", "run_id"))
+    return TaskIdentity(dag_id, task_id, run_id, getattr(instance, "map_index", -1))
 
 
-def clear_generation_of(context: Mapping[str, Any]) -> int | None:
-    """Return what tells retries of one round from the next: Airflow's ``max_tries``, which only a clear raises."""
+def clear_generation_of(context: Mapping[str, object]) -> int | None:
+    """Return a number that only a clear raises, so that retries of one clear share it: Airflow's ``max_tries``."""
     most = getattr(_instance(context), "max_tries", None)
     return most if isinstance(most, int) else None
 
 
-def _instance(context: Mapping[str, Any]) -> Any:
+def _instance(context: Mapping[str, object]) -> object:
     return context.get("ti") or context.get("task_instance")
 
 
 def store_for(
-    context: Mapping[str, Any], folder: ObjectStoragePath | None, identity: TaskIdentity | None
+    context: Mapping[str, object], folder: ObjectStoragePath | None, identity: TaskIdentity | None
 ) -> Store | None:
-    """Return where the record lies: beside the results, in Airflow's task state, or in both; None for nowhere.
+    """Return where the record is kept: beside the results, in Airflow's task state, or in both; None for nowhere.
 
-    What is of a batch lies beside the results only: task state is not made for thousands of records.
+    Records of a batch are beside the results only: task state is not made for thousands of records.
     """
     if identity is None:
         return None
-    accessor = context.get("task_state_store")
-    state = None if accessor is None or identity.item else TaskStateStore(accessor, NEVER_EXPIRE, identity.part)
+    accessor: StateAccessor | None = context.get("task_state_store")  # type: ignore[assignment]  # Airflow >= 3.3
+    state = None if accessor is None or identity.item else TaskStateStore(accessor, identity.part)
     if folder is None:
         return state
-    beside = FileStore(folder, identity)
+    beside = FileStore(folder, identity.file_name)
     return beside if state is None else MirroredStore(beside, state)

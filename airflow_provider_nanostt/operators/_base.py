@@ -1,7 +1,7 @@
-"""What every task that waits for a job shares: how it waits, how it resumes, how it ends and how it fails.
+"""What every task that waits for a job shares: how it defers, ends, fails and is killed. Nothing about audio or money.
 
 A base for operators and sensors, without arguments of its own. What a status means is decided in ``polling``, what has
-been paid for in ``ledger``.
+been paid for in ``workflow``.
 """
 
 from __future__ import annotations
@@ -9,236 +9,151 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_nanostt._compat import AirflowFailException, BaseOperator
+from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_bool, parse_mapping, parse_number
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_seconds, texts_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.api.models import Job, Transcript
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import RecoveryPolicy
     from airflow_provider_nanostt.lineage import LineageRecord
-    from airflow_provider_nanostt.outputs import OutputSettings
-    from airflow_provider_nanostt.workflow.transcribe import Part, RecordingAttempt
-
-T = TypeVar("T")
 
 _BACKSTOP = timedelta(minutes=1)
-_FETCH_SECONDS = 300.0
-
-_WORTH_A_RETRY = (
-    errors.TransportError,
-    errors.RateLimited,
-    errors.DailyLimitReached,
-    errors.ServiceUnavailable,
-    errors.StorageUnavailable,
-    errors.FileChanged,
-    errors.LedgerError,
-)
-"""Nothing was spent, and another time may go better."""
-
-_WORTH_A_RETRY_WITH_LEDGER = errors.JobError
-"""A retry looks at the same job again, or submits anew what the service failed at; without a ledger it pays blindly."""
-
-_NEVER_WORTH_A_RETRY = (errors.OrphanedSubmit, errors.InputChanged, errors.JobLost, errors.LedgerMissing)
+_AFTER_RETRYABLE = "Nothing by hand: the next try goes on from here and pays for nothing twice."
+_AFTER_FINAL = "Fix the cause that the log names, then clear the task; with a ledger, what is paid for is found again."
 
 
 @dataclass(frozen=True, slots=True)
 class WaitSettings:
     """How a job is waited for, all in seconds.
 
-    ``poll_interval`` between two questions, ``timeout`` from now, ``defer_after`` the longest expected rest for which
-    the worker waits itself; 0 never does.
+    ``poll_interval`` between two questions, ``timeout`` from now, ``max_worker_wait`` the longest expected rest for
+    which the worker waits itself; 0 never does.
     """
 
     poll_interval: float
     timeout: float
-    defer_after: float = 0.0
+    max_worker_wait: float = 0.0
+
+    @classmethod
+    def read(cls, poll_interval: object, timeout: object, max_worker_wait: object = 0) -> WaitSettings:
+        """Return the settings, however they were given."""
+        return cls(
+            parse_seconds("poll_interval", poll_interval),
+            parse_seconds("timeout", timeout),
+            parse_seconds("max_worker_wait", max_worker_wait) if none_if_blank(max_worker_wait) not in (None, 0, "0") else 0.0,
+        )
 
 
-class WaitsForJob(BaseOperator):
-    """The waiting half of an operator; see the module.
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What a task returns, and the recordings that it has read, for lineage."""
 
-    Airflow has an attribute ``output`` of its own, so the argument of that name is kept as ``output_location``.
-    """
+    result: dict[str, Any]
+    inputs: Sequence[object] = ()
+
+
+class NanoGPTOperator(BaseOperator):
+    """The waiting half of an operator; see the module."""
 
     nanogpt_conn_id: str
-    deferrable: bool
-    output_location: str | None
-    staging: str | None = None
-    formats: Sequence[str] | str
-    speaker_names: Mapping[str, str] | str | None
-    captions: Mapping[str, Any] | None
-    estimated_captions: bool | str
-    xcom_limit: int | str
-    name: str
-    page_audio_url: str | None = None
+    output_path: Any
     operator_extra_links = (TranscriptLink(),)
-    _told_of: LineageRecord | None = None
-    _remembers: bool | None = None
-    """Whether a retry will find what this attempt pays for; None before anything was looked at."""
+    _lineage: ClassVar[LineageRecord | None] = None
 
-    @cached_property
-    def hook(self) -> NanoGPTHook:
-        """The hook for ``nanogpt_conn_id``."""
-        from airflow_provider_nanostt.hooks import NanoGPTHook
+    def run_task(self, context: Context) -> TaskResult:
+        """Do the work of the task up to its end, or defer."""
+        raise NotImplementedError
 
-        return NanoGPTHook(self.nanogpt_conn_id)
+    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+        """Go on after the trigger's event."""
+        raise NotImplementedError
+
+    def is_retryable(self, error: errors.NanoGPTError) -> bool:
+        """Return whether another try is worth it, and pays for nothing twice."""
+        return error.retry == "yes" or (error.retry == "ledger" and self.has_ledger)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether a retry will find what this try pays for."""
+        return none_if_blank(self.output_path) is not None or NEVER_EXPIRE is not None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
+        done = self._run(context, lambda: self.run_task(context))
+        if isinstance(done, Exception):
+            raise done
+        return done
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Take in what the trigger reports, and fetch the transcript."""
-        return self._finished(context, self._explained(lambda: self._resume(context, event)))
+        done = self._run(context, lambda: self.resume_task(context, event))
+        if isinstance(done, Exception):
+            raise done
+        return done
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002  Airflow's name for it
-        """Return what OpenLineage is told of the finished task."""
-        from airflow_provider_nanostt.lineage import facets
+    def _run(self, context: Context, step: Callable[[], TaskResult]) -> dict[str, Any] | Exception:
+        """Return the result of a step, or the failure that Airflow is to see."""
+        try:
+            done = step()
+        except errors.NanoGPTError as error:
+            return self.as_failure(context, error)
+        self.emit_lineage(context, done)
+        return done.result
 
-        return facets(self._told_of) if self._told_of is not None else None
+    def as_failure(self, context: Context, error: errors.NanoGPTError) -> Exception:
+        """Return the exception for Airflow: without retry where a retry would not help, or would pay again.
 
-    def _inputs(self) -> list[object]:
-        """Return the recordings, for those who hear of the finished task."""
-        return []
+        It has no traceback of the provider's internals: the message says all there is to know. They are in the log at
+        debug level.
+        """
+        self.log.debug("The traceback of the failure that follows", exc_info=error)
+        is_retryable = self.is_retryable(error)
+        if self.do_xcom_push:
+            push_jobs(self, context, [error.job])
+            push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
+        error.__cause__, error.__suppress_context__ = None, True
+        return error.with_traceback(None) if is_retryable else AirflowFailException(str(error))
 
-    def _finished(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
-        """Let others hear of what has landed."""
+    def emit_lineage(self, context: Context, done: TaskResult) -> None:
+        """Let others know what was written: asset events, and facets for OpenLineage."""
         from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events
 
         try:
-            self._told_of = LineageRecord.of(self._inputs(), result)
-            emit_asset_events(context, self.outlets or (), self._told_of)
-        except Exception:  # the transcript has landed, and is worth more than its announcement
-            self.log.exception("The transcript has landed, but not everybody who listens could be told of it")
-        return result
+            self._lineage = LineageRecord.of(done.inputs, done.result)  # type: ignore[misc]
+            emit_asset_events(context, self.outlets or (), self._lineage)
+        except Exception:  # the transcript is written, and is worth more than its events
+            self.log.exception("Could not emit asset or lineage events")
+        for uri in (done.result.get("files") or {}).values():
+            self.log.info("Wrote %s", uri)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002  Airflow's name for it
+        """Return the facets of the finished task for OpenLineage."""
+        from airflow_provider_nanostt.lineage import facets
+
+        return facets(self._lineage) if self._lineage is not None else None
 
     def on_kill(self) -> None:
-        """Destroy nothing: a job cannot be cancelled, and stays paid for."""
+        """Destroy nothing: a job cannot be cancelled, and is still billed."""
         self.log.warning(
-            "The task was killed. A job that NanoGPT has accepted goes on there and stays paid for; %s",
-            self._after_kill(),
+            "The task was killed. A NanoGPT job cannot be cancelled and is still billed. %s",
+            "The next try of this task looks for it before it submits anything."
+            if self.has_ledger
+            else "No ledger is configured, so a retry will submit and pay again.",
         )
 
-    def _after_kill(self) -> str:
-        if self._remembers is False:
-            return "nothing remembers it, so a retry or a clear of this task pays once more."
-        return "the next attempt of this task looks for it before it submits anything."
-
-    def _rules(self) -> RecoveryPolicy:
-        """Return what the user wants done about the ledger's record."""
-        from airflow_provider_nanostt.ledger import RecoveryPolicy
-
-        return RecoveryPolicy()
-
-    def _output_settings(self) -> OutputSettings:
-        """Return how results are to be written, every argument checked."""
-        from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
-
-        limit = parse_number("xcom_limit", self.xcom_limit, "bytes")
-        return OutputSettings(
-            formats=self.formats,
-            speaker_names=parse_mapping("speaker_names", self.speaker_names),
-            captions=CaptionStyle.of(parse_mapping("captions", self.captions)),
-            estimated_captions=parse_bool("estimated_captions", self.estimated_captions),
-            **({} if limit is None else {"xcom_limit": int(limit)}),
-            name=str(self.name),
-            page_audio_url=none_if_blank(self.page_audio_url),
-        )
-
-    def _attempt(self, context: Context) -> RecordingAttempt:
-        from airflow_provider_nanostt.workflow.transcribe import RecordingAttempt
-
-        attempt = RecordingAttempt(
-            self.hook,
-            context,
-            output=none_if_blank(self.output_location),
-            rules=self._rules(),
-            log=self.log,
-            staging=none_if_blank(self.staging),
-            settings=self._output_settings(),
-        )
-        self._remembers = attempt.ledger.is_kept
-        return attempt
-
-    def _wait_for(self, attempt: RecordingAttempt, job: Job, settings: WaitSettings) -> dict[str, Any]:
-        """Wait in the triggerer, or here; the deadline is counted from now, also when an earlier attempt submitted."""
-        deadline = time.time() + settings.timeout
-        if not self.deferrable:
-            return self._land(attempt, self._waited(attempt, job, settings, deadline), job)
-        soon = self._wait_shortly(job, settings, deadline)
-        if soon is None:
-            self._defer(job, poll_interval=settings.poll_interval, deadline=deadline)
-        return self._land(attempt, soon, job)
-
-    def _wait_for_parts(self, attempt: RecordingAttempt, parts: list[Part], settings: WaitSettings) -> dict[str, Any]:
-        """Wait for all parts of a recording, in the triggerer if each has a ticket, else here."""
-        from airflow_provider_nanostt.api.models import Job
-
-        deadline = time.time() + settings.timeout
-        running = [(part.start, part.found) for part in parts if isinstance(part.found, Job)]
-        if self.deferrable and len(running) == len(parts):
-            self._defer_parts(running, poll_interval=settings.poll_interval, deadline=deadline)
-        done = [
-            (
-                part.start,
-                self._waited(attempt, part.found, settings, deadline) if isinstance(part.found, Job) else part.found,
-            )
-            for part in parts
-        ]
-        return self._land_parts(attempt, done)
-
-    def _waited(self, attempt: RecordingAttempt, job: Job, settings: WaitSettings, deadline: float) -> Transcript:
-        """Wait for a job here."""
-        try:
-            return self.hook.wait_until(job, deadline=deadline, poll_interval=settings.poll_interval)
-        except errors.TranscriptionFailed:
-            attempt.clear_staging()
-            raise
-
-    def _wait_shortly(self, job: Job, settings: WaitSettings, deadline: float) -> Transcript | None:
-        """Wait here for a job that is expected within ``defer_after``: the resume would cost a new task process.
-
-        :return: the transcript, or None if the job is not worth waiting for here, or took longer than expected.
-        """
-        from airflow_provider_nanostt.polling import expected_seconds
-
-        now = time.time()
-        rest = job.submitted_at + expected_seconds(job.charged_minutes) - now
-        if not 0.0 < rest < settings.defer_after:
-            return None
-        self.log.info("Run %s is expected in %.0f s; waiting for it here", job.run_id, rest)
-        try:
-            return self.hook.wait_until(
-                job,
-                deadline=min(deadline, now + 2.0 * settings.defer_after),
-                poll_interval=min(settings.poll_interval, settings.defer_after / 4.0),
-            )
-        except (errors.TranscriptionTimeout, errors.DailyLimitReached):
-            return None  # the triggerer waits for either
-
-    def _defer(self, job: Job, *, poll_interval: float, deadline: float) -> NoReturn:
-        from airflow_provider_nanostt.triggers import TranscriptionTrigger
-
-        self._defer_to(TranscriptionTrigger, deadline, poll_interval, job=job.to_json())
-
-    def _defer_parts(self, jobs: list[tuple[float, Job]], *, poll_interval: float, deadline: float) -> NoReturn:
-        from airflow_provider_nanostt.triggers import PartsTrigger
-
-        parts = [{"start": start, "job": job.to_json()} for start, job in jobs]
-        self._defer_to(PartsTrigger, deadline, poll_interval, parts=parts)
-
-    def _defer_to(self, kind: Callable[..., Any], deadline: float, poll_interval: float, **what: Any) -> NoReturn:
+    def defer_to(self, trigger: Callable[..., Any], *, deadline: float, poll_interval: float, **jobs: Any) -> NoReturn:
+        """Defer to a trigger, with the deadline in its arguments."""
         from airflow_provider_nanostt.triggers import EARLIEST_EVENT
 
         now = time.time()
         self.defer(
-            trigger=kind(
-                **what,
+            trigger=trigger(
+                **jobs,
                 nanogpt_conn_id=self.nanogpt_conn_id,
                 poll_interval=poll_interval,
                 deadline=deadline,
@@ -249,79 +164,45 @@ class WaitsForJob(BaseOperator):
             timeout=timedelta(seconds=max(0.0, deadline - now) + EARLIEST_EVENT) + _BACKSTOP,
         )
 
-    def _resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        attempt = self._attempt(context)
-        attempt.resume()
-        parts = event.get("parts") if isinstance(event, dict) else None
-        if parts is None:
-            transcript, job = self._fetched(attempt, event)
-            return self._land(attempt, transcript, job)
-        done = [(float(part["start"]), self._fetched(attempt, part)[0]) for part in parts]
-        return self._land_parts(attempt, done)
+    def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
+        # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
+        super()._do_render_template_fields(parent, *arguments, **named)
+        if parent is self:
+            mask_addresses([getattr(self, name, None) for name in self.template_fields])
 
-    def _fetched(self, attempt: RecordingAttempt, event: dict[str, Any]) -> tuple[Transcript, Job]:
-        """Fetch what the trigger reports as completed.
 
-        The event carries no text: it would be stored and logged. The service is asked once more, which is free.
-        """
-        from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome
+def mask_addresses(value: object) -> None:
+    """Have Airflow mask what is secret in the addresses in a value."""
+    for url in texts_in(value):
+        if "://" in url and ("?" in url or "@" in url):
+            from airflow_provider_nanostt.common.urls import secret_parts
 
-        outcome, job = Outcome.from_event(event)
-        if outcome.kind == FAILED:
-            attempt.clear_staging()
-        if outcome.kind != COMPLETED:
-            raise outcome.as_error(
-                job, waited=time.time() - job.submitted_at, recovery_hint=self.hook.recovery_hint(job)
-            )
-        return self.hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS, at_once=True), job
+            for secret in secret_parts(url):
+                mask_secret(secret)
 
-    def _land_parts(self, attempt: RecordingAttempt, parts: list[tuple[float, Transcript]]) -> dict[str, Any]:
-        """End the task with the parts put together."""
-        result = attempt.land_parts(parts)
-        self.log.info(
-            "Transcribed in %d parts: runs %s, %s in all",
-            len(parts),
-            ", ".join(transcript.run_id or "(answered at once)" for _, transcript in parts),
-            errors.usd(result["cost_usd"]),
+
+def push_jobs(operator: NanoGPTOperator, context: Context, found: Sequence[object]) -> None:
+    """Put run ids and costs into XCom as soon as they are paid for, so that a failed task leaves them, too."""
+    from airflow_provider_nanostt.api.models import Job
+
+    jobs = [one for one in found if isinstance(one, Job)]
+    if jobs and operator.do_xcom_push:
+        costs = [job.cost for job in jobs if job.cost is not None]
+        minutes = [job.charged_minutes for job in jobs if job.charged_minutes is not None]
+        push(
+            context,
+            run_id=", ".join(job.run_id for job in jobs),
+            cost_usd=sum(costs) if costs else None,
+            charged_minutes=sum(minutes) if minutes else None,
         )
-        return self._told(result)
 
-    def _land(self, attempt: RecordingAttempt, transcript: Transcript, job: Job | None = None) -> dict[str, Any]:
-        """End the task: results in their place, recorded, told in the log."""
-        result = attempt.land(transcript, job)
-        self.log.info(
-            "Transcribed: run %s, model %s, %s minutes charged, %s, language %s, %d segments, %d characters",
-            transcript.run_id or "(answered at once)",
-            transcript.model,
-            "unknown" if transcript.charged_minutes is None else f"{transcript.charged_minutes:g}",
-            errors.usd(transcript.cost),
-            transcript.language or "unknown",
-            len(transcript.segments),
-            len(transcript.text),
-        )
-        return self._told(result)
 
-    def _told(self, result: dict[str, Any]) -> dict[str, Any]:
-        for uri in result.get("files", {}).values():
-            self.log.info("Wrote %s", uri)
-        return result
-
-    def _explained(self, step: Callable[[], T]) -> T:
-        """Turn errors that a retry cannot mend, or would pay for again, into a failure without retry."""
-        try:
-            return step()
-        except errors.NanoGPTError as error:
-            if self._is_worth_a_retry(error):
-                raise
-            raise AirflowFailException(str(error)) from error
-
-    def _is_worth_a_retry(self, error: errors.NanoGPTError) -> bool:
-        if isinstance(error, _NEVER_WORTH_A_RETRY):
-            return False
-        if isinstance(error, errors.BatchIncomplete):
-            return error.retry
-        if isinstance(error, errors.AmbiguousSubmit):
-            return self._rules().on_ambiguous_submit == "resubmit"
-        if isinstance(error, _WORTH_A_RETRY_WITH_LEDGER):
-            return bool(self._remembers)
-        return isinstance(error, _WORTH_A_RETRY)
+def push(context: Context, **values: object) -> None:
+    """Put values into XCom, each under its name, where Airflow allows it."""
+    instance: Any = context.get("ti") or context.get("task_instance")
+    try:
+        for key, value in values.items():
+            if value is not None and instance is not None:
+                instance.xcom_push(key=key, value=value)
+    except Exception:  # noqa: BLE001, S110  they only help to see what happened
+        pass

@@ -1,36 +1,31 @@
-"""The operator for one recording."""
+"""The operator for one recording: its arguments. The work is in ``_single``, which ``@task.transcribe`` shares."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_nanostt._compat import conf, mask_secret
-from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_bool, parse_number, parse_seconds
-from airflow_provider_nanostt.operators._base import WaitSettings, WaitsForJob
+from airflow_provider_nanostt._compat import conf
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
+from airflow_provider_nanostt.operators._single import SingleTask
+from airflow_provider_nanostt.operators.options import as_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.ledger import RecoveryPolicy
-    from airflow_provider_nanostt.workflow.request import Order
+    from airflow_provider_nanostt.operators.options import AudioPreparation, CostLimits, OutputOptions, RecoveryPolicy
 
-_SIGNED_MARGIN = 300.0
-_TELL_EVERY = 15.0
-_NAMES = ("audio", "audio_path", "audio_url")
-_FOR_ITSELF = ("model", "language", "diarize", "tag_audio_events", "actual_duration")
+    Format = Literal["json", "txt", "srt", "vtt", "html"]
 
-
-class TranscribeOperator(WaitsForJob):
+class TranscribeOperator(NanoGPTOperator):
     """Transcribe one recording; waiting happens in the triggerer and holds no worker slot.
 
     Exactly one of ``audio``, ``audio_path`` and ``audio_url`` is needed. What was paid for is found again by retries
-    and clears: in ``output`` if there is one, else, on Airflow 3.3 and newer, in the task's state.
+    and clears: in ``output_path`` if there is one, else, on Airflow 3.3 and newer, in the task's state.
 
     :param audio: the recording: a path on the worker's disk, a ``file://`` URI, a web address the service can fetch, or
         any object storage URI (``s3://conn@bucket/key``). (templated)
@@ -40,52 +35,41 @@ class TranscribeOperator(WaitsForJob):
     :param language: ISO 639-1 or 639-3 code, or ``auto``. (templated)
     :param diarize: tell speakers apart, with a model that can. (templated)
     :param tag_audio_events: mark laughter, applause and the like, with a model that can. (templated)
-    :param actual_duration: length of the audio in minutes, for accurate billing; measured if not given. (templated)
-    :param oversize: what may be done with a recording that is too large for an upload (3 MB) and has no address that
-        the service could fetch it from, in order: ``stage`` it in ``staging``, ``compress`` it, ``split`` it. The last
-        two need the extra ``[audio]``.
-    :param staging: a folder in object storage that can sign addresses; what is put there is removed again. (templated)
-    :param codec: ``opus`` or ``mp3``: what recordings are compressed to.
-    :param split_diarized: split although speakers are told apart; their labels do not match across parts.
-    :param max_cost: USD; what would cost more, with all that earlier attempts have cost, is not submitted. (templated)
-    :param max_cost_unknown: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail``
-        refuses, ``allow`` lets it pass.
-    :param check_balance_above: USD of expected cost above which the account must hold as much; None never asks.
-    :param signed_for: seconds, or a timedelta, that an address signed for the service is good for; None for as long as
-        the job is waited for. (templated)
-    :param output: where the transcript goes as a file, and the ledger of what was paid for: a folder, local or anything
-        ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``), the same for every attempt. None puts the text into
-        XCom. (templated)
-    :param formats: what to write into ``output``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json`` is
-        always written. (templated)
-    :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``. (templated)
-    :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
-        :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
-    :param estimated_captions: guess the times of captions if the model gives none.
-    :param xcom_limit: bytes of JSON that may go to XCom when ``output`` is None.
-    :param name: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
+    :param actual_duration: length of the recording in minutes, for accurate billing; measured if not given. (templated)
+    :param output_path: the folder for the transcript's files and for the ledger of what was paid for: local, or
+        anything ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``), the same for every try. None puts the text
+        into XCom. (templated)
+    :param formats: files to write into ``output_path``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json``
+        is always written. (templated)
+    :param filename: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
         ``{map_index}``. (templated)
-    :param page_audio_url: a web address at which a browser finds the recording, for the ``html`` page to play. It is
-        written into the page as it is, with its signature if it has one. (templated)
+    :param max_cost_usd: a recording that would cost more, with all that earlier tries have cost, is not submitted.
+        (templated)
     :param nanogpt_conn_id: the connection with the API key. (templated)
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
-    :param wait: False returns the ticket at once, for a ``TranscriptionSensor`` to wait for; what a model answers at
-        once is the result all the same, and the sensor passes it on.
+        (templated)
+    :param wait_for_completion: False returns the job at once, for a ``TranscriptionSensor`` to wait for; an answer that
+        a model gives at once is the result all the same, and the sensor passes it on. (templated)
     :param poll_interval: seconds; the longest gap between two questions for a lone young job, and about the mean gap
         otherwise. (templated)
     :param timeout: seconds, or a timedelta, to wait for a job; the job itself goes on, paid for, when this is over, and
-        the next attempt waits on. (templated)
-    :param defer_after: seconds; a job expected within them is waited for in the worker, since a resume costs a new task
-        process, for at most twice as long. 0 always defers.
+        the next try waits on. (templated)
+    :param max_worker_wait: seconds; a job expected within them is waited for in the worker, since a resume costs a new
+        task process, for at most twice as long. 0 always defers. (templated)
     :param force: submit afresh, whatever was paid for before; once for each clear, so that an automatic retry does not
         pay again. (templated)
-    :param on_changed_input: ``submit`` or ``fail`` if audio, model or options are not those submitted before.
-    :param on_ambiguous_submit: ``fail`` or ``resubmit`` if nobody knows whether the last submit was charged.
-    :param on_lost_job: ``fail`` or ``submit`` if the service no longer knows the job.
-    :return: without ``output``: ``transcription``, ``segments`` (``speaker``, ``start``, ``end``, ``text``),
-        ``metadata``, ``run_id``, ``model``, ``language``, ``charged_minutes``, ``cost_usd``; with ``output``: ``files``
-        (URIs by format), ``speakers`` and ``words`` (a count) in place of the first three; with ``wait=False``:
-        ``run_id``, ``model``, ``cost_usd`` and ``job``, the ticket.
+    :param audio_preparation: how the recording may be made fit for the service, as
+        :class:`~airflow_provider_nanostt.operators.options.AudioPreparation` or a dict. (templated)
+    :param output_options: how results are written, as
+        :class:`~airflow_provider_nanostt.operators.options.OutputOptions` or a dict. (templated)
+    :param recovery_policy: what to do about an earlier try, as
+        :class:`~airflow_provider_nanostt.operators.options.RecoveryPolicy` or a dict. (templated)
+    :param cost_limits: how costs are limited beside ``max_cost_usd``, as
+        :class:`~airflow_provider_nanostt.operators.options.CostLimits` or a dict. (templated)
+    :return: without ``output_path``: ``transcription``, ``segments`` (``speaker``, ``start``, ``end``, ``text``),
+        ``metadata``, ``run_id``, ``model``, ``language``, ``charged_minutes``, ``cost_usd``; with it: ``files`` (URIs by
+        format), ``speakers`` and ``words`` (a count) in place of the first three; with ``wait_for_completion=False``:
+        ``run_id``, ``model``, ``cost_usd`` and ``job``.
     """
 
     template_fields: Sequence[str] = (
@@ -97,18 +81,20 @@ class TranscribeOperator(WaitsForJob):
         "diarize",
         "tag_audio_events",
         "actual_duration",
-        "staging",
-        "max_cost",
-        "signed_for",
-        "output_location",
+        "output_path",
         "formats",
-        "speaker_names",
-        "name",
-        "page_audio_url",
+        "filename",
+        "max_cost_usd",
         "nanogpt_conn_id",
+        "wait_for_completion",
         "poll_interval",
         "timeout",
+        "max_worker_wait",
         "force",
+        "audio_preparation",
+        "output_options",
+        "recovery_policy",
+        "cost_limits",
     )
     ui_color = "#d9e8f6"
 
@@ -123,36 +109,25 @@ class TranscribeOperator(WaitsForJob):
         diarize: bool | str = False,
         tag_audio_events: bool | str = False,
         actual_duration: float | str | None = None,
-        oversize: Sequence[str] = ("stage", "compress", "split"),
-        staging: str | None = None,
-        codec: str = "opus",
-        split_diarized: bool = False,
-        max_cost: float | str | None = None,
-        max_cost_unknown: str = "worst",
-        check_balance_above: float | None = 1.0,
-        signed_for: float | str | timedelta | None = None,
-        output: str | None = None,
-        formats: Sequence[str] | str = ("json",),
-        speaker_names: Mapping[str, str] | str | None = None,
-        captions: Mapping[str, Any] | None = None,
-        estimated_captions: bool = False,
-        xcom_limit: int = 48_000,
-        name: str = "{name}",
-        page_audio_url: str | None = None,
+        output_path: str | None = None,
+        formats: Sequence[Format] | str = ("json",),
+        filename: str = "{name}",
+        max_cost_usd: float | str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        wait: bool = True,
+        wait_for_completion: bool | str = True,
         poll_interval: float | str = 5.0,
         timeout: float | str | timedelta = timedelta(hours=6),
-        defer_after: float = 5.0,
+        max_worker_wait: float | str = 5.0,
         force: bool | str = False,
-        on_changed_input: str = "submit",
-        on_ambiguous_submit: str = "fail",
-        on_lost_job: str = "fail",
+        audio_preparation: AudioPreparation | Mapping[str, Any] | None = None,
+        output_options: OutputOptions | Mapping[str, Any] | None = None,
+        recovery_policy: RecoveryPolicy | Mapping[str, Any] | None = None,
+        cost_limits: CostLimits | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.audio: Any = audio
+        self.audio = audio
         self.audio_path = audio_path
         self.audio_url = audio_url
         self.model = model
@@ -160,149 +135,27 @@ class TranscribeOperator(WaitsForJob):
         self.diarize = diarize
         self.tag_audio_events = tag_audio_events
         self.actual_duration = actual_duration
-        self.oversize = oversize
-        self.staging = staging
-        self.codec = codec
-        self.split_diarized = split_diarized
-        self.max_cost = max_cost
-        self.max_cost_unknown = max_cost_unknown
-        self.check_balance_above = check_balance_above
-        self.signed_for = signed_for
-        self.output_location = output
+        self.output_path = output_path
         self.formats = formats
-        self.speaker_names = speaker_names
-        self.captions = captions
-        self.estimated_captions = estimated_captions
-        self.xcom_limit = xcom_limit
-        self.name = name
-        self.page_audio_url = page_audio_url
+        self.filename = filename
+        self.max_cost_usd = max_cost_usd
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
-        self.wait = wait
+        self.wait_for_completion = wait_for_completion
         self.poll_interval = poll_interval
         self.timeout = timeout
-        self.defer_after = defer_after
+        self.max_worker_wait = max_worker_wait
         self.force = force
-        self.on_changed_input = on_changed_input
-        self.on_ambiguous_submit = on_ambiguous_submit
-        self.on_lost_job = on_lost_job
+        self.audio_preparation = as_template(audio_preparation)
+        self.output_options = as_template(output_options)
+        self.recovery_policy = as_template(recovery_policy)
+        self.cost_limits = as_template(cost_limits)
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        return self._finished(context, self._explained(lambda: self._execute(context)))
+    def run_task(self, context: Context) -> TaskResult:
+        """Transcribe the recording."""
+        result = SingleTask(self).run(context, self.audio, self.audio_path, self.audio_url)
+        return TaskResult(result, [self.audio or self.audio_path or self.audio_url])
 
-    def _execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_nanostt.api.models import Transcript
-        from airflow_provider_nanostt.workflow.recovery import Landed
-
-        wait = self._wait_settings()
-        order = self._order(wait)
-        self._output_settings().check_model(order.options.model)
-        attempt = self._attempt(context)
-        found = attempt.start(order, whole=not self.wait)
-        if isinstance(found, Landed):
-            return found.result
-        if isinstance(found, list):
-            return self._wait_for_parts(attempt, found, wait)
-        job = None if self.wait else attempt.job_of(found)
-        if job is not None:
-            self.log.info("Not waiting for run %s: wait is False", job.run_id)
-            return {"run_id": job.run_id, "model": job.model, "cost_usd": job.cost, "job": job.to_json()}
-        if isinstance(found, Transcript):
-            return self._land(attempt, found)
-        return self._wait_for(attempt, found, wait)
-
-    def _rules(self) -> RecoveryPolicy:
-        from airflow_provider_nanostt.ledger import RecoveryPolicy
-
-        return RecoveryPolicy(
-            force=parse_bool("force", self.force),
-            on_changed_input=self.on_changed_input,
-            on_ambiguous_submit=self.on_ambiguous_submit,
-            on_lost_job=self.on_lost_job,
-        )
-
-    def _order(self, wait: WaitSettings, *, audio: Any = None, own: Mapping[str, Any] | None = None) -> Order:
-        """Return what is to be transcribed, every argument checked.
-
-        :param audio: a recording that none of the operator's own arguments names.
-        :param own: what it says for itself, in place of what the operator says.
-        """
-        from airflow_provider_nanostt.api.models import Options
-        from airflow_provider_nanostt.audio import AudioPreparation
-        from airflow_provider_nanostt.workflow.request import Budget
-
-        named = (self.audio, self.audio_path, self.audio_url) if audio is None else (audio, None, None)
-        said = {name: getattr(self, name) for name in _FOR_ITSELF} | dict(own or {})
-        model = str(said["model"])
-        if model not in KNOWN_MODELS:
-            self.log.info("Model %r is not in this provider's table; the service decides whether it exists", model)
-        signed = (
-            wait.timeout if none_if_blank(self.signed_for) is None else parse_seconds("signed_for", self.signed_for)
-        )
-        return self.hook.order(
-            **{name: none_if_blank(value) for name, value in zip(_NAMES, named, strict=True)},
-            options=Options(
-                model,
-                str(said["language"]),
-                parse_bool("diarize", said["diarize"]),
-                parse_bool("tag_audio_events", said["tag_audio_events"]),
-            ),
-            minutes=parse_number("actual_duration", said["actual_duration"], "minutes"),
-            means=AudioPreparation(self.oversize, none_if_blank(self.staging), self.codec, self.split_diarized),
-            budget=Budget(
-                parse_number("max_cost", self.max_cost, "USD"), self.max_cost_unknown, self.check_balance_above
-            ),
-            signed_seconds=signed + _SIGNED_MARGIN,
-            progress=self._progress(),
-        )
-
-    def _progress(self) -> Callable[[float], None]:
-        """Return what tells the log now and then how far long work on a recording has come."""
-        told_at = time.monotonic()
-
-        def tell(seconds: float) -> None:
-            nonlocal told_at
-            if time.monotonic() - told_at >= _TELL_EVERY:
-                told_at = time.monotonic()
-                self.log.info("Worked through %.0f minutes of sound", seconds / 60)
-
-        return tell
-
-    def _wait_settings(self) -> WaitSettings:
-        """Return the settings in seconds, however they were given."""
-        return WaitSettings(
-            poll_interval=parse_seconds("poll_interval", self.poll_interval),
-            timeout=parse_seconds("timeout", self.timeout),
-            defer_after=parse_seconds("defer_after", self.defer_after) if self.defer_after else 0.0,
-        )
-
-    def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
-        # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
-        super()._do_render_template_fields(parent, *arguments, **named)
-        if parent is self:
-            self._mask([getattr(self, name, None) for name in self.template_fields])
-
-    def _mask(self, value: Any) -> None:
-        """Have Airflow hide what signs the addresses in a value."""
-        for url in _texts(value):
-            if "://" in url and ("?" in url or "@" in url):
-                from airflow_provider_nanostt.common.urls import secrets
-
-                for secret in secrets(url):
-                    mask_secret(secret)
-
-    def _inputs(self) -> list[object]:
-        return [self.audio or self.audio_path or self.audio_url]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)
+    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+        """Write the transcript."""
+        return TaskResult(SingleTask(self).resume(context, event), [self.audio or self.audio_path or self.audio_url])

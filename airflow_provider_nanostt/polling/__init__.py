@@ -7,7 +7,7 @@ send.
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.polling.duration_model import SurvivalModel, expected_seconds
+from airflow_provider_nanostt.polling.duration_model import SurvivalModel, expected_seconds, is_short
 from airflow_provider_nanostt.polling.outcome import (
     COMPLETED,
     FAILED,
@@ -35,5 +35,6 @@ __all__ = [
     "SurvivalModel",
     "expected_seconds",
     "format_duration",
+    "is_short",
     "is_transient",
 ]

@@ -10,6 +10,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_nanostt.api.models import Job
 
 _LOWEST, _HIGHEST = -6.0, 6.0  # log2 of the ratio: from a 64th of what the formula says to 64 times as long
 _STEPS = 6  # per octave
@@ -32,6 +38,18 @@ def expected_seconds(minutes: float | None) -> float:
     """
     seconds = 60.0 * max(0.0, _UNKNOWN_MINUTES if minutes is None else minutes)
     return 3.3 + seconds / (11.6 * min(4, max(1, math.ceil(seconds / 480.0))))
+
+
+def is_short(jobs: Sequence[Job], now: float, max_seconds: float) -> bool:
+    """Return whether a worker may wait for jobs itself: a resume, which costs a new task process, would take longer.
+
+    Each must be expected within ``max_seconds``. One that is more than twice as old as expected is not: nobody knows
+    how long it will take.
+    """
+    return bool(jobs) and all(
+        (expected := expected_seconds(job.charged_minutes)) - max_seconds < now - job.submitted_at < 2.0 * expected
+        for job in jobs
+    )
 
 
 def log_bin(ratio: float) -> float:

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MARK = "open"
+_TOKEN_FILE = "open"
 _AT_ONCE = 4
-_MOST_WAITING = 8
+MAX_PENDING_WRITES = 8
 """Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
 10 MB as objects."""
-_PATIENCE = 20.0
-"""Seconds for the storage to answer; whoever waits for jobs must not end up waiting for it."""
+STORAGE_TIMEOUT_SECONDS = 20.0
+"""Seconds for the storage to answer; a wait for jobs must not become a wait for storage."""
 
 
 class TranscriptSpool:
@@ -49,36 +49,36 @@ class TranscriptSpool:
 
     def open(self) -> dict[str, str] | None:
         """Make it ready; return what the triggerer needs to know, as plain JSON, or None if that cannot be."""
-        mark = secrets.token_hex(8)
+        token = secrets.token_hex(8)
         try:
-            object_storage.write(self._folder / _MARK, mark.encode())
+            object_storage.write(self._folder / _TOKEN_FILE, token.encode())
         except Exception as error:  # noqa: BLE001  whatever a storage raises
             log.info("Answers are not handed over: %s cannot be written (%s)", self._folder, error)
             return None
-        return {"folder": str(self._folder), "mark": mark}
+        return {"folder": str(self._folder), "token": token}
 
     @property
     def fs(self) -> Any:
         """The storage's file system; to ask for it the first time may take a connection from Airflow."""
         return self._folder.fs
 
-    def is_open(self, mark: str) -> bool:
-        """Whether this is the folder that :meth:`open` told of, and not another of that name on another machine.
+    def is_open(self, token: str) -> bool:
+        """Return whether this is the folder that :meth:`open` made ready, and not another of that name on another machine.
 
         :raises Exception: whatever a storage raises.
         """
-        return object_storage.read(self._folder / _MARK) == mark.encode()
+        return object_storage.read(self._folder / _TOKEN_FILE) == token.encode()
 
     def put(self, run_id: str, answer: Mapping[str, Any]) -> None:
         """Leave the service's answer about a job, without the signatures of addresses in it.
 
         :raises Exception: whatever a storage raises.
         """
-        from airflow_provider_nanostt.outputs.document import without_secrets
+        from airflow_provider_nanostt.common.urls import redact_value
 
         text = json.dumps(answer)
         object_storage.write(
-            self._folder / _name(run_id), (text if "://" not in text else json.dumps(without_secrets(answer))).encode()
+            self._folder / _name(run_id), (text if "://" not in text else json.dumps(redact_value(answer))).encode()
         )
 
     def has(self, run_id: str) -> bool:
@@ -124,50 +124,50 @@ class SpoolWriter:
     It has threads of its own: those that all share also look up host names. How many answers wait to be stored is
     counted for the whole process.
 
-    :param told: what :meth:`TranscriptSpool.open` has told, None for no folder.
+    :param location: what :meth:`TranscriptSpool.open` returns it, None for no folder.
     :param log: the trigger's log.
     """
 
     _waiting: ClassVar[int] = 0
 
-    def __init__(self, told: Mapping[str, str] | None, log: Any) -> None:
-        self._told = told
+    def __init__(self, location: Mapping[str, str] | None, log: Any) -> None:
+        self._location = location
         self._log = log
-        self._handover: TranscriptSpool | None = None
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nanostt-handover")
+        self._spool: TranscriptSpool | None = None
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nanostt-spool")
 
     @property
-    def is_of_use(self) -> bool:
+    def is_open(self) -> bool:
         """Whether answers are kept."""
-        return self._handover is not None
+        return self._spool is not None
 
     async def __aenter__(self) -> Self:
-        if self._told:
+        if self._location:
             try:
-                async with asyncio.timeout(_PATIENCE):
-                    self._handover = await self._opened(self._told)
+                async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
+                    self._spool = await self._opened(self._location)
             except Exception as error:  # noqa: BLE001  whatever a storage raises
                 self._give_up(error)
         return self
 
-    async def _opened(self, told: Mapping[str, str]) -> TranscriptSpool | None:
+    async def _opened(self, location: Mapping[str, str]) -> TranscriptSpool | None:
         from asgiref.sync import sync_to_async
 
         def found() -> TranscriptSpool:
-            handover = TranscriptSpool(object_storage.resolve(told["folder"]))
-            _ = handover.fs
-            return handover
+            spool = TranscriptSpool(object_storage.resolve(location["folder"]))
+            _ = spool.fs
+            return spool
 
         # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which should wait for no storage;
         # to make a file system may still take a moment, such as for credentials. It must not be cancelled: Airflow 3.0
         # and 3.1 would take the answer to this request for the answer to the next one.
         finding = asyncio.ensure_future(sync_to_async(found)())
         finding.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail when nobody waits
-        handover = await asyncio.shield(finding)
-        seen = await asyncio.get_running_loop().run_in_executor(self._threads, handover.is_open, told["mark"])
+        spool = await asyncio.shield(finding)
+        seen = await asyncio.get_running_loop().run_in_executor(self._threads, spool.is_open, location["token"])
         if not seen:
-            self._log.info("Answers are left to the worker: %s is not the worker's folder here", told["folder"])
-        return handover if seen else None
+            self._log.info("Answers are left to the worker: %s is not the worker's folder here", location["folder"])
+        return spool if seen else None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -176,25 +176,25 @@ class SpoolWriter:
 
     async def keep(self, run_id: str, answer: Mapping[str, Any]) -> None:
         """Store the service's answer about a job, unless too many are being stored."""
-        handover = self._handover
-        if handover is None or SpoolWriter._waiting >= _MOST_WAITING:
+        spool = self._spool
+        if spool is None or SpoolWriter._waiting >= MAX_PENDING_WRITES:
             return
         SpoolWriter._waiting += 1
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads, handover.put, run_id, answer)
+                await loop.run_in_executor(self._threads, spool.put, run_id, answer)
         except Exception as error:  # noqa: BLE001  whatever a storage raises
             self._give_up(error)
         finally:
             SpoolWriter._waiting -= 1
 
     def _give_up(self, error: Exception) -> None:
-        if self._told is not None:
+        if self._location is not None:
             self._log.info(
                 "Answers are left to the worker: %s cannot be used from here (%s: %s)",
-                self._told.get("folder"),
+                self._location.get("folder"),
                 type(error).__name__,
                 error,
             )
-        self._told = self._handover = None
+        self._location = self._spool = None

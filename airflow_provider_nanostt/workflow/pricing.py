@@ -1,11 +1,11 @@
-"""What a transcription will cost, before it is paid for: prices and where they come from, estimates, and limits.
+"""The cost of a transcription before it is paid for: prices and where they come from, estimates, and limits.
 
-Pure: whoever asks the service for its catalogue or the balance passes the answer in.
+Decides; only :func:`price_for` may ask the service for its catalogue.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
@@ -15,11 +15,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from airflow_provider_nanostt.api.models import AudioModel
+    from airflow_provider_nanostt.hooks import NanoGPTHook
 
-_LOWEST_BIT_RATE = 4_000
-"""Bits per second below which nothing is speech any more: what the length of a file of unknown length is bounded by."""
+_MIN_BITS_PER_SECOND = 4_000
+"""Below this nothing is speech any more: it bounds the length of a file of unknown length."""
+
+_ROUNDING = 1e-9
 
 UNKNOWN_LENGTH = ("worst", "fail", "allow")
+
+
+@dataclass(frozen=True, slots=True)
+class CostRules:
+    """What a recording, or a whole batch, may cost.
+
+    :param max_usd: with all that earlier attempts have cost; None for no limit.
+    :param unknown_length: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail``
+        refuses, ``allow`` lets it pass.
+    :param check_balance_above: USD of expected cost above which the account must hold it; None never asks.
+    :raises InvalidInput: naming the argument.
+    """
+
+    max_usd: float | None = None
+    unknown_length: str = "worst"
+    check_balance_above: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        if self.unknown_length not in UNKNOWN_LENGTH:
+            raise errors.InvalidInput(
+                f"unknown_length must be one of {', '.join(UNKNOWN_LENGTH)}; got {self.unknown_length!r}"
+            )
+        for name, amount in (("max_cost_usd", self.max_usd), ("check_balance_above", self.check_balance_above)):
+            if amount is not None and not 0 <= amount < float("inf"):
+                raise errors.InvalidInput(f"{name} must be a non-negative number, got {amount:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +60,13 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one recording is expected to cost.
+    """The expected cost of one recording.
 
-    :param minutes: its length, None if that could not be told.
+    :param minutes: its length, None if unknown.
     :param price: of the model.
     :param size: bytes, None if unknown; bounds the length of a recording whose length is unknown.
-    :param way: what would be done with it: ``upload``, ``url``, ``presign``, ``stage``, ``convert``, ``compress`` or
-        ``split``; empty if that was not asked.
+    :param method: how it would get to the service: ``upload``, ``url``, ``presign``, ``stage``, ``convert``,
+        ``compress`` or ``split``; empty if that was not asked.
     :param length_source: how its length is known, or why it is not; empty if that was not asked.
     """
 
@@ -46,7 +74,7 @@ class Estimate:
     minutes: float | None
     price: Price
     size: int | None = None
-    way: str = ""
+    method: str = ""
     length_source: str = ""
 
     @property
@@ -61,10 +89,14 @@ class Estimate:
         """The most it can cost: by its length, else by the longest recording its size can hold."""
         if self.usd is not None or self.price.per_minute is None or self.size is None:
             return self.usd
-        return self.size * 8 / _LOWEST_BIT_RATE / 60 * self.price.per_minute
+        return self.size * 8 / _MIN_BITS_PER_SECOND / 60 * self.price.per_minute
+
+    def of_part(self, seconds: float | None) -> Estimate:
+        """Return the expected cost of a part of the recording, seconds long."""
+        return self if seconds is None else replace(self, minutes=seconds / 60)
 
     def describe(self) -> str:
-        """Say in one line what it is made of."""
+        """Say in one line how the cost comes about."""
         minutes = "unknown length" if self.minutes is None else f"{self.minutes:.2f} min"
         price = "unknown price" if self.price.per_minute is None else f"${self.price.per_minute:g}/min"
         return f"{minutes} x {price} for {self.model} (price from {self.price.source}) = {errors.usd(self.usd)}"
@@ -73,12 +105,13 @@ class Estimate:
 def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping[str, float] | None = None) -> Price:
     """Find a model's price: the service's catalogue first, then the connection's, then the built-in table.
 
-    :param catalogue: the service's models, None if it could not be asked.
+    :param catalogue: the service's models, None if it did not answer.
     :param own: prices in USD per minute from the connection's extra ``prices``.
     """
     listed = {entry.id: entry.price_per_minute for entry in catalogue or ()}
-    if listed.get(model) is not None:
-        return Price(listed[model], "the service's catalogue")
+    price = listed.get(model)
+    if price is not None and price >= 0:
+        return Price(price, "the service's catalogue")
     if own and model in own:
         return Price(own[model], "the connection")
     facts = KNOWN_MODELS.get(model)
@@ -87,63 +120,41 @@ def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping
     return Price(None, "nobody")
 
 
-def check_budget(max_cost: float | None, unknown: str, check_balance_above: float | None) -> None:
-    """Refuse a budget that means nothing.
-
-    :raises InvalidInput: naming the argument.
-    """
-    if unknown not in UNKNOWN_LENGTH:
-        raise errors.InvalidInput(f"max_cost_unknown={unknown!r}; it is one of {', '.join(UNKNOWN_LENGTH)}")
-    for name, amount in (("max_cost", max_cost), ("check_balance_above", check_balance_above)):
-        if amount is not None and not 0 <= amount < float("inf"):
-            raise errors.InvalidInput(f"{name}={amount!r} is no amount in USD")
+def price_for(service: NanoGPTHook, model: str) -> Price:
+    """Return a model's price for the key of a hook; the service's catalogue is asked once an hour."""
+    return price_of(model, catalogue=service.catalogue(), own=service.extras.prices)
 
 
-def check_limit(
-    estimate: Estimate, *, max_cost: float | None, unknown: str, spent: float = 0.0, on: str = "earlier attempts"
-) -> None:
-    """Refuse what would cost too much.
+def likely_usd(estimate: Estimate, rules: CostRules) -> float:
+    """Return the amount that counts against a limit: what it is expected to cost, or may at worst."""
+    usd = estimate.worst_usd if estimate.usd is None and rules.unknown_length == "worst" else estimate.usd
+    return usd or 0.0
 
-    :param max_cost: USD; None allows everything.
-    :param spent: USD that earlier attempts have cost.
-    :param on: what these were spent on, for the message.
-    :param unknown: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail`` refuses,
-        ``allow`` lets it pass.
+
+def check_limit(estimate: Estimate, rules: CostRules, *, spent: float) -> None:
+    """Refuse a recording that would cost too much.
+
+    :param spent: USD that this counts together with: what earlier attempts and other recordings of a batch have cost.
     :raises CostLimit: with the figures, before anything is submitted.
     """
-    if max_cost is None:
+    limit = rules.max_usd
+    if limit is None or (estimate.usd is None and rules.unknown_length == "allow"):
         return
-    usd = estimate.usd
-    before = f"; {errors.usd(spent)} went to {on}" if spent else ""
-    if usd is None:
-        if unknown == "allow":
-            return
-        usd = estimate.worst_usd if unknown == "worst" else None
+    before = f"; {errors.usd(spent)} went to earlier submits" if spent else ""
+    if estimate.usd is None:
+        usd = estimate.worst_usd if rules.unknown_length == "worst" else None
+        remedy = "Set actual_duration, or unknown_length='allow' in cost_limits"
         if usd is None:
             raise errors.CostLimit(
-                f"max_cost is {errors.usd(max_cost)}, and the cost cannot be told: {estimate.describe()}. "
-                "Set actual_duration, or max_cost_unknown='allow'"
+                f"max_cost_usd is {errors.usd(limit)}, and the cost is unknown: {estimate.describe()}. {remedy}"
             )
-        if usd + spent > max_cost:
+        if usd + spent > limit + _ROUNDING:
             raise errors.CostLimit(
-                f"max_cost is {errors.usd(max_cost)}{before}, and a recording of unknown length of this size "
-                f"({estimate.size:,} bytes) may cost up to {errors.usd(usd)} ({estimate.describe()}). "
-                "Set actual_duration, or max_cost_unknown"
+                f"max_cost_usd is {errors.usd(limit)}{before}, and a recording of unknown length and "
+                f"{estimate.size:,} bytes may cost up to {errors.usd(usd)} ({estimate.describe()}). {remedy}"
             )
-    if usd + spent > max_cost:
+    elif estimate.usd + spent > limit + _ROUNDING:
         raise errors.CostLimit(
-            f"This would cost more than max_cost = {errors.usd(max_cost)}: {estimate.describe()}{before}"
+            f"This would cost more than max_cost_usd = {errors.usd(limit)}: {estimate.describe()}{before}"
         )
 
-
-def check_balance(estimate: Estimate, balance: float | None) -> None:
-    """Refuse what the account cannot pay for.
-
-    :param balance: USD in the account, None if that could not be told.
-    :raises CostLimit: with the figures, before anything is submitted.
-    """
-    if balance is not None and estimate.usd is not None and estimate.usd > balance:
-        raise errors.CostLimit(
-            f"The account has {errors.usd(balance)}, which is less than this would cost: {estimate.describe()}. "
-            f"Add funds at {errors.FUNDS_PAGE} and run the task again"
-        )

@@ -1,232 +1,209 @@
-"""What earlier attempts of a task have left, and what becomes of it; nothing is submitted here.
+"""What an earlier attempt has left, and what follows from it. Nothing is submitted here.
 
-The record is read, :func:`~airflow_provider_nanostt.ledger.decide` says what follows, and that is carried out: return
-the result, look at the job that is paid for, read again an answer that came at once. What is left is to submit, which
-is ``attempt``'s business.
+The record is read, :func:`~airflow_provider_nanostt.ledger.decide` says what follows, and that is carried out: reuse the
+result, look at the job that is paid for, read a recorded answer again. What is left is to submit.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt import ledger
-from airflow_provider_nanostt.api import endpoints, errors
-from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.ledger import REATTACH, REUSE, WRITE_ANSWER, Ledger, RecoveryPolicy
-from airflow_provider_nanostt.ledger.task_identity import clear_generation_of, store_for, task_identity_of
-from airflow_provider_nanostt.outputs import OutputSettings, check_existing
-from airflow_provider_nanostt.polling import is_transient
+from airflow_provider_nanostt import ledger as ledgers
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job, Transcript
+from airflow_provider_nanostt.api.responses import stored_answer
+from airflow_provider_nanostt.audio.sources import SourceVersion
+from airflow_provider_nanostt.ledger.decision import REATTACH, REUSE, WRITE_ANSWER
+from airflow_provider_nanostt.ledger.record import total_spent
+from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
+from airflow_provider_nanostt.workflow.submit import balance_now, keep_recording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from airflow_provider_nanostt.api.models import Job, JobStatus, Options, Transcript
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import Decision, RequestFingerprint, TaskIdentity
-
-_LOST_AFTER = 3
-_LOST_PAUSE = 2.0
-_RECORD_TRIES = 3
-_RECORD_PAUSE = 1.0
-_ANYWHERE = "https://localhost/"  # what was submitted is not needed to read an answer again
+    from airflow_provider_nanostt.ledger import Decision, Ledger, Record, RequestFingerprint
+    from airflow_provider_nanostt.outputs import TranscriptResult
+    from airflow_provider_nanostt.workflow.attempt import Attempt
+    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
-    """A result that an earlier attempt has left: what the task returns."""
+class ReusedResult:
+    """A result that an earlier attempt has written: what the task returns."""
 
-    result: dict[str, Any]
+    result: TranscriptResult
 
 
-class Earlier:
-    """What is on record of one transcription, for one attempt at it.
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """What is asked for now, and the part of it that a record keeps to know the recording again."""
 
-    :param hook: talks to the service.
-    :param context: the task's context, for its identity and its task state.
-    :param output: where results and ledger lie, or None.
-    :param rules: what to do about the ledger's record.
-    :param log: the task's log.
-    :param settings: how results are written.
-    :param part: which part of a recording that was split, from 1; 0 for the whole.
-    :param item: which recording of a batch; see :meth:`~airflow_provider_nanostt.ledger.TaskIdentity.of_item`.
+    request: RequestFingerprint
+    version: SourceVersion | None
+
+
+def read_record(attempt: Attempt) -> Record | None:
+    """Read the record; one that is damaged gives way to ``force``, and to nothing else.
+
+    A storage that does not answer does not: it may hold what an earlier try of this clear has forced.
     """
-
-    def __init__(
-        self,
-        hook: NanoGPTHook,
-        context: Mapping[str, Any],
-        *,
-        output: str | None,
-        rules: RecoveryPolicy,
-        log: Any,
-        part: int = 0,
-        settings: OutputSettings | None = None,
-        item: str = "",
-        of_any_run: bool = False,
-    ) -> None:
-        self._hook = hook
-        self._settings = settings or OutputSettings()
-        self._folder = object_storage.resolve(output) if output else None
-        self._rules = rules
-        self._log = log
-        instance = task_identity_of(context)
-        self._owner_digest = instance.digest if instance else None
-        self._identity = _narrowed(instance, part, item, of_any_run=of_any_run)
-        self._round = clear_generation_of(context)
-        self.ledger = Ledger(store_for(context, self._folder, self._identity))
-
-    def decide(self, wanted: RequestFingerprint) -> tuple[ledger.Entry | None, Decision]:
-        """Read the record, and decide what follows from it; raises as :meth:`begin`."""
-        entry = self._find()
-        try:
-            decision = ledger.decide(entry, wanted.fingerprint, self._rules_for(entry))
-        except errors.OrphanedSubmit as error:
-            error.now = self._hook.try_balance()
+    try:
+        return attempt.ledger.load()
+    except errors.LedgerError as error:
+        if not (attempt.rules.force and isinstance(error.__cause__, ValueError | TypeError | LookupError)):
             raise
-        if decision.why:
-            self._log.info("%s", decision.why)
-        return entry, decision
-
-    def resume(self) -> None:
-        """Read the record for a job that is known already; that it cannot be read must not keep a transcript back."""
-        try:
-            self.ledger.find()
-        except errors.LedgerError as error:
-            self._log.error("%s The transcript is fetched all the same, and not recorded", error)
-
-    def _find(self) -> ledger.Entry | None:
-        """Read the record; one that is damaged gives way to ``force``, and to nothing else.
-
-        A storage that cannot tell does not: it may hold what an earlier try of this round has forced.
-        """
-        try:
-            return self.ledger.find()
-        except errors.LedgerError as error:
-            if not (self._rules.force and isinstance(error.__cause__, ValueError | TypeError | LookupError)):
-                raise
-            self._log.error("%s force is set, so this submits all the same", error)
-            return None
-
-    def _rules_for(self, entry: ledger.Entry | None) -> RecoveryPolicy:
-        """Return the rules, less a ``force`` that an earlier try of the same round has used up."""
-        used = entry is not None and entry.forced_generation is not None and entry.forced_generation == self._round
-        if self._rules.force and used:
-            self._log.info("force has done its work in an earlier try; this retry does not submit once more")
-            return replace(self._rules, force=False)
-        return self._rules
-
-    def follow(
-        self, entry: ledger.Entry | None, decision: Decision, options: Options
-    ) -> Landed | Transcript | Job | None:
-        """Return what the record leads to; None if there is nothing left but to submit."""
-        action = decision.action
-        if entry is None:
-            return None
-        if action == REUSE:
-            landed = self._landed(entry)
-            if landed is not None:
-                return landed
-        if action in (REATTACH, REUSE) and entry.job is not None:
-            return self._attach(entry, entry.job)
-        if action == WRITE_ANSWER:
-            return answered(entry, options)
+        attempt.log.error("%s force is set, so this submits all the same", error)
         return None
 
-    def _record(self, what: str, record: Callable[[], None]) -> None:
-        """Record what has happened already; failing to must not lose it."""
-        for left in reversed(range(_RECORD_TRIES)):
-            try:
-                record()
-            except errors.LedgerError as error:
-                if left:
-                    time.sleep(_RECORD_PAUSE)
-                else:
-                    self._log.error("%s Going on without having recorded %s", error, what)
-            else:
-                return
 
-    def _landed(self, entry: ledger.Entry) -> Landed | None:
-        """Return the recorded result if its files are still there, still its own, and where they are wanted."""
-        result = dict(entry.result or {})
-        moved = not all(self._is_wanted_at(uri) for uri in result.get("files", {}).values())
-        if entry.job is not None and moved:
-            self._log.info("The recorded result lies elsewhere, since output has changed; fetching it costs nothing")
-            return None
-        found = check_existing(
-            result,
-            folder=self._folder,
-            source=entry.source,
-            identity=self._identity,
-            settings=self._settings,
-            moved=moved,
-        )
-        if found.lost:
-            self._log.warning("The recorded result is %s (%s)", found.lost, result["files"].get("json"))
-            return None
-        if found.rewritten:
-            self._log.info("The recorded result is written once more: its files, or how they are wanted, have changed")
-            self._record("the result", lambda: self.ledger.landed(found.result))
-        return Landed(found.result)
+def without_used_force(attempt: Attempt, record: Record | None) -> Attempt:
+    """Return the attempt without a ``force`` that an earlier try of the same clear has applied."""
+    generation = record.forced_generation if record else None
+    if not attempt.rules.force or generation is None or generation != attempt.generation:
+        return attempt
+    attempt.log.info("force was already applied by an earlier try of this clear; not resubmitting")
+    return replace(attempt, rules=replace(attempt.rules, force=False))
 
-    def _is_wanted_at(self, uri: str) -> bool:
-        return self._folder is not None and uri.startswith(str(self._folder).rstrip("/") + "/")
 
-    def _status_of(self, job: Job) -> JobStatus:
-        return ask(self._hook, job)
+def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | None) -> Identified:
+    """Return what is asked for; of a recording that can no longer be read, what the record says was asked for.
 
-    def _attach(self, entry: ledger.Entry, job: Job) -> Transcript | Job | None:
-        """Look at a paid job: its transcript, the job itself if it still runs, None if it must be submitted anew."""
-        try:
-            status = self._status_of(job)
-        except errors.NotFound as error:
-            if self._rules.on_lost_job == "fail":
-                raise errors.JobLost(job=job, told=entry.describe()) from error
-            self._log.warning("NanoGPT no longer knows run %s (%s); submitting anew", job.run_id, entry.describe())
-            return None
-        except errors.NanoGPTError as error:
-            if is_transient(error):
-                self._log.warning("%s; run %s counts as still running; waiting on, from now", error, job.run_id)
-                return job
-            self._log.error("Run %s stays paid for, and cannot be asked for: %s", job.run_id, entry.describe())
+    A local file whose path, size and time are those on record is not read again. A retry may run where the file is not,
+    or after it was moved; what was paid for is worth having all the same.
+    """
+    known = SourceVersion.from_json(record.source_version) if record else None
+    try:
+        version = request.source.version(known)
+    except (errors.InvalidInput, errors.StorageUnavailable) as error:
+        is_named = record is not None and (record.source, record.model) == (request.source.name, request.options.model)
+        if record is None or not is_named or attempt.rules.force:
             raise
-        if status.transcript is not None:
-            self._log.info("Run %s is done; fetching it costs nothing", job.run_id)
-            return status.transcript
-        if status.is_failed:
-            self._log.warning(
-                "Run %s failed at the service (%s); submitting anew; before: %s",
-                job.run_id,
-                status.error,
-                entry.describe(),
-            )
-            return None
-        self._log.info("Run %s is still %s; waiting on, with the whole timeout from now", job.run_id, status.raw_status)
+        attempt.log.warning("%s; using its record: %s", error, record.describe())
+        return Identified(ledgers.RequestFingerprint(record.fingerprint, record.source, record.model), known)
+    return Identified(request.fingerprint(version), version)
+
+
+def decide(attempt: Attempt, record: Record | None, request: RequestFingerprint) -> Decision:
+    """Decide what follows from the record, and log the reason.
+
+    :raises OrphanedSubmit: see :func:`~airflow_provider_nanostt.ledger.decide`.
+    :raises InputChanged: likewise.
+    """
+    try:
+        decision = ledgers.decide(record, request.digest, attempt.rules)
+    except errors.OrphanedSubmit as error:
+        raise error.with_balance(balance_now(attempt)) from None
+    if decision.reason:
+        attempt.log.info("%s", decision.reason)
+    return decision
+
+
+def follow(
+    attempt: Attempt, ledger: Ledger, record: Record | None, decision: Decision
+) -> ReusedResult | Transcript | Job | None:
+    """Return what the record leads to; None if there is nothing left but to submit, or to go on with parts."""
+    if record is None:
+        return None
+    if decision.action == REUSE:
+        reused = _reuse(attempt, ledger, record)
+        if reused is not None:
+            return reused
+    if decision.action in (REATTACH, REUSE) and record.job is not None:
+        return _reattach(attempt, record, record.job)
+    if decision.action == WRITE_ANSWER and record.answer is not None:
+        return stored_answer(record.answer, model=record.model)
+    return None
+
+
+def spent_so_far(attempt: Attempt, record: Record | None) -> float:
+    """Return USD that earlier attempts of this task instance have spent on the recording, as far as is recorded.
+
+    :param record: of the recording.
+    :raises LedgerError: if the records of its parts cannot be read.
+    """
+    count = len(record.split_points) + 1 if record and record.split_points else 0
+    parts = [attempt.part_ledger(number).load() for number in range(1, count + 1)]
+    return total_spent(record, [part for part in parts if part is not None], attempt.owner)
+
+
+def find_jobs(attempt: Attempt) -> list[tuple[float, Transcript | Job]]:
+    """Return where each part begins, seconds, and its job or recorded answer, as the ledger has them.
+
+    :raises LedgerMissing: if it has not.
+    """
+    record = attempt.ledger.load()
+    if record is None or not (record.job or record.split_points):
+        raise errors.LedgerMissing(attempt.ledger.path)
+    if record.job is not None:
+        return [(0.0, record.job)]
+    starts = enumerate([0.0, *record.split_points], 1)
+    return [(start, _job_of(attempt.part_ledger(number))) for number, start in starts]
+
+
+def _job_of(ledger: Ledger) -> Transcript | Job:
+    record = ledger.load()
+    if record is not None and record.job is not None:
+        return record.job
+    if record is not None and record.answer is not None:
+        return stored_answer(record.answer, model=record.model)
+    raise errors.LedgerMissing(ledger.path)
+
+
+def _reuse(attempt: Attempt, ledger: Ledger, record: Record) -> ReusedResult | None:
+    """Return the recorded result if its files are still there, still its own, and where they are wanted."""
+    target, result = attempt.target, dict(record.result or {})
+    files = result.get("files")
+    uris = list(files.values()) if isinstance(files, dict) else []
+    root = None if target.folder is None else str(target.folder).rstrip("/") + "/"
+    moved = not all(root is not None and uri.startswith(root) for uri in uris)
+    if record.job is not None and moved:
+        attempt.log.info("The recorded result is in another folder than output_path; fetching it again costs nothing")
+        return None
+    found = check_existing(
+        result,
+        WrittenFiles.from_json(record.written),
+        listing=target.listing() if target.listing else None,
+        folder=target.folder,
+        source=record.source,
+        identity=attempt.identity,
+        settings=target.settings,
+        moved=moved,
+    )
+    if found.lost:
+        attempt.log.warning("The recorded result is %s (%s)", found.lost, ", ".join(uris[:1]))
+        return None
+    if found.rewritten:
+        attempt.log.info("Writing the recorded result again: its files, or the settings for them, have changed")
+        written = found.written.to_json() if found.written else None
+        keep_recording(attempt, "the result", lambda: ledger.record_result(found.result, written=written))
+    return ReusedResult(found.result)
+
+
+def _reattach(attempt: Attempt, record: Record, job: Job) -> Transcript | Job | None:
+    """Look at a paid job: its transcript, the job itself if it still runs, None if it must be submitted anew."""
+    if (transcript := attempt.gate.prefetched(job)) is not None:
+        return transcript
+    try:
+        status = attempt.gate.status(job)
+    except errors.NotFound as error:
+        if attempt.rules.on_lost_job == "fail":
+            raise errors.JobLost(job=job, record=record.describe()) from error
+        attempt.log.warning("NanoGPT no longer knows run %s (%s); submitting anew", job.run_id, record.describe())
+        return None
+    except errors.NanoGPTError:
+        attempt.log.error("Run %s stays paid for, and cannot be fetched: %s", job.run_id, record.describe())
+        raise
+    if status is None:
         return job
-
-
-def _narrowed(instance: TaskIdentity | None, part: int, item: str, *, of_any_run: bool) -> TaskIdentity | None:
-    if instance is None:
+    if status.transcript is not None:
+        attempt.log.info("Run %s is done; fetching it costs nothing", job.run_id)
+        return status.transcript
+    if status.is_failed:
+        attempt.log.warning(
+            "Run %s failed at the service (%s); submitting anew; before: %s",
+            job.run_id,
+            status.error,
+            record.describe(),
+        )
         return None
-    return (instance.of_item(item, of_any_run=of_any_run) if item else instance).of_part(part)
-
-
-def answered(entry: ledger.Entry, options: Options) -> Transcript | Job:
-    """Read again what the service has answered at once, as a record keeps it."""
-    answer = endpoints.Response(200, {}, json.dumps(entry.answer).encode(), entry.intended_at)
-    return endpoints.submit(options.submission(_ANYWHERE)).parse(answer)
-
-
-def ask(hook: NanoGPTHook, job: Job) -> JobStatus:
-    """Ask for a job once; a few times if the service says that it does not know it, as one of its replicas may.
-
-    :raises NanoGPTError: what the service says instead of an answer.
-    """
-    for _ in range(_LOST_AFTER - 1):
-        try:
-            return hook.status(job)
-        except errors.NotFound:
-            time.sleep(_LOST_PAUSE)
-    return hook.status(job)
+    attempt.log.info("Run %s is still %s; waiting on, with the whole timeout from now", job.run_id, status.raw_status)
+    return job

@@ -1,197 +1,173 @@
-"""One attempt of one task at one transcription: look in the ledger, submit only what is not paid for, record each step.
+"""The only way to a charge: approve, take a request slot, record the intent, send, record the job.
 
-Every face that spends or has spent money goes through here, so the order of recording and acting exists once. How a
-wait is held (worker or triggerer) is the face's business, not this module's.
+The slot comes before the intent: an intent that waits for its turn would be a charge that nobody made, and a killed
+worker would leave as many of them as it has threads.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Transcript
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.metrics import StatsMeter
-from airflow_provider_nanostt.outputs import save_locally, write_outputs
-from airflow_provider_nanostt.workflow.recovery import Earlier, Landed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_nanostt import ledger
-    from airflow_provider_nanostt.api.models import Options, Submission
-    from airflow_provider_nanostt.ledger import RequestFingerprint
+    from airflow_provider_nanostt.api.models import Job, Submission
+    from airflow_provider_nanostt.ledger import Ledger, RequestFingerprint
+    from airflow_provider_nanostt.workflow.attempt import Attempt
+    from airflow_provider_nanostt.workflow.budget import Approval
+    from airflow_provider_nanostt.workflow.pricing import Estimate
+
+_RECORD_TRIES = 3
+_RECORD_PAUSE_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one attempt is about.
+def submit(
+    attempt: Attempt,
+    ledger: Ledger,
+    request: RequestFingerprint,
+    submission: Submission,
+    estimate: Estimate,
+    *,
+    source_version: Mapping[str, object] | None = None,
+) -> Transcript | Job:
+    """Submit a recording or a part of it, once.
 
-    :param wanted: what the ledger knows it by.
-    :param make: makes what is submitted; only called if that is needed.
-    :param approve: called before with the record of earlier attempts; raises if the submit costs too much, else returns
-        USD it will likely cost, None if unknown.
+    :param ledger: of the recording, or of the part.
+    :param estimate: what it is expected to cost.
+    :return: the transcript where the model answers at once, else the accepted job.
+    :raises CostLimit: if it may not be paid for.
+    :raises LedgerError: if the intent cannot be recorded; nothing is submitted then.
+    :raises AmbiguousSubmit: if no readable answer came and it may have been charged.
     """
+    approval = attempt.gate.approve(estimate)
+    warn_without_ledger(attempt, ledger)
+    balance = attempt.gate.balance() if ledger.is_kept else None
+    attempt.service.acquire_slot()
+    record_intent(attempt, ledger, request, approval, balance=balance, source_version=source_version)
+    attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
+    answer = _send(attempt, ledger, submission, approval)
+    record_answer(attempt, ledger, answer, approval)
+    return answer
 
-    wanted: RequestFingerprint
-    options: Options
-    make: Callable[[], Submission]
-    approve: Callable[[ledger.Entry | None], float | None]
 
+def record_intent(
+    attempt: Attempt,
+    ledger: Ledger,
+    request: RequestFingerprint,
+    approval: Approval,
+    *,
+    balance: float | None,
+    source_version: Mapping[str, object] | None = None,
+) -> None:
+    """Record that a submit is about to be sent, which nobody may do without an approval.
 
-class Attempt(Earlier):
-    """One attempt at one transcription; arguments as for :class:`~airflow_provider_nanostt.workflow.recovery.Earlier`."""
-
-    def begin(self, work: Work) -> Landed | Transcript | Job:
-        """Find what an earlier attempt has left, or submit.
-
-        :return: an earlier result, a transcript, or the ticket of a job to wait for.
-        :raises LedgerError: if it cannot be told or recorded what has been paid for; nothing is submitted then.
-        :raises OrphanedSubmit: see :func:`~airflow_provider_nanostt.ledger.decide`.
-        :raises InputChanged: likewise.
-        :raises JobLost: if the service no longer knows the recorded job and the rules say to fail.
-        """
-        entry, decision = self.decide(work.wanted)
-        found = self.follow(entry, decision, work.options)
-        return self.submit(work) if found is None else found
-
-    def job_of(self, found: Landed | Transcript | Job) -> Job | None:
-        """Return the ticket of what :meth:`begin` found, or None where there was no job, or it has landed."""
-        if isinstance(found, Job):
-            return found
-        job = self.ledger.entry.job if self.ledger.entry else None
-        return job if isinstance(found, Transcript) and job and job.run_id == found.run_id else None
-
-    def land(self, transcript: Transcript, job: Job | None, *, spent_before: float = 0.0) -> dict[str, Any]:
-        """Put a transcript where the user wants it, record that, and return what goes to XCom.
-
-        :param spent_before: USD that was paid before for what is in no record of this attempt's own.
-        """
-        entry = self.ledger.entry
-        if entry and entry.job and job and entry.job.run_id != job.run_id:
-            self._log.warning("The ledger tells of run %s, not of %s; it is left alone", entry.job.run_id, job.run_id)
-            entry = None
-        try:
-            result = write_outputs(
-                transcript,
-                folder=self._folder,
-                source=entry.source if entry else (job.body.get("fileName") if job else None),
-                identity=self._identity,
-                spent_before=spent_before + (entry.spent_before if entry else 0.0),
-                settings=self._settings,
-            )
-        except errors.ResultTooLarge as error:
-            error.way_out = self._way_out(transcript, job, entry)
-            raise
-        except Exception:
-            self._log.error(
-                "The transcript of %s is paid for (%s), but cannot be written to %s; a retry writes it without paying "
-                "again, as long as the ledger can be read",
-                f"run {transcript.run_id}" if transcript.run_id else "an answer that came at once",
-                errors.usd(transcript.cost),
-                self._folder,
-            )
-            raise
-        if entry:
-            self._record("the result", lambda: self.ledger.landed(result, job=job, cost=transcript.cost))
-        return result
-
-    def _way_out(self, transcript: Transcript, job: Job | None, entry: ledger.Entry | None) -> str:
-        """Say how to get at a transcript that is too large for XCom; what nothing else keeps is kept here."""
-        if self.ledger.is_kept:
-            return (
-                f"{self.ledger.where} tells of it: set output= to a folder and clear the task, and it is written there "
-                "without paying again."
-            )
-        if job is not None:
-            return f"{self._hook.recovery_hint(job)} Set output= to a folder before the next submit."
-        path = save_locally(transcript, entry.source if entry else None)
-        return f"Nothing else keeps it, so it is in {path} on this machine. Set output= to a folder."
-
-    def close(self) -> None:
-        """Record that what this is a part of has landed."""
-        entry = self.ledger.entry
-        if entry is not None and entry.job is not None:
-            self._record("that the part has landed", lambda: self.ledger.landed({}, job=entry.job))
-
-    def submit(self, work: Work) -> Transcript | Job:
-        """Submit, having recorded that; what comes back is recorded before anything else happens."""
-        estimated_cost = work.approve(self.ledger.entry)
-        submission = work.make()
-        if not self.ledger.is_kept:
-            self._log.warning(
-                "Nothing will remember this submit: a retry or a clear of this task may pay again. Give the operator "
-                "an output= location, or use Airflow 3.3 or newer."
-            )
-        self.ledger.intend(
-            work.wanted,
-            estimated_cost=estimated_cost,
-            balance=self._balance() if self.ledger.is_kept else None,
-            owner=self._owner_digest,
-            forced_generation=self._forced_in,
+    :raises NanoGPTError: if the batch has stopped meanwhile.
+    :raises LedgerError: if it cannot be recorded.
+    """
+    try:
+        attempt.gate.check()
+        ledger.record_intent(
+            request,
+            estimated_cost=approval.estimated_usd,
+            balance=balance,
+            owner=attempt.owner,
+            forced_generation=attempt.generation if attempt.rules.force else None,
+            source_version=source_version,
         )
-        self._log.info("Submitting %s to NanoGPT, model %s", work.wanted.source, submission.model)
-        answer = self._send(submission)
-        began = time.perf_counter()
-        if isinstance(answer, Transcript):
-            self._record("the answer", lambda: self.ledger.answered(answer))
-            _count(answer)
-            return answer
-        recovery_hint = self._hook.recovery_hint(answer)
-        self._record(f"the ticket. {recovery_hint}", lambda: self.ledger.submitted(answer))
-        self._log.info(
-            "NanoGPT accepted run %s: model %s, %s minutes charged, %s; ticket recorded in %s after %.1f ms",
+    except BaseException:
+        approval.settle(0.0)
+        raise
+
+
+def record_answer(attempt: Attempt, ledger: Ledger, answer: Transcript | Job, approval: Approval) -> None:
+    """Record what the service has answered, before anything else is done with it, and count its cost."""
+    began = time.perf_counter()
+    if isinstance(answer, Transcript):
+        keep_recording(attempt, "the answer", lambda: ledger.record_answer(answer))
+    else:
+        hint = attempt.service.recovery_hint(answer)
+        keep_recording(attempt, f"the job. {hint}", lambda: ledger.record_job(answer))
+        attempt.log.info(
+            "NanoGPT accepted run %s: model %s, %s minutes charged, %s; recorded in %s after %.1f ms",
             answer.run_id,
             answer.model,
             "unknown" if answer.charged_minutes is None else f"{answer.charged_minutes:g}",
             errors.usd(answer.cost),
-            self.ledger.where,
+            ledger.path,
             (time.perf_counter() - began) * 1000,
         )
-        if not self.ledger.is_kept:
-            self._log.info("%s", recovery_hint)
-        _count(answer)
-        return answer
-
-    def _balance(self) -> float | None:
-        """Return USD in the account before a submit, for the record; None if that cannot be told."""
-        return self._hook.try_balance()
-
-    @property
-    def _forced_in(self) -> int | None:
-        return self._round if self._rules.force else None
-
-    def _send(self, submission: Submission) -> Transcript | Job:
-        """Send the submit; what is known of the money when it fails goes into the record and into the error."""
-        try:
-            return self._hook.submit_prepared(submission)
-        except (errors.ApiError, errors.ConnectError, errors.InvalidInput, errors.FileChanged):
-            self._log.error("The submit was not accepted, so nothing was charged")
-            self._record("that nothing was charged", self.ledger.withdraw)
-            raise
-        except errors.TranscriptionFailed:
-            self._record("that the service gave up", self.ledger.failed)
-            raise
-        except errors.AmbiguousSubmit as error:
-            self._tell(error)
-            raise
-        except errors.ProtocolError as error:
-            ambiguous = errors.AmbiguousSubmit(str(error))
-            self._tell(ambiguous)
-            raise ambiguous from error
-
-    def _tell(self, error: errors.AmbiguousSubmit) -> None:
-        """Put the facts into an error that leaves the charge open."""
-        entry = self.ledger.entry
-        if entry and self.ledger.is_kept:
-            error.told, error.before, error.now = entry.describe(), entry.balance_before, self._hook.try_balance()
+        if not ledger.is_kept:
+            attempt.log.info("%s", hint)
+    count_cost(answer.cost, answer.charged_minutes)
+    approval.settle(answer.cost)
 
 
-def _count(answer: Transcript | Job) -> None:
-    """Tell the metrics what was paid."""
+def count_cost(cost: float | None, minutes: float | None) -> None:
+    """Add to the metrics what was paid."""
     meter = StatsMeter()
-    if answer.cost:
-        meter.incr("cost_micro_usd", round(answer.cost * 1e6))
-    if answer.charged_minutes:
-        meter.incr("charged_seconds", round(answer.charged_minutes * 60))
+    if cost:
+        meter.incr("cost_micro_usd", round(cost * 1e6))
+    if minutes:
+        meter.incr("charged_seconds", round(minutes * 60))
+
+
+def warn_without_ledger(attempt: Attempt, ledger: Ledger) -> None:
+    """Say that a retry will pay again, where nothing keeps a record."""
+    if not ledger.is_kept:
+        attempt.log.warning(
+            "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
+        )
+
+
+def keep_recording(attempt: Attempt, what: str, record: Callable[[], None]) -> None:
+    """Record what has happened already; failing to must not lose it."""
+    for left in reversed(range(_RECORD_TRIES)):
+        try:
+            record()
+        except errors.LedgerError as error:
+            if left:
+                time.sleep(_RECORD_PAUSE_SECONDS)
+            else:
+                attempt.log.error("%s Going on without having recorded %s", error, what)
+        else:
+            return
+
+
+def _send(attempt: Attempt, ledger: Ledger, submission: Submission, approval: Approval) -> Transcript | Job:
+    """Send the submit; what is known of the money when it fails goes into the record and into the error."""
+    try:
+        return attempt.service.submit(submission)
+    except errors.TranscriptionFailed:
+        keep_recording(attempt, "that the service gave up", ledger.record_failure)
+        raise
+    except errors.NanoGPTError as error:
+        if error.charged == "no":
+            attempt.log.error("The submit was not accepted, so nothing was charged")
+            keep_recording(attempt, "that nothing was charged", ledger.withdraw)
+            approval.settle(0.0)
+            raise
+        raise describe_ambiguity(attempt, ledger, error) from error
+
+
+def describe_ambiguity(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError) -> errors.AmbiguousSubmit:
+    """Return the error for a submit that may have been charged, with what the record and the account say."""
+    reason = error.reason if isinstance(error, errors.AmbiguousSubmit) else str(error)
+    record = ledger.record
+    if record is None or not ledger.is_kept:
+        return errors.AmbiguousSubmit(reason)
+    return errors.AmbiguousSubmit(
+        reason, record=record.describe(), before=record.balance_before, now=balance_now(attempt)
+    )
+
+
+def balance_now(attempt: Attempt) -> float | None:
+    """Return USD in the account where it only helps to say what happened, None if unknown."""
+    try:
+        return attempt.service.try_balance()
+    except errors.AuthError:
+        return None

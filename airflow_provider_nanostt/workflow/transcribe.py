@@ -1,202 +1,331 @@
-"""One attempt at one recording, which may become several submissions: parts with a record, a ticket and a charge each.
+"""The story of one recording: :func:`begin` finds what is paid for or submits, :func:`finish` writes the transcript.
 
-The record of the whole says where it was cut, so that every attempt cuts in the same places; what each part has come to
-stands in the part's own record. Merging their transcripts is ``audio.merge``'s business, waiting for them the face's.
+A recording that is too long for one submit becomes parts, each with a record, a job and a charge of its own; the record
+of the whole says where it was split, so every attempt splits in the same places. How a wait is held (worker or
+triggerer) is not decided here.
 """
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
-from airflow_provider_nanostt.audio.prepare.staging import Staging
-from airflow_provider_nanostt.ledger import RESUME_PARTS, REUSE, RequestFingerprint
-from airflow_provider_nanostt.outputs.merge import merge
-from airflow_provider_nanostt.workflow import pricing
-from airflow_provider_nanostt.workflow.recovery import Landed
-from airflow_provider_nanostt.workflow.submit import Attempt, Work
+from airflow_provider_nanostt.audio.inspect.probe import probe
+from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
+from airflow_provider_nanostt.audio.prepare.upload_plan import SPLIT, UploadPlan, plan_upload
+from airflow_provider_nanostt.ledger.decision import RESUME_PARTS, REUSE
+from airflow_provider_nanostt.outputs import merge, save_locally, write_outputs
+from airflow_provider_nanostt.workflow import recovery
+from airflow_provider_nanostt.workflow.pricing import price_for
+from airflow_provider_nanostt.workflow.recovery import ReusedResult
+from airflow_provider_nanostt.workflow.submit import keep_recording, submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
+    from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
+    from airflow_provider_nanostt.audio.prepare.prepare import AudioPart
     from airflow_provider_nanostt.api.models import Submission
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import Entry, RecoveryPolicy
-    from airflow_provider_nanostt.outputs import OutputSettings
-    from airflow_provider_nanostt.workflow.pricing import Price
-    from airflow_provider_nanostt.workflow.request import Making, Order
+    from airflow_provider_nanostt.ledger import Ledger, Record, RequestFingerprint
+    from airflow_provider_nanostt.outputs import TranscriptResult
+    from airflow_provider_nanostt.workflow.attempt import Attempt
+    from airflow_provider_nanostt.workflow.pricing import Estimate
+    from airflow_provider_nanostt.workflow.recovery import Identified
+    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a recording that was split: where it begins, seconds, and its transcript or ticket."""
+    """A recording, or one part of it: where it begins, seconds, and its transcript or job."""
 
     start: float
     found: Transcript | Job
 
 
-class RecordingAttempt(Attempt):
-    """One attempt at one recording, whole or in parts; arguments as for :class:`Attempt`.
+def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = True) -> ReusedResult | list[Part]:
+    """Find what an earlier attempt has left, or submit.
 
-    :param staging: URI of the folder in which recordings are staged, None without one.
+    :param may_split: False refuses a recording that would become several jobs.
+    :return: an earlier result, or the parts of the recording, which mostly is one.
+    :raises CostLimit: if it would cost more than the user allows, or has.
+    :raises LedgerError: if it cannot be read or recorded what has been paid for; nothing is submitted then.
+    :raises OrphanedSubmit: see :func:`~airflow_provider_nanostt.ledger.decide`.
+    :raises InputChanged: likewise.
+    :raises JobLost: if the service no longer knows the recorded job and the rules say to fail.
     """
-
-    def __init__(
-        self,
-        hook: NanoGPTHook,
-        context: Mapping[str, Any],
-        *,
-        output: str | None,
-        rules: RecoveryPolicy,
-        log: Any,
-        staging: str | None = None,
-        settings: OutputSettings | None = None,
-        item: str = "",
-        of_any_run: bool = False,
-    ) -> None:
-        super().__init__(
-            hook, context, output=output, rules=rules, log=log, settings=settings, item=item, of_any_run=of_any_run
-        )
-        self._of_part: Callable[[int], Attempt] = lambda part: Attempt(
-            hook, context, output=output, rules=rules, log=log, part=part, item=item, of_any_run=of_any_run
-        )
-        self._owner = self._identity.digest if self._identity else secrets.token_hex(6)
-        self._staging = staging
-
-    def start(self, order: Order, *, whole: bool = False) -> Landed | Transcript | Job | list[Part]:
-        """Find what an earlier attempt has left, or submit; raises as :meth:`Attempt.begin`.
-
-        :param whole: refuse to split.
-        :return: an earlier result, a transcript, a ticket, or the parts of a recording that was split.
-        :raises CostLimit: if it would cost more than the user allows, or has.
-        """
-        wanted = self._wanted(order)
-        with order.making(self._owner) as making:
-            work = Work(wanted, order.options, lambda: making.submission(0), lambda entry: self._approve(order, entry))
-            entry, decision = self.decide(wanted)
-            found = self.follow(entry, decision, order.options)
-            if found is not None:
-                return found
-            if entry is not None and entry.cuts and decision.action in (RESUME_PARTS, REUSE):
-                return self._parts(order, wanted, entry.cuts, making)
-            cuts = self._cuts(order, entry, making)
-            if not cuts:
-                return self.submit(work)
-            if whole:
-                raise errors.InvalidInput(
-                    f"{order.source.name!r} has to be split into {len(cuts) + 1} parts, each with a ticket of its own; "
-                    "wait=False can return only one"
-                )
-            self.ledger.intend(wanted, cuts=cuts, owner=self._owner_digest, forced_generation=self._forced_in)
-            self._log.info(
-                "%s goes in %d parts, cut at %s s", order.source.name, len(cuts) + 1, [round(c, 1) for c in cuts]
+    # 1. Read what earlier attempts have recorded, and count what they have spent.
+    record = recovery.read_record(attempt)
+    attempt = recovery.without_used_force(attempt, record)
+    # 2. Identify the recording.
+    wanted = recovery.identify(attempt, request, record)
+    # 3. Decide what follows from the record.
+    decision = recovery.decide(attempt, record, wanted.request)
+    # 4. Use what is paid for already.
+    found = recovery.follow(attempt, attempt.ledger, record, decision)
+    if found is not None:
+        return found if isinstance(found, ReusedResult) else [Part(0.0, found)]
+    attempt.gate.add_earlier(recovery.spent_so_far(attempt, record))
+    if record is not None and record.split_points and decision.action in (RESUME_PARTS, REUSE):
+        return _resume_parts(attempt, request, wanted, record)
+    # 5. Look at the recording, and choose how it gets to the service.
+    attempt.gate.check()
+    info = probe(request.source)
+    plan = _plan(request, info)
+    # 6. Refuse what may not be paid for, before the work of preparing it.
+    estimate = estimate_of(attempt, request, info, plan)
+    attempt.gate.check(estimate)
+    # 7. Prepare it: as it is, converted, compressed, staged, signed or split.
+    with prepared_audio(request.source, info, plan, _options(attempt, request, wanted)) as parts:
+        # 8. Submit each part, once.
+        if len(parts) == 1:
+            return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], estimate))]
+        if not may_split:
+            raise errors.InvalidInput(
+                f"{request.source.name!r} has to be split into {len(parts)} parts, each with a job of its own; "
+                "wait_for_completion=False can return only one"
             )
-            return self._parts(order, wanted, cuts, making)
+        split_points = [part.start for part in parts[1:]]
+        attempt.log.info(
+            "Splitting %s into %d parts at %s s", request.source.name, len(parts), [round(at, 1) for at in split_points]
+        )
+        attempt.ledger.record_intent(
+            wanted.request,
+            split_points=split_points,
+            owner=attempt.owner,
+            forced_generation=attempt.generation if attempt.rules.force else None,
+            source_version=wanted.version.to_json() if wanted.version else None,
+        )
+        return [
+            Part(part.start, _begin_part(attempt, request, wanted, number, parts, estimate))
+            for number, part in enumerate(parts, 1)
+        ]
 
-    def land_parts(self, parts: Sequence[tuple[float, Transcript]]) -> dict[str, Any]:
-        """Put the transcripts of all parts together, and land the result.
 
-        :param parts: (where the part begins, seconds; its transcript), in order.
-        """
-        attempts = [self._of_part(number) for number in range(1, len(parts) + 1)]
-        for attempt in attempts:
-            attempt.resume()
-        before = sum(attempt.ledger.entry.spent_before for attempt in attempts if attempt.ledger.entry)
-        result = self.land(merge(parts), None, spent_before=before)
-        for attempt in attempts:
-            attempt.close()
-        return result
+def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]]) -> TranscriptResult:
+    """Write the transcript, record that, and return what goes to XCom; staged audio is removed.
 
-    def land(self, transcript: Transcript, job: Job | None, *, spent_before: float = 0.0) -> dict[str, Any]:
-        """Land the result; what was staged for it is no longer needed."""
-        self.clear_staging()
-        return super().land(transcript, job, spent_before=spent_before)
+    :param parts: (where the part begins, seconds; its transcript), in order.
+    """
+    clear_staging(attempt)
+    if len(parts) == 1 and not (attempt.ledger.record and attempt.ledger.record.split_points):
+        transcript = parts[0][1]
+        return _write(attempt, transcript, job_of(attempt, transcript), spent_before=0.0)
+    ledgers = [attempt.part_ledger(number) for number in range(1, len(parts) + 1)]
+    for ledger in ledgers:
+        load_for_resume(attempt, ledger)
+    before = sum(ledger.record.spent_before for ledger in ledgers if ledger.record)
+    result = _write(attempt, merge(parts), None, spent_before=before)
+    for ledger in ledgers:
+        if ledger.record is not None and ledger.record.job is not None:
+            keep_recording(attempt, "that the part is written", lambda kept=ledger: kept.record_result({}))
+    return result
 
-    def clear_staging(self) -> None:
-        """Remove what was staged for this recording; whatever goes wrong is told in the log only."""
-        if self._staging:
-            try:
-                Staging(self._staging, self._owner).clear()
-            except errors.InvalidInput as error:
-                self._log.warning("%s", error)
 
-    def submit(self, work: Work) -> Transcript | Job:
-        """Submit; what was staged for it is removed unless there is a job that may still fetch it."""
-        try:
-            answer = super().submit(work)
-        except BaseException:  # also when the task is killed
-            if self.ledger.entry is None or self.ledger.entry.job is None:
-                self.clear_staging()
-            raise
-        if isinstance(answer, Transcript):
-            self.clear_staging()
-        return answer
-
-    def _wanted(self, order: Order) -> RequestFingerprint:
-        """Return what is wanted; of a recording that can no longer be read, what the record says was wanted.
-
-        A retry may run where the file is not, or after it was moved; what was paid for is worth having all the same.
-        """
-        try:
-            return order.wanted
-        except (errors.InvalidInput, errors.StorageUnavailable) as error:
-            entry = self.ledger.find()
-            named = entry is not None and (entry.source, entry.model) == (order.source.name, order.options.model)
-            if entry is None or not named or self._rules.force:
-                raise
-            self._log.warning("%s; going by the record of it: %s", error, entry.describe())
-            return RequestFingerprint(entry.fingerprint, entry.source, entry.model)
-
-    def _cuts(self, order: Order, entry: Entry | None, making: Making) -> list[float]:
-        """Return where the recording has to be cut, after it has been approved; empty if it goes in one piece."""
-        if not order.may_be_parts:
-            return []
-        self._approve(order, entry)
-        return [piece.start for piece in making.pieces()[1:]]
-
-    def _parts(self, order: Order, wanted: RequestFingerprint, cuts: Sequence[float], making: Making) -> list[Part]:
-        """Begin every part; what is paid for is found, what is not is submitted."""
-        count, price = len(cuts) + 1, self._hook.price(order.options.model)
-        found = []
-        for number, start in enumerate([0.0, *cuts], 1):
-            part, make = wanted.part(number, count), partial(making.submission, number - 1, cuts)
-            begun = self._of_part(number).begin(Work(part, order.options, make, partial(_likely, make, price)))
-            if isinstance(begun, Landed):  # a part has no result of its own
-                raise errors.LedgerError(f"the record of {part.source} is not that of a part")
-            found.append(Part(start, begun))
+def job_of(attempt: Attempt, found: Transcript | Job) -> Job | None:
+    """Return the job that a transcript came from, None where there was none."""
+    if isinstance(found, Job):
         return found
+    job = attempt.ledger.record.job if attempt.ledger.record else None
+    return job if job is not None and job.run_id == found.run_id else None
 
-    def _approve(self, order: Order, entry: Entry | None) -> float | None:
-        """Refuse what costs more than the user allows or has; return USD it will likely cost, None if unknown."""
-        estimate = order.estimate(self._hook.price(order.options.model))
-        minutes, how = order.length
-        self._log.info(
-            "%s: %s (%s). Expected cost: %s",
-            order.source.name,
-            "length unknown" if minutes is None else f"{minutes:.2f} minutes",
-            how,
-            estimate.describe(),
+
+def load_for_resume(attempt: Attempt, ledger: Ledger) -> None:
+    """Read a record for a job that is known already; a record that cannot be read must not lose a transcript."""
+    try:
+        ledger.load()
+    except errors.LedgerError as error:
+        attempt.log.error("%s Fetching the transcript anyway; the ledger will not be updated", error)
+
+
+def clear_staging(attempt: Attempt) -> None:
+    """Remove what was staged for this recording; whatever goes wrong is only logged."""
+    if attempt.staging is None:
+        return
+    try:
+        attempt.staging.clear()
+    except errors.InvalidInput as error:
+        attempt.log.warning("%s", error)
+
+
+def estimate_of(attempt: Attempt, request: TranscriptionRequest, info: AudioInfo, plan: UploadPlan) -> Estimate:
+    """Return the expected cost, and log it with the upload method."""
+    estimate = request.estimate(info, price_for(attempt.service, request.options.model), method=plan.method)
+    attempt.log.info(
+        "%s: %s (%s). Expected cost: %s",
+        request.source.name,
+        "length unknown" if estimate.minutes is None else f"{estimate.minutes:.2f} minutes",
+        estimate.length_source,
+        estimate.describe(),
+    )
+    attempt.log.info("Upload method: %s%s", plan.method, f" ({plan.reason})" if plan.reason else "")
+    return estimate
+
+
+def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Identified, record: Record) -> list[Part]:
+    """Go on with a recording that was split: find each part that is paid for, submit the rest."""
+    starts = [0.0, *record.split_points]
+    ledgers = [attempt.part_ledger(number) for number in range(1, len(starts) + 1)]
+    found = [
+        _recover_part(attempt, ledger, wanted.request.of_part(number, len(starts)))
+        for number, ledger in enumerate(ledgers, 1)
+    ]
+    if None in found:
+        attempt.gate.check()
+        info = probe(request.source)
+        plan = _plan(request, info)
+        if plan.method != SPLIT:  # settings have changed since; what is half paid for is finished
+            plan = UploadPlan(SPLIT, "it was split before", None)
+        estimate = estimate_of(attempt, request, info, plan)
+        with prepared_audio(
+            request.source, info, plan, _options(attempt, request, wanted), record.split_points
+        ) as parts:
+            shares = _shares(parts, estimate)
+            missing = [index for index, part in enumerate(found) if part is None]
+            attempt.gate.check(estimate.of_part(_sum([shares[index] for index in missing])))
+            for index in missing:
+                found[index] = _submit_part(attempt, ledgers[index], request, wanted, index + 1, parts, estimate)
+    return [Part(start, part) for start, part in zip(starts, found, strict=True) if part is not None]
+
+
+def _begin_part(
+    attempt: Attempt,
+    request: TranscriptionRequest,
+    wanted: Identified,
+    number: int,
+    parts: Sequence[AudioPart],
+    estimate: Estimate,
+) -> Transcript | Job:
+    """Find or submit one part of a recording that is split now; it may have been split in the same places before."""
+    ledger = attempt.part_ledger(number)
+    found = _recover_part(attempt, ledger, wanted.request.of_part(number, len(parts)))
+    return found if found is not None else _submit_part(attempt, ledger, request, wanted, number, parts, estimate)
+
+
+def _recover_part(attempt: Attempt, ledger: Ledger, part: RequestFingerprint) -> Transcript | Job | None:
+    """Return what a part has come to; None if it must be submitted."""
+    record = ledger.load()
+    attempt = recovery.without_used_force(attempt, record)
+    found = recovery.follow(attempt, ledger, record, recovery.decide(attempt, record, part))
+    if isinstance(found, ReusedResult):  # a part has no result of its own
+        raise errors.LedgerError(f"the record of {part.source} is not that of a part")
+    return found
+
+
+def _submit_part(  # noqa: PLR0917  all of them what a part is about
+    attempt: Attempt,
+    ledger: Ledger,
+    request: TranscriptionRequest,
+    wanted: Identified,
+    number: int,
+    parts: Sequence[AudioPart],
+    estimate: Estimate,
+) -> Transcript | Job:
+    part = parts[number - 1]
+    submission = request.options.submission(part.audio, None if part.seconds is None else part.seconds / 60)
+    share = estimate.of_part(_shares(parts, estimate)[number - 1])
+    return submit(attempt, ledger, wanted.request.of_part(number, len(parts)), submission, share)
+
+
+def _submit_whole(
+    attempt: Attempt, request: TranscriptionRequest, wanted: Identified, part: AudioPart, estimate: Estimate
+) -> Transcript | Job:
+    """Submit a recording in one piece; what was staged for it is removed unless there is a job that may fetch it."""
+    minutes = request.minutes if request.minutes is not None else None if part.seconds is None else part.seconds / 60
+    submission: Submission = request.options.submission(part.audio, minutes)
+    version = wanted.version.to_json() if wanted.version else None
+    try:
+        answer = submit(attempt, attempt.ledger, wanted.request, submission, estimate, source_version=version)
+    except BaseException:  # also when the task is killed
+        if attempt.ledger.record is None or attempt.ledger.record.job is None:
+            clear_staging(attempt)
+        raise
+    if isinstance(answer, Transcript):
+        clear_staging(attempt)
+    return answer
+
+
+def _plan(request: TranscriptionRequest, info: AudioInfo) -> UploadPlan:
+    return plan_upload(
+        request.source,
+        info,
+        model=request.options.model,
+        diarize=request.options.diarize,
+        preparation=request.preparation,
+        base_url=request.base_url,
+    )
+
+
+def _options(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> PrepareOptions:
+    digest = wanted.version.digest if wanted.version else None
+    return PrepareOptions(request.preparation, attempt.staging, request.presign_seconds, request.progress, digest)
+
+
+def _shares(parts: Sequence[AudioPart], estimate: Estimate) -> list[float | None]:
+    """Return the seconds of each part, so that together they cost what the whole was expected to."""
+    seconds = [part.seconds for part in parts]
+    total = _sum(seconds)
+    if estimate.minutes is None or not total:
+        return seconds
+    return [None if one is None else one * estimate.minutes * 60 / total for one in seconds]
+
+
+def _sum(seconds: Sequence[float | None]) -> float | None:
+    """Return a sum, None if one of its numbers is unknown."""
+    return None if None in seconds else sum(one for one in seconds if one is not None)
+
+
+def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_before: float) -> TranscriptResult:
+    """Write the files, and record them."""
+    ledger = attempt.ledger
+    record = ledger.record
+    if record and record.job and job and record.job.run_id != job.run_id:
+        attempt.log.warning("The ledger belongs to run %s, not %s; not updating it", record.job.run_id, job.run_id)
+        record = None
+    try:
+        done = write_outputs(
+            transcript,
+            folder=attempt.target.folder,
+            source=record.source if record else _file_name(job),
+            identity=attempt.identity,
+            spent_before=spent_before + (record.spent_before if record else 0.0),
+            settings=attempt.target.settings,
         )
-        self._log.info(
-            "It goes to NanoGPT by way of %r%s", order.plan.way, f": {order.plan.why}" if order.plan.why else ""
+    except errors.ResultTooLarge as error:
+        raise error.with_remedy(_remedy(attempt, transcript, job, record)) from None
+    except Exception:
+        attempt.log.error(
+            "The transcript of %s is paid for (%s), but cannot be written to %s; a retry writes it without paying "
+            "again, as long as the ledger can be read",
+            f"run {transcript.run_id}" if transcript.run_id else "an answer that came at once",
+            errors.usd(transcript.cost),
+            attempt.target.folder,
         )
-        budget, spent = order.budget, _spent(entry)
-        pricing.check_limit(estimate, max_cost=budget.max_cost, unknown=budget.unknown, spent=spent)
-        above = budget.check_balance_above
-        if above is not None and estimate.usd is not None and estimate.usd > above:
-            pricing.check_balance(estimate, self._hook.try_balance())
-        return estimate.usd
+        raise
+    if record:
+        written = done.written.to_json() if done.written else None
+        keep_recording(
+            attempt,
+            "the result",
+            lambda: ledger.record_result(done.result, written=written, job=job, cost=transcript.cost),
+        )
+    return done.result
 
 
-def _spent(entry: Entry | None) -> float:
-    """Return USD that this task instance has spent already, as far as that is known."""
-    return 0.0 if entry is None else entry.spent_before + (entry.cost or 0.0)
+def _file_name(job: Job | None) -> str | None:
+    name = job.body.get("fileName") if job else None
+    return name if isinstance(name, str) else None
 
 
-def _likely(make: Callable[[], Submission], price: Price, _: Entry | None) -> float | None:
-    minutes = make().actual_minutes
-    return None if minutes is None or price.per_minute is None else minutes * price.per_minute
+def _remedy(attempt: Attempt, transcript: Transcript, job: Job | None, record: Record | None) -> str:
+    """Say how to get at a transcript that is too large for XCom; one that nothing else keeps is saved here."""
+    if record is not None and attempt.ledger.is_kept:
+        return (
+            f"{attempt.ledger.path} has its record: set output_path= to a folder and clear the task, and it is written "
+            "there without paying again."
+        )
+    if job is not None:
+        return f"{attempt.service.recovery_hint(job)} Set output_path= to a folder before the next submit."
+    path = save_locally(transcript, record.source if record else None)
+    return f"Nothing else keeps it, so it is in {path} on this machine. Set output_path= to a folder."

@@ -14,7 +14,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.ledger import FOLDER
 from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
-from airflow_provider_nanostt.workflow.batch.manifest_row import Row
+from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 class CheckpointRow:
     """One row, and how its result is to be written (``name`` and ``speaker_names`` of the item)."""
 
-    row: Row
+    row: ManifestRow
     writing: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Checkpoint:
-    """The file; ``handover`` is where the triggerer leaves answers, beside it.
+    """The file; ``spool`` is where the triggerer leaves answers, beside it.
 
     :param folder: where results go.
     :param identity: the task instance.
@@ -41,16 +41,16 @@ class Checkpoint:
     def __init__(self, folder: ObjectStoragePath, identity: TaskIdentity) -> None:
         stem = identity.file_name.removesuffix(".json")
         self._file = object_storage.join(folder, (FOLDER, f"{stem}.batch.jsonl"))
-        self.handover = TranscriptSpool(object_storage.join(folder, (FOLDER, f"{stem}.answers")))
+        self.spool = TranscriptSpool(object_storage.join(folder, (FOLDER, f"{stem}.answers")))
 
-    def save(self, standing: Iterable[CheckpointRow]) -> None:
+    def save(self, rows: Iterable[CheckpointRow]) -> None:
         """Write it.
 
         :raises LedgerError: if it cannot be written.
         """
         try:
             with object_storage.writing(self._file) as file:
-                for one in standing:
+                for one in rows:
                     line = json.dumps({"row": one.row.to_json(), "writing": dict(one.writing)})
                     file.write(line.encode() + b"\n")
         except Exception as error:  # whatever a storage raises
@@ -70,7 +70,7 @@ class Checkpoint:
             if data is None:
                 raise errors.LedgerMissing(str(self._file))
             told = [json.loads(line) for line in data.splitlines()]
-            return [CheckpointRow(Row.from_json(one["row"]), one.get("writing") or {}) for one in told]
+            return [CheckpointRow(ManifestRow.from_json(one["row"]), one.get("writing") or {}) for one in told]
         except errors.LedgerMissing:
             raise
         except Exception as error:

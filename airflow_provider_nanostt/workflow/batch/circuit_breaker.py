@@ -6,26 +6,16 @@ import threading
 
 from airflow_provider_nanostt.api import errors
 
-_STOPPING = (
-    errors.AuthError,
-    errors.PaymentRequired,
-    errors.DailyLimitReached,
-    errors.ConnectError,
-    errors.RateLimited,
-)
-"""What would meet the next item as well."""
-
-_REPEATING = (errors.TransportError, errors.ServiceUnavailable, errors.StorageUnavailable, errors.AmbiguousSubmit)
-_ENOUGH = 5
-_LONG_SOUGHT = 3
-"""Trouble of the second kind stops a batch when it has come this often in a row; a transcript that was asked for over
+_MAX_IN_A_ROW = 5
+_WEIGHT_OF_A_WAIT = 3
+"""Trouble of scope "repeated" stops a batch when it has come this often in a row; a transcript that was asked for over
 minutes in vain counts as much as three."""
 
 
 class CircuitBreaker:
     """Remembers what stopped a batch. Threads share it.
 
-    ``error`` is what did, None while it goes on; ``status_unavailable`` tells that the service did not answer questions.
+    ``error`` is None while the batch goes on; ``status_unavailable`` says that the service does not answer questions.
     """
 
     def __init__(self) -> None:
@@ -44,31 +34,31 @@ class CircuitBreaker:
         with self._turn:
             self._in_a_row = 0
 
-    def met(self, error: BaseException) -> bool:
+    def record_failure(self, error: BaseException) -> bool:
         """Take note of an item's trouble.
 
-        :return: whether this is what stops the batch.
+        :return: whether this stops the batch.
         """
         cause = error.__cause__ if isinstance(error, errors.JobError) else error
         if not isinstance(error, errors.NanoGPTError) or not isinstance(cause, errors.NanoGPTError):
             return False
         with self._turn:
-            if isinstance(cause, _REPEATING) and not isinstance(cause, errors.OrphanedSubmit):
-                self._in_a_row += _LONG_SOUGHT if isinstance(error, errors.JobError) else 1
-            if self.error is None and (_is_everywhere(cause) or self._in_a_row >= _ENOUGH):
+            if cause.scope == "repeated":
+                self._in_a_row += _WEIGHT_OF_A_WAIT if isinstance(error, errors.JobError) else 1
+            if self.error is None and (cause.scope == "run" or self._in_a_row >= _MAX_IN_A_ROW):
                 self.error = error
                 return True
             return False
 
     def caused(self, error: BaseException) -> bool:
-        """Whether an item came to nothing because the batch had to stop, itself or in another thread."""
-        alike = isinstance(error, errors.NanoGPTError) and _is_everywhere(error)
+        """Return whether an item came to nothing because the batch had to stop, in this thread or in another."""
+        alike = isinstance(error, errors.NanoGPTError) and error.scope == "run"
         return self.error is not None and (error is self.error or alike)
 
-    def check(self) -> None:
+    def raise_if_open(self) -> None:
         """Go no further if the batch has stopped.
 
-        :raises NanoGPTError: what stopped it.
+        :raises NanoGPTError: the error that stopped it.
         """
         if self.error is not None:
             raise self.error.with_traceback(None)  # or each raise would hold on to the one before
@@ -77,10 +67,3 @@ class CircuitBreaker:
         """Begin nothing more."""
         with self._turn:
             self.error = self.error or error
-
-
-def _is_everywhere(error: errors.NanoGPTError) -> bool:
-    """Whether it would meet every other item; a damaged record is the matter of one."""
-    if isinstance(error, errors.LedgerError):
-        return error.__cause__ is not None and not isinstance(error.__cause__, ValueError | TypeError | LookupError)
-    return isinstance(error, _STOPPING)

@@ -1,31 +1,83 @@
-"""One attempt at one item of a batch: as for a single recording, but for what is the whole batch's.
-
-That is the budget, the brake, the balance, and the log, in which only what is out of the ordinary shows.
-"""
+"""An item of a batch as the workflow sees it: its gate, its log, and where its parts have come to. No loops here."""
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.api import endpoints, errors
-from airflow_provider_nanostt.api.models import Job, Options, Transcript
-from airflow_provider_nanostt.common.urls import hidden
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job, Transcript
+from airflow_provider_nanostt.api.responses import stored_status
+from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.polling import is_transient
-from airflow_provider_nanostt.workflow.recovery import answered
-from airflow_provider_nanostt.workflow.transcribe import Part, RecordingAttempt
+from airflow_provider_nanostt.workflow.gate import ask_status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt.api.models import JobStatus
-    from airflow_provider_nanostt.ledger import Entry, RequestFingerprint
-    from airflow_provider_nanostt.outputs import OutputSettings
-    from airflow_provider_nanostt.workflow.batch.manifest_row import Row
-    from airflow_provider_nanostt.workflow.batch.run import BatchRun
-    from airflow_provider_nanostt.workflow.request import Making, Order
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
+    from airflow_provider_nanostt.workflow.attempt import Attempt, Log
+    from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
+    from airflow_provider_nanostt.workflow.budget import Approval, Budget
+    from airflow_provider_nanostt.workflow.pricing import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class ItemGate:
+    """The gate of one item: what it may spend and ask depends on the whole batch.
+
+    :param number: its place among the items, from 0.
+    :param account: USD in the account when the batch began, None if unknown.
+    """
+
+    service: NanoGPTHook
+    budget: Budget
+    breaker: CircuitBreaker
+    spool: TranscriptSpool
+    number: int
+    account: float | None
+
+    def check(self, estimate: Estimate | None = None) -> None:
+        """Raise if the batch has stopped; hold the cost."""
+        self.breaker.raise_if_open()
+        if estimate is not None:
+            self.budget.check(self.number, estimate)
+
+    def approve(self, estimate: Estimate) -> Approval:
+        """Allow one submit."""
+        self.breaker.raise_if_open()
+        return self.budget.approve(self.number, estimate)
+
+    def balance(self) -> float | None:
+        """Return what the account had at the beginning."""
+        return self.account
+
+    def add_earlier(self, usd: float) -> None:
+        """Do nothing: what all items have cost was counted before the first was begun."""
+
+    def prefetched(self, job: Job) -> Transcript | None:
+        """Return the transcript of a job that the triggerer has left, None if it has not."""
+        data = self.spool.take(job.run_id)
+        if data is not None:
+            with suppress(errors.NanoGPTError):  # then the service has to be asked
+                return stored_status(job, data).transcript
+        return None
+
+    def status(self, job: Job) -> JobStatus | None:
+        """Ask for a job, unless the service does not answer questions at all."""
+        if self.breaker.status_unavailable:
+            return None
+        if not self.breaker.may_ask:
+            self.breaker.raise_if_open()
+        self.service.acquire_slot()
+        try:
+            return ask_status(self.service, job)
+        except errors.NanoGPTError as error:
+            if not is_transient(error):
+                raise
+            self.breaker.status_unavailable = True
+            return None
 
 
 @dataclass(slots=True)
@@ -33,145 +85,40 @@ class Pending:
     """An item whose transcript has to be waited for: where its parts begin, seconds, and what each has come to."""
 
     number: int
-    attempt: ItemAttempt
+    attempt: Attempt
     parts: list[tuple[float, Transcript | Job]]
 
     @property
     def jobs(self) -> list[Job]:
-        """The tickets among them."""
+        """The jobs among them."""
         return [found for _, found in self.parts if isinstance(found, Job)]
 
 
-class ItemAttempt(RecordingAttempt):
-    """One attempt at one item."""
-
-    def __init__(self, batch: BatchRun, row: Row, settings: OutputSettings) -> None:
-        plan = batch.plan
-        super().__init__(
-            batch.hook,
-            batch.context,
-            output=plan.output,
-            rules=plan.rules,
-            log=Quiet(batch.log, row.audio),
-            staging=plan.staging,
-            settings=settings,
-            item=row.key,
-            of_any_run=plan.skip_existing,
-        )
-        self._batch = batch
-        self._number = row.number
-
-    def tickets(self) -> list[tuple[float, Transcript | Job]]:
-        """Return where each part begins, seconds, and its ticket or recorded answer, as the ledger has them.
-
-        :raises LedgerMissing: if it does not.
-        """
-        entry = self.ledger.find()
-        if entry is None or not (entry.job or entry.cuts):
-            raise errors.LedgerMissing(self.ledger.where)
-        if entry.job is not None:
-            return [(0.0, entry.job)]
-        return [(start, self._ticket_of(number)) for number, start in enumerate([0.0, *entry.cuts], 1)]
-
-    def _ticket_of(self, number: int) -> Transcript | Job:
-        part = self._of_part(number).ledger
-        told = part.find()
-        if told is not None and told.job is not None:
-            return told.job
-        if told is not None and told.answer is not None:
-            return answered(told, Options(told.model))
-        raise errors.LedgerMissing(part.where)
-
-    @property
-    def is_of_this_task(self) -> bool:
-        """Whether what the record tells of was submitted by this task instance."""
-        return _is_of(self.ledger.entry, self._owner_digest)
-
-    def cost_so_far(self) -> float:
-        """Return USD that earlier attempts of this task instance have spent on the item, as far as the record tells.
-
-        :raises LedgerError: if that cannot be read.
-        """
-        entry = self.ledger.find()
-        if entry is None:
-            return 0.0
-        of_parts = (
-            [self._of_part(number).ledger.find() for number in range(1, len(entry.cuts) + 2)] if entry.cuts else []
-        )
-        # Once the whole has landed, its record has the cost of its parts.
-        spent = [entry] if entry.cost is not None or not of_parts else of_parts
-        return sum(
-            (told.cost or 0.0) * _is_of(told, self._owner_digest) + told.spent_before
-            for told in spent
-            if told is not None
-        )
-
-    def _parts(self, order: Order, wanted: RequestFingerprint, cuts: Sequence[float], making: Making) -> list[Part]:
-        self._batch.brake.check()
-        return super()._parts(order, wanted, cuts, making)
-
-    def _cuts(self, order: Order, entry: Entry | None, making: Making) -> list[float]:
-        self._batch.brake.check()  # before the recording is looked at, which may take a while
-        return super()._cuts(order, entry, making)
-
-    def _approve(self, order: Order, entry: Entry | None) -> float | None:  # noqa: ARG002  the batch counts it all
-        self._batch.brake.check()
-        estimate = order.estimate(self._hook.price(order.options.model))
-        self._batch.plan.budget.approve(self._number, estimate)
-        return estimate.usd
-
-    def handed_over(self, job: Job) -> Transcript | None:
-        """Return the transcript of a job that the triggerer has left for us, None if it has not."""
-        data = self._batch.handover.take(job.run_id)
-        if data is None:
-            return None
-        with suppress(errors.NanoGPTError):  # then the service has to tell
-            call = endpoints.status(job)
-            return endpoints.read(call, endpoints.Response(200, {}, data, time.time())).transcript
-        return None
-
-    def _attach(self, entry: Entry, job: Job) -> Transcript | Job | None:
-        """Look at a paid job as a single recording's is, unless nobody answers: then whoever waits for it asks."""
-        if (transcript := self.handed_over(job)) is not None:
-            return transcript
-        brake = self._batch.brake
-        if brake.status_unavailable:
-            return job
-        if not brake.may_ask:
-            brake.check()
-        self._hook.acquire_slot()
-        return super()._attach(entry, job)
-
-    def _status_of(self, job: Job) -> JobStatus:
-        try:
-            return super()._status_of(job)
-        except errors.NanoGPTError as error:
-            self._batch.brake.status_unavailable |= is_transient(error)
-            raise
-
-    def _balance(self) -> float | None:
-        return self._batch.balance
-
-
-def _is_of(entry: Entry | None, owner: str | None) -> bool:
-    return entry is not None and entry.owner == owner
-
-
-class Quiet:
+@dataclass(frozen=True, slots=True)
+class ItemLog:
     """A log in which only what is out of the ordinary shows, with the item's name: there are thousands of items."""
 
-    def __init__(self, log: Any, name: str) -> None:
-        self._log = log
-        self._name = name
+    log: Log
+    name: str
 
-    def info(self, text: str, *arguments: object) -> None:
-        """Log what goes without saying, for those who look at debug messages."""
-        self._log.debug("%s: %s", self._name, hidden(text % arguments))
+    def info(self, text: str, /, *arguments: object) -> None:
+        """Log an ordinary message at debug level."""
+        self.log.debug("%s: %s", self.name, redact(text % arguments))
 
-    def warning(self, text: str, *arguments: object) -> None:
+    def warning(self, text: str, /, *arguments: object) -> None:
         """Log a warning."""
-        self._log.warning("%s: %s", self._name, hidden(text % arguments))
+        self.log.warning("%s: %s", self.name, redact(text % arguments))
 
-    def error(self, text: str, *arguments: object) -> None:
+    def error(self, text: str, /, *arguments: object) -> None:
         """Log an error."""
-        self._log.error("%s: %s", self._name, hidden(text % arguments))
+        self.log.error("%s: %s", self.name, redact(text % arguments))
+
+    def debug(self, text: str, /, *arguments: object) -> None:
+        """Log a message at debug level."""
+        self.info(text, *arguments)
+
+
+def is_of_this_task(attempt: Attempt) -> bool:
+    """Return whether what the record describes was submitted by this task instance."""
+    record = attempt.ledger.record
+    return record is not None and record.owner == attempt.owner

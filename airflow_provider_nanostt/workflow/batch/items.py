@@ -39,11 +39,15 @@ class Item:
     :param audio: a path, a web address, or an object storage URI.
     :param name: what its files are called, without suffix; None for the recording's own name.
     :param options: what it says for itself, by the names of :data:`OPTIONS`.
+    :param identity: what the ledger knows it by, if that is not its address.
+    :param info: what the listing that found it said of it.
     """
 
     audio: str
     name: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    identity: str | None = None
+    info: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def shown(self) -> str:
@@ -64,7 +68,7 @@ class Item:
         operator says for all, can change without making it another recording.
         """
         told = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
-        plain = json.dumps([self.shown, told], sort_keys=True, default=str)
+        plain = json.dumps([self.identity or self.shown, told], sort_keys=True, default=str)
         return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
 
 

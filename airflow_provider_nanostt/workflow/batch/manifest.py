@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.workflow.batch.manifest_row import Row
+from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,15 +27,25 @@ _COLUMNS = (
 _ROWS_AT_ONCE = 5_000
 
 
-def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
-    """Return the formats a manifest is wanted in.
+def check_name(name: object) -> None:
+    """Refuse a name that would be in another folder.
+
+    :raises InvalidInput: saying so.
+    """
+    if not str(name) or "/" in str(name):
+        raise InvalidInput(f'manifest must be a file name without "/", got {name!r}')
+
+
+def check_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the formats for the manifest.
 
     :raises InvalidInput: for a format that is unknown, or that needs what is not installed.
     """
-    wanted = (formats,) if isinstance(formats, str) else tuple(formats)
+    given = formats.split(",") if isinstance(formats, str) else formats
+    wanted = tuple(dict.fromkeys(name for one in given if (name := str(one).strip().lower())))
     for one in wanted:
         if one not in FORMATS:
-            raise InvalidInput(f"manifest_formats has {one!r}; there are {', '.join(FORMATS)}")
+            raise InvalidInput(f"manifest_formats must be any of {', '.join(FORMATS)}; got {one!r}")
     if "parquet" in wanted and importlib.util.find_spec("pyarrow") is None:
         raise InvalidInput(
             "a manifest as Parquet needs pyarrow: pip install 'airflow-provider-nanostt[parquet]' on the workers"
@@ -43,13 +53,13 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     return wanted or ("jsonl",)
 
 
-def write(folder: ObjectStoragePath, name: str, rows: Iterable[Row], formats: Sequence[str]) -> dict[str, str]:
+def write(folder: ObjectStoragePath, name: str, rows: Iterable[ManifestRow], formats: Sequence[str]) -> dict[str, str]:
     """Write the manifest in each format, and return the addresses.
 
     :param name: without suffix.
     :raises OSError: if it cannot be written.
     """
-    writers: dict[str, Callable[[BinaryIO, Iterable[Row]], None]] = {
+    writers: dict[str, Callable[[BinaryIO, Iterable[ManifestRow]], None]] = {
         "jsonl": write_lines,
         "csv": _write_csv,
         "parquet": _write_parquet,
@@ -64,25 +74,25 @@ def write(folder: ObjectStoragePath, name: str, rows: Iterable[Row], formats: Se
     return places
 
 
-def write_lines(file: BinaryIO, rows: Iterable[Row]) -> None:
+def write_lines(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
     """Write one JSON object a line."""
     for row in rows:
         line = json.dumps(row.to_json(), ensure_ascii=False)
         file.write(line.encode("utf-8", "replace") + b"\n")
 
 
-def read_lines(data: bytes) -> list[Row]:
+def read_lines(data: bytes) -> list[ManifestRow]:
     """Read what :func:`write_lines` has written.
 
     :raises ValueError: if it is something else.
     """
     try:
-        return [Row.from_json(json.loads(line)) for line in data.splitlines()]
+        return [ManifestRow.from_json(json.loads(line)) for line in data.splitlines()]
     except (TypeError, AttributeError) as error:
         raise ValueError(f"this is no manifest: {error}") from error
 
 
-def _flat(row: Row) -> dict[str, Any]:
+def _flat(row: ManifestRow) -> dict[str, Any]:
     """Return a row as columns: lists become text, files a column for each format."""
     plain = {name: getattr(row, name) for name in _COLUMNS}
     files = {f"{one}_file": row.files.get(one) for one in _FILES}
@@ -95,7 +105,7 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _write_csv(file: BinaryIO, rows: Iterable[Row]) -> None:
+def _write_csv(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
     writer = csv.DictWriter(text, [*_COLUMNS, *(f"{one}_file" for one in _FILES)])
     writer.writeheader()
@@ -104,7 +114,7 @@ def _write_csv(file: BinaryIO, rows: Iterable[Row]) -> None:
     text.detach()  # the block that opened the file closes it
 
 
-def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
+def _write_parquet(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -122,7 +132,7 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Row]) -> None:
             writer.write_table(pa.Table.from_pylist([_flat(row) for row in some], schema=schema))
 
 
-def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _batched(rows: Iterable[ManifestRow]) -> Iterator[list[ManifestRow]]:
     left = iter(rows)
     while some := list(itertools.islice(left, _ROWS_AT_ONCE)):
         yield some

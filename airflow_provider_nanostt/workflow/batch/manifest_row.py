@@ -16,19 +16,19 @@ WRITTEN = "written"
 SKIPPED = "skipped"
 DUPLICATE = "duplicate"
 FAILED = "failed"
-LEFT = "left"
+NOT_STARTED = "not_started"
 """What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
 run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it."""
 
-SEVERAL = ", "
+RUN_ID_SEPARATOR = ", "
 """Between the run ids of a recording that went in parts."""
 
-ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, LEFT)
-_NAMES_TOLD = 20
+ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED)
+_MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ManifestRow:
     """One input of a batch.
 
     :param number: its place among the inputs, from 0.
@@ -62,20 +62,20 @@ class Row:
     @property
     def run_ids(self) -> list[str]:
         """The run ids of its jobs, one for each part; empty if there is none."""
-        return self.run_id.split(SEVERAL) if self.run_id else []
+        return self.run_id.split(RUN_ID_SEPARATOR) if self.run_id else []
 
     @property
     def is_missing(self) -> bool:
         """Whether a retry has something to do for it."""
-        return self.status in (WAITING, FAILED, LEFT)
+        return self.status in (WAITING, FAILED, NOT_STARTED)
 
-    def having(self, status: str, result: Mapping[str, Any]) -> Row:
+    def with_result(self, status: str, result: Mapping[str, Any]) -> ManifestRow:
         """Return the row with what a single transcription's result says."""
         known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status"}
         told = {name: value for name, value in result.items() if name in known}
         return replace(self, status=status, error=None, error_type=None, retry=False, **told)
 
-    def broken(self, error: BaseException, status: str = FAILED) -> Row:
+    def with_error(self, error: BaseException, status: str = FAILED) -> ManifestRow:
         """Return the row with why nothing came of it."""
         return replace(self, status=status, error=str(error), error_type=type(error).__name__)
 
@@ -84,7 +84,7 @@ class Row:
         return {**asdict(self), "files": dict(self.files), "speakers": list(self.speakers)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Row:
+    def from_json(cls, data: Mapping[str, Any]) -> ManifestRow:
         """Read a row; what a later version has added is passed over.
 
         :raises TypeError: if what it needs is not there.
@@ -93,12 +93,12 @@ class Row:
         return cls(**{name: value for name, value in data.items() if name in known})
 
 
-def stopped(rows: Iterable[Row]) -> list[Row]:
+def stopped(rows: Iterable[ManifestRow]) -> list[ManifestRow]:
     """Return those at which a batch stopped for anything but its limit of costs."""
-    return [row for row in rows if row.status == LEFT and row.error_type != CostLimit.__name__]
+    return [row for row in rows if row.status == NOT_STARTED and row.error_type != CostLimit.__name__]
 
 
-def summary(rows: Sequence[Row], manifest: Mapping[str, str]) -> dict[str, Any]:
+def summary(rows: Sequence[ManifestRow], manifest: Mapping[str, str]) -> dict[str, Any]:
     """Return what goes to XCom: counts and sums, never a row for each file.
 
     :param manifest: addresses of the manifest, by format.
@@ -113,17 +113,17 @@ def summary(rows: Sequence[Row], manifest: Mapping[str, str]) -> dict[str, Any]:
         "charged_minutes": round(sum(row.charged_minutes or 0.0 for row in rows if row.status == WRITTEN), 6),
         "words": sum(row.words or 0 for row in rows),
         "languages": dict(languages.most_common()),
-        "failed_audio": [row.audio for row in rows if row.status == FAILED][:_NAMES_TOLD],
+        "failed_audio": [row.audio for row in rows if row.status == FAILED][:_MAX_NAMED],
     }
 
 
-def folders(rows: Iterable[Row]) -> list[str]:
+def folders(rows: Iterable[ManifestRow]) -> list[str]:
     """Return where the recordings lie, each folder once: thousands of files make a few folders."""
     places = {row.audio.partition("?")[0].rpartition("/")[0] for row in rows}
     return sorted(place for place in places if place)
 
 
-def told(rows: Iterable[Row], most: int = _NAMES_TOLD) -> str:
+def describe(rows: Iterable[ManifestRow], most: int = _MAX_NAMED) -> str:
     """Name rows and their errors for people, one a line; of many, the first and how many more."""
     all_rows = list(rows)
     lines = [f"  {row.audio}: {row.error or row.status}" for row in all_rows[:most]]

@@ -1,9 +1,7 @@
-"""One attempt at a batch: begin every item, several at once; land what is done, one after the other.
+"""One attempt at a batch: submit every item, several at once; write results one after the other.
 
-What an item needs (its order, how its result is written) comes from the face; each item is a
-:class:`~airflow_provider_nanostt.workflow.batch.item.ItemAttempt`, so the order of recording and acting is that of a single
-recording. One item's trouble stops no other; trouble with the key, the account or the service stops the rest of them,
-since it would meet each of them.
+One item's trouble stops no other; trouble with the key, the account or the service stops the rest of them, since it
+would meet each of them. What an item needs (its request, how its result is written) is handed in.
 """
 
 from __future__ import annotations
@@ -13,127 +11,163 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import hidden
+from airflow_provider_nanostt.common.urls import redact
+from airflow_provider_nanostt.workflow import recovery, transcribe
+from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.checkpoint import CheckpointRow
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-from airflow_provider_nanostt.workflow.batch.item import ItemAttempt, Pending
+from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, is_of_this_task
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
     FAILED,
-    LEFT,
-    SEVERAL,
+    NOT_STARTED,
+    RUN_ID_SEPARATOR,
     SKIPPED,
     WAITING,
     WRITTEN,
-    Row,
+    ManifestRow,
 )
-from airflow_provider_nanostt.workflow.recovery import Landed
+from airflow_provider_nanostt.workflow.budget import Budget
+from airflow_provider_nanostt.workflow.recovery import ReusedResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import RecoveryPolicy
+    from airflow_provider_nanostt.ledger import RecoveryRules
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
-    from airflow_provider_nanostt.workflow.batch.budget import BatchBudget
+    from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.items import Item
-    from airflow_provider_nanostt.workflow.request import Order
+    from airflow_provider_nanostt.workflow.pricing import CostRules
+    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
     from airflow_provider_nanostt.workflow.transcribe import Part
 
 FETCH_SECONDS = 300.0
 """How long a transcript that is known to be there is asked for."""
 
+_LISTING_PAYS_FROM = 10
+"""Items from which one listing of the folder is quicker than to look at each file by itself."""
+
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """How a batch is to be transcribed.
 
-    :param output: URI of the folder for results and ledger.
-    :param order: makes the order for an item.
-    :param settings: how results are written; an item's own ``writing`` is laid over it.
-    :param skip_existing: leave alone what any run has landed in this folder.
+    :param folder: for results and records.
+    :param request: makes the request for an item.
+    :param settings: how results are written; an item's own are laid over them.
+    :param skip_existing: leave alone what any run has written in this folder.
     :param max_parallel: how many items are begun at once.
-    :param worth_a_retry: whether an error may be gone the next time.
+    :param is_retryable: whether an error may be gone the next time.
     """
 
-    output: str
-    rules: RecoveryPolicy
-    order: Callable[[Item], Order]
+    folder: ObjectStoragePath
+    rules: RecoveryRules
+    costs: CostRules
+    request: Callable[[Item], TranscriptionRequest]
     settings: OutputSettings
-    budget: BatchBudget
-    staging: str | None = None
+    is_retryable: Callable[[errors.NanoGPTError], bool]
+    staging_path: str | None = None
     skip_existing: bool = False
     max_parallel: int = 8
-    worth_a_retry: Callable[[errors.NanoGPTError], bool] = lambda _: True
 
 
 class BatchRun:
-    """One attempt at a batch.
+    """One attempt at a batch; ``rows`` has one row for each input.
 
-    :param handover: where the triggerer leaves answers for us.
+    :param spool: where the triggerer leaves transcripts for the worker.
     :param log: the task's log.
-
-    ``rows`` has one row for each input; ``balance`` is what the account had at the start, USD, None if unknown.
     """
 
     def __init__(
-        self, hook: NanoGPTHook, context: Mapping[str, Any], plan: Plan, handover: TranscriptSpool, log: Any
+        self, service: NanoGPTHook, context: Mapping[str, object], plan: BatchPlan, spool: TranscriptSpool, log: Log
     ) -> None:
-        self.hook = hook
-        self.context = context
+        self.service = service
         self.plan = plan
-        self.handover = handover
-        self.log = log
-        self.rows: list[Row] = []
-        self.brake = CircuitBreaker()
-        self.balance: float | None = None
-        self._writing: Sequence[Mapping[str, Any]] = ()
-        self._landing = threading.Lock()
+        self.rows: list[ManifestRow] = []
+        self.breaker = CircuitBreaker()
+        self.budget = Budget(plan.costs, lambda: self._account)
+        self._context = context
+        self._spool = spool
+        self._log = log
+        self._account: float | None = None
+        self._writing: Sequence[Mapping[str, object]] = ()
+        self._write_lock = threading.Lock()
+        self._listing = _OnceListed(plan.folder)
 
-    def begin(self, items: Sequence[Item]) -> list[Pending]:
-        """Find or submit every item, and land what is there at once; ``rows`` has one for each afterwards.
+    def submit_all(self, items: Sequence[Item]) -> list[Pending]:
+        """Find or submit every item, and write what is there at once; ``rows`` has one for each afterwards.
 
         :return: those to wait for, in order.
         """
-        firsts = self._list(items)
+        first = self.open_rows(items)
         if not items:
             return []
-        self._prepare(items)
+        self.prepare(items)
+        attempts = {row.number: self.open_item(row.number) for row in self.rows if first[row.key] == row.number}
         with self._pool() as pool:
-            if self.plan.budget.is_limited:
-                self.plan.budget.spent = sum(pool.map(self._cost_so_far, [self.rows[one] for one in firsts.values()]))
-            found = list(pool.map(lambda row: self._begin(row, items[row.number], firsts[row.key]), list(self.rows)))
-        return [one for one in found if one is not None]
+            self.add_earlier(pool.map(self._spent_so_far, attempts.values()))
+            begun = pool.map(lambda row: self._begin(row, items[row.number], attempts.get(row.number)), list(self.rows))
+            pending = [one for one in begun if one is not None]
+        return pending
 
-    def _list(self, items: Sequence[Item]) -> dict[str, int]:
+    def open_rows(self, items: Sequence[Item], *, told_apart: bool | None = None) -> dict[str, int]:
         """Make a row for each item; return the number of the first by its key."""
-        self._writing = own_names(items, self.plan.settings.name, told_apart=not self.plan.skip_existing)
+        told_apart = not self.plan.skip_existing if told_apart is None else told_apart
+        self._writing = own_names(items, self.plan.settings.filename, told_apart=told_apart)
         self.rows = [
-            Row(number, item.shown, name=item.name or "", key=item.key, status=LEFT)
+            ManifestRow(number, item.shown, name=item.name or "", key=item.key, status=NOT_STARTED)
             for number, item in enumerate(items)
         ]
-        firsts: dict[str, int] = {}
+        first: dict[str, int] = {}
         for row in self.rows:
-            firsts.setdefault(row.key, row.number)
-        return firsts
+            if first.setdefault(row.key, row.number) != row.number:
+                self.rows[row.number] = replace(row, status=DUPLICATE)
+        return first
 
-    def _prepare(self, items: Iterable[Item]) -> None:
-        """Do what threads had better find done: what is wrong with the connection is wrong with every item."""
-        self.hook.get_conn()
-        self.hook.price(DEFAULT_MODEL)
-        self.balance = self.plan.budget.balance = self.hook.try_balance()
-        for place in {item.bucket for item in items} - {""}:
-            # Airflow 3.0 answers one thread at a time that asks for a connection; what goes wrong is the item's matter.
+    def prepare(self, items: Iterable[Item]) -> None:
+        """Warm up shared clients before starting threads, and ask for the account: a refused key stops all submits."""
+        try:
+            self._account = self.service.try_balance()
+            self.service.catalogue()
+        except errors.AuthError as error:
+            self.breaker.record_failure(error)
+            self._log.error("%s. Nothing is submitted", str(error).rstrip("."))
+        for uri in {item.bucket for item in items} - {""}:
+            # Airflow 3.0 answers one thread at a time that asks for a connection; a failure is the item's matter.
             with contextlib.suppress(Exception):
-                _ = object_storage.resolve(place).fs
+                _ = object_storage.resolve(uri).fs
+
+    def open_item(self, number: int) -> Attempt:
+        """Return the attempt at one item; its record is not read yet."""
+        row, plan = self.rows[number], self.plan
+        settings = replace(plan.settings, **self._writing[number])
+        many = len(self.rows) >= _LISTING_PAYS_FROM
+        return open_attempt(
+            self.service,
+            self._context,
+            ItemGate(self.service, self.budget, self.breaker, self._spool, number, self._account),
+            Target(plan.folder, settings, self._listing if many else None),
+            rules=plan.rules,
+            log=ItemLog(self._log, row.audio),
+            staging_path=plan.staging_path,
+            item=row.key,
+            shared=plan.skip_existing,
+        )
+
+    def add_earlier(self, spent: Iterable[float]) -> None:
+        """Count what earlier attempts have cost, if that matters."""
+        if self.plan.costs.max_usd is not None:
+            self.budget.add_earlier(sum(spent))
 
     @contextlib.contextmanager
     def _pool(self) -> Iterator[ThreadPoolExecutor]:
@@ -141,151 +175,142 @@ class BatchRun:
             try:
                 yield pool
             except BaseException:  # the task is killed: what is under way is recorded, nothing more is begun
-                self.brake.stop(errors.NanoGPTError("The task was ended before this"))
+                self.breaker.stop(errors.NanoGPTError("The task was ended before this"))
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _cost_so_far(self, row: Row) -> float:
+    @staticmethod
+    def _spent_so_far(attempt: Attempt) -> float:
         try:
-            return ItemAttempt(self, row, self._settings(row.number)).cost_so_far()
+            return recovery.spent_so_far(attempt, attempt.ledger.load())
         except errors.NanoGPTError:
             return 0.0  # it will fail for the same reason in a moment
 
-    def _begin(self, row: Row, item: Item, first: int) -> Pending | None:
-        number, attempt = row.number, None
+    def _begin(self, row: ManifestRow, item: Item, attempt: Attempt | None) -> Pending | None:
         try:
-            if first != number:
-                self.rows[number] = replace(row, status=DUPLICATE)
+            if attempt is None:  # it repeats another item
                 return None
-            if isinstance(self.brake.error, errors.LedgerError):
-                self.brake.check()
-            attempt = ItemAttempt(self, row, self._settings(number))
-            pending = self._taken_in(number, attempt, attempt.start(self.plan.order(item)))
-            self.brake.record_success()
+            if isinstance(self.breaker.error, errors.LedgerError):
+                self.breaker.raise_if_open()
+            pending = self.accept(row.number, attempt, transcribe.begin(attempt, self.plan.request(item)))
+            self.breaker.record_success()
         except Exception as error:  # noqa: BLE001  one bad item never stops the others
-            self._broken(number, error, attempt)
+            self.record_error(row.number, error, attempt)
             return None
         finally:
-            self.plan.budget.passed(number)
+            self.budget.passed(row.number)
         return pending
 
-    def _taken_in(
-        self, number: int, attempt: ItemAttempt, found: Landed | Transcript | Job | list[Part]
-    ) -> Pending | None:
-        """Land what is there; return what has to be waited for."""
-        if isinstance(found, Landed):
-            self._has(number, attempt, WRITTEN if attempt.is_of_this_task else SKIPPED, found.result)
+    def accept(self, number: int, attempt: Attempt, found: ReusedResult | list[Part]) -> Pending | None:
+        """Write what is there; return what has to be waited for."""
+        if isinstance(found, ReusedResult):
+            status = WRITTEN if is_of_this_task(attempt) else SKIPPED
+            self._record_result(number, attempt, status, found.result)
             return None
-        parts = [(part.start, part.found) for part in found] if isinstance(found, list) else [(0.0, found)]
-        pending = Pending(number, attempt, parts)
+        pending = Pending(number, attempt, [(part.start, part.found) for part in found])
         jobs = pending.jobs
         if not jobs:
-            self._land(pending)
+            self._write(pending)
             return None
-        told = {
-            "run_id": SEVERAL.join(job.run_id for job in jobs),
+        known = {
+            "run_id": RUN_ID_SEPARATOR.join(job.run_id for job in jobs),
             "model": jobs[0].model,
             "cost_usd": sum(job.cost or 0.0 for job in jobs),
         }
-        self._has(number, attempt, WAITING, told)
+        self._record_result(number, attempt, WAITING, known)
         return pending
 
     def wait(
         self, pending: Sequence[Pending], *, deadline: float, poll_interval: float, to_the_end: bool = True
     ) -> list[Pending]:
-        """Wait here for what :meth:`begin` has left, and land each as it ends.
+        """Wait here for what :meth:`submit_all` has left, and write each as it ends.
 
         :param to_the_end: what is not done by the deadline has failed.
         :return: what is still waited for.
         """
         waiting = {one.number: one for one in pending}
         jobs = {
-            f"{one.number} {place}": found
+            f"{one.number} {index}": found
             for one in pending
-            for place, (_, found) in enumerate(one.parts)
+            for index, (_, found) in enumerate(one.parts)
             if isinstance(found, Job)
         }
         try:
-            for key, answer in self.hook.as_completed(jobs, deadline=deadline, poll_interval=poll_interval):
-                number, place = map(int, key.split())
-                self._ended(waiting[number], place, answer, to_the_end=to_the_end)
+            for key, answer in self.service.as_completed(jobs, deadline=deadline, poll_interval=poll_interval):
+                number, index = map(int, key.split())
+                if not isinstance(answer, errors.TranscriptionTimeout) or to_the_end:
+                    self._take_in(waiting[number], index, answer)
         except errors.NanoGPTError as error:  # such as the end of a day, for which the triggerer waits
             for one in pending if to_the_end else ():
                 if self.rows[one.number].status == WAITING:
-                    self._broken(one.number, error, one.attempt)
+                    self.record_error(one.number, error, one.attempt)
         return [one for one in pending if self.rows[one.number].status == WAITING]
 
-    def _ended(self, one: Pending, place: int, answer: Transcript | errors.JobError, *, to_the_end: bool) -> None:
+    def _take_in(self, one: Pending, index: int, answer: Transcript | errors.JobError) -> None:
         """Take in how a job has ended."""
         if self.rows[one.number].status != WAITING:  # another part of it has failed
             return
-        if isinstance(answer, errors.TranscriptionTimeout) and not to_the_end:
-            return
-        if isinstance(answer, errors.JobError):
-            self._job_ended_badly(one, answer)
-            return
-        one.parts[place] = (one.parts[place][0], answer)
-        if not one.jobs:
-            try:
-                self._land(one)
-            except Exception as error:  # noqa: BLE001  one bad item never stops the others
-                self._broken(one.number, error, one.attempt)
+        try:
+            if isinstance(answer, errors.JobError):
+                raise answer
+            one.parts[index] = (one.parts[index][0], answer)
+            if not one.jobs:
+                self._write(one)
+        except Exception as error:  # noqa: BLE001  one bad item never stops the others
+            self.record_error(one.number, error, one.attempt)
 
-    def resume(self, standing: Iterable[CheckpointRow], not_completed: Mapping[str, str]) -> None:
-        """Land what the triggerer has waited for.
+    def resume(self, checkpoint: Iterable[CheckpointRow], not_completed: Mapping[str, object]) -> None:
+        """Write what the triggerer has waited for.
 
-        :param not_completed: what became of jobs that are not completed, by run id.
+        :param not_completed: the outcomes of jobs that are not completed, by run id.
         """
-        told = list(standing)
-        self.rows = [one.row for one in told]
-        self._writing = [one.writing for one in told]
+        kept = list(checkpoint)
+        self.rows = [one.row for one in kept]
+        self._writing = [one.writing for one in kept]
         waiting = [row for row in self.rows if row.status == WAITING]
-        ready = sum(self._is_ready(row) for row in waiting)
-        self.log.info("Landing %d transcripts; the triggerer has left %d of them here", len(waiting), ready)
-        for number, row in enumerate(self.rows):
-            if row.status == WAITING:
-                self._fetch(number, row, not_completed)
+        ready = sum(self._is_prefetched(row) for row in waiting)
+        self._log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
+        for row in waiting:
+            self._fetch(row, not_completed)
 
-    def _fetch(self, number: int, row: Row, not_completed: Mapping[str, str]) -> None:
-        """Fetch and land one item, whose tickets stand in the ledger."""
+    def _fetch(self, row: ManifestRow, not_completed: Mapping[str, object]) -> None:
+        """Fetch and write one item, whose jobs are in the ledger."""
         attempt = None
         try:
-            if not self._is_ready(row):
-                self.brake.check()  # it will have to be asked for
-            attempt = ItemAttempt(self, row, self._settings(number))
-            pending = Pending(number, attempt, attempt.tickets())
-            for place, (start, found) in enumerate(pending.parts):
-                if isinstance(found, Job):
-                    pending.parts[place] = (start, self._fetched(attempt, found, not_completed))
-            self._land(pending)
-            self.brake.record_success()
-        except errors.TranscriptionFailed as error:
-            self._job_ended_badly(Pending(number, attempt, []), error) if attempt else None
+            if not self._is_prefetched(row):
+                self.breaker.raise_if_open()  # it will have to be asked for
+            attempt = self.open_item(row.number)
+            parts = recovery.find_jobs(attempt)
+            done = [
+                (start, self._fetched(attempt, found, not_completed) if isinstance(found, Job) else found)
+                for start, found in parts
+            ]
+            self._write(Pending(row.number, attempt, list(done)))
+            self.breaker.record_success()
         except Exception as error:  # noqa: BLE001  one bad item never stops the others
-            self._broken(number, error, attempt)
+            self.record_error(row.number, error, attempt)
 
-    def _fetched(self, attempt: ItemAttempt, job: Job, not_completed: Mapping[str, str]) -> Transcript:
-        if (transcript := attempt.handed_over(job)) is not None:
+    def _fetched(self, attempt: Attempt, job: Job, not_completed: Mapping[str, object]) -> Transcript:
+        if (transcript := attempt.gate.prefetched(job)) is not None:
             return transcript
         # One that is not completed is asked once more: it may be by now, and its error is told in full.
         patience = 0.0 if job.run_id in not_completed else FETCH_SECONDS
-        return self.hook.wait_until(job, deadline=time.time() + patience, at_once=True)
+        return self.service.wait_until(job, deadline=time.time() + patience, at_once=True)
 
-    def _is_ready(self, row: Row) -> bool:
-        """Whether all of its transcript lies here."""
-        return bool(row.run_ids) and all(map(self.handover.has, row.run_ids))
+    def _is_prefetched(self, row: ManifestRow) -> bool:
+        return bool(row.run_ids) and all(map(self._spool.has, row.run_ids))
 
-    def tidy(self) -> None:
+    def cleanup(self) -> None:
         """Remove what the triggerer has left, unless a retry has a use for some of it."""
-        if not any(row.is_missing and any(map(self.handover.has, row.run_ids)) for row in self.rows):
-            self.handover.clear()
+        if not any(row.is_missing and any(map(self._spool.has, row.run_ids)) for row in self.rows):
+            self._spool.clear()
 
-    def standing(self) -> list[CheckpointRow]:
+    def checkpoint(self) -> list[CheckpointRow]:
         """Return how the batch stands, for a resume."""
         return [CheckpointRow(row, writing) for row, writing in zip(self.rows, self._writing, strict=True)]
 
-    def settle(self) -> None:
-        """Give duplicates what became of the item they repeat."""
+    def resolve_duplicates(self) -> None:
+        """Give duplicates the outcome of the item they repeat."""
         by_key = {row.key: row for row in self.rows if row.status != DUPLICATE}
         for number, row in enumerate(self.rows):
             if row.status == DUPLICATE:
@@ -295,44 +320,54 @@ class BatchRun:
                     first, number=number, audio=row.audio, status=status, cost_usd=0.0, charged_minutes=0.0
                 )
 
-    def _job_ended_badly(self, pending: Pending, error: errors.JobError) -> None:
-        if isinstance(error, errors.TranscriptionFailed):
-            pending.attempt.clear_staging()
-        self._broken(pending.number, error, pending.attempt)
-
-    def _land(self, pending: Pending) -> None:
-        """Put an item's transcript in its place; one at a time, since an hour of words is large in memory."""
+    def _write(self, pending: Pending) -> None:
+        """Write an item's transcript; one at a time, since an hour of words is large in memory."""
         done = [(start, found) for start, found in pending.parts if isinstance(found, Transcript)]
-        with self._landing:
-            if len(done) == 1:
-                result = pending.attempt.land(done[0][1], pending.attempt.job_of(done[0][1]))
-            else:
-                result = pending.attempt.land_parts(done)
+        with self._write_lock:
+            result = transcribe.finish(pending.attempt, done)
         pending.parts.clear()  # nor does it stay in memory
-        self._has(pending.number, pending.attempt, WRITTEN, result)
+        self._record_result(pending.number, pending.attempt, WRITTEN, result)
 
-    def _has(self, number: int, attempt: ItemAttempt, status: str, told: Mapping[str, Any]) -> None:
-        """Take into the row what is known; what another task has paid for is no cost of this one."""
-        row = self.rows[number].having(status, told)
-        self.rows[number] = row if attempt.is_of_this_task else replace(row, cost_usd=0.0, charged_minutes=0.0)
+    def _record_result(self, number: int, attempt: Attempt, status: str, result: Mapping[str, object]) -> None:
+        """Take a result into the row; what another task has paid for is no cost of this one."""
+        row = self.rows[number].with_result(status, result)
+        self.rows[number] = row if is_of_this_task(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
 
-    def _broken(self, number: int, error: BaseException, attempt: ItemAttempt | None) -> None:
-        """Tell in the row what went wrong, and stop the batch if it would go wrong for the others, too."""
+    def record_error(self, number: int, error: BaseException, attempt: Attempt | None) -> None:
+        """Take an error into the row, and stop the batch if the others would meet it, too."""
         row = self.rows[number]
-        text = hidden(str(error))
-        if self.brake.met(error):
-            self.log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
-        elif error is self.brake.error:
+        text = redact(str(error))
+        if isinstance(error, errors.TranscriptionFailed) and attempt is not None:
+            transcribe.clear_staging(attempt)
+        if self.breaker.record_failure(error):
+            self._log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
+        elif error is self.breaker.error:
             text = f"The batch stopped before this: {text}"
-        elif not (isinstance(error, errors.CostLimit) or self.brake.caused(error)):
-            self.log.error("%s: %s: %s", row.audio, type(error).__name__, text)
-        entry = attempt.ledger.entry if attempt is not None else None
-        if entry is not None and entry.job is not None and row.run_id is None:
-            row = replace(row, run_id=entry.job.run_id, model=entry.model)
-        is_left = isinstance(error, errors.CostLimit) or self.brake.caused(error)
-        retry = not isinstance(error, errors.NanoGPTError) or self.plan.worth_a_retry(error)
-        status = LEFT if is_left and row.status == LEFT else FAILED
-        self.rows[number] = replace(row.broken(error, status), error=text, retry=retry)
+        elif not (isinstance(error, errors.CostLimit) or self.breaker.caused(error)):
+            self._log.error("%s: %s: %s", row.audio, type(error).__name__, text)
+        record = attempt.ledger.record if attempt is not None else None
+        if record is not None and record.job is not None and row.run_id is None:
+            row = replace(row, run_id=record.job.run_id, model=record.model)
+        not_started = isinstance(error, errors.CostLimit) or self.breaker.caused(error)
+        retry = not isinstance(error, errors.NanoGPTError) or self.plan.is_retryable(error)
+        status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
+        self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
 
-    def _settings(self, number: int) -> OutputSettings:
-        return replace(self.plan.settings, **self._writing[number])
+
+class _OnceListed:
+    """Lists a folder when it is first asked for, whichever thread comes first."""
+
+    def __init__(self, folder: ObjectStoragePath) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._found: Mapping[str, FileInfo] | None = None
+
+    def __call__(self) -> Mapping[str, FileInfo]:
+        with self._lock:
+            if self._found is None:
+                try:
+                    self._found = object_storage.list_folder(self._folder)
+                except Exception as error:  # whatever a storage raises, it is not the answer "no files"
+                    what = f"{self._folder} cannot be listed ({type(error).__name__}: {error})"
+                    raise errors.LedgerError(what) from error
+            return self._found

@@ -1,0 +1,237 @@
+"""The record of one task instance as a value, and its form as JSON. No I/O, no decisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Job, Options, number
+
+VERSION = 1
+
+INTENDED = "intended"
+SUBMITTED = "submitted"
+ANSWERED = "answered"
+WRITTEN = "written"
+FAILED = "failed"
+WITHDRAWN = "withdrawn"
+SPLIT = "split"
+"""The states of a record: about to submit, job accepted, transcript received, result written, given up by the service at
+once, certainly not charged, split into parts with a record each."""
+
+_REQUIRED = {INTENDED: None, SUBMITTED: "job", ANSWERED: "answer", WRITTEN: None, FAILED: None, WITHDRAWN: None}
+_REQUIRED[SPLIT] = "split_points"
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFingerprint:
+    """What a task asks for, as far as the record goes.
+
+    :param digest: the same for the same recording, model and options.
+    :param source: the recording's name for people, without any signature.
+    :param model: model id.
+    """
+
+    digest: str
+    source: str
+    model: str
+
+    @classmethod
+    def of(cls, key: str, source: str, options: Options) -> RequestFingerprint:
+        """Return the fingerprint of a recording with options.
+
+        :param key: identifies the recording: a digest of its bytes, or its unsigned address.
+        """
+        parts = [key, options.model, options.language.lower(), options.diarize, options.tag_audio_events]
+        return cls(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32], source, options.model)
+
+    def of_part(self, number: int, count: int) -> RequestFingerprint:
+        """Return the fingerprint of one part, counted from 1."""
+        digest = hashlib.sha256(f"{self.digest} {number}/{count}".encode()).hexdigest()[:32]
+        return RequestFingerprint(digest, f"{self.source} (part {number} of {count})", self.model)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record of one task instance.
+
+    :param state: one of the states above.
+    :param fingerprint: digest of what was submitted.
+    :param source: the recording's name for people, without any signature.
+    :param intended_at: epoch seconds of the intent.
+    :param estimated_cost: USD expected before the submit, None if the length was not known.
+    :param balance_before: USD in the account before the submit, None if unknown.
+    :param forced_generation: the clear (see ``clear_generation_of``) for which ``force`` made this submit.
+    :param job: the accepted job.
+    :param answer: the service's answer, where it came at once and its transcript is not written yet.
+    :param cost: USD that this submit has cost, None if nobody said.
+    :param written_at: epoch seconds at which the result was written.
+    :param result: what the task returned, once it is written.
+    :param written: names, sizes and digests of the files, as ``outputs`` describes them.
+    :param source_version: what identified the recording, as ``audio`` describes it.
+    :param split_points: where the recording was split into parts, seconds; each part has a record of its own.
+    :param history: what was submitted before for this task instance, with run ids and costs.
+    :param owner: short name of the task instance that submitted it.
+    """
+
+    state: str
+    fingerprint: str
+    source: str
+    model: str
+    intended_at: float
+    estimated_cost: float | None = None
+    balance_before: float | None = None
+    forced_generation: int | None = None
+    job: Job | None = None
+    answer: Mapping[str, object] | None = None
+    cost: float | None = None
+    written_at: float | None = None
+    result: Mapping[str, object] | None = None
+    written: Mapping[str, object] | None = None
+    source_version: Mapping[str, object] | None = None
+    split_points: tuple[float, ...] = ()
+    history: tuple[Mapping[str, object], ...] = ()
+    owner: str | None = None
+
+    @property
+    def spent_before(self) -> float:
+        """USD that earlier submits of this task instance are known to have cost.
+
+        Those of others, which a record shared by several runs may have, do not count, nor do parts of a recording that
+        is still split: their costs are in their own records.
+        """
+        names = ("cost",) if self.split_points else ("cost", "cost_of_parts")
+        own = [past for past in self.history if past.get("owner", self.owner) == self.owner]
+        return sum(number(past.get(name)) or 0.0 for past in own for name in names)
+
+    def describe(self) -> str:
+        """Say in one line what was submitted, when, and for how much."""
+        when = datetime.fromtimestamp(self.intended_at, UTC).isoformat(timespec="seconds")
+        run = f"run {self.job.run_id}" if self.job else "no run id" if self.state == INTENDED else "answered at once"
+        run = f"{len(self.split_points) + 1} parts" if self.split_points else run
+        cost = errors.usd(self.cost) if self.cost is not None else f"likely {errors.usd(self.estimated_cost)}"
+        return f"{run}, {self.source}, model {self.model}, {cost}, submitted at {when}"
+
+    def to_history(self) -> Mapping[str, object]:
+        """Return what a later submit keeps of this one."""
+        return {
+            "run_id": self.job.run_id if self.job else None,
+            "cost": None if self.split_points else self.cost,
+            **({"cost_of_parts": self.cost} if self.split_points else {}),
+            "model": self.model,
+            "source": self.source,
+            "owner": self.owner,
+            "at": self.intended_at,
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """Return the record as plain JSON; :meth:`from_json` reads it back."""
+        plain: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain["job"] = self.job.to_json() if self.job else None
+        plain["split_points"] = list(self.split_points)
+        plain["history"] = [dict(past) for past in self.history]
+        return {"version": VERSION, **plain}
+
+    @classmethod
+    def from_json(cls, data: object) -> Record:
+        """Read a record.
+
+        :raises ValueError: saying why, if this version cannot read it.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("version"), int):
+            raise ValueError("it is not a record of this provider")  # noqa: TRY004  its value is wrong, whatever it is
+        if data["version"] > VERSION:
+            raise ValueError(f"the record has version {data['version']}; this provider knows {VERSION}")
+        state, at, job = data.get("state"), number(data.get("intended_at")), data.get("job")
+        if not isinstance(state, str) or state not in _REQUIRED:
+            raise ValueError(f"its state is {state!r}")
+        if at is None or not 0 <= at < _END_OF_TIME:
+            raise ValueError(f"its intended_at is {data.get('intended_at')!r}")
+        needed = _REQUIRED[state]
+        if needed and not data.get(needed):
+            raise ValueError(f"its state is {state!r}, but it has no {needed}")
+        owner, generation = data.get("owner"), data.get("forced_generation")
+        return cls(
+            state=state,
+            fingerprint=_text(data, "fingerprint"),
+            source=str(data.get("source") or ""),
+            model=str(data.get("model") or ""),
+            intended_at=at,
+            estimated_cost=_usd(data, "estimated_cost"),
+            balance_before=number(data.get("balance_before")),
+            owner=owner if isinstance(owner, str) else None,
+            forced_generation=generation if isinstance(generation, int) else None,
+            job=Job.from_json(job) if isinstance(job, Mapping) else None,
+            answer=_mapping(data, "answer"),
+            cost=_usd(data, "cost"),
+            written_at=number(data.get("written_at")),
+            result=_result(data),
+            written=_mapping(data, "written"),
+            source_version=_mapping(data, "source_version"),
+            split_points=_split_points(data),
+            history=_history(data),
+        )
+
+
+def total_spent(record: Record | None, parts: list[Record], owner: str | None) -> float:
+    """Return USD that a task instance has spent on a recording, as far as its records say.
+
+    :param parts: the records of the recording's parts, if it is split.
+    """
+    if record is None:
+        return 0.0
+    own = parts if record.split_points else [record]
+    before = record.spent_before if record.split_points else 0.0
+    return before + sum((one.cost or 0.0) * (one.owner == owner) + one.spent_before for one in own)
+
+
+def _text(data: Mapping[str, object], name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"its {name} is {value!r}")
+    return value
+
+
+def _usd(data: Mapping[str, object], name: str) -> float | None:
+    """Read an amount: a negative one would let a forged record pay for more than the limit."""
+    value = number(data.get(name))
+    if value is not None and value < 0:
+        raise ValueError(f"its {name} is {value!r}")
+    return value
+
+
+def _mapping(data: Mapping[str, object], name: str) -> Mapping[str, object] | None:
+    value = data.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"its {name} has the type {type(value).__name__}")
+    return value
+
+
+def _result(data: Mapping[str, object]) -> Mapping[str, object] | None:
+    result = _mapping(data, "result")
+    files = (_mapping(result, "files") if result else None) or {}
+    if not all(isinstance(uri, str) for uri in files.values()):
+        raise ValueError("its list of files has other things than addresses")
+    return result
+
+
+def _split_points(data: Mapping[str, object]) -> tuple[float, ...]:
+    value = data.get("split_points") or []
+    points = [number(point) for point in value] if isinstance(value, list) else [None]
+    if None in points:
+        raise ValueError("its split points cannot be read")
+    return tuple(point for point in points if point is not None)
+
+
+def _history(data: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
+    value = data.get("history") or []
+    if not isinstance(value, list) or not all(isinstance(past, Mapping) for past in value):
+        raise ValueError("its history cannot be read")
+    for past in value:
+        _usd(past, "cost"), _usd(past, "cost_of_parts")
+    return tuple(value)

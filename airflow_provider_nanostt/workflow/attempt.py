@@ -1,0 +1,123 @@
+"""One try of one task at one recording: who tries, with which service, records, rules and limits. Values only.
+
+Every function of the workflow takes an :class:`Attempt`. What differs between a recording on its own and an item of a
+batch is the gate that it holds.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_provider_nanostt.audio.prepare.staging import Staging
+from airflow_provider_nanostt.ledger import Ledger, RecoveryRules, TaskIdentity
+from airflow_provider_nanostt.ledger.task_identity import clear_generation_of, store_for, task_identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.common.object_storage import FileInfo
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.outputs import OutputSettings
+    from airflow_provider_nanostt.workflow.gate import SubmitGate
+
+
+class Log(Protocol):
+    """The methods of a logger that the workflow uses."""
+
+    def debug(self, text: str, /, *arguments: object) -> None:
+        """Log a message for those who look for it."""
+
+    def info(self, text: str, /, *arguments: object) -> None:
+        """Log a message."""
+
+    def warning(self, text: str, /, *arguments: object) -> None:
+        """Log a warning."""
+
+    def error(self, text: str, /, *arguments: object) -> None:
+        """Log an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where results and records of a task go, and how results are written.
+
+    :param folder: None puts the text into XCom.
+    :param listing: lists the folder's files, once for a whole batch; None looks at each file by itself.
+    """
+
+    folder: ObjectStoragePath | None
+    settings: OutputSettings
+    listing: Callable[[], Mapping[str, FileInfo]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one task at one recording.
+
+    :param context: of the Airflow task, in which the records of parts are found.
+    :param identity: of the task instance, or of one item of it; None outside of a task.
+    :param owner: short name of the task instance, None outside of a task.
+    :param generation: which clear this try belongs to.
+    :param staging_path: URI of the folder in which recordings are staged, None without one.
+    """
+
+    service: NanoGPTHook
+    gate: SubmitGate
+    ledger: Ledger
+    target: Target
+    rules: RecoveryRules
+    log: Log
+    context: Mapping[str, object]
+    identity: TaskIdentity | None = None
+    owner: str | None = None
+    generation: int | None = None
+    staging_path: str | None = None
+
+    def part_ledger(self, part: int) -> Ledger:
+        """Return the ledger of one part, from 1."""
+        identity = self.identity.for_part(part) if self.identity else None
+        return Ledger(store_for(self.context, self.target.folder, identity))
+
+    @property
+    def staging(self) -> Staging | None:
+        """The staging folder as this task instance sees it."""
+        if not self.staging_path:
+            return None
+        return Staging(self.staging_path, self.identity.digest if self.identity else secrets.token_hex(6))
+
+
+def open_attempt(
+    service: NanoGPTHook,
+    context: Mapping[str, object],
+    gate: SubmitGate,
+    target: Target,
+    *,
+    rules: RecoveryRules,
+    log: Log,
+    staging_path: str | None = None,
+    item: str = "",
+    shared: bool = False,
+) -> Attempt:
+    """Return an attempt of the running task; its record is not read yet.
+
+    :param item: the key of one item of a batch.
+    :param shared: whether the item's record is shared by every task and run that writes into the folder.
+    """
+    task = task_identity_of(context)
+    identity = task.for_item(item, shared=shared) if task and item else task
+    return Attempt(
+        service,
+        gate,
+        Ledger(store_for(context, target.folder, identity)),
+        target,
+        rules,
+        log,
+        context,
+        identity=identity,
+        owner=task.digest if task else None,
+        generation=clear_generation_of(context),
+        staging_path=staging_path,
+    )

@@ -1,0 +1,137 @@
+"""The money that one task may spend: every submit asks here first, whole recording, part, batch item or video.
+
+Recordings of a batch are approved in their order, however many are at work at once, so which ones a limit leaves out
+does not depend on which thread was quicker.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.workflow import pricing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate
+
+
+_ROUNDING = 1e-9
+
+
+class Budget:
+    """Counts what a task spends, and refuses from the first recording that would exceed the limit.
+
+    Each number must come to :meth:`check`, :meth:`approve` or :meth:`passed`; numbers wait for those before them.
+
+    :param rules: the limits.
+    :param balance: asks what the account holds, USD, None if unknown; called once, when it first matters.
+    """
+
+    def __init__(self, rules: CostRules, balance: Callable[[], float | None]) -> None:
+        self.rules = rules
+        self._balance = balance
+        self._earlier = 0.0
+        self._spent = 0.0
+        self._held: dict[int, float] = {}
+        self._turn = threading.Condition()
+        self._next = 0
+        self._done: set[int] = set()
+        self._refusal: errors.CostLimit | None = None
+        self._account: list[float | None] = []
+
+    def add_earlier(self, usd: float) -> None:
+        """Count what earlier attempts have cost."""
+        with self._turn:
+            self._earlier += usd
+
+    def add_spent(self, usd: float) -> None:
+        """Count what this attempt has cost; a negative amount takes back what was not charged after all."""
+        with self._turn:
+            self._spent += usd
+
+    def check(self, number: int, estimate: Estimate) -> None:
+        """Hold what a recording will likely cost, before the work of preparing it; waits for its turn.
+
+        :raises CostLimit: if it does not fit, or one before it did not.
+        """
+        with self._turn:
+            while self._next < number and number not in self._done:
+                self._turn.wait()
+            try:
+                self._check(number, estimate)
+            finally:
+                self._pass(number)
+
+    def approve(self, number: int, estimate: Estimate) -> Approval:
+        """Allow one submit, out of what :meth:`check` holds for its recording, or else as that.
+
+        :raises CostLimit: if it does not fit, or one before it did not.
+        """
+        usd = pricing.likely_usd(estimate, self.rules)
+        with self._turn:
+            if number not in self._held or usd > self._held[number] + _ROUNDING:
+                self.check(number, estimate)
+            self._held[number] = max(0.0, self._held[number] - usd)
+            self._spent += usd
+        return Approval(self, estimate.usd, usd)
+
+    def passed(self, number: int) -> None:
+        """Let the others go on: this recording needs no submit, failed before it, or has been approved already."""
+        with self._turn:
+            self._pass(number)
+
+    def _check(self, number: int, estimate: Estimate) -> None:
+        if self._refusal is not None and number not in self._held:
+            raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
+        others = self._spent + sum(self._held.values()) - self._held.get(number, 0.0)
+        usd = pricing.likely_usd(estimate, self.rules)
+        try:
+            pricing.check_limit(estimate, self.rules, spent=self._earlier + others)
+            self._check_balance(others + usd)
+        except errors.CostLimit as error:
+            self._refusal = error
+            raise
+        self._held[number] = usd
+
+    def _check_balance(self, total: float) -> None:
+        above = self.rules.check_balance_above
+        if above is None or total <= above:
+            return
+        if not self._account:
+            self._account.append(self._balance())
+        (balance,) = self._account
+        if balance is not None and balance < total:
+            raise errors.CostLimit(
+                f"The account has {errors.usd(balance)}, which is less than this would cost ({errors.usd(total)}). "
+                f"Add funds at {errors.FUNDS_PAGE} and run the task again"
+            )
+
+    def _pass(self, number: int) -> None:
+        if number < self._next or number in self._done:
+            return
+        self._done.add(number)
+        while self._next in self._done:
+            self._done.remove(self._next)
+            self._next += 1
+        self._turn.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The permission for one submit, without which no intent is recorded.
+
+    :param estimated_usd: what it is expected to cost, None if unknown.
+    """
+
+    budget: Budget
+    estimated_usd: float | None
+    counted_usd: float
+
+    def settle(self, usd: float | None) -> None:
+        """Count what it has really cost; None keeps the estimate."""
+        if usd is not None and usd >= 0:
+            self.budget.add_spent(usd - self.counted_usd)

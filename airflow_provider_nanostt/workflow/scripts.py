@@ -1,0 +1,123 @@
+"""Transcribing in a script, outside of any task: no ledger and no files, so nothing is found again after a failure.
+
+What ``NanoGPTHook.transcribe`` and ``NanoGPTHook.estimate`` do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.api.models import Job, Options, Transcript
+from airflow_provider_nanostt.audio.inspect.probe import probe
+from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
+from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, PreparationRules, plan_upload
+from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
+from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit, price_for
+from airflow_provider_nanostt.workflow.request import make_request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+    from pathlib import Path
+
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.workflow.pricing import Estimate
+
+
+def transcribe(
+    service: NanoGPTHook,
+    *,
+    timeout: float | timedelta = DEFAULT_TIMEOUT,
+    poll_interval: float = DEFAULT_POLL_INTERVAL,
+    **audio_and_options: object,
+) -> Transcript:
+    """Submit a recording and wait for its transcript, in this thread."""
+    answer = submit_once(service, **audio_and_options)  # type: ignore[arg-type]  # checked by the function itself
+    if isinstance(answer, Transcript):
+        return answer
+    return service.wait(answer, timeout=timeout, poll_interval=poll_interval, at_once=False)
+
+
+def submit_once(
+    service: NanoGPTHook,
+    *,
+    audio: str | Path | None = None,
+    audio_path: str | Path | None = None,
+    audio_url: str | None = None,
+    model: str = DEFAULT_MODEL,
+    language: str = "auto",
+    diarize: bool = False,
+    tag_audio_events: bool = False,
+    actual_duration: float | None = None,
+    max_cost_usd: float | None = None,
+) -> Transcript | Job:
+    """Submit a recording; this is charged once it is accepted.
+
+    A recording that is too large for an upload is compressed, a format that the service does not take is converted; that
+    needs the extra ``[audio]``. A recording that would have to be staged or split needs a ``TranscribeOperator``, which
+    keeps track of the parts.
+
+    :param audio: a file on this machine, an object storage URI, or an address the service can fetch; or
+    :param audio_path: a file on this machine; or
+    :param audio_url: an address the service can fetch, up to 500 MB.
+    :param model: the service's model id.
+    :param language: ISO 639 code, or ``auto``.
+    :param diarize: tell speakers apart, with a model that can.
+    :param tag_audio_events: mark laughter and the like, with a model that can.
+    :param actual_duration: length of the recording in minutes, for accurate billing; measured if not given.
+    :param max_cost_usd: USD; a recording that would cost more is not submitted.
+    :return: the transcript where the model answers at once, else the accepted job.
+    :raises InvalidInput: before anything was sent.
+    :raises CostLimit: likewise.
+    :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
+    :raises NanoGPTError: for everything else the service may say.
+    """
+    rules = PreparationRules(oversize=("compress",))
+    request = make_request(
+        service,
+        audio=audio,
+        audio_path=audio_path,
+        audio_url=audio_url,
+        options=Options(model, language, diarize, tag_audio_events),
+        minutes=actual_duration,
+        preparation=rules,
+    )
+    info = probe(request.source)
+    plan = plan_upload(
+        request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url
+    )
+    costs = CostRules(max_cost_usd)
+    if max_cost_usd is not None:
+        check_limit(request.estimate(info, price_for(service, model)), costs, spent=0.0)
+    with prepared_audio(request.source, info, plan, PrepareOptions(rules)) as parts:
+        seconds = parts[0].seconds
+        minutes = actual_duration if actual_duration is not None or seconds is None else seconds / 60
+        service.acquire_slot()
+        return service.submit(request.options.submission(parts[0].audio, minutes))
+
+
+def estimate(
+    service: NanoGPTHook,
+    audio: str | Path,
+    *,
+    model: str = DEFAULT_MODEL,
+    diarize: bool = False,
+    actual_duration: float | None = None,
+    staging_path: str | None = None,
+    oversize: Sequence[str] = OVERSIZE,
+) -> Estimate:
+    """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.
+
+    :param audio: a file on this machine, an object storage URI, or a web address.
+    :param actual_duration: its length in minutes; measured if not given.
+    :return: ``minutes``, ``usd`` and ``price`` with its source; None for what is unknown.
+    :raises InvalidInput: if it could not be submitted.
+    """
+    rules = PreparationRules(oversize=tuple(oversize), staging_path=staging_path)
+    request = make_request(service, audio=audio, options=Options(model, diarize=diarize), minutes=actual_duration, preparation=rules)
+    info = probe(request.source)
+    plan = plan_upload(
+        request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url
+    )
+    return request.estimate(info, price_for(service, model), method=plan.method)
