@@ -158,7 +158,7 @@ class NanoGPTHook(BaseHook):
         except errors.PaymentRequired as error:
             raise error.with_balance(self.try_balance()) from None
         except errors.AuthError as error:
-            raise error.with_connection(self.nanogpt_conn_id) from None
+            raise self._with_connection(error) from None
 
     def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
         """Ask for the transcripts of one to ten YouTube videos; each that exists costs USD 0.01.
@@ -274,7 +274,7 @@ class NanoGPTHook(BaseHook):
         try:
             return self.get_conn().send(endpoints.balance(), retry=transport.ONCE).usd
         except errors.AuthError as error:
-            raise error.with_connection(self.nanogpt_conn_id) from None
+            raise self._with_connection(error) from None
         except errors.NanoGPTError as error:
             log.info("Could not ask for the balance: %s", error)
             return None
@@ -294,11 +294,14 @@ class NanoGPTHook(BaseHook):
             try:
                 known = self.get_conn().send(endpoints.audio_models(), retry=transport.ONCE)
             except errors.AuthError as error:
-                raise error.with_connection(self.nanogpt_conn_id) from None
+                raise self._with_connection(error) from None
             except errors.NanoGPTError as error:
                 log.info("Could not ask for the service's prices: %s", error)
             _catalogues[config] = (now, known)
         return known
+
+    def _with_connection(self, error: errors.AuthError) -> errors.AuthError:
+        return error.with_remedy(f"{error.remedy} The connection is {self.nanogpt_conn_id!r}.")
 
     def usage(self, start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Usage:
         """Ask what this key spent between two days (UTC, the end inclusive). Free."""

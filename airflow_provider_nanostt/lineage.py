@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
-from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +56,7 @@ def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], fin
 
 def plain(address: str) -> str:
     """Return an address as others know it: without signature, and without the connection it is reached through."""
-    text = str(shown(address))
+    text = display(address)
     if "://" not in text:
         return Path(text).as_uri() if text.startswith("/") else text
     scheme, _, rest = text.partition("://")

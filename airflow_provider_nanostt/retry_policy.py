@@ -1,4 +1,4 @@
-"""For Airflow 3.3 and newer: a retry policy that tells what passes by itself from what no retry mends. Only that."""
+"""For Airflow 3.3 and newer: a retry policy that follows the errors' own ``retry``. Nothing else lives here."""
 
 from __future__ import annotations
 
@@ -13,24 +13,6 @@ from airflow_provider_nanostt.api import errors
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
 
-_WEATHER = (
-    errors.TransportError,
-    errors.RateLimited,
-    errors.ServiceUnavailable,
-    errors.StorageUnavailable,
-    errors.FileChanged,
-    errors.LedgerError,
-)
-_FINAL = (
-    errors.InvalidInput,
-    errors.ApiError,
-    errors.AmbiguousSubmit,
-    errors.ProtocolError,
-    errors.InputChanged,
-    errors.ResultTooLarge,
-    errors.JobLost,
-    errors.LedgerMissing,
-)
 _AFTER_RESET = 60.0
 _LONGEST_ASKED = 86_400.0
 
@@ -41,12 +23,12 @@ def _resubmits(context: Context | None) -> bool:
 
 
 class NanoGPTRetryPolicy(RetryPolicy):
-    """Retry weather, fail at once on what a retry cannot mend, and wait for the reset of a day limit.
+    """Retry what passes by itself, fail at once on what a retry cannot fix, and wait for the reset of a day limit.
 
     ``TranscribeOperator(..., retries=3, retry_policy=NanoGPTRetryPolicy())``. Errors of other origin keep the task's
     own retry behaviour, as does what the ledger makes safe to repeat (a wait that timed out, a job that failed).
 
-    :param delay: pause before a retry after bad weather; None keeps the task's ``retry_delay``.
+    :param delay: pause before a retry; None keeps the task's ``retry_delay``.
     """
 
     def __init__(self, delay: timedelta | None = None) -> None:
@@ -55,19 +37,21 @@ class NanoGPTRetryPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide about one failure; of a batch, about what has stopped it."""
-        if isinstance(exception, errors.BatchIncomplete) and isinstance(exception.__cause__, errors.NanoGPTError):
+        """Decide about one failure; of a batch, about the error that has stopped it."""
+        if isinstance(exception, errors.BatchIncomplete) and exception.__cause__ is not None:
             exception = exception.__cause__
+        elif isinstance(exception, errors.BatchIncomplete):
+            return RetryDecision.default()
+        if not isinstance(exception, errors.NanoGPTError) or exception.retry == "ledger":
+            return RetryDecision.default()
         if isinstance(exception, errors.DailyLimitReached):
             wait = timedelta(seconds=max(0.0, exception.resets_at - time.time()) + _AFTER_RESET)
             return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
-        if isinstance(exception, _WEATHER) and not isinstance(exception, errors.LedgerMissing):
+        if exception.retry == "yes":
             return RetryDecision.retry(self._pause(exception), reason=f"{type(exception).__name__} passes by itself")
         if type(exception) is errors.AmbiguousSubmit and _resubmits(context):
             return RetryDecision.retry(self.delay, reason="on_ambiguous_submit is 'resubmit'")
-        if isinstance(exception, _FINAL):
-            return RetryDecision.fail(reason=f"{type(exception).__name__}: a retry cannot mend it, or would pay again")
-        return RetryDecision.default()
+        return RetryDecision.fail(reason=f"{type(exception).__name__}: a retry cannot fix it, or would pay again")
 
     def _pause(self, error: errors.NanoGPTError) -> timedelta | None:
         """Return the pause, made longer where the service has asked for more."""

@@ -35,6 +35,7 @@ def decided(error: BaseException, policy: NanoGPTRetryPolicy | None = None, **co
         errors.StorageUnavailable("slow down"),
         errors.FileChanged("changed while it was sent"),
         errors.LedgerError("cannot be read"),
+        errors.ProtocolError("not JSON", status=200),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -67,9 +68,8 @@ def test_the_service_may_ask_for_a_longer_pause(asked, pause):
         errors.Redirected("no", status=307),
         errors.AmbiguousSubmit("reset"),
         errors.OrphanedSubmit("call.wav", estimated_cost=None, before=None),
-        errors.ProtocolError("not JSON", status=200),
         errors.InputChanged("call.wav"),
-        errors.JobLost(job=JOB, told="call.wav"),
+        errors.JobLost(job=JOB, record="call.wav"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -109,7 +109,7 @@ def test_a_batch_is_retried_as_what_has_stopped_it():
     """A day limit waits for its reset, a wrong key fails; items that failed alone keep the task's own retries."""
 
     def incomplete(cause):
-        error = errors.BatchIncomplete(2, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry=True)
+        error = errors.BatchIncomplete(2, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry="yes")
         error.__cause__ = cause
         return decided(error).action.value
 

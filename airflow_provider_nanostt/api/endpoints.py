@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 from urllib.parse import urlencode
 
 from airflow_provider_nanostt.api import errors, responses
@@ -153,28 +153,26 @@ def read(call: Call[T], response: Response) -> T:
 
     :raises NanoGPTError: one of the typed errors, whatever the bytes are.
     """
+    problem: errors.NanoGPTError
     if 200 <= response.status < 300:
-        return call.parse(response)
-    raise classify(call, responses.error_from_response(response))
+        try:
+            return call.parse(response)
+        except errors.ProtocolError as error:
+            problem = error
+    else:
+        problem = responses.error_from_response(response)
+    raise classify(call, problem)
 
 
 def classify(call: Call[Any], error: errors.NanoGPTError) -> errors.NanoGPTError:
-    """Return the error as the caller shall see it: on a paid call, one that leaves the charge open is ambiguous."""
-    if not _may_have_been_charged(call, error):
-        if isinstance(error, errors.ApiError):
-            error.of_submit = call.paid
+    """Return the error as the caller sees it: on a paid call, one that leaves the charge open is ambiguous."""
+    if not call.paid:
+        return error.of_free_call()
+    if error.charged != "maybe":
         return error
     ambiguous = errors.AmbiguousSubmit(str(error).rstrip("."))
     ambiguous.__cause__ = error
     return ambiguous
-
-
-def _may_have_been_charged(call: Call[Any], error: errors.NanoGPTError) -> bool:
-    if not call.paid:
-        return False
-    if isinstance(error, errors.ServiceUnavailable):
-        return error.status != 503  # 503 is said at the door, before a job is accepted
-    return isinstance(error, errors.ReadError)
 
 
 def is_retryable(call: Call[Any], error: BaseException) -> bool:
@@ -183,11 +181,14 @@ def is_retryable(call: Call[Any], error: BaseException) -> bool:
     A free call is repeated through any weather. A paid one only when nothing was sent, or when the answer says that
     nothing was accepted (429, 503). A limit for the whole day is never waited for.
     """
-    if isinstance(error, errors.ConnectError | errors.RateLimited):
-        return True
-    if isinstance(error, errors.ServiceUnavailable):
-        return not call.paid or error.status == 503
-    return not call.paid and isinstance(error, errors.ReadError | errors.ProtocolError)
+    return is_transient(error) and (not call.paid or error.charged == "no")
+
+
+def is_transient(error: BaseException) -> TypeGuard[errors.NanoGPTError]:
+    """Whether an error of the exchange passes within minutes, so that a free call is worth repeating."""
+    if not isinstance(error, errors.TransportError | errors.ApiError | errors.ProtocolError):
+        return False
+    return error.retry == "yes" and not isinstance(error, errors.DailyLimitReached)
 
 
 def _json(path: str, payload: Mapping[str, Any]) -> Request:

@@ -20,7 +20,7 @@ from airflow_provider_nanostt.audio.inspect import formats
 from airflow_provider_nanostt.audio.inspect.duration import Length, measure
 from airflow_provider_nanostt.audio.inspect.ranged_file import StoredFile
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import unsigned
+from airflow_provider_nanostt.common.urls import identity_url
 from airflow_provider_nanostt.lazily import cached_property
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ class WebAddress:
         parts = urlsplit(url)
         self.url = url
         self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self.key = unsigned(url)
+        self.key = identity_url(url)
         self._allow_private = allow_private
 
     @property

@@ -9,15 +9,16 @@ import os
 import secrets
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
-from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
+from airflow_provider_nanostt.common.errors import InvalidInput, StorageUnavailable, describe_exception
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
@@ -133,7 +134,48 @@ def names(folder: ObjectStoragePath) -> list[str]:
     except FileNotFoundError:
         return []
     # An object store that remembers an empty folder lists it as its own content.
-    return [path.rpartition("/")[2] for path in found if not path.endswith(folder.path.rstrip("/"))]
+    return [path.rpartition("/")[2] for path in found if path.strip("/") != folder.path.strip("/")]
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file as a listing has it.
+
+    :param size: bytes.
+    :param etag: the storage's mark of this content, without quotes; None if it has none.
+    :param mtime: when it was last changed, epoch seconds; only of a file on this machine.
+    """
+
+    size: int
+    etag: str | None
+    mtime: float | None
+
+
+def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
+    """Return the files of a folder by name, from one listing; none if there is no such folder.
+
+    :raises OSError: if the storage cannot be listed.
+    """
+    folder.fs.invalidate_cache()
+    try:
+        entries = folder.fs.ls(folder.path, detail=True)
+    except FileNotFoundError:
+        return {}
+    return {
+        str(entry["name"]).rpartition("/")[2]: FileInfo(int(entry.get("size") or 0), _etag(entry), _mtime(entry))
+        for entry in entries
+        if entry.get("type") != "directory" and str(entry["name"]).strip("/") != folder.path.strip("/")
+    }
+
+
+def _etag(entry: Mapping[str, object]) -> str | None:
+    found = entry.get("ETag") or entry.get("etag")
+    return found.strip('"') if isinstance(found, str) else None
+
+
+def _mtime(entry: Mapping[str, object]) -> float | None:
+    found = entry.get("mtime")
+    return found if isinstance(found, float) else None
 
 
 def remove_folder(folder: ObjectStoragePath) -> None:
@@ -215,7 +257,7 @@ def wrap_error(error: Exception, what: str, place: ObjectStoragePath) -> Invalid
     kind = InvalidInput if isinstance(error, _FOR_GOOD) else StorageUnavailable
     conn_id = getattr(place, "conn_id", None) or place.storage_options.get("conn_id")  # the latter before Airflow 3.2
     through = f" (connection {conn_id!r})" if conn_id else ""
-    return kind(f"{what}: {type(error).__name__}: {str(error) or 'no reason given'}{through}")
+    return kind(f"{what}: {describe_exception(error)}{through}")
 
 
 @contextmanager

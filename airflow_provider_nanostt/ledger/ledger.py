@@ -66,7 +66,7 @@ class Ledger:
             data = self._store.load()
             self.record = None if data is None else Record.from_json(data)
         except Exception as error:  # whatever a storage raises, it is not the answer "no record"
-            raise errors.LedgerError(f"{self.path} cannot be read ({type(error).__name__}: {error})") from error
+            raise errors.LedgerError.of(f"{self.path} cannot be read", error) from error
         self._is_read = True
         return self.record
 
@@ -175,7 +175,7 @@ class Ledger:
             # a killed process leaves a charge that nobody knows of.
             self._store.save(record.to_json(), is_open=record.state in _OPEN, verify=record.state in (INTENDED, SPLIT))
         except Exception as error:
-            raise errors.LedgerError(f"{self.path} cannot be written ({type(error).__name__}: {error})") from error
+            raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
 
 
 def _amount(cost: float | None) -> float | None:

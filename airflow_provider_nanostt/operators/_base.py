@@ -114,10 +114,14 @@ class NanoGPTOperator(BaseOperator):
         self.log.debug("The traceback of the failure that follows", exc_info=error)
         is_retryable = self.is_retryable(error)
         if self.do_xcom_push:
-            push_jobs(self, context, [error.job])
+            push_jobs(self, context, [getattr(error, "job", None)])
             push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
-        error.__cause__, error.__suppress_context__ = None, True
-        return error.with_traceback(None) if is_retryable else AirflowFailException(str(error))
+        if not is_retryable:
+            return AirflowFailException(str(error))
+        if not isinstance(error, errors.BatchIncomplete):  # the retry policy looks at the cause of that
+            error.__cause__ = None
+        error.__suppress_context__ = True
+        return error.with_traceback(None)
 
     def emit_lineage(self, context: Context, done: TaskResult) -> None:
         """Let others know what was written: asset events, and facets for OpenLineage."""

@@ -258,9 +258,8 @@ class BatchTask:
                 len(run.rows),
                 manifest_row.describe(missing),
                 manifest=next(iter(written.values())),
-                is_retryable=all(row.retry for row in stopped) and any(row.retry for row in missing),
-                stopped_by=run.breaker.error,
-            )
+                retry="yes" if all(row.retry for row in stopped) and any(row.retry for row in missing) else "no",
+            ) from run.breaker.error
         if missing:
             self._log.warning("%d recordings have no transcript:\n%s", len(missing), manifest_row.describe(missing))
         return TaskResult(result, manifest_row.folders(run.rows))

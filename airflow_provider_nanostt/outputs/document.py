@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
-from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.timed_tokens import EVENT, event_name
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def to_document(transcript: Transcript, *, source: str | None) -> dict[str, Any]
             for word in transcript.words
             if word.type == EVENT
         ],
-        "raw": {key: _without_secrets(value) for key, value in transcript.raw.items()},
+        "raw": redact_value(transcript.raw),
     }
 
 
@@ -135,25 +135,6 @@ def own_document(data: bytes, identity: Named | None) -> dict[str, Any] | None:
     if not isinstance(document, dict):
         return None
     return document if identity is None or document.get("landed_by") == identity.digest else None
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return a value as it may be stored; what has no address in it, such as a list of 27,000 words, is not walked."""
-    return without_secrets(value) if "://" in json.dumps(value, default=str) else value
-
-
-def without_secrets(value: Any) -> Any:
-    """Return the service's answer as it may be stored: signatures are taken out of addresses, however deep they lie."""
-    kind = type(value)  # an hour of words is 100,000 values: what is most frequent is looked at first
-    if kind is float:
-        return value
-    if kind is str:
-        return shown(value) if value[:4].lower() == "http" else value
-    if isinstance(value, Mapping):
-        return {key: without_secrets(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_secrets(inner) for inner in value]
-    return value
 
 
 def _seconds(value: float | None) -> float | None:

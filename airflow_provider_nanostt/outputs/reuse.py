@@ -71,7 +71,7 @@ def _read(uri: str) -> bytes | None:
     try:
         return object_storage.read(object_storage.resolve(uri))
     except Exception as error:  # whatever a storage raises, it is not the answer "no file"
-        raise errors.LedgerError(f"{uri} cannot be read ({type(error).__name__}: {error})") from error
+        raise errors.LedgerError.of(f"{uri} cannot be read", error) from error
 
 
 def _is_as_wanted(document: Mapping[str, Any], settings: OutputSettings) -> bool:

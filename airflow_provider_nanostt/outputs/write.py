@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import ResultTooLarge
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.document import own_document, segments_of, to_document, written
 from airflow_provider_nanostt.outputs.formats import render_all
 from airflow_provider_nanostt.outputs.naming import file_stem, own_stem
@@ -93,7 +93,7 @@ def _for_xcom(transcript: Transcript, facts: Mapping[str, Any], settings: Output
     result = {
         "transcription": transcript.text,
         "segments": segments_of(transcript),
-        "metadata": {name: shown(value) for name, value in transcript.metadata.items()},
+        "metadata": redact_value(transcript.metadata),
         **facts,
     }
     size = len(json.dumps(result))  # in ASCII, which is how Airflow writes it

@@ -7,6 +7,7 @@ send.
 
 from __future__ import annotations
 
+from airflow_provider_nanostt.api.endpoints import is_transient
 from airflow_provider_nanostt.polling.duration_model import SurvivalModel, expected_seconds, is_short
 from airflow_provider_nanostt.polling.outcome import (
     COMPLETED,
@@ -17,7 +18,6 @@ from airflow_provider_nanostt.polling.outcome import (
     LogLine,
     Outcome,
     format_duration,
-    is_transient,
 )
 from airflow_provider_nanostt.polling.rate_limiter import RateLimiter
 from airflow_provider_nanostt.polling.schedule import Schedule

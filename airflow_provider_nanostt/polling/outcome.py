@@ -14,6 +14,7 @@ from logging import INFO, WARNING
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.endpoints import is_transient
 from airflow_provider_nanostt.api.models import Job, JobStatus
 from airflow_provider_nanostt.polling.duration_model import expected_seconds
 
@@ -210,13 +211,6 @@ class JobMonitor:
         if asked is not None:
             pause = max(asked, self._interval if self._bad > 1 else 0.0)
         return min(now + pause * (1 + 0.25 * self._jitter()), self.deadline)
-
-
-def is_transient(error: errors.NanoGPTError) -> bool:
-    """Whether an error on a free call passes by itself, so that the job behind it need not be given up."""
-    return isinstance(
-        error, errors.TransportError | errors.ServiceUnavailable | errors.RateLimited | errors.ProtocolError
-    )
 
 
 def format_duration(seconds: float) -> str:

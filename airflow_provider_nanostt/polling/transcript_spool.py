@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.urls import redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,12 +75,7 @@ class TranscriptSpool:
 
         :raises Exception: whatever a storage raises.
         """
-        from airflow_provider_nanostt.common.urls import redact_value
-
-        text = json.dumps(answer)
-        object_storage.write(
-            self._folder / _name(run_id), (text if "://" not in text else json.dumps(redact_value(answer))).encode()
-        )
+        object_storage.write(self._folder / _name(run_id), json.dumps(redact_value(answer)).encode())
 
     def has(self, run_id: str) -> bool:
         """Whether there was an answer about a job when this was first asked."""

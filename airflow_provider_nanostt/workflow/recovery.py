@@ -49,7 +49,7 @@ def read_record(attempt: Attempt) -> Record | None:
     try:
         return attempt.ledger.load()
     except errors.LedgerError as error:
-        if not (attempt.rules.force and isinstance(error.__cause__, ValueError | TypeError | LookupError)):
+        if not (attempt.rules.force and error.damaged):
             raise
         attempt.log.error("%s force is set, so this submits all the same", error)
         return None

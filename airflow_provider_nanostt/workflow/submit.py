@@ -156,13 +156,11 @@ def _send(attempt: Attempt, ledger: Ledger, submission: Submission, approval: Ap
 
 def describe_ambiguity(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError) -> errors.AmbiguousSubmit:
     """Return the error for a submit that may have been charged, with what the record and the account say."""
-    reason = error.reason if isinstance(error, errors.AmbiguousSubmit) else str(error)
+    ambiguous = error if isinstance(error, errors.AmbiguousSubmit) else errors.AmbiguousSubmit(str(error))
     record = ledger.record
     if record is None or not ledger.is_kept:
-        return errors.AmbiguousSubmit(reason)
-    return errors.AmbiguousSubmit(
-        reason, record=record.describe(), before=record.balance_before, now=balance_now(attempt)
-    )
+        return ambiguous
+    return ambiguous.with_record(record.describe(), before=record.balance_before, now=balance_now(attempt))
 
 
 def balance_now(attempt: Attempt) -> float | None:

@@ -293,7 +293,7 @@ def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_b
             settings=attempt.target.settings,
         )
     except errors.ResultTooLarge as error:
-        raise error.with_remedy(_remedy(attempt, transcript, job, record)) from None
+        raise error.with_way_out(_way_out(attempt, transcript, job, record)) from None
     except Exception:
         attempt.log.error(
             "The transcript of %s is paid for (%s), but cannot be written to %s; a retry writes it without paying "
@@ -318,7 +318,7 @@ def _file_name(job: Job | None) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _remedy(attempt: Attempt, transcript: Transcript, job: Job | None, record: Record | None) -> str:
+def _way_out(attempt: Attempt, transcript: Transcript, job: Job | None, record: Record | None) -> str:
     """Say how to get at a transcript that is too large for XCom; one that nothing else keeps is saved here."""
     if record is not None and attempt.ledger.is_kept:
         return (

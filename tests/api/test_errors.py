@@ -75,10 +75,10 @@ EVERY_ERROR = [
     errors.InputChanged("call.wav, at noon"),
     errors.LedgerError("the storage is read-only"),
     errors.LedgerMissing("/srv/out/.nanostt/x.json"),
-    errors.BatchIncomplete(1, 3, "  a.mp3: it does not exist", manifest="s3://calls/manifest.jsonl", retry=False),
+    errors.BatchIncomplete(1, 3, "  a.mp3: it does not exist", manifest="s3://calls/manifest.jsonl", retry="no"),
     errors.ResultTooLarge(60_000, 48_000, run_id="run-1", cost=0.5),
     errors.JobError("about a job", job=JOB),
-    errors.JobLost(job=JOB, told="unknown run"),
+    errors.JobLost(job=JOB, record="unknown run"),
     errors.TranscriptionFailed("too noisy", job=JOB),
     errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=9.0, recovery_hint="Clear the task."),
 ]
@@ -170,7 +170,7 @@ def test_amounts_are_shown_without_losing_the_small_ones(amount: float | None, s
 
 @pytest.mark.parametrize(("missing", "others"), [(1, True), (3, False)])
 def test_a_batch_speaks_of_others_only_if_there_are_any(missing, others):
-    """Where nothing has landed, nothing is said to have."""
-    error = errors.BatchIncomplete(missing, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry=True)
-    assert ("The others have landed" in str(error)) is others
+    """Where nothing was written, nothing is said to be."""
+    error = errors.BatchIncomplete(missing, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry="yes")
+    assert ("The others are written" in str(error)) is others
     assert "A retry does only what is missing. The whole list: manifest.jsonl" in str(error)

@@ -99,18 +99,20 @@ def test_a_submit_may_fail_at_once():
 @pytest.mark.parametrize("name", ["transcribe-async/202-without-run-id.json", *names("unreadable")])
 def test_a_submit_that_cannot_be_read_keeps_the_answer(name: str):
     """Neither text nor ticket: the error keeps status, request id and the beginning of the body."""
-    with pytest.raises(errors.ProtocolError) as caught:
+    with pytest.raises(errors.AmbiguousSubmit) as caught:
         read(SUBMIT, name, 202, x_request_id="req-1")
-    assert (caught.value.status, caught.value.request_id) == (202, "req-1")
-    assert caught.value.body == responses._shorten(response(name).body.decode("utf-8", "replace"))
+    cause = caught.value.__cause__
+    assert (cause.status, cause.request_id) == (202, "req-1")
+    assert cause.body == responses._shorten(response(name).body.decode("utf-8", "replace"))
+    assert "req-1" in str(caught.value)
 
 
 def test_a_long_unreadable_answer_is_shortened():
     """Of a long answer the error keeps the beginning only."""
-    with pytest.raises(errors.ProtocolError) as caught:
+    with pytest.raises(errors.AmbiguousSubmit) as caught:
         read(SUBMIT, b"<html>" + b"x" * 100_000)
-    assert caught.value.body.startswith("<html>xxx")
-    assert len(caught.value.body) == 500
+    assert caught.value.__cause__.body.startswith("<html>xxx")
+    assert len(caught.value.__cause__.body) == 500
 
 
 # --- status ---------------------------------------------------------------------------------------------------------
@@ -307,7 +309,7 @@ def test_usage_is_what_was_spent():
 @pytest.mark.parametrize("name", ["check-balance/200-nothing.json", "status/nothing.json", "unreadable/page.html"])
 def test_an_answer_of_another_kind_is_refused(endpoint: str, name: str):
     """What is readable JSON but not this endpoint's answer is a typed error."""
-    with pytest.raises(errors.ProtocolError):
+    with pytest.raises(errors.AmbiguousSubmit if CALLS[endpoint].paid else errors.ProtocolError):
         read(CALLS[endpoint], name)
 
 

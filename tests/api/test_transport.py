@@ -321,19 +321,20 @@ def test_a_submit_that_times_out_is_not_repeated(service: Replay, send: Sender, 
 def test_a_submit_answered_with_rubbish_is_not_repeated(service: Replay, send: Sender, weather: str):
     """A 2xx that cannot be read was probably charged: its body is kept and nothing is sent twice."""
     service.play(WEATHER[weather], ACCEPTED)
-    with pytest.raises(errors.ProtocolError):
+    with pytest.raises(errors.AmbiguousSubmit) as caught:
         send(SUBMIT)
+    assert isinstance(caught.value.__cause__, errors.ProtocolError)
     assert len(service.seen) == 1
 
 
 def test_a_202_without_a_run_id_keeps_everything(service: Replay, send: Sender):
     """What came instead of a ticket is in the error, with the request id, and there is no second submit."""
     service.play(answer("transcribe-async/202-without-run-id.json", 202, x_request_id="req-9"))
-    with pytest.raises(errors.ProtocolError) as caught:
+    with pytest.raises(errors.AmbiguousSubmit) as caught:
         send(SUBMIT)
-    assert caught.value.status == 202
-    assert caught.value.request_id == "req-9"
-    assert '"cost": 0.075' in caught.value.body
+    cause = caught.value.__cause__
+    assert (cause.status, cause.request_id) == (202, "req-9")
+    assert '"cost": 0.075' in cause.body
     assert "req-9" in str(caught.value)
     assert len(service.seen) == 1
 

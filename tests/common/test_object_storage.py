@@ -111,3 +111,41 @@ def test_a_file_is_removed_once(tmp_path, bucket):
         object_storage.remove(place)
         assert object_storage.read(place) is None
         object_storage.remove(place)
+
+
+def test_a_listing_says_what_each_file_is(tmp_path):
+    """Size and time of the files of a folder, without those of the folders in it; no folder is an empty one."""
+    assert object_storage.list_folder(place(f"{tmp_path}/none")) == {}
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "deep.json").write_bytes(b"x")
+    (tmp_path / "né ?x#%.json").write_bytes(b"four")
+    os.utime(tmp_path / "né ?x#%.json", (1.5, 2.5))
+    found = object_storage.list_folder(place(str(tmp_path)))
+    assert found == {"né ?x#%.json": object_storage.FileInfo(size=4, etag=None, mtime=2.5)}
+
+
+def test_a_listing_of_object_storage_has_marks_of_content(bucket, monkeypatch):
+    """S3 and Azure give an ETag, in quotes or not; a marker of the folder itself is not a file."""
+    assert object_storage.list_folder(place("s3://calls/july")) == {}
+    monkeypatch.setattr(
+        bucket,
+        "ls",
+        lambda *_, **__: [
+            {"name": "calls/july", "size": 0, "type": "file"},
+            {"name": "calls/july/more", "size": 0, "type": "directory"},
+            {"name": "calls/july/a.json", "size": 3, "type": "file", "ETag": '"9e107d9d"', "LastModified": None},
+            {"name": "calls/july/wjuly", "size": None, "type": "file", "etag": "0x8D"},
+        ],
+    )
+    assert object_storage.list_folder(place("s3://calls/july")) == {
+        "a.json": object_storage.FileInfo(3, "9e107d9d", None),
+        "wjuly": object_storage.FileInfo(0, "0x8D", None),
+    }
+
+
+@pytest.mark.parametrize("list_it", [object_storage.list_folder, object_storage.names])
+def test_a_storage_that_cannot_list_is_not_an_empty_folder(bucket, monkeypatch, list_it):
+    """Only "there is no such folder" is nothing."""
+    monkeypatch.setattr(bucket, "ls", lambda *_, **__: (_ for _ in ()).throw(OSError("503 Slow Down")))
+    with pytest.raises(OSError, match="503"):
+        list_it(place("s3://calls/july"))

@@ -40,6 +40,7 @@ WEATHER = [
     errors.StorageUnavailable("slow down"),
     errors.FileChanged("changed while it was sent"),
     errors.LedgerError("cannot be read"),
+    errors.ProtocolError("not JSON", status=200),
 ]
 ABOUT_A_JOB = [
     errors.TranscriptionTimeout(job=JOB, last_status="processing", waited=1.0, recovery_hint=""),
@@ -51,11 +52,10 @@ FINAL = [
     errors.AuthError("wrong key", status=401),
     errors.PaymentRequired("no money"),
     errors.BadRequest("no", status=400),
-    errors.ProtocolError("not JSON", status=200),
     errors.AmbiguousSubmit("reset"),
     errors.OrphanedSubmit("a.mp3", estimated_cost=None, before=None),
     errors.InputChanged("a.mp3"),
-    errors.JobLost(job=JOB, told="a.mp3"),
+    errors.JobLost(job=JOB, record="a.mp3"),
 ]
 
 

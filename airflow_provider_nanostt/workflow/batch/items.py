@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.common.urls import display, identity_url
 
 _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
 _WRITING = ("speaker_names", "page_audio_url")
@@ -52,7 +52,7 @@ class Item:
     @property
     def shown(self) -> str:
         """The recording as it may be stored and shown: without what signs an address."""
-        return str(shown(self.audio))
+        return display(self.audio)
 
     @property
     def bucket(self) -> str:
@@ -68,7 +68,7 @@ class Item:
         operator says for all, can change without making it another recording.
         """
         told = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
-        plain = json.dumps([self.identity or self.shown, told], sort_keys=True, default=str)
+        plain = json.dumps([self.identity or identity_url(self.audio), told], sort_keys=True, default=str)
         return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
 
 
@@ -120,7 +120,7 @@ def _expanded(one: Any) -> list[Item]:
     name = told.pop("name", None)
     if unknown := set(told) - set(OPTIONS):
         raise InvalidInput(
-            f"the item for {shown(text)!r} has {', '.join(sorted(map(str, unknown)))}; an item may have "
+            f"the item for {display(text)!r} has {', '.join(sorted(map(str, unknown)))}; an item may have "
             f"audio, name, {', '.join(OPTIONS)}"
         )
     told = {option: value for option, value in told.items() if value is not None}

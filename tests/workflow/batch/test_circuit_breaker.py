@@ -9,12 +9,6 @@ from airflow_provider_nanostt.api.errors import LedgerError
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
 
 
-def ledger(cause: Exception | None) -> LedgerError:
-    error = LedgerError("the record cannot be read")
-    error.__cause__ = cause
-    return error
-
-
 def refusal(kind: type[errors.ApiError], status: int) -> errors.ApiError:
     return kind("no", status=status)
 
@@ -27,7 +21,7 @@ def refusal(kind: type[errors.ApiError], status: int) -> errors.ApiError:
         errors.DailyLimitReached("no", resets_at=0.0),
         errors.ConnectError("no route"),
         refusal(errors.RateLimited, 429),
-        ledger(OSError("disk")),
+        LedgerError.of("the record cannot be read", OSError("disk")),
     ],
 )
 def test_what_would_meet_every_item_stops_at_once(error):
@@ -46,8 +40,7 @@ def test_what_would_meet_every_item_stops_at_once(error):
         refusal(errors.BadRequest, 400),
         errors.TranscriptionFailed("noise"),
         errors.OrphanedSubmit("a.mp3", estimated_cost=None, before=None),
-        ledger(ValueError("not JSON")),
-        ledger(None),
+        LedgerError.of("the record cannot be read", ValueError("not JSON")),
         RuntimeError("anything"),
     ],
 )

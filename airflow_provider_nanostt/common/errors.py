@@ -1,0 +1,215 @@
+"""The root of all errors, what an error means for money, retries and batches, and the errors that need no answer.
+
+What the service answers is in ``api.errors``, which has all of these too and draws the whole tree. No I/O, and nothing
+that knows a job or a request.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal, Self
+
+from airflow_provider_nanostt.common.urls import redact
+
+Charged = Literal["no", "maybe", "yes"]
+"""What happened to the money: ``no`` is certain, ``maybe`` is not known, ``yes`` is paid for."""
+
+RetryWorth = Literal["yes", "ledger", "no"]
+"""Whether another try of the task is worth it; ``ledger``: only if a record of what is paid for is kept."""
+
+Scope = Literal["item", "run", "repeated"]
+"""Whether it stops the other items of a batch: never, at once, or when it comes several times in a row."""
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return the class and the text of any exception on one line; nothing that is secret in an address is in it."""
+    text = redact(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def usd(amount: float | None) -> str:
+    """Show an amount of US dollars for a message: ``$0.0123``, or ``an unknown amount``."""
+    if amount is None:
+        return "an unknown amount"
+    return f"${amount:.6f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:.2f}"
+
+
+class NanoGPTError(Exception):
+    """Root of every error of this package.
+
+    ``charged``, ``retry`` and ``scope`` are what every other part decides by: operators, the retry policy, batches and
+    the client. A class says what holds for all of its errors, an instance may know better.
+    """
+
+    charged: Charged = "maybe"
+    retry: RetryWorth = "no"
+    scope: Scope = "item"
+
+    def of_free_call(self) -> Self:
+        """Return the same error for a request that costs nothing, whatever became of it."""
+        return self if self.charged == "no" else self._with(charged="no")
+
+    def _with(self, **changes: object) -> Self:
+        """Return the same error with other attributes; this one stays as it is."""
+        other = copy.copy(self)
+        vars(other).update(changes)
+        other.__cause__, other.__suppress_context__ = self.__cause__, self.__suppress_context__
+        return other.with_traceback(self.__traceback__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between processes an exception travels as its class and arguments, which here are mostly keywords.
+        return _revive, (type(self), self.args), self.__dict__
+
+
+def _revive(kind: type[NanoGPTError], args: tuple[Any, ...]) -> NanoGPTError:
+    return kind.__new__(kind, *args)
+
+
+class InvalidInput(NanoGPTError, ValueError):
+    """The request would be wrong; nothing was sent and nothing was spent."""
+
+    charged: Charged = "no"
+
+
+class CostLimit(InvalidInput):
+    """It would cost more than the user allows, or than the account has; nothing was submitted."""
+
+
+class StorageUnavailable(NanoGPTError):
+    """The storage that has a recording, or the staging folder, did not answer as it should; nothing was submitted."""
+
+    charged: Charged = "no"
+    retry: RetryWorth = "yes"
+    scope: Scope = "repeated"
+
+
+class FileChanged(NanoGPTError):
+    """A file changed or vanished after it was looked at; nothing was sent, and another try looks at it again."""
+
+    charged: Charged = "no"
+    retry: RetryWorth = "yes"
+
+
+class InputChanged(NanoGPTError):
+    """The recording, model or options are not those on record, and ``on_changed_input`` is ``fail``.
+
+    :param record: the record of the earlier submit, for people.
+    """
+
+    charged: Charged = "no"
+
+    def __init__(self, record: str) -> None:
+        super().__init__(
+            f"The audio, model or options are not those submitted before ({record}), and on_changed_input is 'fail'. "
+            "Nothing was submitted. Clear the task with force=True, or set on_changed_input='submit', to pay for the "
+            "new input."
+        )
+
+
+class LedgerError(NanoGPTError):
+    """What has been paid for cannot be read or recorded; so nothing is submitted.
+
+    :param problem: names the record and what is wrong with it.
+    :param damaged: whether the storage did its work and the record itself cannot be understood; that is a matter of one
+        item, and ``force`` may replace the record.
+    """
+
+    charged: Charged = "no"
+    retry: RetryWorth = "yes"
+    scope: Scope = "run"
+
+    def __init__(self, problem: str, *, damaged: bool = False) -> None:
+        super().__init__(
+            f"The ledger of what has been paid for: {problem}. Nothing more is submitted while that is so."
+        )
+        self.damaged = damaged
+        if damaged:
+            self.scope = "item"
+
+    @classmethod
+    def of(cls, problem: str, cause: Exception) -> LedgerError:
+        """Return the error for what was raised while a record was read or written."""
+        damaged = isinstance(cause, ValueError | TypeError | LookupError)
+        return LedgerError(f"{problem} ({describe_exception(cause)})", damaged=damaged)
+
+
+class LedgerMissing(LedgerError):
+    """A record that was made when the jobs were submitted is gone: a retry would pay for all of them again.
+
+    :param record: where the record was.
+    """
+
+    charged: Charged = "yes"
+    retry: RetryWorth = "no"
+    scope: Scope = "item"
+
+    def __init__(self, record: str) -> None:
+        super().__init__(
+            f"{record} is not there any more. If output_path is a disk, every worker has to have the same one. The "
+            "jobs stay paid for; a retry that does not find them would pay again, so there is none"
+        )
+
+
+class BatchIncomplete(NanoGPTError):
+    """Some items of a batch have no transcript; those that have are written, and are not paid for again.
+
+    :param missing: number of items without a transcript.
+    :param total: number of items in the batch.
+    :param listing: the names and errors of the missing items, for people.
+    :param manifest: URI of the manifest.
+    :param retry: ``yes`` if another try may mend one of them, else ``no``.
+    """
+
+    retry: RetryWorth = "yes"
+
+    def __init__(self, missing: int, total: int, listing: str, *, manifest: str, retry: RetryWorth) -> None:
+        self.missing = missing
+        self.total = total
+        self.retry = retry
+        hint = "A retry does only what is missing"
+        if retry == "no":
+            hint = "A retry would not help; a clear does what is missing"
+        rest = "The others are written and are not paid for again. " if missing < total else ""
+        super().__init__(
+            f"{missing} of {total} recordings have no transcript:\n{listing}\n{rest}{hint}. The whole list: {manifest}"
+        )
+
+
+class ResultTooLarge(NanoGPTError):
+    """There is a transcript, paid for, that is too large for XCom.
+
+    :param size: bytes of JSON.
+    :param limit: bytes that ``xcom_limit`` allows.
+    :param run_id: the job, which can be asked for the transcript again; None for an answer that came at once.
+    :param cost: USD, None if unknown.
+    :param way_out: how to get at the transcript.
+    """
+
+    charged: Charged = "yes"
+
+    def __init__(
+        self,
+        size: int,
+        limit: int,
+        *,
+        run_id: str | None,
+        cost: float | None,
+        way_out: str = "Set output_path to a folder.",
+    ) -> None:
+        self.size = size
+        self.limit = limit
+        self.run_id = run_id
+        self.cost = cost
+        self.way_out = way_out
+        super().__init__(size, limit)
+
+    def with_way_out(self, way_out: str) -> Self:
+        """Return the same error with another way to get at the transcript."""
+        return self._with(way_out=way_out)
+
+    def __str__(self) -> str:
+        there = "" if self.run_id is None else f" It is still there at the service, as run {self.run_id}."
+        return (
+            f"The transcript has {self.size:,} bytes, and xcom_limit allows {self.limit:,} in XCom. It is paid for "
+            f"({usd(self.cost)}).{there} {self.way_out}"
+        )
