@@ -1,14 +1,23 @@
-"""What becomes of a transcript: the formats, the files, and the small dict that goes to XCom.
-
-``document`` has the JSON form, ``cues`` and ``captions`` SubRip and WebVTT, ``plain`` the text; ``settings`` says what
-is wanted, ``landing`` puts it in its place.
-"""
+"""Outputs of a transcript: the formats, the files, and the small dict that goes to XCom."""
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.outputs.document import SCHEMA_VERSION, from_document, schema, to_document
+from airflow_provider_nanostt.outputs.document import (
+    SCHEMA_VERSION,
+    TranscriptDocument,
+    from_document,
+    schema,
+    to_document,
+)
 from airflow_provider_nanostt.outputs.formats import format_transcript, render
 from airflow_provider_nanostt.outputs.naming import file_stem
+from airflow_provider_nanostt.outputs.results import (
+    ExistingResult,
+    TranscriptResult,
+    WrittenFile,
+    WrittenFiles,
+    WrittenResult,
+)
 from airflow_provider_nanostt.outputs.reuse import check_existing
 from airflow_provider_nanostt.outputs.settings import FORMATS, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
@@ -19,7 +28,13 @@ __all__ = [
     "FORMATS",
     "SCHEMA_VERSION",
     "CaptionStyle",
+    "ExistingResult",
     "OutputSettings",
+    "TranscriptDocument",
+    "TranscriptResult",
+    "WrittenFile",
+    "WrittenFiles",
+    "WrittenResult",
     "check_existing",
     "file_stem",
     "format_transcript",

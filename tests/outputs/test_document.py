@@ -15,7 +15,7 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.outputs import OutputSettings, from_document, schema, to_document, write_outputs
-from airflow_provider_nanostt.outputs.document import own_document, written
+from airflow_provider_nanostt.outputs.document import encode, own_document
 from tests.outputs import strategies
 
 ALONE = TaskIdentity("calls", "transcribe", "manual__1")
@@ -36,7 +36,7 @@ def test_the_schema_is_one():
 @given(strategies.transcripts)
 def test_every_document_validates_and_is_json(transcript):
     """Whatever the service has sent: what is written is strict JSON, and as the schema says."""
-    data = written({**to_document(transcript, source="a.wav"), "landed_by": None})
+    data = encode({**to_document(transcript, source="a.wav"), "written_by": None})
 
     def refuse(constant):
         raise AssertionError(constant)
@@ -54,7 +54,7 @@ def test_what_is_written_can_be_read_again(transcript):
     def text(value):
         return None if value is None else value.encode("utf-8", "replace").decode() or None
 
-    again = from_document(json.loads(written(to_document(transcript, source=None))))
+    again = from_document(json.loads(encode(to_document(transcript, source=None))))
     assert again.text == (text(transcript.text) or "")
     assert (again.cost, again.charged_minutes) == (kept(transcript.cost), kept(transcript.charged_minutes))
     assert [(one.start, one.end, one.speaker) for one in again.words] == [
@@ -74,7 +74,7 @@ def test_a_landed_file_validates(tmp_path):
     )
     settings = OutputSettings(formats=("txt", "srt", "vtt"), speaker_names={"Speaker 1": "Agent"})
     folder = object_storage.resolve(str(tmp_path))
-    result = write_outputs(transcript, folder=folder, source="note.wav", identity=ALONE, settings=settings)
+    result = write_outputs(transcript, folder=folder, source="note.wav", identity=ALONE, settings=settings).result
     document = json.loads(Path(result["files"]["json"]).read_bytes())
     valid(document)
     assert document["renamed"] == {"Agent": "Speaker 1"}
@@ -112,8 +112,8 @@ def test_signatures_are_left_out_of_the_answer_however_deep():
     [
         ([], "no 'text'"),
         ({"version": 1}, "no 'text'"),
-        ({"text": "Yes."}, "of version None"),
-        ({"text": "Yes.", "version": 2}, "of version 2; this provider knows 1"),
+        ({"text": "Yes."}, "has version None"),
+        ({"text": "Yes.", "version": 2}, "has version 2; this provider reads up to 1"),
     ],
 )
 def test_what_is_no_document_is_refused(document, words):
@@ -130,14 +130,14 @@ def test_a_document_of_an_earlier_provider_can_be_read():
 
 def test_the_beginning_of_a_file_can_be_read_by_people():
     """One key to a line, the words last but for the answer itself."""
-    lines = written(to_document(Transcript("Grüße", language="de"), source="note.wav")).decode().split("\n")
+    lines = encode(to_document(Transcript("Grüße", language="de"), source="note.wav")).decode().split("\n")
     assert lines[:3] == ["{", '"version": 1,', '"source": "note.wav",']
     assert '"text": "Grüße",' in lines
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"landed_by": null}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"written_by": null}', b"\xff", b"[" * 100_000])
 def test_only_what_a_task_has_left_itself_is_its_own(data):
     """Files of anybody else, and files that are damaged, are not taken for the result."""
-    own = {"landed_by": ALONE.digest}
+    own = {"written_by": ALONE.digest}
     assert own_document(data, ALONE) is None
     assert own_document(json.dumps(own).encode(), ALONE) == own

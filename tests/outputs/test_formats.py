@@ -84,7 +84,7 @@ def test_plain_text_without_speakers_has_paragraphs_at_pauses_and_lengths():
 def test_scripts_may_have_a_transcript_in_any_form(given):
     """As a value, as one of our files, or as an operator returns it; it reads the same."""
     if given == "xcom":
-        given = json.loads(json.dumps(write_outputs(CALL, folder=None, source=None, identity=None)))
+        given = json.loads(json.dumps(write_outputs(CALL, folder=None, source=None, identity=None).result))
     assert format_transcript(given) == TXT
     assert format_transcript(given, speaker_names={"Speaker 1": "Agent"}).startswith("Agent: Good morning.")
     assert "Speaker 1: Good morning." in format_transcript(given, "srt")
@@ -95,7 +95,9 @@ def test_scripts_may_have_a_transcript_in_any_form(given):
 @pytest.mark.airflow
 def test_a_file_as_it_was_landed_can_be_formatted(tmp_path):
     """With all that landing adds to it; what it says of the audio goes into what is made of it."""
-    files = write_outputs(CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None)["files"]
+    files = write_outputs(CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None).result[
+        "files"
+    ]
     document = json.loads(Path(files["json"]).read_text(encoding="utf-8"))
     assert format_transcript(document) == TXT
     assert json.loads(format_transcript(document, "json"))["source"] == "note.wav"
@@ -104,7 +106,7 @@ def test_a_file_as_it_was_landed_can_be_formatted(tmp_path):
 @pytest.mark.parametrize(
     ("given", "fmt", "words"),
     [
-        (CALL, "docx", "there is no format 'docx'; there are json, txt, srt, vtt, html"),
+        (CALL, "docx", "unknown format 'docx'; allowed: json, txt, srt, vtt, html"),
         ({"files": {"json": "s3://b/a.json"}}, "txt", "not in this result but in its files"),
         ({"something": "else"}, "txt", "not a transcript"),
         (Transcript("Yes."), "srt", "estimated_captions=True"),
@@ -140,12 +142,12 @@ def test_formats_are_put_in_order(given, formats):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"formats": ["json", "docx"]}, "formats has 'docx'; there are json, txt, srt, vtt, html"),
-        ({"formats": 5}, "no list of formats"),
-        ({"name": "{day}"}, "there is no {day}"),
-        ({"xcom_limit": -1}, "not a number of bytes"),
-        ({"speaker_names": {"Speaker 1": 2}}, "not a mapping from names to names"),
-        ({"speaker_names": {"Speaker 1": " "}}, "an empty name"),
+        ({"formats": ["json", "docx"]}, "unknown format 'docx'; allowed: json, txt, srt, vtt, html"),
+        ({"formats": 5}, "must be a list of json"),
+        ({"filename": "{day}"}, "unknown field {day}"),
+        ({"xcom_limit": -1}, "non-negative number of bytes"),
+        ({"speaker_names": {"Speaker 1": 2}}, "must be a mapping from names to names"),
+        ({"speaker_names": {"Speaker 1": " "}}, "must not be empty"),
     ],
 )
 def test_settings_that_could_not_be_followed_are_refused(settings, words):
@@ -157,9 +159,7 @@ def test_settings_that_could_not_be_followed_are_refused(settings, words):
 def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for():
     """Unless their times may be guessed; of a model that nobody knows, the answer will tell."""
     settings = OutputSettings(formats=("srt", "vtt"))
-    with pytest.raises(
-        InvalidInput, match=r"'Wizper' gives no times, so there can be no srt and vtt. Take 'Elevenlabs"
-    ):
+    with pytest.raises(InvalidInput, match=r"'Wizper' gives no times, which srt and vtt need. Use 'Elevenlabs"):
         settings.check_model("Wizper")
     settings.check_model("Elevenlabs-STT")
     settings.check_model("brand-new")
@@ -173,7 +173,7 @@ def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
     settings = OutputSettings(formats=("txt", "vtt", "html"), page_audio_url="https://recordings.example/note.wav")
     files = write_outputs(
         CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None, settings=settings
-    )
+    ).result
     html = Path(files["files"]["html"]).read_text(encoding="utf-8")
     inside = {
         name: gzip.decompress(base64.b64decode(packed))
@@ -191,6 +191,6 @@ def test_text_in_files_is_what_render_returns(tmp_path):
     settings = OutputSettings(formats=("txt", "srt", "vtt"))
     files = write_outputs(
         CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None, settings=settings
-    )
+    ).result
     for name in ("txt", "srt", "vtt"):
         assert Path(files["files"][name]).read_text(encoding="utf-8") == format_transcript(CALL, name)

@@ -84,16 +84,19 @@ def test_a_pattern_with_the_map_index_tells_mapped_tasks_apart_by_it():
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("{date}", "there is no {date}; there are {name}, {run_id}, {model}, {language}, {map_index}"),
-        ("{}", "there is no {}"),
-        ("{0}", "there is no {0}"),
-        ("{name.__class__}", "there is no {name.__class__}"),
-        ("{name[0]}", "there is no {name[0]}"),
-        ("{name!r}", "there is no {name}"),
-        ("{name:>1000000000}", "there is no {name}"),
-        ("{name", "is no pattern"),
-        ("a/{name}", "names a folder"),
-        ("..\\{name}", "names a folder"),
+        (
+            "{date}",
+            "unknown field {date}; allowed, without format or conversion: {name}, {run_id}, {model}, {language}, {map_index}",
+        ),
+        ("{}", "unknown field {}"),
+        ("{0}", "unknown field {0}"),
+        ("{name.__class__}", "unknown field {name.__class__}"),
+        ("{name[0]}", "unknown field {name[0]}"),
+        ("{name!r}", "unknown field {name}"),
+        ("{name:>1000000000}", "unknown field {name}"),
+        ("{name", "is not a valid pattern"),
+        ("a/{name}", "must not contain a folder"),
+        ("..\\{name}", "must not contain a folder"),
     ],
 )
 def test_patterns_that_name_what_there_is_not_are_refused(pattern, words):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.outputs.html.page import page
-from airflow_provider_nanostt.outputs.html.page_text import LONGEST, clean, is_event, paragraphs
+from airflow_provider_nanostt.outputs.html.page_text import LONGEST, clean, paragraphs
 
 from .talk import talk
 
@@ -72,14 +72,3 @@ def test_a_long_segment_is_parted_at_ends_of_sentences():
 def test_text_without_any_stop_or_space_is_left_whole():
     """Nothing is cut inside a word."""
     assert [part.text for part in paragraphs(Transcript("x" * 5000))] == ["x" * 5000]
-
-
-def test_sounds():
-    """What is no speech is told by its type, or, where the type is new, by its brackets."""
-    entries = [
-        Word("(horn)", type="audio_event"),
-        Word("(bell)", type="jingle"),
-        Word("aside", type="whisper"),
-        Word("(x)"),
-    ]
-    assert [is_event(word) for word in entries] == [True, True, False, False]
