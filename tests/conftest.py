@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import functools
 import importlib
 import json
 import os
 import re
 import socket
+import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import settings
 
 from airflow_provider_nanostt.emulator import Emulator
+from tests.outside import StateStore, is_ours, pauses
 from tests.real_store import object_store, shelf  # noqa: F401  fixtures
 
 if TYPE_CHECKING:
@@ -116,19 +118,27 @@ def wav(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run_task(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run an operator as Airflow would: the trigger travels as JSON, the resume is a new instance."""
-    from airflow_provider_nanostt import triggers
+    """Run an operator as Airflow would: the trigger travels as JSON, the resume is a new instance.
+
+    ``before_resume`` is called when the triggerer is done.
+    """
+    sleep = asyncio.sleep
 
     # Only real Airflow needs the pause before an event.
-    monkeypatch.setattr(triggers, "EARLIEST_EVENT", 0.0)
+    def at_once(delay: float, *given: Any) -> Any:
+        return sleep(min(delay, 0.01) if is_ours(sys._getframe(1)) else delay, *given)
 
-    def run(make: Any, context: dict[str, Any] | None = None) -> Any:
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+
+    def run(make: Any, context: dict[str, Any] | None = None, before_resume: Callable[[], object] | None = None) -> Any:
         try:
             return make().execute(context or {})
         except BaseException as deferred:
             if type(deferred).__name__ != "TaskDeferred":
                 raise
             event = fire(deferred.trigger)  # type: ignore[attr-defined]
+            if before_resume is not None:
+                before_resume()
             return getattr(make(), deferred.method_name)(context or {}, event=event)  # type: ignore[attr-defined]
 
     return run
@@ -141,24 +151,6 @@ def asked_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
     add = Schedule.add
     monkeypatch.setattr(Schedule, "add", lambda *given, **how: add(*given, **{**how, "poll_interval": 0.05}))
-
-
-class StateStore:
-    """Airflow's task state in memory: the same methods as ``TaskStateStoreAccessor``, plain JSON only."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.retentions: list[Any] = []
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self.values[key]) if key in self.values else default
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        self.values[key] = json.dumps(value)
-        self.retentions.append(retention)
-
-    def delete(self, key: str) -> None:
-        self.values.pop(key, None)
 
 
 @dataclass
@@ -251,13 +243,15 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing pause before it asks or writes again."""
-    from airflow_provider_nanostt.api import transport
-    from airflow_provider_nanostt.workflow import recovery
+    """Let nothing in the package pause for longer than a moment before it asks or writes again."""
+    monkeypatch.setattr(pauses, "longest", 0.005)
 
-    monkeypatch.setattr(recovery, "_LOST_PAUSE", 0.0)
-    monkeypatch.setattr(recovery, "_RECORD_PAUSE", 0.0)
-    monkeypatch.setattr(transport, "Client", functools.partial(transport.Client, sleep=lambda _: None))
+
+@pytest.fixture
+def hours_pass(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
+    """Let the clock go on by what the package's pauses would have taken."""
+    now, skipped = time.time, pauses.skipped
+    monkeypatch.setattr(time, "time", lambda: now() + pauses.skipped - skipped)
 
 
 def fire(trigger: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
@@ -13,24 +14,20 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
-from airflow_provider_nanostt.audio.prepare import prepare, upload_plan
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
-from airflow_provider_nanostt.ledger import Ledger
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import hiss, note, wav
 from tests.conftest import Memory
+from tests.outside import everywhere, killed, record
 
 av = pytest.importorskip("av")
 
 ASYNC, SYNC = "Elevenlabs-STT", "gpt-4o-mini-transcribe"
 RATE = 8000
-
-
-class Killed(BaseException):
-    """The end of a task process, as far as the code in it can tell."""
 
 
 def telephone(seconds: int) -> bytes:
@@ -99,10 +96,10 @@ def recordings(request: pytest.FixtureRequest, monkeypatch, shorter: int) -> dic
     """For each model one that has to go in two parts, with the limits they are too much for."""
     if shorter == 1:
         return request.getfixturevalue("real_recordings")
-    for module in (upload_plan, prepare):
-        monkeypatch.setattr(module, "MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES // shorter)
-    longest = upload_plan.longest_of
-    monkeypatch.setattr(upload_plan, "longest_of", lambda model: (found := longest(model)) and found / shorter)
+    everywhere(monkeypatch, "MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES // shorter)
+    for name, facts in KNOWN_MODELS.items():
+        if facts.max_seconds is not None:
+            monkeypatch.setitem(KNOWN_MODELS, name, replace(facts, max_seconds=facts.max_seconds / shorter))
     return request.getfixturevalue("short_recordings")
 
 
@@ -154,23 +151,6 @@ WHOLE = "This is part 1. This is part 2."
 ONCE = ["part-001.mp3", "part-002.mp3"]
 
 
-def kill_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, *, before: bool) -> None:
-    """End the process at the given call of a function."""
-    original, calls = getattr(owner, name), []
-
-    def last(*arguments: Any, **named: Any) -> Any:
-        calls.append(1)
-        if len(calls) == call:
-            monkeypatch.setattr(owner, name, original)
-            if before:
-                raise Killed
-            original(*arguments, **named)
-            raise Killed
-        return original(*arguments, **named)
-
-    monkeypatch.setattr(owner, name, last)
-
-
 @pytest.mark.parametrize(
     ("model", "deferrable"),
     [pytest.param(SYNC, True, marks=REAL), pytest.param(ASYNC, True, marks=REAL), (ASYNC, False)],
@@ -213,22 +193,18 @@ def test_a_second_run_of_the_same_task_pays_nothing(spoken: Emulator, attempt, m
 
 @only_files
 @pytest.mark.parametrize(("model", "step"), [(SYNC, "answered"), (ASYNC, "submitted")])
-def test_killed_between_the_parts_the_retry_pays_only_what_is_missing(
-    spoken: Emulator, attempt, monkeypatch, model, step
-):
+def test_killed_between_the_parts_the_retry_pays_only_what_is_missing(spoken: Emulator, attempt, model, step):
     """What each part has come to is found where it left it; the recording is cut in the same place."""
-    kill_at(monkeypatch, Ledger, step, 1, before=False)
-    with pytest.raises(Killed):
+    with killed(after=record(step)):
         attempt(model)
     assert parts(spoken) == ONCE[:1]
     assert text_of(attempt(model)) == WHOLE
     assert parts(spoken) == ONCE
 
 
-def test_killed_between_charge_and_record_the_next_attempt_names_the_part(spoken: Emulator, attempt, monkeypatch):
+def test_killed_between_charge_and_record_the_next_attempt_names_the_part(spoken: Emulator, attempt):
     """Nobody knows of that part whether it was charged, so nothing is paid again before a person has looked."""
-    kill_at(monkeypatch, Ledger, "answered", 2, before=True)
-    with pytest.raises(Killed):
+    with killed(before=record("answered"), nth=2):
         attempt()
     with pytest.raises(AirflowFailException, match=r"meeting\.mp3 \(part 2 of 2\)"):
         attempt()
@@ -239,10 +215,9 @@ def test_killed_between_charge_and_record_the_next_attempt_names_the_part(spoken
 
 @only_files
 @pytest.mark.parametrize("model", [SYNC, ASYNC])
-def test_killed_while_landing_nothing_is_paid_again(spoken: Emulator, attempt, monkeypatch, model):
+def test_killed_while_landing_nothing_is_paid_again(spoken: Emulator, attempt, model):
     """What every part has come to is there; it is put together once more."""
-    kill_at(monkeypatch, Ledger, "landed", 1, before=True)
-    with pytest.raises(Killed):
+    with killed(before=record("written")):
         attempt(model)
     assert text_of(attempt(model)) == WHOLE
     assert parts(spoken) == ONCE

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import wave
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_nanostt.emulator import Emulator
-from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 from tests.conftest import Memory
 
@@ -20,25 +19,6 @@ ASYNC, SYNC = "Elevenlabs-STT", "gpt-4o-mini-transcribe"
 MINUTES = 0.5
 PRICE = {ASYNC: 0.03 * MINUTES, SYNC: 0.003 * MINUTES}
 """USD for half a minute, which is how long every recording here is said to be."""
-
-
-class Killed(BaseException):
-    """The end of a task process, as far as the code in it can tell."""
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, call: int, *, before: bool) -> None:
-    """End the process at the given call of a function; what other threads have under way comes to its end."""
-    original, calls = getattr(owner, name), []
-
-    def last(*arguments: Any, **named: Any) -> Any:
-        calls.append(1)
-        if len(calls) != call:
-            return original(*arguments, **named)
-        if not before:
-            original(*arguments, **named)
-        raise Killed
-
-    monkeypatch.setattr(owner, name, last)
 
 
 def text_of(name: str) -> str:
@@ -50,13 +30,16 @@ class Batch:
     """One task, attempt after attempt.
 
     :param folder: of recordings on the disk.
+
+    ``before_resume`` is called when the triggerer is done, before the worker resumes.
     """
 
     def __init__(self, emulator: Emulator, run_task: Any, memory: Memory, folder: Path) -> None:
         self.emulator = emulator
         self.memory = memory
         self.folder = folder
-        self._run_task = run_task
+        self.run_task = run_task
+        self.before_resume: Callable[[], object] | None = None
         self.usual: dict[str, Any] = {
             "model": ASYNC,
             "output": str(memory.folder),
@@ -95,7 +78,7 @@ class Batch:
     def run(self, audio: Any, instance: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
         """Run one attempt to its end, through the triggerer."""
         context = self.memory.context(**(instance or {}))
-        result: dict[str, Any] = self._run_task(lambda: self.make(audio, **arguments), context)
+        result: dict[str, Any] = self.run_task(lambda: self.make(audio, **arguments), context, self.before_resume)
         assert json.loads(json.dumps(result)) == result
         return result
 
@@ -157,5 +140,6 @@ def once(names: Sequence[str]) -> dict[str, int]:
 def batch(emulator: Emulator, run_task: Any, files: Memory, tmp_path: Path, no_pauses: None, monkeypatch: Any) -> Batch:
     """A batch whose recordings, results and manifest are on the disk, with a service that is as quick as it can be."""
     emulator.add_key(emulator.api_key, balance=100.0, requests_per_second=0)
-    monkeypatch.setattr(NanoGPTHook, "acquire_slot", lambda _: None)
+    connection = {**emulator.connection, "extra": {"requests_per_second": 10_000}}
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(connection))
     return Batch(emulator, run_task, files, tmp_path / "recordings")

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
-from airflow_provider_nanostt.ledger import Ledger
-from airflow_provider_nanostt.workflow.batch.run import BatchRun
-from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, Killed, kill_at, once, text_of
+from tests.outside import killed, output, record
+from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once, text_of
 
 MONDAY, TUESDAY = {"run_id": "monday"}, {"run_id": "tuesday"}
 NIGHTLY: dict[str, Any] = {"skip_existing": True}
@@ -100,16 +99,15 @@ def test_without_it_each_run_is_its_own(batch: Batch):
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "before", "parallel"),
-    [(Ledger, "submitted", False, 1), (BatchRun, "_land", True, 8), (Ledger, "landed", True, 8)],
+    ("then", "parallel"),
+    [({"after": record("submitted")}, 1), ({"before": output()}, 8), ({"before": record("written")}, 8)],
+    ids=["submitting", "writing", "recording"],
 )
-def test_what_a_killed_run_has_paid_for_is_the_next_run_s(batch: Batch, monkeypatch, owner, name, before, parallel):
+def test_what_a_killed_run_has_paid_for_is_the_next_run_s(batch: Batch, then, parallel):
     """The next night attaches to its jobs, and pays nothing for them; the first one's retry finds them, too."""
     audio = batch.recordings(5)
-    with monkeypatch.context() as patch:
-        kill_at(patch, owner, name, 3, before=before)
-        with pytest.raises(Killed):
-            batch.run(audio, MONDAY, max_parallel=parallel, **NIGHTLY)
+    with killed(**then, nth=3):
+        batch.run(audio, MONDAY, max_parallel=parallel, **NIGHTLY)
     paid = len(batch.emulator.charges)
     result = batch.run(audio, TUESDAY, **NIGHTLY)
     assert result["written"] + result["skipped"] == 5

@@ -11,13 +11,9 @@ import pytest
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.emulator import Fault
-from airflow_provider_nanostt.ledger import Ledger
-from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
-from airflow_provider_nanostt.workflow.batch.item import ItemAttempt
-from airflow_provider_nanostt.workflow.batch.run import BatchRun
-from airflow_provider_nanostt.workflow.submit import Attempt
 from tests.conftest import fire
-from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, Killed, kill_at, once, text_of
+from tests.outside import killed, ledger_file, output, reading, record
+from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once, text_of
 
 MODELS = pytest.mark.parametrize("model", [SYNC, ASYNC])
 
@@ -43,30 +39,28 @@ def test_a_retry_does_only_what_is_missing(batch: Batch, model):
     assert_all_landed(batch, audio)
 
 
-KILLS: dict[str, tuple[str, Any, str, int, bool]] = {
-    "before any submit": (ASYNC, Attempt, "submit", 1, True),
-    "with some tickets recorded": (ASYNC, Ledger, "submitted", 3, False),
-    "with some answers recorded": (SYNC, Ledger, "answered", 3, False),
-    "with some landed": (SYNC, Ledger, "landed", 3, False),
-    "while landing one": (SYNC, BatchRun, "_land", 2, True),
-    "before the deferral": (ASYNC, Checkpoint, "save", 1, True),
-    "while resuming": (ASYNC, Checkpoint, "load", 1, False),
-    "while fetching": (ASYNC, ItemAttempt, "handed_over", 3, False),
-    "while landing what was waited for": (ASYNC, Ledger, "landed", 3, True),
-    "before the manifest": (ASYNC, BatchRun, "settle", 1, True),
+KILLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "before any submit": (ASYNC, {"before": record("intended")}),
+    "with some tickets recorded": (ASYNC, {"after": record("submitted"), "nth": 3}),
+    "with some answers recorded": (SYNC, {"after": record("answered"), "nth": 3}),
+    "with some landed": (SYNC, {"after": record("written"), "nth": 3}),
+    "while landing one": (SYNC, {"before": output(), "nth": 2}),
+    "before the deferral": (ASYNC, {"before": ledger_file("*.batch.jsonl")}),
+    "while resuming": (ASYNC, {"after": reading("*.batch.jsonl")}),
+    "while fetching": (ASYNC, {"after": reading("*.answers/*.json"), "nth": 3}),
+    "while landing what was waited for": (ASYNC, {"before": record("written"), "nth": 3}),
+    "before the manifest": (ASYNC, {"before": output("manifest.*")}),
 }
 
 
 @pytest.mark.parametrize("at", KILLS)
 @pytest.mark.parametrize("max_parallel", [1, 8])
-def test_killed_anywhere_the_retry_pays_only_what_is_missing(batch: Batch, monkeypatch, at, max_parallel):
+def test_killed_anywhere_the_retry_pays_only_what_is_missing(batch: Batch, at, max_parallel):
     """Wherever the process ends, the next one finds what was paid for, and every recording is charged once."""
-    model, owner, name, call, before = KILLS[at]
+    model, then = KILLS[at]
     audio = batch.recordings(10)
-    with monkeypatch.context() as patch:
-        kill_at(patch, owner, name, call, before=before)
-        with pytest.raises(Killed):
-            batch.run(audio, model=model, max_parallel=max_parallel)
+    with killed(**then):
+        batch.run(audio, model=model, max_parallel=max_parallel)
     killed_at = len(batch.emulator.charges)
     result = batch.run(audio, model=model, max_parallel=max_parallel)
     assert_all_landed(batch, audio)
@@ -74,24 +68,20 @@ def test_killed_anywhere_the_retry_pays_only_what_is_missing(batch: Batch, monke
     assert killed_at == 10 or model == SYNC or at in ("before any submit", "with some tickets recorded")
 
 
-def test_killed_while_waiting_in_the_worker(batch: Batch, monkeypatch):
+def test_killed_while_waiting_in_the_worker(batch: Batch):
     """Jobs that were waited for in the worker are found again by the retry."""
     audio = batch.recordings(6)
-    with monkeypatch.context() as patch:
-        kill_at(patch, BatchRun, "_ended", 3, before=False)
-        with pytest.raises(Killed):
-            batch.run(audio, deferrable=False)
+    with killed(after=record("written"), nth=3):
+        batch.run(audio, deferrable=False)
     assert batch.run(audio, deferrable=False)["written"] == 6
     assert_all_landed(batch, audio)
 
 
-def test_killed_between_charge_and_ticket_only_that_one_fails(batch: Batch, monkeypatch):
+def test_killed_between_charge_and_ticket_only_that_one_fails(batch: Batch):
     """Nobody knows whether it was charged, so it is named and never submitted again; all the others land."""
     audio = batch.recordings(5)
-    with monkeypatch.context() as patch:
-        kill_at(patch, Ledger, "submitted", 3, before=True)
-        with pytest.raises(Killed):
-            batch.run(audio, max_parallel=1)
+    with killed(before=record("submitted"), nth=3):
+        batch.run(audio, max_parallel=1)
     for _ in range(2):
         with pytest.raises(AirflowFailException, match="1 of 5 recordings") as caught:
             batch.run(audio)
@@ -187,13 +177,11 @@ def test_a_stopped_retry_still_tells_of_what_has_landed(batch: Batch, trouble):
     assert batch.statuses == ["left", *["written"] * 4]
 
 
-def test_without_money_what_is_paid_for_lands(batch: Batch, monkeypatch):
+def test_without_money_what_is_paid_for_lands(batch: Batch):
     """Jobs of a killed attempt are fetched, though nothing new can be submitted."""
     audio = batch.recordings(6)
-    with monkeypatch.context() as patch:
-        kill_at(patch, Ledger, "submitted", 3, before=False)
-        with pytest.raises(Killed):
-            batch.run(audio[::-1], max_parallel=1)
+    with killed(after=record("submitted"), nth=3):
+        batch.run(audio[::-1], max_parallel=1)
     paid = len(batch.emulator.charges)  # three, and what the thread had begun before the end was known
     assert paid in (3, 4)
     batch.emulator.set_balance(0.0)
@@ -262,17 +250,17 @@ def test_a_state_file_that_is_gone_loses_nothing(batch: Batch):
     assert_all_landed(batch, audio)
 
 
-def test_the_service_out_of_reach_at_the_resume(batch: Batch, monkeypatch):
+def test_the_service_out_of_reach_at_the_resume(batch: Batch, hours_pass):
     """With nothing handed over: after two in vain no other is asked for; all stays paid for, and the retry lands it."""
     audio = batch.urls(15)
     event = fire(deferred(batch, audio))
     batch.forget_answers()
-    monkeypatch.setattr("airflow_provider_nanostt.workflow.batch.run.FETCH_SECONDS", 0.3)
     before = len(batch.emulator.requests)
     batch.emulator.fail("/transcribe/status", Fault(status=503, times=10_000))
     with pytest.raises(errors.BatchIncomplete, match="15 of 15"):
         resume(batch, audio, event)
-    assert len(batch.emulator.requests) - before < 20
+    asked = {one.fields["runId"] for one in batch.emulator.requests[before:] if one.endpoint == "/transcribe/status"}
+    assert len(asked) == 2
     assert batch.statuses == ["failed"] * 15
     assert all(row["retry"] and row["run_id"] for row in batch.rows)
     batch.emulator.clear_faults()
@@ -280,7 +268,7 @@ def test_the_service_out_of_reach_at_the_resume(batch: Batch, monkeypatch):
     assert_all_landed(batch, audio)
 
 
-def test_the_service_out_of_reach_at_the_retry(batch: Batch, monkeypatch):
+def test_the_service_out_of_reach_at_the_retry(batch: Batch):
     """Jobs that nobody answers for count as running; they are not asked for one by one before the wait."""
     audio = batch.urls(24)
     deferred(batch, audio)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_nanostt.ledger import Ledger
-from tests.workflow.batch.conftest import ASYNC, SYNC, Batch, Killed, kill_at, text_in
+from tests.outside import killed, record
+from tests.workflow.batch.conftest import ASYNC, SYNC, Batch, text_in
 from tests.workflow.test_parts import (  # fixtures
     SHORTER,
     WHOLE,
@@ -63,12 +63,10 @@ def test_parts_and_wholes_land_together(batch: Batch, audio, deferrable):
     [(ASYNC, "submitted", 2), (SYNC, "answered", 2), (ASYNC, "written", 2), (SYNC, "written", 2)],
     indirect=["audio"],
 )
-def test_killed_among_the_parts(batch: Batch, audio, monkeypatch, step, call):
+def test_killed_among_the_parts(batch: Batch, audio, step, call):
     """What each part has come to is found where it was left."""
-    with monkeypatch.context() as patch:
-        kill_at(patch, Ledger, step, call, before=False)
-        with pytest.raises(Killed):
-            batch.run(audio, max_parallel=1)
+    with killed(after=record(step), nth=call):
+        batch.run(audio, max_parallel=1)
     assert batch.run(audio)["written"] == 3
     assert text_in(batch.rows[1]["files"]["json"]) == WHOLE
     assert charged(batch) == ONCE

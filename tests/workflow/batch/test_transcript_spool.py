@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.emulator import Emulator
-from airflow_provider_nanostt.workflow.batch.item import ItemAttempt
-from airflow_provider_nanostt.workflow.batch.run import BatchRun
+from tests.outside import failing, killed, output
 from tests.real_store import Shelf
-from tests.workflow.batch.conftest import Batch, Killed, kill_at, once, text_of
+from tests.workflow.batch.conftest import Batch, once, text_of
 
 
 def asked(emulator: Emulator) -> Counter[str]:
@@ -26,21 +24,10 @@ def answers_folders(batch: Batch) -> list[Path]:
     return list((batch.memory.folder / ".nanostt").glob("*.answers"))
 
 
-def after_the_wait(batch: Batch, monkeypatch: pytest.MonkeyPatch, then: Any) -> None:
-    """Do something when the triggerer is done, before the worker resumes."""
-    resume = type(batch.make([]))._resume
-
-    def resumed(operator: Any, context: Any, event: Any) -> Any:
-        then()
-        return resume(operator, context, event)
-
-    monkeypatch.setattr(type(batch.make([])), "_resume", resumed)
-
-
-def test_a_transcript_is_fetched_once(batch: Batch, monkeypatch):
+def test_a_transcript_is_fetched_once(batch: Batch):
     """By the triggerer; the resume finds all of them, and removes what it found."""
     audio, seen = batch.urls(5), []
-    after_the_wait(batch, monkeypatch, lambda: seen.append((len(batch.answers), asked(batch.emulator))))
+    batch.before_resume = lambda: seen.append((len(batch.answers), asked(batch.emulator)))
     batch.run(audio)
     ((kept, before),) = seen
     assert kept == 5
@@ -55,23 +42,21 @@ def damaged(batch: Batch) -> None:
 
 
 @pytest.mark.parametrize("what", [Batch.forget_answers, damaged])
-def test_without_them_the_service_is_asked(batch: Batch, monkeypatch, what):
+def test_without_them_the_service_is_asked(batch: Batch, what):
     """Nothing depends on what lies there."""
     audio = batch.urls(3)
-    after_the_wait(batch, monkeypatch, lambda: what(batch))
+    batch.before_resume = lambda: what(batch)
     batch.run(audio)
     assert batch.texts == [text_of(Path(one).name) for one in audio]
     assert batch.charged == once(audio)
     assert answers_folders(batch) == []
 
 
-def test_a_retry_finds_what_a_killed_resume_has_left(batch: Batch, monkeypatch):
+def test_a_retry_finds_what_a_killed_resume_has_left(batch: Batch):
     """Even if the service is out of reach by then."""
     audio = batch.urls(4)
-    with monkeypatch.context() as patch:
-        kill_at(patch, ItemAttempt, "land", 2, before=True)
-        with pytest.raises(Killed):
-            batch.run(audio)
+    with killed(before=output(), nth=2):
+        batch.run(audio)
     before = asked(batch.emulator)
     batch.emulator.fail("/transcribe/status", status=503, times=1000)
     batch.run(audio, timeout=30)
@@ -80,7 +65,7 @@ def test_a_retry_finds_what_a_killed_resume_has_left(batch: Batch, monkeypatch):
     assert batch.charged == once(audio)
 
 
-def test_what_lies_ready_lands_whatever_the_service_says(batch: Batch, monkeypatch):
+def test_what_lies_ready_lands_whatever_the_service_says(batch: Batch):
     """One that has to be asked for meets a key that is no longer good; the others are here already."""
     audio = batch.urls(4)
 
@@ -89,10 +74,10 @@ def test_what_lies_ready_lands_whatever_the_service_says(batch: Batch, monkeypat
         first.unlink()
         batch.emulator.fail("/transcribe/status", status=401, times=1000)
 
-    with monkeypatch.context() as patch:
-        after_the_wait(batch, patch, take_one_away)
-        with pytest.raises(errors.BatchIncomplete, match="1 of 4"):
-            batch.run(audio)
+    batch.before_resume = take_one_away
+    with pytest.raises(errors.BatchIncomplete, match="1 of 4"):
+        batch.run(audio)
+    batch.before_resume = None
     assert batch.statuses == ["failed", "written", "written", "written"]
     batch.emulator.clear_faults()
     assert batch.run(audio)["written"] == 4
@@ -100,21 +85,12 @@ def test_what_lies_ready_lands_whatever_the_service_says(batch: Batch, monkeypat
     assert answers_folders(batch) == []
 
 
-def test_what_could_not_be_written_waits_for_the_retry(batch: Batch, monkeypatch):
+def test_what_could_not_be_written_waits_for_the_retry(batch: Batch):
     """The answer stays where it is until it has landed, even if the service has forgotten the job by then."""
     audio = batch.urls(3)
-    with monkeypatch.context() as patch:
-        land, calls = ItemAttempt.land, []
-
-        def full(*arguments: Any, **named: Any) -> Any:
-            calls.append(1)
-            if len(calls) == 2:
-                raise OSError(28, "No space left on device")
-            return land(*arguments, **named)
-
-        patch.setattr(ItemAttempt, "land", full)
-        with pytest.raises(errors.BatchIncomplete, match="No space left"):
-            batch.run(audio)
+    full = failing(output(), OSError(28, "No space left on device"), first=2)
+    with full, pytest.raises(errors.BatchIncomplete, match="No space left"):
+        batch.run(audio)
     before = asked(batch.emulator)
     batch.emulator.fail("/transcribe/status", status=404, times=1000)
     assert batch.run(audio, timeout=30)["written"] == 3
@@ -122,22 +98,20 @@ def test_what_could_not_be_written_waits_for_the_retry(batch: Batch, monkeypatch
     assert answers_folders(batch) == []
 
 
-def test_nothing_stays_where_a_kill_came_last(batch: Batch, monkeypatch):
+def test_nothing_stays_where_a_kill_came_last(batch: Batch):
     """Everything had landed when the process died: the retry, which has no use for the answers, removes them."""
     audio = batch.urls(3)
-    with monkeypatch.context() as patch:
-        kill_at(patch, BatchRun, "settle", 1, before=True)
-        with pytest.raises(Killed):
-            batch.run(audio)
+    with killed(before=output("manifest.*")):
+        batch.run(audio)
     assert answers_folders(batch) != []
     assert batch.run(audio)["written"] == 3
     assert answers_folders(batch) == []
 
 
-def test_in_a_real_store(batch: Batch, monkeypatch, shelf: Shelf):
+def test_in_a_real_store(batch: Batch, shelf: Shelf):
     """Nothing stays but the results and the records."""
     audio, seen = batch.urls(3), []
-    after_the_wait(batch, monkeypatch, lambda: seen.append(asked(batch.emulator)))
+    batch.before_resume = lambda: seen.append(asked(batch.emulator))
     batch.run(audio, output=shelf.uri)
     assert seen == [asked(batch.emulator)]
     left = shelf.keys()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import UserList
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from airflow_provider_nanostt import hooks
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.operators import YouTubeTranscribeOperator
 from airflow_provider_nanostt.workflow.batch.youtube import video_of
+from tests.outside import killed, output
 
 
 def url(number: int) -> str:
@@ -20,9 +20,8 @@ def url(number: int) -> str:
 
 
 @pytest.fixture
-def videos(emulator, monkeypatch):
+def videos(emulator, no_pauses):
     """Twelve videos that have a transcript, and no pause between requests."""
-    monkeypatch.setattr(hooks, "_YOUTUBE_PER_SECOND", 1000.0)
     for number in range(12):
         emulator.script(url(number), text=f"This is talk {number}.", title=f"Talk {number}: a/b. c")
     return [url(number) for number in range(12)]
@@ -121,17 +120,8 @@ def test_a_lost_answer_is_not_asked_for_again(emulator, videos, run, rows):
 
 def test_killed_while_landing_the_retry_lands_all_that_was_paid(emulator, videos, run, monkeypatch):
     """All answers of a request are recorded before the first of them is landed."""
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_, **__):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("airflow_provider_nanostt.workflow.submit.land", killed)
-        with pytest.raises(Killed):
-            run(videos[:3])
+    with killed(before=output()):
+        run(videos[:3])
     assert run(videos[:3])["written"] == 3
     assert (requests(emulator), len(emulator.charges)) == (1, 3)
 
@@ -145,23 +135,21 @@ def test_one_video_under_two_addresses_is_paid_once(emulator, videos, run, rows)
     assert (result["skipped"], len(emulator.charges)) == (1, 1)
 
 
-def answering(monkeypatch, change):
-    """Have the service's results changed before they are looked at."""
-    ask = hooks.NanoGPTHook.youtube
+def answering(emulator, results: list[dict[str, Any]]) -> None:
+    """Have the service charge as ever, and answer with these results."""
+    done = [{"success": True, **result} for result in results]
+    body = {"transcripts": done, "summary": {"successful": len(done), "totalCost": 0.01 * len(done)}}
+    emulator.fail("/youtube-transcribe", status=200, body=json.dumps(body), after_charge=True)
 
-    def changed(self, urls):
-        answer = ask(self, urls)
-        return replace(answer, results=change(answer.results))
 
-    monkeypatch.setattr(hooks.NanoGPTHook, "youtube", changed)
+def result(number: int, **other: Any) -> dict[str, Any]:
+    title, text = f"Talk {number}: a/b. c", f"This is talk {number}."
+    return {"url": url(number), "title": title, "transcript": text, **other}
 
 
 def test_results_in_another_order_are_those_of_their_videos(emulator, videos, run, files, monkeypatch):
     """Though the service writes their addresses in another way."""
-    answering(
-        monkeypatch,
-        lambda results: tuple(replace(one, url=f"https://youtu.be/{video_of(one.url)}") for one in reversed(results)),
-    )
+    answering(emulator, [result(number, url=f"https://youtu.be/video{number:04d}") for number in (2, 1, 0)])
     run(videos[:3], formats=("txt",))
     for number in range(3):
         place = files.folder / f"Talk_{number}_a_b_c-video{number:04d}.txt"
@@ -170,14 +158,14 @@ def test_results_in_another_order_are_those_of_their_videos(emulator, videos, ru
 
 def test_results_without_addresses_come_in_order(emulator, videos, run, files, monkeypatch):
     """As many as were asked for."""
-    answering(monkeypatch, lambda results: tuple(replace(one, url="") for one in results))
+    answering(emulator, [result(number, url="") for number in (0, 1)])
     run(videos[:2], formats=("txt",))
     assert (files.folder / "Talk_1_a_b_c-video0001.txt").read_text().strip() == "This is talk 1."
 
 
 def test_a_video_that_the_answer_passes_over_may_have_been_charged(emulator, videos, run, monkeypatch, rows):
     """The others land; this one is not asked for again until somebody decides."""
-    answering(monkeypatch, lambda results: results[1:])
+    answering(emulator, [result(1), result(2)])
     with pytest.raises(AirflowFailException, match="does not speak of this video"):
         run(videos[:3])
     assert [row["status"] for row in rows()] == ["failed", "written", "written"]
