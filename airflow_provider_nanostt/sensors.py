@@ -174,7 +174,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
                 return None
             waited = time.time() - job.submitted_at
             outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
-            raise outcome.as_error(job, waited=waited, pick_up=hook.recovery_hint(job)) from error
+            raise outcome.as_error(job, waited=waited, recovery_hint=hook.recovery_hint(job)) from error
 
     def _hook(self) -> NanoGPTHook:
         from airflow_provider_nanostt.hooks import NanoGPTHook

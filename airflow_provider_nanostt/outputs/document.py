@@ -1,4 +1,4 @@
-"""The JSON form of a transcript: what our files hold, how it is written, and how it is read again.
+"""The JSON form of a transcript: how our files are written, and how they are read again.
 
 ``transcript.schema.json`` beside this module describes it; every file that is written validates against it.
 """
@@ -6,32 +6,82 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
-from airflow_provider_nanostt.common.urls import redact_value
-from airflow_provider_nanostt.outputs.timed_tokens import EVENT, event_name
+from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.outputs.unicode_layout import event_name, is_sound_event, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-    from airflow_provider_nanostt.outputs.naming import Named
+    from airflow_provider_nanostt.outputs.naming import FileOwner
 
 SCHEMA_VERSION = 1
-_NO_END = float("inf")
-_SCHEMA = "transcript.schema.json"
 
 
-def schema() -> dict[str, Any]:
+class SegmentJson(TypedDict):
+    """A segment; times in seconds."""
+
+    speaker: str | None
+    start: float | None
+    end: float | None
+    text: str
+
+
+class WordJson(SegmentJson):
+    """An entry of the list of words, with the service's own word for its type."""
+
+    type: str
+
+
+class EventJson(TypedDict):
+    """A sound that is not speech."""
+
+    event: str
+    start: float | None
+    end: float | None
+    speaker: str | None
+
+
+class FileJson(TypedDict):
+    """A file that was written together with the JSON file."""
+
+    name: str
+    sha256: str
+
+
+class TranscriptDocument(TypedDict):
+    """A whole JSON file. The last four keys are only in files of a task, not in a transcript that a script formats."""
+
+    version: int
+    source: str | None
+    run_id: str | None
+    model: str
+    language: str | None
+    charged_minutes: float | None
+    cost_usd: float | None
+    text: str
+    segments: list[SegmentJson]
+    words: list[WordJson]
+    audio_events: list[EventJson]
+    raw: dict[str, object]
+    written_by: NotRequired[str | None]
+    renamed: NotRequired[dict[str, str]]
+    settings: NotRequired[str]
+    files: NotRequired[dict[str, FileJson]]
+
+
+def schema() -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of the files."""
-    text = resources.files(__package__).joinpath(_SCHEMA).read_text("utf-8")
-    return dict(json.loads(text))
+    return dict(json.loads(resources.files(__package__).joinpath("transcript.schema.json").read_text("utf-8")))
 
 
-def to_document(transcript: Transcript, *, source: str | None) -> dict[str, Any]:
+def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocument:
     """Return a transcript in the form of our JSON files; times in seconds, cost in USD."""
     return {
         "version": SCHEMA_VERSION,
@@ -55,105 +105,142 @@ def to_document(transcript: Transcript, *, source: str | None) -> dict[str, Any]
         ],
         "audio_events": [
             {
-                "event": event_name(word.text),
+                "event": event_name(one_line(word.text)),
                 "start": _seconds(word.start),
                 "end": _seconds(word.end),
                 "speaker": word.speaker,
             }
             for word in transcript.words
-            if word.type == EVENT
+            if is_sound_event(word.type, word.text)
         ],
-        "raw": redact_value(transcript.raw),
+        "raw": {key: _redacted(value) for key, value in transcript.raw.items()},
     }
 
 
-def segments_of(transcript: Transcript) -> list[dict[str, Any]]:
+def segments_of(transcript: Transcript) -> list[SegmentJson]:
     """Return the segments as plain JSON."""
     return [
-        {
-            "speaker": segment.speaker,
-            "start": _seconds(segment.start),
-            "end": _seconds(segment.end),
-            "text": segment.text,
-        }
-        for segment in transcript.segments
+        {"speaker": one.speaker, "start": _seconds(one.start), "end": _seconds(one.end), "text": one.text}
+        for one in transcript.segments
     ]
 
 
-def written(document: Mapping[str, Any]) -> bytes:
-    """Return a document as it stands in its file: UTF-8, one key to a line, so that its head can be read by people."""
+def encode(document: TranscriptDocument) -> bytes:
+    """Return a document as it stands in its file: UTF-8, one key to a line, so that people can read its head."""
     # An indented list of words would be written by Python's slow encoder, and be 300,000 lines long.
     lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in document.items()]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode("utf-8", "replace")
 
 
-def from_document(document: Mapping[str, Any]) -> Transcript:
+def from_document(document: Mapping[str, object]) -> Transcript:
     """Read a transcript from the form of our JSON files, for example to render it again.
 
     What is missing in a file of an earlier version is empty here.
 
     :raises InvalidInput: if it is something else, or of a version that this provider does not know.
     """
-    if not isinstance(document, Mapping) or not isinstance(document.get("text"), str):
-        raise InvalidInput("this is not a transcript of this provider: it has no 'text'")
+    text = document.get("text") if isinstance(document, Mapping) else None
+    if not isinstance(text, str):
+        raise InvalidInput("not a transcript of this provider: there is no 'text' in it")
     version = document.get("version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise InvalidInput(f"the transcript is of version {version!r}; this provider knows {SCHEMA_VERSION}")
-    raw = document.get("raw")
-    raw = raw if isinstance(raw, Mapping) else {}
-    metadata = raw.get("metadata")
+        raise InvalidInput(f"the transcript has version {version!r}; this provider reads up to {SCHEMA_VERSION}")
+    raw = _mapping(document.get("raw"))
     return Transcript(
-        text=document["text"],
+        text=text,
         segments=read_segments(document.get("segments")),
         words=tuple(
-            Word(one["text"], number(one.get("start")), number(one.get("end")), _kind(one), _name(one))
-            for one in _entries(document.get("words"))
+            Word(text, number(one.get("start")), number(one.get("end")), _text(one.get("type")) or "word", speaker)
+            for text, speaker, one in _entries(document.get("words"))
         ),
         language=_text(document.get("language")),
         model=_text(document.get("model")) or "",
         cost=number(document.get("cost_usd")),
         charged_minutes=number(document.get("charged_minutes")),
         run_id=_text(document.get("run_id")),
-        metadata=metadata if isinstance(metadata, Mapping) else {},
+        metadata=_mapping(raw.get("metadata")),
         raw=raw,
     )
 
 
-def read_segments(given: Any) -> tuple[Segment, ...]:
+def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
+    """Read a transcript from any of the forms in which scripts and records have one.
+
+    :param result: a ``Transcript``, the content of one of our JSON files, or an operator's result with the text.
+    :raises InvalidInput: if it is none of them.
+    """
+    if isinstance(result, Transcript):
+        return result
+    text = result.get("transcription") if isinstance(result, Mapping) else None
+    if isinstance(text, str):
+        return Transcript(
+            text=text,
+            segments=read_segments(result.get("segments")),
+            language=_text(result.get("language")),
+            model=_text(result.get("model")) or "",
+            cost=number(result.get("cost_usd")),
+            charged_minutes=number(result.get("charged_minutes")),
+            run_id=_text(result.get("run_id")),
+            metadata=_mapping(result.get("metadata")),
+        )
+    if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
+        raise InvalidInput("the text is not in this result but in its files; pass the content of the JSON file")
+    return from_document(result)
+
+
+def read_segments(given: object) -> tuple[Segment, ...]:
     """Read segments from plain JSON."""
     return tuple(
-        Segment(_name(one), number(one.get("start")), number(one.get("end")), one["text"]) for one in _entries(given)
+        Segment(speaker, number(one.get("start")), number(one.get("end")), text)
+        for text, speaker, one in _entries(given)
     )
 
 
-def own_document(data: bytes, identity: Named | None) -> dict[str, Any] | None:
-    """Return what a JSON file holds; None if it is damaged, or not this task instance's; without one, all are."""
+def own_document(data: bytes, identity: FileOwner | None) -> Mapping[str, object] | None:
+    """Return the content of a JSON file; None if it is damaged, or not this task instance's; without one, all are."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict):
         return None
-    return document if identity is None or document.get("landed_by") == identity.digest else None
+    return document if identity is None or document.get("written_by") == identity.digest else None
+
+
+def _redacted(value: object) -> object:
+    """Return a value as it may be stored; a value without an address, such as a list of 27,000 words, is not walked."""
+    return without_secrets(value) if "://" in json.dumps(value, default=str) else value
+
+
+def without_secrets(value: object) -> object:
+    """Return the service's answer as it may be stored: signatures are taken out of addresses at every depth."""
+    kind = type(value)  # an hour of words is 100,000 values: the most frequent kinds come first
+    if kind is float:
+        return value
+    if isinstance(value, str):
+        return shown(value) if value[:4].lower() == "http" else value
+    if isinstance(value, Mapping):
+        return {key: without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(inner) for inner in value]
+    return value
 
 
 def _seconds(value: float | None) -> float | None:
     """Return a time that JSON can hold."""
-    return value if value is None or -_NO_END < value < _NO_END else None
+    return value if value is None or math.isfinite(value) else None
 
 
-def _entries(given: Any) -> Iterable[Mapping[str, Any]]:
-    entries = given if isinstance(given, list | tuple) else ()
-    return (one for one in entries if isinstance(one, Mapping) and isinstance(one.get("text"), str))
+def _entries(given: object) -> Iterator[tuple[str, str | None, Mapping[str, object]]]:
+    """Give the readable entries of a list: text, speaker, and the entry itself."""
+    for one in given if isinstance(given, list | tuple) else ():
+        if isinstance(one, Mapping) and isinstance(text := one.get("text"), str):
+            yield text, _text(one.get("speaker")), one
 
 
-def _kind(entry: Mapping[str, Any]) -> str:
-    return _text(entry.get("type")) or "word"
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
-def _name(entry: Mapping[str, Any]) -> str | None:
-    return _text(entry.get("speaker"))
-
-
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None

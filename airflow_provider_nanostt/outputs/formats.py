@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import Transcript, number
 from airflow_provider_nanostt.outputs.captions import layout, srt_vtt
-from airflow_provider_nanostt.outputs.document import from_document, read_segments, to_document, written
+from airflow_provider_nanostt.outputs.document import encode, read_result, to_document
 from airflow_provider_nanostt.outputs.html.page import page
 from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
@@ -19,7 +18,7 @@ from airflow_provider_nanostt.outputs.timed_tokens import spoken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FORMATS", "format_transcript", "render", "render_all"]
+    from airflow_provider_nanostt.api.models import Transcript
 
 
 def render(
@@ -33,12 +32,12 @@ def render(
     """Return a transcript in one format.
 
     :param fmt: one of :data:`FORMATS`.
-    :param source: the audio's name.
-    :param audio_url: where a browser finds the audio, for ``html``.
+    :param source: the recording's name.
+    :param audio_url: where a browser finds the recording, for ``html``.
     :raises InvalidInput: for another format, and for captions of a transcript without times.
     """
     if fmt not in FORMATS:
-        raise InvalidInput(f"there is no format {fmt!r}; there are {', '.join(FORMATS)}")
+        raise InvalidInput(f"unknown format {fmt!r}; allowed: {', '.join(FORMATS)}")
     return render_all(transcript, [fmt], settings, source=source, audio_url=audio_url)[fmt]
 
 
@@ -51,7 +50,7 @@ def render_all(
     audio_url: str | None = None,
     downloads: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return a transcript in several formats; what they share is made once. Arguments as for :func:`render`.
+    """Return a transcript in several formats; what they share is made once. Parameters as for :func:`render`.
 
     :param downloads: formats that the page offers, with the names of their files; they are inside the page.
     """
@@ -63,7 +62,7 @@ def render_all(
         else layout.Captions((), settings.captions)
     )
     makers: dict[str, Callable[[], str]] = {
-        "json": lambda: written(to_document(transcript, source=source)).decode(),
+        "json": lambda: encode(to_document(transcript, source=source)).decode(),
         "txt": lambda: to_txt(transcript, heard),
         "srt": lambda: srt_vtt.to_srt(captioned),
         "vtt": lambda: srt_vtt.to_vtt(captioned),
@@ -77,28 +76,29 @@ def render_all(
 
 
 def format_transcript(
-    result: Transcript | Mapping[str, Any],
+    result: Transcript | Mapping[str, object],
     fmt: str = "txt",
     *,
     speaker_names: Mapping[str, str] | None = None,
-    captions: Mapping[str, Any] | None = None,
+    captions: Mapping[str, object] | None = None,
     estimated_captions: bool = False,
     source: str | None = None,
     audio_url: str | None = None,
 ) -> str:
     """Return a transcript as text, for scripts and for tasks that have a result in hand.
 
-    :param result: a ``Transcript``, what one of our JSON files holds, or what an operator without ``output`` returns.
+    :param result: a ``Transcript``, the content of one of our JSON files, or the result of an operator without
+        ``output_path``.
     :param fmt: one of :data:`FORMATS`.
     :param speaker_names: new names for speakers.
     :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
-    :param estimated_captions: guess times where there are none.
-    :param source: the audio's name; default what a JSON file says.
-    :param audio_url: where a browser finds the audio, for ``html``.
-    :raises InvalidInput: if it is no transcript, or cannot be had in that format.
+    :param estimated_captions: estimate times where there are none.
+    :param source: the recording's name; default as in a JSON file.
+    :param audio_url: where a browser finds the recording, for ``html``.
+    :raises InvalidInput: if it is not a transcript, or cannot be written in that format.
     """
-    if isinstance(result, Mapping) and source is None:
-        source = result.get("source") if isinstance(result.get("source"), str) else None
+    if isinstance(result, Mapping) and source is None and isinstance(named := result.get("source"), str):
+        source = named
     settings = OutputSettings(
         speaker_names=speaker_names or {},
         captions=CaptionStyle.of(captions or {}),
@@ -106,24 +106,3 @@ def format_transcript(
     )
     transcript, _ = rename(read_result(result), settings.speaker_names)
     return render(transcript, fmt, settings, source=source, audio_url=audio_url)
-
-
-def read_result(result: Transcript | Mapping[str, Any]) -> Transcript:
-    """Read a transcript from whatever :func:`format_transcript` takes; raises as that."""
-    if isinstance(result, Transcript):
-        return result
-    if isinstance(result, Mapping) and isinstance(result.get("transcription"), str):
-        metadata = result.get("metadata")
-        return Transcript(
-            text=result["transcription"],
-            segments=read_segments(result.get("segments")),
-            language=result.get("language"),
-            model=str(result.get("model") or ""),
-            cost=number(result.get("cost_usd")),
-            charged_minutes=number(result.get("charged_minutes")),
-            run_id=result.get("run_id"),
-            metadata=metadata if isinstance(metadata, Mapping) else {},
-        )
-    if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
-        raise InvalidInput("the text is not in this result but in its files; read the JSON file and pass what it holds")
-    return from_document(result)

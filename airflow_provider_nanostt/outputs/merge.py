@@ -1,17 +1,18 @@
-"""The transcripts of a recording's parts become the transcript of the recording; pure functions on values.
+"""Merges the transcripts of a recording's parts into the transcript of the recording; pure functions on values.
 
-What can be told exactly (times, words, cost) is exact. What cannot is not made up: which speaker of one part is which
-of the next, nobody knows, so their names say which part they are of.
+Times, words and cost are exact. Which speaker of one part is which of the next is unknown, so their names say which
+part they are of.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
+from airflow_provider_nanostt.outputs.unicode_layout import is_unspaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,31 +21,18 @@ _Timed = TypeVar("_Timed", Word, Segment)
 
 _SUMMED = ("cost", "chargedDuration", "actualDuration", "fileSize")
 
-_WITHOUT_SPACES = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x1000, 0x109F),  # Burmese
-    (0x1780, 0x17FF),  # Khmer
-    (0x3000, 0x30FF),  # Chinese and Japanese punctuation, kana
-    (0x31F0, 0x31FF),
-    (0x3400, 0x4DBF),  # Han
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0xFF00, 0xFFEF),  # full width
-    (0x20000, 0x3FFFF),
-)
-
 
 def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
-    """Put the transcripts of a recording's parts together.
+    """Merge the transcripts of a recording's parts.
 
     Times are those of the recording. If more than one part names speakers, they become ``Speaker 1 (part 2)`` and so
     on: labels of different parts do not match. Cost and minutes are the sums of what is known, None if nothing is. The
-    language is the one most minutes are in. ``metadata`` keeps what all parts agree on, sums what can be summed, and
+    language is that of most minutes. ``metadata`` keeps values that are equal in all parts, has the sums of amounts, and
     lists ``runIds`` if there are any; ``raw`` is ``{"parts": [{"start", "runId", "answer"}]}``.
 
     :param parts: (where the part begins in the recording, seconds; its transcript), in any order.
     :return: one transcript; of one part, that part's with its times moved.
-    :raises InvalidInput: if there are none.
+    :raises InvalidInput: without parts.
     """
     if not parts:
         raise InvalidInput("there are no parts to merge")
@@ -73,7 +61,7 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
 
 
 def join_texts(texts: Iterable[str]) -> str:
-    """Join texts as they follow each other: by a space, or by nothing between scripts that have none."""
+    """Join texts in order: with a space, or with nothing between scripts without spaces."""
     joined = ""
     for text in (text.strip() for text in texts):
         joined += _gap(joined, text) + text
@@ -83,15 +71,11 @@ def join_texts(texts: Iterable[str]) -> str:
 def _gap(before: str, after: str) -> str:
     if not before or not after:
         return ""
-    return "" if _is_unspaced(before[-1]) and _is_unspaced(after[0]) else " "
-
-
-def _is_unspaced(character: str) -> bool:
-    return any(first <= ord(character) <= last for first, last in _WITHOUT_SPACES)
+    return "" if is_unspaced(before[-1]) and is_unspaced(after[0]) else " "
 
 
 def _speaker_marks(transcripts: Sequence[Transcript]) -> list[str]:
-    """Return what is added to the speakers of each part: nothing if at most one part names any."""
+    """Return the suffix for the speakers of each part: empty if at most one part names any."""
     naming = [
         any(segment.speaker for segment in transcript.segments) or any(word.speaker for word in transcript.words)
         for transcript in transcripts
@@ -117,7 +101,7 @@ def _moved(entry: _Timed, start: float, mark: str) -> _Timed:
 
 
 def _joined_words(lists: Sequence[tuple[Word, ...]]) -> tuple[Word, ...]:
-    """Join word lists; where they have entries for the spaces between words, there is one between the lists, too."""
+    """Join word lists; if they have entries for the spaces between words, one is put between the lists, too."""
     spaced = any(word.type == "spacing" for words in lists for word in words)
     joined: list[Word] = []
     for words in lists:
@@ -130,12 +114,12 @@ def _joined_words(lists: Sequence[tuple[Word, ...]]) -> tuple[Word, ...]:
 
 
 def _language(transcripts: Sequence[Transcript]) -> str | None:
-    """Return the language most minutes are in; where nobody knows the minutes, most characters."""
-    told = all(transcript.charged_minutes is not None for transcript in transcripts)
+    """Return the language of most minutes; where the minutes are unknown, of most characters."""
+    timed = all(transcript.charged_minutes is not None for transcript in transcripts)
     weights: dict[str, float] = defaultdict(float)
     for transcript in transcripts:
         if transcript.language:
-            weights[transcript.language] += (transcript.charged_minutes or 0.0) if told else len(transcript.text)
+            weights[transcript.language] += (transcript.charged_minutes or 0.0) if timed else len(transcript.text)
     return max(weights, key=weights.__getitem__) if weights else None
 
 
@@ -144,7 +128,7 @@ def _sum(amounts: Iterable[float | None]) -> float | None:
     return round(sum(known), 9) if known else None
 
 
-def _metadata(transcripts: Sequence[Transcript]) -> Mapping[str, Any]:
+def _metadata(transcripts: Sequence[Transcript]) -> Mapping[str, object]:
     every = [transcript.metadata for transcript in transcripts]
     combined = {
         name: value for name, value in every[0].items() if all(name in one and one[name] == value for one in every)

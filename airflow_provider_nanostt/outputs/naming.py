@@ -1,4 +1,4 @@
-"""What files are called: after the recording, by the user's pattern, and never outside of the folder they belong in."""
+"""Names files after the recording, by the user's pattern, and never outside of the folder they belong in."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Protocol
 from airflow_provider_nanostt.api.errors import InvalidInput
 
 FIELDS = ("name", "run_id", "model", "language", "map_index")
-"""What a pattern may name."""
+"""The fields of a pattern."""
 
 PATTERN = "{name}"
 _LONGEST_STEM = 100
 
 
-class Named(Protocol):
-    """Whose transcript it is; gives files names of their own where the audio's name would not do."""
+class FileOwner(Protocol):
+    """The task instance that writes files, as far as their names and their JSON file need it."""
 
     @property
     def map_index(self) -> int:
@@ -29,37 +29,39 @@ class Named(Protocol):
 
 
 def check_pattern(pattern: str) -> None:
-    """Refuse a pattern that names what there is not, or another folder.
+    """Refuse a pattern with unknown fields, or with a folder in it.
 
-    :raises InvalidInput: saying what is wrong with it.
+    :raises InvalidInput: naming the fault.
     """
     try:
         parts = list(Formatter().parse(pattern))
     except ValueError as error:
-        raise InvalidInput(f"name={pattern!r} is no pattern: {error}") from error
+        raise InvalidInput(f"filename={pattern!r} is not a valid pattern: {error}") from error
     for literal, field, spec, conversion in parts:
         if "/" in literal or "\\" in literal:
-            raise InvalidInput(f"name={pattern!r} names a folder; folders belong into output")
+            raise InvalidInput(f"filename={pattern!r} must not contain a folder; set the folder with output_path")
         if field is not None and (field not in FIELDS or spec or conversion):
             known = ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise InvalidInput(f"name={pattern!r}: there is no {{{field}}}; there are {known}, as they stand here")
+            raise InvalidInput(
+                f"filename={pattern!r}: unknown field {{{field}}}; allowed, without format or conversion: {known}"
+            )
 
 
 def file_stem(
     source: str | None,
-    identity: Named | None,
+    identity: FileOwner | None,
     pattern: str = PATTERN,
     *,
     run_id: str | None = None,
     model: str = "",
     language: str | None = None,
 ) -> str:
-    """Return a file name without suffix: the pattern filled, cleaned; mapped tasks add what tells them apart.
+    """Return a file name without suffix: the filled pattern, cleaned, and for a mapped task its digest.
 
-    Two mapped tasks may have recordings of the same name and land in the same moment, so asking whether a name is
-    taken would not do. A pattern with ``{map_index}`` tells them apart itself.
+    Two mapped tasks may have recordings of the same name and write at the same moment, so checking whether a name is
+    taken would not be enough. With ``{map_index}`` in the pattern no digest is added.
 
-    :param source: the audio's name; the last part of it, without suffix, is ``{name}``.
+    :param source: the recording's name; the last part of it, without suffix, is ``{name}``.
     """
     mapped = identity is not None and identity.map_index >= 0
     filled = pattern.format(
@@ -76,8 +78,8 @@ def file_stem(
     return short
 
 
-def own_stem(stem: str, identity: Named) -> str:
-    """Return a stem that no other task instance has."""
+def own_stem(stem: str, identity: FileOwner) -> str:
+    """Return a stem that no other task instance uses."""
     return f"{stem}-{identity.digest}"
 
 

@@ -1,85 +1,123 @@
-"""What an earlier attempt has left: whether its files are still there and its own, and as they are wanted now."""
+"""Checks a recorded result: its files are still there, its own, and in the form the settings ask for.
+
+A listing of the folder answers for files that are as they were written. Only a JSON file that differs is read.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.outputs.document import from_document, own_document
-from airflow_provider_nanostt.outputs.formats import read_result
+from airflow_provider_nanostt.outputs.document import from_document, own_document, read_result
+from airflow_provider_nanostt.outputs.results import ExistingResult, TranscriptResult, WrittenFile, WrittenFiles
 from airflow_provider_nanostt.outputs.settings import OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.write import write_outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.outputs.naming import Named
+    from airflow_provider_nanostt.common.object_storage import FileInfo
+    from airflow_provider_nanostt.outputs.naming import FileOwner
 
-
-@dataclass(frozen=True, slots=True)
-class ExistingResult:
-    """A recorded result: ``lost`` says why it is none any more; ``anew`` that it was written once more just now."""
-
-    result: dict[str, Any]
-    lost: str = ""
-    rewritten: bool = False
+_Answer = TypeVar("_Answer")
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def check_existing(
-    result: Mapping[str, Any],
+    result: Mapping[str, object],
+    written: WrittenFiles | None,
     *,
+    listing: Mapping[str, FileInfo] | None,
     folder: ObjectStoragePath | None,
     source: str | None,
-    identity: Named | None,
+    identity: FileOwner | None,
     settings: OutputSettings,
     moved: bool = False,
 ) -> ExistingResult:
-    """Look at a recorded result; write its files once more if they are wanted otherwise now, which costs nothing.
+    """Check a recorded result; write its files again, without a request to the service, if the settings differ.
 
-    :param folder: where files are wanted now; None leaves the result as it is.
-    :param moved: its files lie somewhere else.
+    A listing confirms that files exist; it never proves that they are gone. A file that it does not have is read.
+
+    :param written: the record of its files; None reads the JSON file.
+    :param listing: the files in ``folder``, by name; None asks the storage for each file of the result.
+    :param folder: where files belong now; None leaves the result as it is.
+    :param moved: its files are in another folder.
     :raises LedgerError: if a storage cannot tell.
     """
+    recorded = cast("TranscriptResult", dict(result))
 
-    def again(transcript: Transcript) -> ExistingResult:
-        landed = write_outputs(transcript, folder=folder, source=source, identity=identity, settings=settings)
-        return ExistingResult(
-            {**landed, "cost_usd": result.get("cost_usd")}, rewritten=True
-        )  # what it has cost is known already
+    def rewrite(transcript: Transcript) -> ExistingResult:
+        new = write_outputs(transcript, folder=folder, source=source, identity=identity, settings=settings)
+        # What it cost is known already.
+        return ExistingResult({**new.result, "cost_usd": recorded.get("cost_usd")}, new.written, rewritten=True)
 
-    files = result.get("files", {})
-    data = {name: _read(uri) for name, uri in files.items()}
-    if not data:
-        if folder is None or "transcription" not in result:
-            return ExistingResult(dict(result))
-        return again(read_result(result))
-    there = data.get("json")
-    document = None if there is None else own_document(there, identity)
-    if document is None:
-        return ExistingResult(dict(result), "gone" if there is None else "overwritten by another task")
-    as_wanted = not moved and None not in data.values() and _is_as_wanted(document, settings)
-    if folder is None or as_wanted:
-        return ExistingResult(dict(result))
-    return again(_reread(document))
+    uris = recorded.get("files") or {}
+    if not uris:
+        if folder is None or "transcription" not in recorded:
+            return ExistingResult(recorded)
+        return rewrite(read_result(recorded))
+    found = {fmt: _find(uri, listing, folder) for fmt, uri in uris.items()}
+    is_complete = not moved and None not in found.values()
+    info = found.get("json")
+    if (
+        written is not None
+        and (folder is None or (is_complete and written.settings == settings.digest))
+        and _is_as_written(written.files.get("json"), uris.get("json", ""), info)
+    ):
+        return ExistingResult(recorded, written)
+    data = _read(uris["json"]) if "json" in uris else None
+    document = None if data is None else own_document(data, identity)
+    if data is None or document is None:
+        return ExistingResult(recorded, lost="gone" if data is None else "overwritten by another task")
+    if folder is None or (is_complete and document.get("settings", OutputSettings().digest) == settings.digest):
+        return ExistingResult(recorded, _confirmed(written, data, info))
+    return rewrite(_original(document))
+
+
+def _find(uri: str, listing: Mapping[str, FileInfo] | None, folder: ObjectStoragePath | None) -> FileInfo | None:
+    """Return what the listing says of a file; what it cannot tell, the storage is asked."""
+    home, _, name = uri.rpartition("/")
+    if listing is not None and folder is not None and home == str(folder).rstrip("/"):
+        return listing.get(name)
+    return _asked(uri, lambda: object_storage.file_info(object_storage.resolve(uri)))
 
 
 def _read(uri: str) -> bytes | None:
+    return _asked(uri, lambda: object_storage.read(object_storage.resolve(uri)))
+
+
+def _asked(uri: str, ask: Callable[[], _Answer]) -> _Answer:
     try:
-        return object_storage.read(object_storage.resolve(uri))
+        return ask()
     except Exception as error:  # whatever a storage raises, it is not the answer "no file"
         raise errors.LedgerError.of(f"{uri} cannot be read", error) from error
 
 
-def _is_as_wanted(document: Mapping[str, Any], settings: OutputSettings) -> bool:
-    """Whether a JSON file, and all that was written with it, is as these settings would write it."""
-    return bool(document.get("settings", OutputSettings().digest) == settings.digest)
+def _is_as_written(file: WrittenFile | None, uri: str, info: FileInfo | None) -> bool:
+    """Whether a file is the one on record, by its ETag if that is an MD5, else by the time of its last change."""
+    if file is None or info is None or (file.name, file.size) != (uri.rpartition("/")[2], info.size):
+        return False
+    if info.etag is not None and _MD5.fullmatch(info.etag):
+        return info.etag == file.md5
+    return file.mtime is not None and file.mtime == info.mtime
 
 
-def _reread(document: Mapping[str, Any]) -> Transcript:
+def _confirmed(written: WrittenFiles | None, data: bytes, info: FileInfo | None) -> WrittenFiles | None:
+    """Return the record with the JSON file as it has just been read, so that it need not be read next time."""
+    if written is None or "json" not in written.files or info is None or info.size != len(data):
+        return written
+    now = WrittenFile.of(written.files["json"].name, data, info.mtime)
+    return replace(written, files={**written.files, "json": now})
+
+
+def _original(document: Mapping[str, object]) -> Transcript:
     """Return a file's transcript with the service's names of speakers, where these can be had again."""
     renamed = document.get("renamed")
     return rename(from_document(document), renamed if isinstance(renamed, Mapping) else {})[0]

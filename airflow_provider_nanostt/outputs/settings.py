@@ -1,4 +1,4 @@
-"""How results are to be written: the user's wishes as one checked value, known before anything is paid for."""
+"""The settings of outputs as one value, checked before anything is paid for."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
 from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 FORMATS = ("json", "txt", "srt", "vtt", "html")
-"""What a transcript can be written as."""
+"""All formats of a transcript, in the order in which they are listed everywhere."""
 
 CAPTION_FORMATS = ("srt", "vtt")
 XCOM_LIMIT = 48_000
 
 
 def check_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
-    """Return the formats to write, each once, in a steady order; ``json`` is always among them.
+    """Return the formats to write, each once, in a fixed order; ``json`` is always among them.
 
-    The JSON file tells whose the others are, and they can be made from it again.
+    The JSON file says which task wrote the others, and they can be made from it again.
 
     :param formats: names, or one text with commas between them.
-    :raises InvalidInput: for a name that is none.
+    :raises InvalidInput: for an unknown format.
     """
     given = formats.split(",") if isinstance(formats, str) else formats
     try:
         wanted = {str(name).strip().lower() for name in given}
     except TypeError:
-        raise InvalidInput(f"formats={formats!r} is no list of formats; there are {', '.join(FORMATS)}") from None
+        raise InvalidInput(f"formats must be a list of {', '.join(FORMATS)}, got {formats!r}") from None
     unknown = sorted(wanted - {*FORMATS, ""})
     if unknown:
-        raise InvalidInput(f"formats has {unknown[0]!r}; there are {', '.join(FORMATS)}")
+        raise InvalidInput(f"formats: unknown format {unknown[0]!r}; allowed: {', '.join(FORMATS)}")
     return tuple(name for name in FORMATS if name == "json" or name in wanted)
 
 
@@ -43,13 +43,13 @@ class OutputSettings:
     """How results are written.
 
     :param formats: as :func:`check_formats` takes them.
-    :param speaker_names: from the service's names of speakers to those they shall have.
+    :param speaker_names: new names of speakers, by the service's names.
     :param captions: the reading rules.
-    :param estimated_captions: guess times for captions where a model has given none.
+    :param estimated_captions: estimate the times of captions where a model has given none.
     :param xcom_limit: bytes of JSON that may go to XCom where there is no folder.
     :param page_audio_url: where a browser finds the recording, for the page to play; it is written into the page.
-    :param name: pattern of the files' names, see :data:`~.naming.FIELDS`.
-    :raises InvalidInput: for anything that could not be done.
+    :param filename: pattern of the files' names, see :data:`~.naming.FIELDS`.
+    :raises InvalidInput: for anything that could not be followed.
     """
 
     formats: Sequence[str] = ("json",)
@@ -57,30 +57,30 @@ class OutputSettings:
     captions: CaptionStyle = field(default_factory=CaptionStyle)
     estimated_captions: bool = False
     xcom_limit: int = XCOM_LIMIT
-    name: str = PATTERN
+    filename: str = PATTERN
     page_audio_url: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formats", check_formats(self.formats))
-        check_pattern(self.name)
+        check_pattern(self.filename)
         if self.xcom_limit < 0:
-            raise InvalidInput(f"xcom_limit={self.xcom_limit!r} is not a number of bytes")
+            raise InvalidInput(f"xcom_limit must be a non-negative number of bytes, got {self.xcom_limit!r}")
         names = self.speaker_names
         if not isinstance(names, Mapping) or not all(isinstance(one, str) for pair in names.items() for one in pair):
-            raise InvalidInput("speaker_names is not a mapping from names to names")
+            raise InvalidInput("speaker_names must be a mapping from names to names")
         if not all(name.strip() for name in names.values()):
-            raise InvalidInput("speaker_names has an empty name")
+            raise InvalidInput("speaker_names: a new name must not be empty")
 
     @property
     def digest(self) -> str:
-        """What tells these settings from others that would write other files."""
-        told = {**asdict(self), "xcom_limit": None}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+        """A short hash that differs for settings that would write other files."""
+        relevant = {**asdict(self), "xcom_limit": None}
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
     def check_model(self, model: str) -> None:
         """Refuse captions from a model that is known to give no times.
 
-        :raises InvalidInput: naming the ways out.
+        :raises InvalidInput: with the possible ways out.
         """
         facts = KNOWN_MODELS.get(model)
         wanted = [name for name in CAPTION_FORMATS if name in self.formats]
@@ -88,6 +88,6 @@ class OutputSettings:
             return
         able = ", ".join(repr(one.id) for one in KNOWN_MODELS.values() if one.gives_times)
         raise InvalidInput(
-            f"model={model!r} gives no times, so there can be no {' and '.join(wanted)}. Take {able}; or set "
-            "estimated_captions=True for captions with guessed times; or leave them out of formats"
+            f"model={model!r} gives no times, which {' and '.join(wanted)} need. Use {able}; or set "
+            "estimated_captions=True for captions with estimated times; or remove them from formats"
         )

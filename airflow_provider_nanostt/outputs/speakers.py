@@ -1,7 +1,8 @@
-"""Speakers get the names their people know them by, everywhere in a transcript."""
+"""Renames speakers everywhere in a transcript: in segments, in words, and in the labels of the text."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_nanostt.api.models import Transcript
+
+_SPACE = re.compile(r"\s*")
 
 
 def speakers(transcript: Transcript) -> list[str]:
@@ -21,51 +24,50 @@ def rename(transcript: Transcript, names: Mapping[str, str]) -> tuple[Transcript
     """Give speakers other names: in segments, in words, and where the text begins a turn with a name.
 
     :param names: from a speaker as shown (``Speaker 1``) to the new name. Two may get the same name.
-    :return: the transcript, and the names of the mapping that nobody in it has.
+    :return: the transcript, and the names in the mapping that no speaker has.
     """
     known = speakers(transcript)
     unused = [name for name in names if name not in known]
     if len(unused) == len(names):
         return transcript, unused
-    return (
-        replace(
-            transcript,
-            text=_labels_renamed(transcript, names),
-            segments=tuple(
-                replace(one, speaker=names.get(one.speaker, one.speaker)) if one.speaker else one
-                for one in transcript.segments
-            ),
-            words=tuple(
-                replace(one, speaker=names.get(one.speaker, one.speaker)) if one.speaker else one
-                for one in transcript.words
-            ),
-        ),
-        unused,
+
+    def new(speaker: str | None) -> str | None:
+        return names.get(speaker, speaker) if speaker else speaker
+
+    renamed = replace(
+        transcript,
+        text=_rename_labels(transcript, names),
+        segments=tuple(replace(one, speaker=new(one.speaker)) for one in transcript.segments),
+        words=tuple(replace(one, speaker=new(one.speaker)) for one in transcript.words),
     )
+    return renamed, unused
 
 
-def _labels_renamed(transcript: Transcript, names: Mapping[str, str]) -> str:
-    """Rename the labels in a text like ``Speaker 1: … Speaker 2: …``, as far as it goes along with the segments.
+def _rename_labels(transcript: Transcript, names: Mapping[str, str]) -> str:
+    """Rename the labels in a text like ``Speaker 1: … Speaker 2: …``, as long as it agrees with the segments.
 
-    What somebody says is never touched, though it sound like a label.
+    What somebody says is never changed, even if it looks like a label.
     """
     text, at = transcript.text, 0
     renamed: list[str] = []
+
+    def keep(until: int) -> None:
+        nonlocal at
+        renamed.append(text[at:until])
+        at = until
+
     for segment in transcript.segments:
-        begin = _after_space(text, at)
-        label = f"{segment.speaker}:"
-        if segment.speaker and text.startswith(label, begin):
-            renamed.append(text[at:begin] + f"{names.get(segment.speaker, segment.speaker)}:")
-            at = begin + len(label)
-            begin = _after_space(text, at)
-        if not text.startswith(segment.text, begin):
+        keep(_after_space(text, at))
+        if segment.speaker and text.startswith(f"{segment.speaker}:", at):
+            renamed.append(names.get(segment.speaker, segment.speaker))
+            at += len(segment.speaker)
+            keep(_after_space(text, at + 1))
+        if not text.startswith(segment.text, at):
             break
-        renamed.append(text[at : begin + len(segment.text)])
-        at = begin + len(segment.text)
+        keep(at + len(segment.text))
     return "".join(renamed) + text[at:]
 
 
 def _after_space(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return at
+    found = _SPACE.match(text, at)
+    return found.end() if found else at

@@ -1,9 +1,9 @@
-"""The reading rules of captions, as the user sets them, and nothing that follows from them."""
+"""The reading rules of captions, as the user sets them; how they are applied is in ``captions.layout``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import number
@@ -23,7 +23,7 @@ class CaptionStyle:
     :param chars_per_second: columns that are read in a second; a caption stays longer for it, if there is silence.
     :param gap_seconds: between two captions; two frames of 25 a second.
     :param pause_seconds: a silence this long begins a new caption.
-    :raises InvalidInput: if a rule cannot be kept by anything.
+    :raises InvalidInput: if a value is outside of its range.
     """
 
     max_lines: int = 2
@@ -47,21 +47,21 @@ class CaptionStyle:
         for name, (least, most) in ranges.items():
             value = getattr(self, name)
             if not least <= value <= most:
-                raise InvalidInput(f"captions: {name}={value!r} is not between {least} and {most}")
+                raise InvalidInput(f"captions: {name} must be between {least} and {most}, got {value!r}")
 
     @classmethod
-    def of(cls, given: Mapping[str, Any]) -> CaptionStyle:
-        """Read the rules from a mapping, whose numbers may be text.
+    def of(cls, given: Mapping[str, object]) -> CaptionStyle:
+        """Read the rules from a mapping; its numbers may be text.
 
-        :raises InvalidInput: for a rule that does not exist, and for what is no number.
+        :raises InvalidInput: for an unknown rule, and for a value that is not a number.
         """
         kinds = {field.name: field.type for field in fields(cls)}
-        values: dict[str, Any] = {}
+        values: dict[str, int | float] = {}
         for name, value in given.items():
-            read = number(value)
             if name not in kinds:
-                raise InvalidInput(f"captions has no {name!r}; there are {', '.join(kinds)}")
-            if read is None or (kinds[name] == "int" and read != int(read)):
-                raise InvalidInput(f"captions: {name}={value!r} is not a{' whole' * (kinds[name] == 'int')} number")
-            values[name] = int(read) if kinds[name] == "int" else read
-        return cls(**values)
+                raise InvalidInput(f"captions: unknown rule {name!r}; allowed: {', '.join(kinds)}")
+            read, is_whole = number(value), kinds[name] == "int"
+            if read is None or (is_whole and read != int(read)):
+                raise InvalidInput(f"captions: {name} must be a {'whole ' * is_whole}number, got {value!r}")
+            values[name] = int(read) if is_whole else read
+        return cls(**values)  # type: ignore[arg-type]  # whole numbers where the fields are whole

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.outputs.timed_tokens import spoken
-from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, cleaned, ending
+from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, ending, join_spaced, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token
 
-_PAUSE = 2000
-"""Milliseconds; a silence this long after a sentence begins a new paragraph."""
-_LONG = 700
-"""Characters; after so many, a paragraph ends with the next sentence."""
+PARAGRAPH_PAUSE_MS = 2000
+"""A silence this long after a sentence begins a new paragraph."""
+PARAGRAPH_CHARACTERS = 700
+"""A paragraph of this length ends with the next sentence."""
 
 
 def to_txt(transcript: Transcript, heard: Spoken | None = None) -> str:
     """Return the text in paragraphs: one per turn of a speaker, a long turn in several.
 
-    An empty line stands between paragraphs; with speakers, each begins with the name of its own and a colon.
+    An empty line stands between paragraphs; with speakers, each begins with the name and a colon.
 
-    :param heard: what ``spoken`` makes of the transcript, if somebody has it already.
+    :param heard: the result of ``spoken`` for the transcript, if it is known already.
     """
     paragraphs = []
     for speaker, run in _paragraphs((heard or spoken(transcript)).tokens):
-        text = run[0].text + "".join(f" {one.text}" if one.spaced else one.text for one in run[1:])
-        paragraphs.append(f"{' '.join(cleaned(speaker).split())}: {text}" if speaker else text)
+        text = join_spaced((one.text, one.spaced) for one in run)
+        paragraphs.append(f"{one_line(speaker)}: {text}" if speaker else text)
     return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
 
 
@@ -50,4 +50,5 @@ def _paragraphs(tokens: list[Token]) -> Iterator[tuple[str | None, list[Token]]]
 
 
 def _is_end(before: Token, after: Token, length: int) -> bool:
-    return ending(before.text) == SENTENCE and (length >= _LONG or after.start - before.end >= _PAUSE)
+    is_pause = after.start - before.end >= PARAGRAPH_PAUSE_MS
+    return ending(before.text) == SENTENCE and (length >= PARAGRAPH_CHARACTERS or is_pause)

@@ -1,20 +1,25 @@
-"""What characters are to whoever lays out text: how wide, whether spaces stand around them, which way they run.
+"""Decides where text may be cut, which scripts have no spaces, how wide characters are, and what is a sound event.
 
-Pure functions on strings, on Unicode's own data; nothing here knows of transcripts.
+Pure functions on strings and Unicode's own data; nothing here knows of transcripts or formats.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SENTENCE = 2
 CLAUSE = 1
-"""How much of an end the end of a text is; 0 is none."""
+"""What a text ends with; 0 is neither."""
+
+_SPEECH = frozenset({"word", "punctuation", "spacing"})
+_EVENT_BRACKETS = "()[]*\uff08\uff09\u3010\u3011"
+_BRACKET_PAIRS = frozenset({"()", "[]", "\uff08\uff09", "\u3010\u3011"})
 
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -33,13 +38,9 @@ _SENTENCE_ENDS = frozenset(".!?…\u3002\uff0e\uff01\uff1f\uff61\u061f\u06d4\u09
 _CLAUSE_ENDS = frozenset(",;:\u060c\u061b\u3001\uff0c\uff1b\uff1a\uff64\u2014\u2013")
 _CLOSING = frozenset("\"'”\u2019»\u203a)]}\u300d\u300f\uff09\u3011\u3009\u300b\u3015\uff3d\uff5d")
 _SMALL_KANA = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮーｰ々ゝゞヽヾ")
-_NEVER_FIRST = (
-    _SENTENCE_ENDS
-    | _CLAUSE_ENDS
-    | _SMALL_KANA
-    | frozenset("”\u2019»)]}\u300d\u300f\uff09\u3011\u3009\u300b\u3015\uff3d\uff5d%°\uff05")
-)
+_NEVER_FIRST = _SENTENCE_ENDS | _CLAUSE_ENDS | _SMALL_KANA | (_CLOSING - set("\"'\u203a")) | frozenset("%°\uff05")
 _NEVER_LAST = frozenset("“\u2018«([{\u300c\u300e\uff08\u3010\u3008\u300a\u3014\uff3b\uff5b¿¡")
+_ATTACHED = frozenset(",.!?;:)]}%")  # punctuation that no space stands before, whatever type the service gives it
 _JOINER = "\u200d"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
@@ -60,16 +61,42 @@ class _Widths(dict[str, int]):
 _WIDTHS = _Widths()
 
 
+def is_sound_event(kind: str, text: str) -> bool:
+    """Return whether an entry of a list of words is a sound, not speech.
+
+    :param kind: the service's type of the entry. A type that is new to us is a sound if the text is in brackets.
+    """
+    if kind in _SPEECH:
+        return False
+    text = text.strip()
+    return kind == "audio_event" or (len(text) > 1 and text[0] + text[-1] in _BRACKET_PAIRS)
+
+
+def event_name(text: str) -> str:
+    """Return the text of a sound event without the brackets around it; ``…`` if nothing is left."""
+    return text.strip(f" {_EVENT_BRACKETS}") or "…"
+
+
 def display_width(text: str) -> int:
     """Return how wide a text is, in columns: East Asian wide characters take two, marks on others none."""
     return len(text) if text.isascii() else sum(map(_WIDTHS.__getitem__, text))
 
 
 def cleaned(text: str) -> str:
-    """Return a text without control characters, and with U+FFFD for what is no valid Unicode; spaces stay."""
+    """Return a text without control characters, and with U+FFFD for invalid Unicode; spaces stay."""
     if text.isascii() and text.isprintable():
         return text
     return _HALF_PAIR.sub("\ufffd", _CONTROL.sub("", text))
+
+
+def one_line(text: str) -> str:
+    """Return a cleaned text with single spaces and no line breaks, such as a name."""
+    return " ".join(cleaned(text).split())
+
+
+def join_spaced(parts: Iterable[tuple[str, bool]]) -> str:
+    """Join texts, each given with whether a space stands before it; the first one never has a space."""
+    return "".join(f" {text}" if spaced and at else text for at, (text, spaced) in enumerate(parts))
 
 
 def is_unspaced(character: str) -> bool:
@@ -83,6 +110,16 @@ def is_unspaced(character: str) -> bool:
 def has_unspaced(text: str) -> bool:
     """Return whether any character is of a script that puts no spaces between words."""
     return not text.isascii() and any(map(is_unspaced, text))
+
+
+def has_gap(before: str, after: str, *, is_punctuation: bool = False) -> bool:
+    """Return whether a space belongs between two words that are listed without the spaces between them.
+
+    :param is_punctuation: ``after`` is listed as punctuation.
+    """
+    if before[-1:] in ("", "(", "[", "{") or is_punctuation or all(character in _ATTACHED for character in after):
+        return False
+    return not (is_unspaced(before[-1]) and is_unspaced(after[0]))
 
 
 def can_break(before: str, after: str, *, spaced: bool) -> bool:
@@ -100,7 +137,7 @@ def can_break(before: str, after: str, *, spaced: bool) -> bool:
 
 
 def ending(text: str) -> int:
-    """Return what ends with a text: :data:`SENTENCE`, :data:`CLAUSE`, or 0."""
+    """Return what a text ends with: :data:`SENTENCE`, :data:`CLAUSE`, or 0."""
     end = len(text)
     while end and text[end - 1] in _CLOSING:
         end -= 1
@@ -108,8 +145,24 @@ def ending(text: str) -> int:
     return SENTENCE if last in _SENTENCE_ENDS and last else CLAUSE if last in _CLAUSE_ENDS and last else 0
 
 
+def _sentence_pattern() -> re.Pattern[str]:
+    closing, unspaced, spaced = (
+        re.escape("".join(sorted(characters)))
+        for characters in (
+            _CLOSING,
+            filter(is_unspaced, _SENTENCE_ENDS),
+            itertools.filterfalse(is_unspaced, _SENTENCE_ENDS),
+        )
+    )
+    return re.compile(rf"[{spaced}][{closing}]*\s+|[{unspaced}][{closing}]*\s*")
+
+
+SENTENCE_END = _sentence_pattern()
+"""Matches the end of a sentence in running text, up to where the next sentence begins."""
+
+
 def graphemes(text: str) -> Iterator[str]:
-    """Give what a reader takes for one character each: with its marks, joined pictures whole."""
+    """Yield user-perceived characters: each with its marks, joined pictures whole."""
     start = 0
     for at in range(1, len(text)):
         if not _joins(text[at - 1], text[at]):
@@ -125,24 +178,23 @@ def _joins(before: str, after: str) -> bool:
     return _JOINER in (before, after) or unicodedata.category(after) in ("Mn", "Me", "Mc", "Sk")
 
 
-def pieces(text: str, width: int) -> list[str]:
-    """Cut a text that is too wide for a line into pieces of at most ``width`` columns, between characters."""
-    found: list[str] = []
-    piece: list[str] = []
-    filled = 0
+def wrap(text: str, width: int) -> list[str]:
+    """Cut a text that is too wide for a line into parts of at most ``width`` columns, between characters."""
+    lines: list[str] = []
+    line, filled = "", 0
     for cluster in graphemes(text):
-        wide = display_width(cluster)
-        for part, size in [(cluster, wide)] if wide <= width else [(one, display_width(one)) for one in cluster]:
-            if piece and filled + size > width:
-                found.append("".join(piece))
-                piece, filled = [], 0
-            piece.append(part)
-            filled += size
-    return [*found, "".join(piece)] if piece else found
+        # A single cluster that is too wide is cut inside.
+        for part in [cluster] if display_width(cluster) <= width else cluster:
+            size = display_width(part)
+            if line and filled + size > width:
+                lines.append(line)
+                line, filled = "", 0
+            line, filled = line + part, filled + size
+    return [*lines, line] if line else lines
 
 
-def chunks(text: str) -> list[tuple[str, bool]]:
-    """Cut running text where lines may end.
+def split_breakable(text: str) -> list[tuple[str, bool]]:
+    """Split running text where lines may end.
 
     :return: (text, whether a space stands before it), in order.
     """
@@ -163,7 +215,7 @@ def chunks(text: str) -> list[tuple[str, bool]]:
 
 
 def direction(text: str) -> str:
-    """Return which way a text runs, by its first letter that says so: ``L``, ``R``, or ``""``."""
+    """Return which way a text runs, by its first letter with a direction: ``L``, ``R``, or ``""``."""
     for character in text:
         kind = unicodedata.bidirectional(character)
         if kind == "L":

@@ -369,17 +369,17 @@ def test_real_times_are_never_replaced_by_guesses():
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ({"max_line": 2}, "captions has no 'max_line'; there are max_lines, line_width"),
-        ({"max_lines": 0}, "max_lines=0 is not between 1 and 10"),
-        ({"max_lines": 1.5}, "not a whole number"),
-        ({"line_width": "wide"}, "line_width='wide' is not a whole number"),
-        ({"min_seconds": 8}, "max_seconds=7.0 is not between 8.0"),
-        ({"gap_seconds": -1}, "gap_seconds=-1.0 is not between"),
-        ({"chars_per_second": 0}, "chars_per_second=0.0 is not between"),
-        ({"pause_seconds": float("nan")}, "pause_seconds=nan is not a number"),
+        ({"max_line": 2}, "unknown rule 'max_line'; allowed: max_lines, line_width"),
+        ({"max_lines": 0}, "max_lines must be between 1 and 10, got 0"),
+        ({"max_lines": 1.5}, "max_lines must be a whole number, got 1.5"),
+        ({"line_width": "wide"}, "line_width must be a whole number, got 'wide'"),
+        ({"min_seconds": 8}, "max_seconds must be between 8.0"),
+        ({"gap_seconds": -1}, "gap_seconds must be between"),
+        ({"chars_per_second": 0}, "chars_per_second must be between"),
+        ({"pause_seconds": float("nan")}, "pause_seconds must be a number, got nan"),
     ],
 )
-def test_rules_that_nothing_can_keep_are_refused(rules, words):
+def test_rules_outside_of_their_range_are_refused(rules, words):
     """The message names the rule and what it may be."""
     with pytest.raises(InvalidInput, match=re.escape(words)):
         CaptionStyle.of(rules)

@@ -116,10 +116,10 @@ def test_a_cleared_task_with_other_wishes_pays_nothing(emulator: Emulator, wav, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"formats": ("json", "docx")}, "formats has 'docx'"),
+        ({"formats": ("json", "docx")}, "unknown format 'docx'"),
         ({"formats": ("srt",)}, "'Whisper-Large-V3' gives no times"),
-        ({"name": "{day}"}, "there is no {day}"),
-        ({"captions": {"lines": 2}}, "captions has no 'lines'"),
+        ({"name": "{day}"}, "unknown field {day}"),
+        ({"captions": {"lines": 2}}, "unknown rule 'lines'"),
         ({"captions": [2]}, "captions is of type list, not a mapping"),
         ({"speaker_names": "Agent"}, "speaker_names is neither a mapping nor JSON"),
         ({"estimated_captions": "perhaps"}, "neither true nor false"),

@@ -225,7 +225,7 @@ def test_an_overwritten_result_is_not_taken_for_ones_own(emulator: Emulator, fil
     """What another task has put in the place of the transcript is neither returned nor overwritten."""
     make = lambda: operator(files, audio_path=str(wav), model=model)  # noqa: E731
     first = make().execute(files.context())
-    Path(first["files"]["json"]).write_text(json.dumps({"landed_by": "another", "text": "secret"}))
+    Path(first["files"]["json"]).write_text(json.dumps({"written_by": "another", "text": "secret"}))
     second = make().execute(files.context())
     assert text_of(second) == TEXT
     assert text_of(first) == "secret"

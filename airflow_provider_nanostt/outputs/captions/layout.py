@@ -1,4 +1,4 @@
-"""From what was said to captions: where one ends and the next begins, in which lines, from when to when.
+"""Lays out what was said as captions: where one ends and the next begins, in which lines, from when to when.
 
 The reading rules are parameters. Pure functions on values; which file format the captions are for is not known here.
 """
@@ -14,12 +14,13 @@ from airflow_provider_nanostt.outputs.style import CaptionStyle
 from airflow_provider_nanostt.outputs.timed_tokens import estimated, spoken
 from airflow_provider_nanostt.outputs.unicode_layout import (
     can_break,
-    cleaned,
     direction,
     display_width,
     ending,
     graphemes,
-    pieces,
+    join_spaced,
+    one_line,
+    wrap,
 )
 
 if TYPE_CHECKING:
@@ -29,17 +30,17 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token
 
 ESTIMATED = "[estimated times]"
-"""The first caption of a file whose times are guessed; any reader shows it."""
+"""The first caption of a file with estimated times; any reader shows it."""
 
 ISOLATE, END_ISOLATE = "\u2068", "\u2069"
-_LEAST_SHOWN = 200
-"""Milliseconds; what is said faster than captions can follow is shown this long, and delays what comes after it."""
+_LEAST_SHOWN_MS = 200
+"""A caption that is said faster than captions can follow is shown this long, and delays the next one."""
 _FEW_COLUMNS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One caption: ``start`` and ``end`` in milliseconds; ``named`` where its speaker is another than before."""
+    """One caption: ``start`` and ``end`` in milliseconds; ``named`` where the speaker changes."""
 
     start: int
     end: int
@@ -50,7 +51,7 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """All captions of a transcript, in the order of time, in which style, and whether their times are guessed."""
+    """All captions of a transcript in the order of time, their style, and whether their times are estimated."""
 
     cues: tuple[Cue, ...]
     style: CaptionStyle
@@ -58,7 +59,7 @@ class Captions:
 
 
 class _Atom(NamedTuple):
-    """What stays in one line; ``ending`` as in ``lettering``."""
+    """Text that stays in one line; ``ending`` as in ``unicode_layout``."""
 
     text: str
     spaced: bool
@@ -69,18 +70,15 @@ class _Atom(NamedTuple):
     ending: int
 
 
-class _Block(NamedTuple):
-    """What is said without a change of speaker or a pause."""
+class _Run(NamedTuple):
+    """Text of one speaker without a pause: first everything up to a change or a pause, then that of one caption."""
 
-    atoms: list[_Atom]
-    speaker: str | None
-    named: bool
-
-
-class _Draft(NamedTuple):
     atoms: Sequence[_Atom]
     speaker: str | None
     named: bool
+
+    def label_width(self, style: CaptionStyle) -> int:
+        return display_width(label(self.speaker, style)) if self.named and self.speaker else 0
 
 
 def make(
@@ -92,9 +90,9 @@ def make(
 ) -> Captions:
     """Return the captions of a transcript.
 
-    :param estimate: guess times where the transcript has none; the first caption then says so.
-    :param heard: what ``spoken`` makes of the transcript, if somebody has it already.
-    :raises InvalidInput: if the transcript has no times, and they are not to be guessed.
+    :param estimate: estimate times where the transcript has none; the first caption then says so.
+    :param heard: the result of ``spoken`` for the transcript, if it is known already.
+    :raises InvalidInput: if the transcript has no times, without ``estimate``.
     """
     style = style or CaptionStyle()
     heard = heard or spoken(transcript)
@@ -103,13 +101,13 @@ def make(
     if not estimate:
         model = f"The model {transcript.model!r}" if transcript.model else "The model"
         raise InvalidInput(
-            f"{model} has given no times, so there can be no captions (srt, vtt). Take a model that gives times, such "
-            "as 'Elevenlabs-STT'; or set estimated_captions=True for captions with guessed times; or leave srt and vtt "
-            "out of formats"
+            f"{model} has given no times, which captions (srt, vtt) need. Use a model that gives times, such as "
+            "'Elevenlabs-STT'; or set estimated_captions=True for captions with estimated times; or remove srt and vtt "
+            "from formats"
         )
-    told = round(style.min_seconds * 1000)
-    begin = told + round(style.gap_seconds * 1000)
-    mark = Cue(0, told, (ESTIMATED if style.line_width >= len(ESTIMATED) else "[estimated]",))
+    shown = round(style.min_seconds * 1000)
+    begin = shown + round(style.gap_seconds * 1000)
+    mark = Cue(0, shown, (ESTIMATED if style.line_width >= len(ESTIMATED) else "[estimated]",))
     return Captions(
         (mark, *_shown(estimated(heard.tokens, transcript.charged_minutes, begin=begin), style)), style, estimated=True
     )
@@ -117,7 +115,7 @@ def make(
 
 def label(speaker: str, style: CaptionStyle) -> str:
     """Return a speaker's name as it stands before a line: at most half of one line, ending in a colon and a space."""
-    name, room = " ".join(cleaned(speaker).split()), style.line_width // 2 - 2
+    name, room = one_line(speaker), style.line_width // 2 - 2
     if display_width(name) > room:
         kept, filled = [], 1
         for cluster in graphemes(name):
@@ -130,25 +128,24 @@ def label(speaker: str, style: CaptionStyle) -> str:
 
 
 def _shown(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[Cue]:
-    """Give every draft its lines and its time."""
-    drafts = [draft for block in _blocks(tokens, style) for draft in _drafts(block, style)]
+    """Yield the captions with their lines and times."""
+    drafts = [draft for run in _runs(tokens, style) for draft in _drafts(run, style)]
     gap, free = round(style.gap_seconds * 1000), 0
     shortest, longest = round(style.min_seconds * 1000), round(style.max_seconds * 1000)
     for at, draft in enumerate(drafts):
         atoms = draft.atoms
-        reserve = display_width(label(draft.speaker, style)) if draft.named and draft.speaker else 0
-        lines = _laid_out(atoms, style, reserve)
+        lines = _laid_out(atoms, style, draft.label_width(style))
         start = max(atoms[0].start, free)
         reading = -int(-sum(map(display_width, lines)) * 1000 // style.chars_per_second)
         end = min(max(atoms[-1].end, start + shortest, start + reading), start + longest)
         if at + 1 < len(drafts):
             end = min(end, drafts[at + 1].atoms[0].start - gap)
-        end = max(end, start + _LEAST_SHOWN)
+        end = max(end, start + _LEAST_SHOWN_MS)
         free = end + gap
         yield Cue(start, end, lines, draft.speaker, draft.named)
 
 
-def _blocks(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[_Block]:
+def _runs(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[_Run]:
     pause = style.pause_seconds * 1000
     run: list[Token] = []
     speaker: str | None = None  # the last one named: entries between two speakers may name none
@@ -156,21 +153,21 @@ def _blocks(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[_Block]:
     for token in tokens:
         changed = None not in (speaker, token.speaker) and token.speaker != speaker
         if run and (changed or token.start - run[-1].end >= pause):
-            yield (block := _block(run, shown, style))
-            run, shown = [], block.speaker or shown
+            yield (made := _run(run, shown, style))
+            run, shown = [], made.speaker or shown
         speaker = token.speaker or speaker
         run.append(token)
     if run:
-        yield _block(run, shown, style)
+        yield _run(run, shown, style)
 
 
-def _block(run: list[Token], shown: str | None, style: CaptionStyle) -> _Block:
+def _run(run: list[Token], shown: str | None, style: CaptionStyle) -> _Run:
     speaker = next((token.speaker for token in run if token.speaker and token.speaker.strip()), None)
-    return _Block(list(_atoms(run, style.line_width)), speaker, speaker is not None and speaker != shown)
+    return _Run(list(_atoms(run, style.line_width)), speaker, speaker is not None and speaker != shown)
 
 
 def _atoms(run: Sequence[Token], width: int) -> Iterator[_Atom]:
-    """Join what no line may end in, and cut what is too wide for one."""
+    """Join tokens between which no line may end, and cut those that are too wide for one."""
     held: list[Token] = []
     for token in run:
         if held and (token.event or held[-1].event or can_break(held[-1].text, token.text, spaced=token.spaced)):
@@ -183,9 +180,7 @@ def _atoms(run: Sequence[Token], width: int) -> Iterator[_Atom]:
 
 def _atom(held: Sequence[Token], width: int) -> Iterator[_Atom]:
     first, last = held[0], held[-1]
-    text = first.text
-    if len(held) > 1:
-        text += "".join(f" {token.text}" if token.spaced else token.text for token in held[1:])
+    text = join_spaced((token.text, token.spaced) for token in held) if len(held) > 1 else first.text
     wide = display_width(text)
     if wide <= width:
         yield _Atom(text, first.spaced, first.start, last.end, first.event, wide, ending(text))
@@ -193,7 +188,7 @@ def _atom(held: Sequence[Token], width: int) -> Iterator[_Atom]:
     cut = [
         (piece, at == 0 and (number > 0 or first.spaced))
         for number, one in enumerate(text.split())
-        for at, piece in enumerate(pieces(one, width))
+        for at, piece in enumerate(wrap(one, width))
     ]
     total, done, start = sum(len(piece) for piece, _ in cut), 0, first.start
     for piece, spaced in cut:
@@ -203,13 +198,13 @@ def _atom(held: Sequence[Token], width: int) -> Iterator[_Atom]:
         start = end
 
 
-def _drafts(block: _Block, style: CaptionStyle) -> Iterator[_Draft]:
-    first, last, named = 0, len(block.atoms), block.named
-    while first < last:
-        reserve = display_width(label(block.speaker, style)) if named and block.speaker else 0
-        until = _until(block.atoms, first, style, reserve)
-        yield _Draft(block.atoms[first:until], block.speaker, named)
-        first, named = until, False
+def _drafts(run: _Run, style: CaptionStyle) -> Iterator[_Run]:
+    """Cut a run into captions."""
+    first = 0
+    while first < len(run.atoms):
+        until = _until(run.atoms, first, style, run.label_width(style))
+        yield run._replace(atoms=run.atoms[first:until])
+        first, run = until, run._replace(named=False)
 
 
 def _until(atoms: Sequence[_Atom], first: int, style: CaptionStyle, reserve: int) -> int:
@@ -233,7 +228,7 @@ def _until(atoms: Sequence[_Atom], first: int, style: CaptionStyle, reserve: int
 
 
 def _worth(atoms: Sequence[_Atom], first: int, at: int, until: int, style: CaptionStyle) -> float:
-    """Return how good it is to end a caption before ``at``, if it may go on as far as ``until``."""
+    """Rate the end of a caption before ``at``, if it may go on as far as ``until``; more is better."""
     last, shortest = atoms[at - 1], style.min_seconds * 1000
     worth = (0.0, 1.5, 3.0)[last.ending]
     worth += min(atoms[at].start - last.end, 500) / 333
@@ -254,7 +249,7 @@ def _label_lines(atom: _Atom, style: CaptionStyle, reserve: int) -> tuple[int, i
 
 
 def _laid_out(atoms: Sequence[_Atom], style: CaptionStyle, reserve: int) -> tuple[str, ...]:
-    """Return the lines: one if it does, else as even as they go, rather after punctuation."""
+    """Return the lines: one if that is enough, else lines of even length, preferably cut after punctuation."""
     _, reserve = _label_lines(atoms[0], style, reserve)
     whole = reserve + _width(atoms)
     if whole <= style.line_width:
@@ -306,7 +301,7 @@ def _width(atoms: Sequence[_Atom]) -> int:
 
 
 def _line(atoms: Sequence[_Atom]) -> str:
-    """Join a line; a sound's name that runs the other way than the speech is kept from turning it round."""
+    """Join a line; a sound event of the other direction is isolated, so that the line keeps its own."""
     texts = [atom.text for atom in atoms]
     if any(atom.event for atom in atoms):
         speech = direction(" ".join(atom.text for atom in atoms if not atom.event))
@@ -315,6 +310,4 @@ def _line(atoms: Sequence[_Atom]) -> str:
             else atom.text
             for atom in atoms
         ]  # fmt: skip
-    return texts[0] + "".join(
-        f" {text}" if atom.spaced else text for text, atom in zip(texts[1:], atoms[1:], strict=True)
-    )
+    return join_spaced(zip(texts, (atom.spaced for atom in atoms), strict=True))

@@ -1,4 +1,4 @@
-"""Captions as SubRip and as WebVTT: the two forms, and what must be written otherwise in each."""
+"""Captions as SubRip and as WebVTT: the two forms, and how each escapes special characters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.outputs.captions.layout import END_ISOLATE, ISOLATE, label
-from airflow_provider_nanostt.outputs.unicode_layout import cleaned, direction, display_width
+from airflow_provider_nanostt.outputs.unicode_layout import direction, display_width, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ _VTT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def to_srt(captions: Captions) -> str:
-    """Return captions as SubRip; a speaker's name stands before the text where the speaker changes."""
+    """Return captions as SubRip; the speaker's name stands before the text where the speaker changes."""
     blocks = [
         f"{number}\n{_time(cue.start, ',')} --> {_time(cue.end, ',')}\n" + "\n".join(_srt_lines(cue, captions.style))
         for number, cue in enumerate(captions.cues, 1)
@@ -40,7 +40,7 @@ def to_vtt(captions: Captions) -> str:
     """Return captions as WebVTT; every caption names its speaker, if it has one."""
     blocks = ["WEBVTT", *([NOTE] if captions.estimated else [])]
     for cue in captions.cues:
-        voice = f"<v {_plain_name(cue.speaker).translate(_VTT)}>" if cue.speaker else ""
+        voice = f"<v {one_line(cue.speaker).translate(_VTT)}>" if cue.speaker else ""
         text = "\n".join(cue.lines).translate(_VTT)
         blocks.append(f"{_time(cue.start, '.')} --> {_time(cue.end, '.')}\n{voice}{text}")
     return "\n\n".join(blocks) + "\n"
@@ -62,7 +62,7 @@ def _srt_lines(cue: Cue, style: CaptionStyle) -> Iterator[str]:
 
 
 def _isolated(name: str, line: str) -> str:
-    """Return a name before a line; one that runs the other way must not turn the line round."""
+    """Return a name to stand before a line; one of the other direction is isolated, so that the line keeps its own."""
     if line.isascii() and name.isascii():
         return name
     ways = {direction(name), direction(line)}
@@ -76,10 +76,6 @@ def _srt_text(line: str) -> str:
     if line.count(":") > 3:  # readers take a line with two times for the head of a caption
         line = _STAMP.sub(rf"\1{_UNSEEN}:", line)
     return line
-
-
-def _plain_name(speaker: str) -> str:
-    return " ".join(cleaned(speaker).split())
 
 
 def _time(milliseconds: int, point: str) -> str:

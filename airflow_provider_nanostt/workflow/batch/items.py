@@ -180,7 +180,7 @@ def own_names(items: Sequence[Item], pattern: str, *, told_apart: bool = True) -
             name = name.replace("{name}", item.name.replace("{", "{{").replace("}", "}}"))
         if told_apart and counts[stem] > 1:
             name = f"{name}-{item.key[:_TELLING]}"
-        told: dict[str, Any] = {} if name == pattern else {"name": name}
+        told: dict[str, Any] = {} if name == pattern else {"filename": name}
         told |= {option: item.options[option] for option in _WRITING if option in item.options}
         own.append(told)
     return own

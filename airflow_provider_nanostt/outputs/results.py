@@ -1,0 +1,116 @@
+"""The shapes of a result: what a task returns, and the record of the files it wrote. Values only, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+from airflow_provider_nanostt.api.models import number
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt.outputs.document import SegmentJson
+
+
+class TranscriptResult(TypedDict):
+    """What goes to XCom: without a folder the text, with a folder the URIs of the files by format.
+
+    ``cost_usd`` is what this task instance has cost, earlier submits included; None if unknown.
+    """
+
+    run_id: str | None
+    model: str
+    language: str | None
+    charged_minutes: float | None
+    cost_usd: float | None
+    transcription: NotRequired[str]
+    segments: NotRequired[list[SegmentJson]]
+    metadata: NotRequired[dict[str, object]]
+    files: NotRequired[dict[str, str]]
+    speakers: NotRequired[list[str]]
+    words: NotRequired[int]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file as it was written.
+
+    :param size: bytes.
+    :param md5: what most object storages return as the ETag of a file that was uploaded in one request.
+    :param mtime: epoch seconds; None where the storage was not asked.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    md5: str
+    mtime: float | None = None
+
+    @classmethod
+    def of(cls, name: str, data: bytes, mtime: float | None = None) -> WrittenFile:
+        """Describe a file by the bytes that were written."""
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        return cls(name, len(data), hashlib.sha256(data).hexdigest(), md5, mtime)
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as plain JSON; :meth:`from_json` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: object) -> WrittenFile | None:
+        """Read it from plain JSON; None for anything else."""
+        if not isinstance(data, Mapping):
+            return None
+        name, size, sha256, md5 = (data.get(key) for key in ("name", "size", "sha256", "md5"))
+        if not (isinstance(name, str) and isinstance(size, int) and isinstance(sha256, str) and isinstance(md5, str)):
+            return None
+        return cls(name, size, sha256, md5, number(data.get("mtime")))
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFiles:
+    """All files of one transcript, by format, and the digest of the settings they were written with.
+
+    A ledger's record keeps it, so that a later task knows the files by a listing of their folder.
+    """
+
+    settings: str
+    files: Mapping[str, WrittenFile] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as plain JSON; :meth:`from_json` reads it back."""
+        return {"settings": self.settings, "files": {fmt: file.to_json() for fmt, file in self.files.items()}}
+
+    @classmethod
+    def from_json(cls, data: object) -> WrittenFiles | None:
+        """Read it from plain JSON; None for anything else, since the files themselves can be read instead."""
+        settings, given = (data.get("settings"), data.get("files")) if isinstance(data, Mapping) else (None, None)
+        if not isinstance(settings, str) or not isinstance(given, Mapping):
+            return None
+        files = {str(fmt): WrittenFile.from_json(file) for fmt, file in given.items()}
+        known = {fmt: file for fmt, file in files.items() if file is not None}
+        return cls(settings, known) if len(known) == len(files) else None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenResult:
+    """What :func:`~airflow_provider_nanostt.outputs.write_outputs` returns: for XCom, and for the ledger's record."""
+
+    result: TranscriptResult
+    written: WrittenFiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingResult:
+    """A recorded result after a look at its files.
+
+    :param written: the record of the files as they are now; None if there are no files, or no record of them.
+    :param lost: why the result can no longer be used; empty if it can.
+    :param rewritten: the files were written again just now.
+    """
+
+    result: TranscriptResult
+    written: WrittenFiles | None = None
+    lost: str = ""
+    rewritten: bool = False
