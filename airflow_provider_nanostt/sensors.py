@@ -108,7 +108,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             job = self._given_job()
             self.log.warning("Run %s is still billed and may still finish. %s", job.run_id, self._hook().recovery_hint(job))
             raise
-        self.emit_lineage(context, TaskResult(result))
+        self.emit_lineage(context, TaskResult(result or {}))
         return result
 
     def run_task(self, context: Context) -> TaskResult:

@@ -31,9 +31,9 @@ def operator(urls: list[str], output: str, **more: object):
         audio=urls,
         model="Elevenlabs-STT",
         actual_duration=3.0,
-        output=output,
+        output_path=output,
         deferrable=True,
-        defer_after=0,
+        max_worker_wait=0,
         **more,
     )
 

@@ -73,7 +73,7 @@ with DAG(
         task_id="both_sides",
         audio=channels("{{ params.call }}", "{{ params.output }}/channels"),
         model="Elevenlabs-STT",
-        output="{{ params.output }}/calls",
+        output_path="{{ params.output }}/calls",
         deferrable=True,
         retries=2,
     )

@@ -51,7 +51,7 @@ with DAG(
     each = TranscribeOperator.partial(
         task_id="each",
         model="Elevenlabs-STT",
-        output="{{ params.output }}/mapped",
+        output_path="{{ params.output }}/mapped",
         formats=("json", "txt"),
         deferrable=True,
         retries=2,

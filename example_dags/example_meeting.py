@@ -36,11 +36,13 @@ with DAG(
         audio=str(AUDIO / "delivery-call.wav"),
         model="Elevenlabs-STT",
         diarize=True,
-        speaker_names={"Speaker 1": "Service", "Speaker 2": "Customer"},
-        output="{{ params.output }}/meetings",
+        output_options={
+            "speaker_names": {"Speaker 1": "Service", "Speaker 2": "Customer"},
+            "captions": {"line_width": 37},
+        },
+        output_path="{{ params.output }}/meetings",
         formats=("json", "txt", "srt", "vtt", "html"),
-        captions={"line_width": 37},
-        max_cost=0.50,
+        max_cost_usd=0.50,
         deferrable=True,
         retries=2,
     )

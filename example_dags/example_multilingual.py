@@ -64,7 +64,7 @@ with DAG(
         task_id="batch",
         audio="{{ params.recordings | tojson }}",
         model="Whisper-Large-V3",
-        output="{{ params.output }}/languages",
+        output_path="{{ params.output }}/languages",
         manifest_formats=("jsonl", "csv"),
         on_item_error="continue",
         deferrable=True,

@@ -50,11 +50,11 @@ with DAG(
         task_id="night",
         audio="{{ params.recordings }}",
         model="Elevenlabs-STT",
-        output="{{ params.output }}/calls",
+        output_path="{{ params.output }}/calls",
         manifest="manifest-{{ run_id | replace(':', '_') }}",
         formats=("json", "txt", "srt", "html"),
         skip_existing=True,
-        max_cost=20.00,
+        max_cost_usd=20.00,
         deferrable=True,
         retries=2,
     )

@@ -50,7 +50,7 @@ with DAG(
     each = TranscribeOperator.partial(
         task_id="each",
         model="Elevenlabs-STT",
-        output="{{ params.output }}",
+        output_path="{{ params.output }}",
         deferrable=True,
         retries=2,
     ).expand(audio_path=[str(AUDIO / "weekly-note.wav"), str(AUDIO / "closed-office.ogg")])

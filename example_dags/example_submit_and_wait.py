@@ -28,7 +28,7 @@ with DAG(dag_id="example_submit_and_wait", schedule=None, start_date=START, catc
         task_id="submit",
         audio_path=str(AUDIO / "weekly-note.wav"),
         model="Elevenlabs-STT",
-        wait=False,
+        wait_for_completion=False,
     )
     TranscriptionSensor(
         task_id="transcript",

@@ -32,7 +32,11 @@ def newest_note(folder: str) -> str:
 
 
 @task.transcribe(
-    model="Elevenlabs-STT", output="{{ params.output }}/taskflow", formats=("json", "txt"), deferrable=True, retries=2
+    model="Elevenlabs-STT",
+    output_path="{{ params.output }}/taskflow",
+    formats=("json", "txt"),
+    deferrable=True,
+    retries=2,
 )
 def announcements(folder: str) -> list[dict[str, Any]]:
     """List the announcements in a folder, each with a name for its files."""

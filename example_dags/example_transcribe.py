@@ -40,7 +40,7 @@ with DAG(
         language="en",
         diarize=True,
         deferrable=True,
-        defer_after=0,  # a job this short would be waited for in the worker; here it is to be seen in the triggerer
+        max_worker_wait=0,  # a job this short would be waited for in the worker; here it is to be seen in the triggerer
     )
     TranscribeOperator.partial(
         task_id="each",

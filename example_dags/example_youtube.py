@@ -34,11 +34,11 @@ with DAG(
     YouTubeTranscribeOperator(
         task_id="videos",
         urls="{{ params.urls }}",
-        output="{{ params.output }}/videos",
+        output_path="{{ params.output }}/videos",
         formats=("json", "txt"),
         on_item_error="continue",
         skip_existing=True,
-        max_cost=1.00,
+        max_cost_usd=1.00,
         retries=2,
     )
 

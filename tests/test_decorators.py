@@ -31,7 +31,7 @@ def run(run_task, files):
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_one_recording_is_a_task_like_any_other(emulator, wav, run, deferrable):
     """What the function returns is transcribed; the result is that of the operator."""
-    result = run(lambda: str(wav), model=ASYNC, deferrable=deferrable, defer_after=0)
+    result = run(lambda: str(wav), model=ASYNC, deferrable=deferrable, max_worker_wait=0)
     assert result["transcription"] == TEXT
     assert len(emulator.charges) == 1
 
@@ -43,7 +43,7 @@ def test_a_list_is_a_batch(emulator, wav, run, files, deferrable):
     def recordings():
         return [str(wav), {"audio": str(wav), "name": "again", "language": "en"}]
 
-    result = run(recordings, model=ASYNC, deferrable=deferrable, defer_after=0, output=str(files.folder))
+    result = run(recordings, model=ASYNC, deferrable=deferrable, max_worker_wait=0, output_path=str(files.folder))
     assert (result["total"], result["written"]) == (2, 2)
     assert {"note.json", "again.json", "manifest.jsonl"} <= {file.name for file in files.folder.iterdir()}
     assert len(emulator.charges) == 2
@@ -79,7 +79,7 @@ class Lazy(Sequence):
 
 def test_what_mapped_tasks_have_returned_is_a_list(emulator, wav, run, files):
     """It is a batch, though Airflow hands it over as something else."""
-    assert run(lambda: Lazy(str(wav)), model=ASYNC, output=str(files.folder))["written"] == 1
+    assert run(lambda: Lazy(str(wav)), model=ASYNC, output_path=str(files.folder))["written"] == 1
 
 
 @pytest.mark.parametrize("returned", [None, "", 7, b"RIFF", {"audio": "x.wav"}])
@@ -108,7 +108,7 @@ def test_a_list_without_a_folder_is_refused(emulator, wav, run):
 def test_a_retry_pays_nothing(emulator, wav, run, files):
     """The ledger knows the task, whatever its function is called for again."""
     for _ in range(2):
-        result = run(lambda: str(wav), model=ASYNC, output=str(files.folder))
+        result = run(lambda: str(wav), model=ASYNC, output_path=str(files.folder))
     assert json.loads(Path(result["files"]["json"]).read_text())["text"] == TEXT
     assert len(emulator.charges) == 1
 

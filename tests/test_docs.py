@@ -81,7 +81,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None) ->
             job = client.send(endpoints.submit(Submission("https://example.com/call.mp3", "Elevenlabs-STT")))
         assert isinstance(job, Job)
         time.sleep(0.05)
-        TranscriptionSensor(task_id="wait", job=job.to_json(), output=str(tmp_path / "transcripts")).poke({})
+        TranscriptionSensor(task_id="wait", job=job.to_json(), output_path=str(tmp_path / "transcripts")).poke({})
         (tmp_path / "transcripts" / "call.json").rename(tmp_path / "transcripts" / "note.json")
         entry = Entry(SUBMITTED, "0" * 32, "call.mp3", job.model, time.time(), job=job, cost=job.cost)
         store = FileStore(resolve(str(tmp_path / "transcripts")), TaskIdentity("calls", "transcribe", "manual__1"))

@@ -56,8 +56,8 @@ def done(wav, files, run_task, *outlets, **arguments):
     def make():
         made.append(
             TranscribeOperator(
-                task_id="t", audio_path=str(wav), model=ASYNC, poll_interval=0.1, deferrable=True, defer_after=0,
-                output=str(files.folder), formats=("json", "txt"), outlets=list(outlets), **arguments,
+                task_id="t", audio_path=str(wav), model=ASYNC, poll_interval=0.1, deferrable=True, max_worker_wait=0,
+                output_path=str(files.folder), formats=("json", "txt"), outlets=list(outlets), **arguments,
             )
         )  # fmt: skip
         return made[-1]
@@ -96,7 +96,12 @@ def test_an_alias_hears_of_the_manifest_of_a_batch(emulator, wav, files, run_tas
     events, alias = OutletEventAccessors(), AssetAlias("transcripts")
     result = run_task(
         lambda: TranscribeBatchOperator(
-            task_id="t", audio=[str(wav)], model=ASYNC, poll_interval=0.1, output=str(files.folder), outlets=[alias]
+            task_id="t",
+            audio=[str(wav)],
+            model=ASYNC,
+            poll_interval=0.1,
+            output_path=str(files.folder),
+            outlets=[alias],
         ),
         {**files.context(), "outlet_events": events},
     )
@@ -149,7 +154,7 @@ def test_openlineage_hears_of_the_folders_of_a_batch(emulator, wav, files, run_t
         made.append(
             TranscribeBatchOperator(
                 task_id="t", audio=[str(wav), {"audio": str(wav), "language": "en"}], model=ASYNC, poll_interval=0.1,
-                output=str(files.folder), deferrable=deferrable, defer_after=0,
+                output_path=str(files.folder), deferrable=deferrable, max_worker_wait=0,
             )
         )  # fmt: skip
         return made[-1]

@@ -32,7 +32,9 @@ def job_seconds() -> float:
 @pytest.fixture
 def submitted(emulator: Emulator, wav) -> dict[str, Any]:
     """What the submitting task has left in XCom."""
-    ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait=False).execute({})
+    ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait_for_completion=False).execute(
+        {}
+    )
     return dict(json.loads(json.dumps(ticket)))
 
 
@@ -88,7 +90,9 @@ def test_a_bare_run_id_works_where_the_service_takes_it(monkeypatch, wav, run_ta
     with Emulator(processing_seconds=0.1, strict_echo=False) as emulator:
         emulator.script("note.wav", text=TEXT, duration=30.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
-        ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait=False).execute({})
+        ticket = TranscribeOperator(
+            task_id="submit", audio_path=str(wav), model=ASYNC, wait_for_completion=False
+        ).execute({})
         result = run_task(lambda: sensor(run_id=ticket["run_id"], deferrable=True), context())
     assert (result["transcription"], result["run_id"]) == (TEXT, ticket["run_id"])
 
@@ -116,7 +120,7 @@ def test_in_reschedule_mode_no_worker_is_held(emulator: Emulator, submitted):
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_results_may_go_to_files(emulator: Emulator, submitted, run_task, tmp_path, deferrable):
     """With an output the text stays out of XCom, as with the operator."""
-    result = run_task(lambda: sensor(job=submitted, output=str(tmp_path), deferrable=deferrable), context())
+    result = run_task(lambda: sensor(job=submitted, output_path=str(tmp_path), deferrable=deferrable), context())
     (file,) = result["files"].values()
     assert file == str(tmp_path / "note.json")
     assert "transcription" not in result
@@ -124,7 +128,7 @@ def test_results_may_go_to_files(emulator: Emulator, submitted, run_task, tmp_pa
 
 def test_a_result_that_is_there_already_is_passed_on(emulator: Emulator, wav):
     """A model that answers at once leaves no job to wait for; the DAG is the same for every model."""
-    result = TranscribeOperator(task_id="submit", audio_path=str(wav), wait=False).execute({})
+    result = TranscribeOperator(task_id="submit", audio_path=str(wav), wait_for_completion=False).execute({})
     assert "job" not in result
     asked = len(emulator.requests)
     assert sensor(job=result).execute(context()) == result
@@ -137,7 +141,7 @@ def test_a_cleared_submitting_task_returns_the_same_ticket(emulator: Emulator, w
     """Also when the job is done by then: what waits downstream needs the ticket, and nothing is paid again."""
     emulator.script("note.wav", text=TEXT, duration=30.0, processing_seconds=processing_seconds)
     make = lambda: TranscribeOperator(  # noqa: E731
-        task_id="submit", audio_path=str(wav), model=ASYNC, wait=False, **files.arguments
+        task_id="submit", audio_path=str(wav), model=ASYNC, wait_for_completion=False, **files.arguments
     )
     first = make().execute(files.context())
     assert make().execute(files.context()) == first
@@ -171,7 +175,9 @@ def test_a_day_limit_gives_up_no_paid_job(emulator: Emulator, submitted):
 def test_a_failed_job_says_why(emulator: Emulator, wav, run_task, deferrable):
     """Run, cost and the service's reason; no retry of a sensor mends it."""
     emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
-    ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait=False).execute({})
+    ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait_for_completion=False).execute(
+        {}
+    )
     with pytest.raises(AirflowFailException, match="no speech was found") as caught:
         run_task(lambda: sensor(job=ticket, deferrable=deferrable), context())
     assert isinstance(caught.value.__cause__, errors.TranscriptionFailed)

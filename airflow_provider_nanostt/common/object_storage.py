@@ -178,6 +178,24 @@ def _mtime(entry: Mapping[str, object]) -> float | None:
     return found if isinstance(found, float) else None
 
 
+def file_info(place: ObjectStoragePath) -> FileInfo | None:
+    """Return what the storage says of one file; None only if it says that there is none.
+
+    :raises OSError: if the storage does not answer.
+    """
+    place.fs.invalidate_cache()
+    try:
+        entry = place.fs.info(place.path)
+    except FileNotFoundError:
+        return None
+    return FileInfo(int(entry.get("size") or 0), _etag(entry), _mtime(entry))
+
+
+def is_local(place: ObjectStoragePath) -> bool:
+    """Return whether a file is on a disk of this machine."""
+    return place.protocol in _LOCAL
+
+
 def remove_folder(folder: ObjectStoragePath) -> None:
     """Remove a folder with all that is in it; one that is gone already is no error.
 

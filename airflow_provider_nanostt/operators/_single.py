@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_bool, parse_number, text_or_none
@@ -93,9 +93,9 @@ class SingleTask:
         deferrable = parse_bool("deferrable", self._operator.deferrable)
         if deferrable and len(jobs) == len(parts):
             done = self._wait_shortly(hook, jobs, wait, deadline)
-            if done is None:
-                self._defer(parts, wait, deadline)
-            return self._finish(attempt, [(part.start, one) for part, one in zip(parts, done, strict=True)])
+            if done is not None:
+                return self._finish(attempt, [(part.start, one) for part, one in zip(parts, done, strict=True)])
+            self._defer(parts, wait, deadline)
         return self._finish(
             attempt,
             [
@@ -142,7 +142,7 @@ class SingleTask:
         except (TranscriptionTimeout, DailyLimitReached):
             return None  # the triggerer waits for either
 
-    def _defer(self, parts: list[Part], wait: WaitSettings, deadline: float) -> None:
+    def _defer(self, parts: list[Part], wait: WaitSettings, deadline: float) -> NoReturn:
         from airflow_provider_nanostt.triggers import PartsTrigger, TranscriptionTrigger
 
         tickets = [{"start": part.start, "job": part.found.to_json()} for part in parts]  # type: ignore[union-attr]
@@ -160,8 +160,16 @@ class SingleTask:
         if outcome.kind == FAILED:
             clear_staging(attempt)
         if outcome.kind != COMPLETED:
-            raise outcome.as_error(job, waited=time.time() - job.submitted_at, pick_up=hook.recovery_hint(job))
+            raise outcome.as_error(job, waited=time.time() - job.submitted_at, recovery_hint=hook.recovery_hint(job))
         return hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS, at_once=True)
+
+    def write(self, hook: NanoGPTHook, context: Context, transcript: Transcript) -> dict[str, Any]:
+        """Write a transcript that is there already."""
+        from airflow_provider_nanostt.workflow.transcribe import load_for_resume
+
+        attempt = self._open(hook, context)
+        load_for_resume(attempt, attempt.ledger)
+        return self._finish(attempt, [(0.0, transcript)])
 
     def _finish(self, attempt: Attempt, parts: list[tuple[float, Transcript]]) -> dict[str, Any]:
         """End the task: the result written, recorded and logged."""

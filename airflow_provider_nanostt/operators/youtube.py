@@ -116,5 +116,5 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
             )
         task = BatchTask(self)
         run, _ = task.open(context, WaitSettings(1.0, 1.0))
-        fetch_videos(run, video_items(urls))
+        fetch_videos(run, video_items([str(url) for url in urls]))
         return task.finish(run, context)

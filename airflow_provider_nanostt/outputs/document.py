@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
-from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.unicode_layout import event_name, is_sound_event, one_line
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
             for word in transcript.words
             if is_sound_event(word.type, word.text)
         ],
-        "raw": {key: _redacted(value) for key, value in transcript.raw.items()},
+        "raw": redact_value(dict(transcript.raw)),
     }
 
 
@@ -205,25 +205,6 @@ def own_document(data: bytes, identity: FileOwner | None) -> Mapping[str, object
     if not isinstance(document, dict):
         return None
     return document if identity is None or document.get("written_by") == identity.digest else None
-
-
-def _redacted(value: object) -> object:
-    """Return a value as it may be stored; a value without an address, such as a list of 27,000 words, is not walked."""
-    return without_secrets(value) if "://" in json.dumps(value, default=str) else value
-
-
-def without_secrets(value: object) -> object:
-    """Return the service's answer as it may be stored: signatures are taken out of addresses at every depth."""
-    kind = type(value)  # an hour of words is 100,000 values: the most frequent kinds come first
-    if kind is float:
-        return value
-    if isinstance(value, str):
-        return shown(value) if value[:4].lower() == "http" else value
-    if isinstance(value, Mapping):
-        return {key: without_secrets(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_secrets(inner) for inner in value]
-    return value
 
 
 def _seconds(value: float | None) -> float | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import ResultTooLarge
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import shown
+from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.document import encode, own_document, segments_of, to_document
 from airflow_provider_nanostt.outputs.formats import render_all
 from airflow_provider_nanostt.outputs.naming import file_stem, own_stem
@@ -101,7 +101,7 @@ def _with_text(result: TranscriptResult, transcript: Transcript, settings: Outpu
         **result,
         "transcription": transcript.text,
         "segments": segments_of(transcript),
-        "metadata": {name: shown(value) for name, value in transcript.metadata.items()},
+        "metadata": redact_value(dict(transcript.metadata)),
     }
     size = len(json.dumps(whole))  # in ASCII, which is how Airflow writes it
     if size > settings.xcom_limit:

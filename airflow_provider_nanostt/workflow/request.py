@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.inspect.url_safety import check_fetchable
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
-from airflow_provider_nanostt.audio.sources import WebAddress, locate_source
+from airflow_provider_nanostt.audio.sources import StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.ledger import RequestFingerprint
 from airflow_provider_nanostt.workflow.pricing import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from airflow_provider_nanostt.api.models import Options
@@ -63,7 +63,7 @@ class TranscriptionRequest:
 def make_request(
     service: NanoGPTHook,
     *,
-    audio: str | Path | Source | None = None,
+    audio: str | Path | None = None,
     audio_path: str | Path | None = None,
     audio_url: str | None = None,
     options: Options,
@@ -71,15 +71,19 @@ def make_request(
     preparation: PreparationRules | None = None,
     presign_seconds: float = _PRESIGN_SECONDS,
     progress: Callable[[float], object] | None = None,
+    info: Mapping[str, object] | None = None,
 ) -> TranscriptionRequest:
     """Name a recording and how it is to be transcribed; nothing is sent, made or paid for.
 
+    :param info: what a listing said of the recording, so that its storage need not be asked again.
     :raises InvalidInput: if that cannot work, such as an address that the service cannot reach.
     """
     base_url = service.get_conn().config.base_url
     source = locate_source(audio, audio_path, audio_url, allow_private=service.extras.allow_private_addresses)
     if isinstance(source, WebAddress):
         check_fetchable(source.url, base_url)
+    if isinstance(source, StoredObject) and info is not None:
+        source = source.with_info(info)
     return TranscriptionRequest(
         source, options, minutes, preparation or PreparationRules(), base_url, presign_seconds, progress
     )

@@ -8,6 +8,7 @@ triggerer) is not decided here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
@@ -16,7 +17,8 @@ from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import SPLIT, UploadPlan, plan_upload
 from airflow_provider_nanostt.ledger.decision import RESUME_PARTS, REUSE
-from airflow_provider_nanostt.outputs import merge, save_locally, write_outputs
+from airflow_provider_nanostt.outputs import save_locally, write_outputs
+from airflow_provider_nanostt.outputs.merge import merge
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.pricing import price_for
 from airflow_provider_nanostt.workflow.recovery import ReusedResult
@@ -119,7 +121,7 @@ def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]]) -> Trans
     result = _write(attempt, merge(parts), None, spent_before=before)
     for ledger in ledgers:
         if ledger.record is not None and ledger.record.job is not None:
-            keep_recording(attempt, "that the part is written", lambda kept=ledger: kept.record_result({}))
+            keep_recording(attempt, "that the part is written", partial(ledger.record_result, {}))
     return result
 
 

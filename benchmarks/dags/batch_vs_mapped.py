@@ -24,7 +24,7 @@ def dag(dag_id: str) -> DAG:
 
 
 with dag("batch"):
-    TranscribeBatchOperator(**USUAL, audio=urls("batch"), output=f"{OUTPUT}/batch")
+    TranscribeBatchOperator(**USUAL, audio=urls("batch"), output_path=f"{OUTPUT}/batch")
 
 with dag("mapped"):
-    TranscribeOperator.partial(**USUAL, output=f"{OUTPUT}/mapped").expand(audio_url=urls("mapped"))
+    TranscribeOperator.partial(**USUAL, output_path=f"{OUTPUT}/mapped").expand(audio_url=urls("mapped"))

@@ -168,7 +168,10 @@ def test_a_large_file_is_staged_fetched_and_removed(listening: Emulator, shelf: 
     """Put into the folder under another name, fetched from there, transcribed, paid once, and gone."""
     shelf.put("staging/not ours.wav", b"mine")
     result = run_task(
-        lambda: operator(audio=str(local), staging=f"{shelf.uri}/staging", deferrable=deferrable), context()
+        lambda: operator(
+            audio=str(local), audio_preparation={"staging_path": f"{shelf.uri}/staging"}, deferrable=deferrable
+        ),
+        context(),
     )
     assert is_heard(result)
     assert len(listening.charges) == 1
@@ -207,7 +210,7 @@ def test_a_record_that_cannot_be_written_leaves_nothing_staged(emulator: Emulato
         return record("intended")(event) and not staged.append(shelf.keys("staging"))
 
     with failing(intent, OSError("full")), pytest.raises(LedgerError, match="full"):
-        operator(audio=str(local), staging=f"{shelf.uri}/staging").execute(
+        operator(audio=str(local), audio_preparation={"staging_path": f"{shelf.uri}/staging"}).execute(
             {**context(), "task_state_store": StateStore()}
         )
     assert [len(keys) for keys in staged] == [1]
@@ -244,7 +247,7 @@ def test_what_a_killed_task_left_is_swept_up(emulator: Emulator, shelf: Shelf, l
         assert any("staged" in line for line in child.stdout)
         child.send_signal(signal.SIGKILL)
     (left,) = shelf.keys("staging")
-    run_task(lambda: operator(audio=str(local), staging=staging), context())
+    run_task(lambda: operator(audio=str(local), audio_preparation={"staging_path": staging}), context())
     assert shelf.keys("staging") == [left], "its time is not over"
     owner = left.rpartition("/")[2].split("-")[1]
     later = Staging(staging, "0" * 12, clock=lambda: time.time() + HOUR + MARGIN + 1)
@@ -258,10 +261,10 @@ def test_results_and_record_land_there_and_a_retry_finds_them(emulator: Emulator
     emulator.script("*", text="Good morning.", duration=12.0)
     uri, output = shelf.put("large.wav", large), f"{shelf.uri}/results"
     with pytest.raises(BaseException) as first:  # noqa: PT011
-        operator(audio=uri, output=output).execute(context())
+        operator(audio=uri, output_path=output).execute(context())
     assert [key.split("/")[:2] for key in shelf.keys("results")] == [["results", ".nanostt"]]
-    second = run_task(lambda: operator(audio=uri, output=output), context())
-    third = run_task(lambda: operator(audio=uri, output=output), context())
+    second = run_task(lambda: operator(audio=uri, output_path=output), context())
+    third = run_task(lambda: operator(audio=uri, output_path=output), context())
     assert len(submits(emulator)) == len(emulator.charges) == 1
     assert second["run_id"] == third["run_id"] == fire(first.value.trigger)["run_id"]
     file = second["files"]["json"]
@@ -306,13 +309,15 @@ def test_a_signature_is_kept_nowhere(emulator: Emulator, shelf: Shelf, large, lo
     """Neither in logs nor in XCom, trigger, event, rendered fields or any file in the bucket."""
     emulator.script("*", text="Hello.", duration=12.0)
     audio = shelf.put("large.wav", large) if way == "presign" else str(local)
-    task = operator(audio=audio, staging=f"{shelf.uri}/staging", output=f"{shelf.uri}/results")
+    task = operator(
+        audio=audio, audio_preparation={"staging_path": f"{shelf.uri}/staging"}, output_path=f"{shelf.uri}/results"
+    )
     with pytest.raises(BaseException) as deferred:  # noqa: PT011
         task.execute(context())
     event = fire(deferred.value.trigger)
-    result = operator(audio=audio, staging=f"{shelf.uri}/staging", output=f"{shelf.uri}/results").execute_complete(
-        context(), event
-    )
+    result = operator(
+        audio=audio, audio_preparation={"staging_path": f"{shelf.uri}/staging"}, output_path=f"{shelf.uri}/results"
+    ).execute_complete(context(), event)
     stored = [shelf.read(key).decode() for key in shelf.keys("results")]
     assert len(stored) == 2
     fields = {name: getattr(task, name) for name in task.template_fields}

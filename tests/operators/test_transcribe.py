@@ -276,7 +276,10 @@ def test_the_signature_of_a_rendered_address_is_masked():
 
 def test_the_signature_of_the_address_for_the_page_is_masked():
     """The page has it as it is; Airflow's database and the log do not."""
-    made = operator(audio="call.wav", page_audio_url="https://example.com/a.mp3?X-Amz-Signature={{ params.secret }}")
+    made = operator(
+        audio="call.wav",
+        output_options={"page_audio_url": "https://example.com/a.mp3?X-Amz-Signature={{ params.secret }}"},
+    )
     made.render_template_fields({"params": {"secret": "for-the-page-only"}})
     assert redacted(f"rendered {made.page_audio_url}") == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
 
@@ -351,7 +354,7 @@ def test_other_jobs_are_deferred_at_once(emulator: Emulator, wav, duration, defe
     """A longer job, or one for which the worker shall not wait, goes to the triggerer without being asked for."""
     emulator.script("note.wav", text=TEXT, duration=duration)
     with pytest.raises(BaseException) as caught:  # noqa: PT011  TaskDeferred is not an Exception, and moves about
-        operator(audio_path=str(wav), model=ASYNC, deferrable=True, defer_after=defer_after).execute({})
+        operator(audio_path=str(wav), model=ASYNC, deferrable=True, max_worker_wait=defer_after).execute({})
     assert type(caught.value).__name__ == "TaskDeferred"
     assert [request.endpoint for request in emulator.requests].count("/transcribe/status") == 0
 
@@ -363,7 +366,7 @@ def test_a_short_job_that_takes_longer_is_deferred_after_all(monkeypatch, wav, l
         emulator.script("note.wav", text=TEXT, duration=1.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
         with pytest.raises(BaseException) as caught:  # noqa: PT011
-            operator(audio_path=str(wav), model=ASYNC, deferrable=True, defer_after=0.4).execute({})
+            operator(audio_path=str(wav), model=ASYNC, deferrable=True, max_worker_wait=0.4).execute({})
         assert type(caught.value).__name__ == "TaskDeferred"
         assert [request.endpoint for request in emulator.requests].count("/transcribe/status") >= 2
     assert any("waiting for it here" in line for line in logged())

@@ -128,5 +128,5 @@ def test_a_kill_says_what_becomes_of_the_money(kind, words, tmp_path, logged):
 
 def test_a_kill_before_anything_was_looked_at_promises_nothing_false(logged):
     """Not knowing yet, it says what holds in any case."""
-    operator(output=str(Path("/results"))).on_kill()
+    operator(output_path=str(Path("/results"))).on_kill()
     assert any("looks for it before it submits anything" in line for line in logged())

@@ -45,11 +45,11 @@ def test_a_transcript_too_large_for_xcom_waits_for_a_folder(emulator: Emulator, 
         return run_task(lambda: operator(audio_path=str(wav), model=model, **more), state.context())
 
     with pytest.raises(AirflowFailException, match="xcom_limit allows 20 in XCom") as caught:
-        attempt(xcom_limit=20)
+        attempt(output_options={"xcom_limit": 20})
     assert isinstance(caught.value.__cause__, errors.ResultTooLarge)
     assert "clear the task, and it is written there without paying again" in str(caught.value)
     assert state.record["state"] == ("submitted" if model == ASYNC else "answered")
-    result = attempt(output=str(state.folder), formats=("txt",))
+    result = attempt(output_path=str(state.folder), formats=("txt",))
     assert TEXT in " ".join(Path(result["files"]["txt"]).read_text().split())
     assert len(emulator.charges) == 1
 
@@ -58,7 +58,7 @@ def test_what_nothing_remembers_is_kept_on_the_worker(emulator: Emulator, wav, t
     """An answer that came at once, without a ledger: it is nowhere else, so it goes into a file that is named."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(AirflowFailException) as caught:
-        operator(audio_path=str(wav), xcom_limit=20).execute({})
+        operator(audio_path=str(wav), output_options={"xcom_limit": 20}).execute({})
     path = re.search(r"it is in (\S+) on this machine", str(caught.value))
     assert path is not None
     assert json.loads(Path(path[1]).read_bytes())["text"] == TEXT
@@ -68,7 +68,7 @@ def test_what_nothing_remembers_is_kept_on_the_worker(emulator: Emulator, wav, t
 def test_a_job_that_nothing_remembers_can_be_picked_up(emulator: Emulator, wav):
     """The message has the line that fetches it."""
     with pytest.raises(AirflowFailException, match=r"To pick it up: NanoGPTHook\("):
-        operator(audio_path=str(wav), model=ASYNC, xcom_limit=20).execute({})
+        operator(audio_path=str(wav), model=ASYNC, output_options={"xcom_limit": 20}).execute({})
 
 
 def test_all_text_formats_of_a_call(emulator: Emulator, wav, files: Memory, run_task):
@@ -79,11 +79,10 @@ def test_all_text_formats_of_a_call(emulator: Emulator, wav, files: Memory, run_
             model=ASYNC,
             diarize=True,
             deferrable=True,
-            output=str(files.folder),
+            output_path=str(files.folder),
             formats=("json", "txt", "srt", "vtt"),
-            speaker_names={"Speaker 1": "Agent"},
-            captions={"max_lines": 1},
-            name="{name}-{language}",
+            output_options={"speaker_names": {"Speaker 1": "Agent"}, "captions": {"max_lines": 1}},
+            filename="{name}-{language}",
         ),
         files.context(),
     )
@@ -100,12 +99,15 @@ def test_a_cleared_task_with_other_wishes_pays_nothing(emulator: Emulator, wav, 
     """Formats and names may change after the fact; the files are written once more, from what is there."""
 
     def attempt(**more):
-        made = lambda: operator(audio_path=str(wav), model=model, output=str(files.folder), **more)  # noqa: E731
+        made = lambda: operator(audio_path=str(wav), model=model, output_path=str(files.folder), **more)  # noqa: E731
         return run_task(made, files.context())
 
     first = attempt()
     emulator.fail("/transcribe/status", status=404)
-    second = attempt(formats="txt,srt", estimated_captions="true", speaker_names='{"Speaker 1": "Agent"}')
+    second = attempt(
+        formats="txt,srt",
+        output_options={"estimated_captions": "true", "speaker_names": '{"Speaker 1": "Agent"}'},
+    )
     assert sorted(second["files"]) == ["json", "srt", "txt"]
     assert second["cost_usd"] == first["cost_usd"]
     assert attempt() == first
@@ -142,25 +144,25 @@ def test_captions_of_a_new_model_without_times_are_not_lost(emulator: Emulator, 
     monkeypatch.delitem(KNOWN_MODELS, "Wizper")  # the service knows it, and this provider does not
 
     def attempt(**more):
-        made = operator(audio_path=str(wav), model="Wizper", output=str(files.folder), formats=("vtt",), **more)
+        made = operator(audio_path=str(wav), model="Wizper", output_path=str(files.folder), formats=("vtt",), **more)
         return made.execute(files.context())
 
     with pytest.raises(AirflowFailException, match="estimated_captions=True"):
         attempt()
-    result = attempt(estimated_captions=True)
+    result = attempt(output_options={"estimated_captions": True})
     assert "NOTE The times in this file are estimated" in Path(result["files"]["vtt"]).read_text()
     assert len(emulator.charges) == 1
 
 
 def test_the_sensor_writes_the_same_files(emulator: Emulator, wav, tmp_path):
     """What the operator can write, the sensor can."""
-    ticket = operator(audio_path=str(wav), model=ASYNC, wait=False).execute({})
+    ticket = operator(audio_path=str(wav), model=ASYNC, wait_for_completion=False).execute({})
     found = TranscriptionSensor(
         task_id="wait",
         job=ticket,
-        output=str(tmp_path / "results"),
+        output_path=str(tmp_path / "results"),
         formats=("txt", "srt"),
-        name="call",
+        filename="call",
         poke_interval=0.1,
         timeout=30.0,
     ).execute({"ti": None})
@@ -170,7 +172,9 @@ def test_the_sensor_writes_the_same_files(emulator: Emulator, wav, tmp_path):
 def test_templates_are_rendered_into_names_and_formats():
     """A pattern's braces are not those of a template."""
     made = operator(
-        formats="{{ params.formats }}", name="{{ ds }}-{name}", speaker_names={"Speaker 1": "{{ params.who }}"}
+        formats="{{ params.formats }}",
+        filename="{{ ds }}-{name}",
+        output_options={"speaker_names": {"Speaker 1": "{{ params.who }}"}},
     )
     made.render_template_fields({"params": {"formats": "txt", "who": "Agent"}, "ds": "2026-07-01"})
     assert (made.formats, made.name, made.speaker_names) == ("txt", "2026-07-01-{name}", {"Speaker 1": "Agent"})

@@ -315,7 +315,7 @@ def test_a_lost_job_is_submitted_anew_on_demand(emulator: Emulator, attempt, wav
     with killed(after=record("submitted")):
         attempt(audio_path=str(wav))
     emulator.fail("/transcribe/status", status=404, times=3)
-    result = attempt(audio_path=str(wav), on_lost_job="submit")
+    result = attempt(audio_path=str(wav), recovery_policy={"on_lost_job": "submit"})
     assert text_of(result) == TEXT
     one, two = emulator.charges
     assert result["cost_usd"] == pytest.approx(one.cost + two.cost)
@@ -326,9 +326,9 @@ def test_a_job_lost_while_deferred_is_open_to_a_retry(emulator: Emulator, attemp
     """So that on_lost_job has its say: without it the wait alone would decide."""
     emulator.fail("/transcribe/status", status=404, times=3)
     with pytest.raises(errors.JobError, match="is paid for"):
-        attempt(audio_path=str(wav), on_lost_job="submit")
+        attempt(audio_path=str(wav), recovery_policy={"on_lost_job": "submit"})
     emulator.fail("/transcribe/status", status=404, times=3)
-    assert text_of(attempt(audio_path=str(wav), on_lost_job="submit")) == TEXT
+    assert text_of(attempt(audio_path=str(wav), recovery_policy={"on_lost_job": "submit"})) == TEXT
     assert len(emulator.charges) == 2
 
 
@@ -349,7 +349,7 @@ def test_a_changed_input_can_fail(emulator: Emulator, attempt, wav):
     """With on_changed_input='fail' nothing is submitted, and the message names the old run and its cost."""
     first = attempt(audio_path=str(wav))
     with pytest.raises(AirflowFailException) as caught:
-        attempt(audio_path=str(wav), language="de", on_changed_input="fail")
+        attempt(audio_path=str(wav), language="de", recovery_policy={"on_changed_input": "fail"})
     assert isinstance(caught.value.__cause__, errors.InputChanged)
     assert first["run_id"] in str(caught.value)
     assert "$0.015" in str(caught.value)
@@ -537,7 +537,7 @@ def test_an_answer_that_was_lost_is_told_with_the_facts(emulator: Emulator, memo
         attempt(audio_path=str(wav))
     assert len(emulator.charges) == 1
     assert memory.record["state"] == INTENDED
-    assert text_of(attempt(audio_path=str(wav), on_ambiguous_submit="resubmit")) == TEXT
+    assert text_of(attempt(audio_path=str(wav), recovery_policy={"on_ambiguous_submit": "resubmit"})) == TEXT
     assert len(emulator.charges) == 2
 
 
@@ -545,8 +545,8 @@ def test_with_resubmit_a_lost_answer_is_open_to_a_retry(emulator: Emulator, atte
     """The user's choice holds for automatic retries, which say that they submit again."""
     emulator.fail("/transcribe", kind="broken_json", after_charge=True)
     with pytest.raises(errors.AmbiguousSubmit):
-        attempt(audio_path=str(wav), on_ambiguous_submit="resubmit")
-    attempt(audio_path=str(wav), on_ambiguous_submit="resubmit")
+        attempt(audio_path=str(wav), recovery_policy={"on_ambiguous_submit": "resubmit"})
+    attempt(audio_path=str(wav), recovery_policy={"on_ambiguous_submit": "resubmit"})
     assert len(emulator.charges) == 2
     assert any("on_ambiguous_submit is 'resubmit', so this submits again" in line for line in logged())
 
@@ -558,7 +558,7 @@ def test_a_resubmit_that_is_refused_leaves_the_unknown_one_unknown(emulator: Emu
         attempt(audio_path=str(wav))
     emulator.fail("/transcribe", status=402)
     with pytest.raises(AirflowFailException, match="402"):
-        attempt(audio_path=str(wav), on_ambiguous_submit="resubmit")
+        attempt(audio_path=str(wav), recovery_policy={"on_ambiguous_submit": "resubmit"})
     with pytest.raises(AirflowFailException, match="never recorded an answer"):
         attempt(audio_path=str(wav))
     assert len(emulator.charges) == 1
@@ -578,7 +578,7 @@ def test_an_unwritable_folder_fails_before_anything_is_submitted(emulator: Emula
 def test_a_relative_folder_fails_before_any_request(emulator: Emulator, wav):
     """From where it counts is another thing on another worker, so the record would not be found."""
     with pytest.raises(AirflowFailException, match="relative path"):
-        operator(audio_path=str(wav), output="results").execute(Memory("files", Path()).context())
+        operator(audio_path=str(wav), output_path="results").execute(Memory("files", Path()).context())
     assert list(emulator.requests) == []
 
 
@@ -590,13 +590,13 @@ def test_object_storage_in_trouble_fails_before_anything_is_submitted(emulator: 
     """Whatever a storage raises, it is neither "nothing recorded" nor a record that is in its place."""
     bucket.trouble[mode] = error
     with pytest.raises(errors.LedgerError, match=rf"s3://calls/july/\.nanostt/.* cannot be .*{error}"):
-        operator(audio_url=URL, output="s3://calls/july").execute(files.context())
+        operator(audio_url=URL, output_path="s3://calls/july").execute(files.context())
     assert submits(emulator) == 0
 
 
 def test_force_does_not_go_past_a_storage_in_trouble(emulator: Emulator, files, bucket):
     """A retry cannot tell then whether force has done its work already, so it does not pay once more."""
-    make = lambda: operator(audio_url=URL, output="s3://calls/july", force=True)  # noqa: E731
+    make = lambda: operator(audio_url=URL, output_path="s3://calls/july", force=True)  # noqa: E731
     with killed(after=record("submitted")):
         make().execute(files.context())
     bucket.trouble["rb"] = OSError("503 Slow Down")
@@ -609,7 +609,7 @@ def test_force_does_not_go_past_a_storage_in_trouble(emulator: Emulator, files, 
 
 def test_object_storage_remembers(emulator: Emulator, files, bucket, run_task):
     """Result and record lie beside each other there, and the next attempt finds both."""
-    make = lambda: operator(audio_url=URL, output="s3://calls/july", deferrable=True)  # noqa: E731
+    make = lambda: operator(audio_url=URL, output_path="s3://calls/july", deferrable=True)  # noqa: E731
     first = run_task(make, files.context())
     assert first["files"] == {"json": "s3://calls/july/note.json"}
     assert run_task(make, files.context()) == first
@@ -650,7 +650,7 @@ SLOW_DOWN = OSError("503 Slow Down")
 def test_a_ticket_is_written_again_if_it_failed(emulator: Emulator, memory, attempt, wav):
     """Two failures of the storage do not lose it."""
     with failing(record("submitted"), SLOW_DOWN, times=2):
-        ticket = attempt(audio_path=str(wav), wait=False)
+        ticket = attempt(audio_path=str(wav), wait_for_completion=False)
     assert (memory.record["state"], memory.record["job"]) == (SUBMITTED, ticket["job"])
 
 
@@ -706,7 +706,7 @@ def test_the_record_of_another_job_is_left_alone(emulator: Emulator, memory, wav
     emulator.script("note.wav", text=TEXT, duration=30.0, processing_seconds=0.0)
     old = NanoGPTHook().submit(audio_path=wav, model=ASYNC)
     assert isinstance(old, Job)
-    made = operator(memory, audio_path=str(wav), wait=False, diarize=True)
+    made = operator(memory, audio_path=str(wav), wait_for_completion=False, diarize=True)
     made.execute(memory.context())
     before = memory.record
     event = {"version": 1, "kind": "completed", "run_id": old.run_id, "job": old.to_json()}
@@ -832,7 +832,7 @@ def test_a_redeploy_with_another_output_finds_the_paid_job(
 
     def run(place: str | None) -> Any:
         output = str(tmp_path / place) if place else None
-        return run_task(lambda: operator(audio_path=str(wav), deferrable=True, output=output), context)
+        return run_task(lambda: operator(audio_path=str(wav), deferrable=True, output_path=output), context)
 
     if landed:
         run(first)
@@ -855,7 +855,7 @@ def test_an_answer_that_came_at_once_lands_in_another_output(emulator: Emulator,
 
     def run(place: str | None) -> Any:
         output = str(tmp_path / place) if place else None
-        return run_task(lambda: operator(audio_path=str(wav), model=SYNC, output=output), context)
+        return run_task(lambda: operator(audio_path=str(wav), model=SYNC, output_path=output), context)
 
     cost = run(first)["cost_usd"]
     for _ in range(2):

@@ -209,7 +209,7 @@ def test_killed_between_charge_and_record_the_next_attempt_names_the_part(spoken
     with pytest.raises(AirflowFailException, match=r"meeting\.mp3 \(part 2 of 2\)"):
         attempt()
     assert parts(spoken) == ONCE
-    assert text_of(attempt(on_ambiguous_submit="resubmit")) == WHOLE
+    assert text_of(attempt(recovery_policy={"on_ambiguous_submit": "resubmit"})) == WHOLE
     assert parts(spoken) == [*ONCE, "part-002.mp3"]
 
 
@@ -269,7 +269,7 @@ def test_other_options_are_another_recording(spoken: Emulator, attempt):
 def test_one_ticket_cannot_stand_for_many(spoken: Emulator, attempt):
     """wait=False is refused before anything is paid for."""
     with pytest.raises(AirflowFailException, match=r"2 parts.*wait=False"):
-        attempt(wait=False)
+        attempt(wait_for_completion=False)
     assert list(spoken.charges) == []
 
 
@@ -278,9 +278,9 @@ def test_one_ticket_cannot_stand_for_many(spoken: Emulator, attempt):
 def test_the_whole_recording_counts_against_the_limit(spoken: Emulator, attempt):
     """max_cost is about all parts together, and is refused before the first."""
     with pytest.raises(AirflowFailException, match=r"max_cost = \$0\.07.*25\.00 min"):
-        attempt(max_cost=0.07)
+        attempt(max_cost_usd=0.07)
     assert list(spoken.charges) == []
-    assert text_of(attempt(max_cost="0.08")) == WHOLE
+    assert text_of(attempt(max_cost_usd="0.08")) == WHOLE
 
 
 def test_a_part_can_be_got_by_hand(spoken: Emulator, attempt, memory):

@@ -48,13 +48,13 @@ def test_what_costs_too_much_is_not_submitted(emulator: Emulator, wav):
     """The failure has limit, length, price and whose price it is; nothing was sent to be paid for."""
     words = r"max_cost = \$0\.001.*0\.20 min x \$0\.03/min for Elevenlabs-STT \(price from the service's catalogue\)"
     with pytest.raises(AirflowFailException, match=words):
-        operator(audio=str(wav), max_cost="0.001").execute({})
+        operator(audio=str(wav), max_cost_usd="0.001").execute({})
     assert asked(emulator, "/transcribe") == 0
 
 
 def test_what_is_within_the_limit_is_submitted(emulator: Emulator, wav, run_task, logged):
     """Its length is sent in minutes, and the log has length, price, source of the price, and the way it takes."""
-    result = run_task(lambda: operator(audio=str(wav), max_cost=0.01))
+    result = run_task(lambda: operator(audio=str(wav), max_cost_usd=0.01))
     assert TEXT in result["transcription"]
     (submit,) = (request for request in emulator.requests if request.endpoint == "/transcribe")
     assert float(submit.fields["actualDuration"]) == pytest.approx(12.036 / 60, abs=0.001)
@@ -77,7 +77,7 @@ def test_what_earlier_attempts_have_cost_counts(emulator: Emulator, wav, files: 
 def test_what_is_paid_for_is_never_refused(emulator: Emulator, wav, files: Memory, run_task):
     """A limit below what was paid keeps nothing back: fetching costs nothing."""
     first = run_task(lambda: operator(audio=str(wav), **files.arguments), files.context())
-    again = run_task(lambda: operator(audio=str(wav), max_cost=0.0001, **files.arguments), files.context())
+    again = run_task(lambda: operator(audio=str(wav), max_cost_usd=0.0001, **files.arguments), files.context())
     assert again == first
     assert len(emulator.charges) == 1
 
@@ -121,7 +121,7 @@ def test_a_large_sum_asks_the_account_first(emulator: Emulator, wav):
     """An account that holds less than the expected cost is told so, before anything is submitted."""
     emulator.set_balance(0.002)
     with pytest.raises(AirflowFailException, match=r"account has \$0\.002, which is less.*\$0\.006"):
-        operator(audio=str(wav), check_balance_above=0.005).execute({})
+        operator(audio=str(wav), cost_limits={"check_balance_above": 0.005}).execute({})
     assert asked(emulator, "/check-balance") == 1
     assert asked(emulator, "/transcribe") == 0
 
@@ -129,7 +129,7 @@ def test_a_large_sum_asks_the_account_first(emulator: Emulator, wav):
 @pytest.mark.parametrize("above", [1.0, None])
 def test_a_small_sum_does_not(emulator: Emulator, wav, run_task, above):
     """Below the threshold, or without one, no request is spent on it."""
-    run_task(lambda: operator(audio=str(wav), check_balance_above=above))
+    run_task(lambda: operator(audio=str(wav), cost_limits={"check_balance_above": above}))
     assert asked(emulator, "/check-balance") == 0
 
 

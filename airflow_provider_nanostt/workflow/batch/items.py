@@ -129,7 +129,7 @@ def _expanded(one: Any) -> list[Item]:
     found = _found(text)
     if name and len(found) > 1:
         raise InvalidInput(f"{text!r} finds {len(found)} recordings, which cannot all be named {name!r}")
-    return [Item(one, name, told) for one in found]
+    return [Item(one, name, told, info=info) for one, info in found.items()]
 
 
 def _is_pattern(text: str) -> bool:
@@ -138,15 +138,15 @@ def _is_pattern(text: str) -> bool:
     return "://" in text or not Path(text).exists()  # a file may have brackets in its name
 
 
-def _found(pattern: str) -> list[str]:
-    """Return what a pattern finds, by name: files only."""
+def _found(pattern: str) -> dict[str, Mapping[str, Any] | None]:
+    """Return the files that a pattern finds, by name, with what the listing says of each."""
     if pattern.startswith("file://"):
         pattern = unquote(urlsplit(pattern.replace("#", "%23").replace("?", "%3F")).path)
     if "://" not in pattern:
         if not Path(pattern).is_absolute():
             raise InvalidInput(f"{pattern!r} is a relative pattern; name the folder from the root")
         names = glob.glob(pattern, recursive=True)  # noqa: PTH207  Path.glob takes no pattern from the root
-        return sorted(name for name in names if Path(name).is_file())
+        return dict.fromkeys(sorted(name for name in names if Path(name).is_file()))
     return _found_in_storage(pattern)
 
 
@@ -161,7 +161,7 @@ def _found_in_storage(pattern: str) -> list[str]:
     except Exception as error:  # whatever a storage raises, it is not the answer "no files"
         raise InvalidInput(f"{pattern!r} cannot be listed: {type(error).__name__}: {error}") from error
     names = sorted(name for name, facts in found.items() if facts.get("type") == "file")
-    return [f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}" for name in names]
+    return {f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}": found[name] for name in names}
 
 
 def own_names(items: Sequence[Item], pattern: str, *, told_apart: bool = True) -> list[dict[str, Any]]:

@@ -150,7 +150,7 @@ class BatchRun:
     def open_item(self, number: int) -> Attempt:
         """Return the attempt at one item; its record is not read yet."""
         row, plan = self.rows[number], self.plan
-        settings = replace(plan.settings, **self._writing[number])
+        settings = replace(plan.settings, **self._writing[number])  # type: ignore[arg-type]  # checked by the settings
         many = len(self.rows) >= _LISTING_PAYS_FROM
         return open_attempt(
             self.service,

@@ -56,7 +56,7 @@ def one(dag_id: str, **options: object) -> None:
 
 one("in_the_triggerer")
 one("in_the_worker", deferrable=False)
-one("to_files", output=FILES)
+one("to_files", output_path=FILES)
 one("short_timeout", timeout=12)
 one("without_patience", nanogpt_conn_id="nanogpt_impatient", force="{{ var.value.get('force', 'false') }}")
 one("without_service", nanogpt_conn_id="nanogpt_closed", retries=10)

@@ -24,11 +24,11 @@ with DAG(
         language="en",
         diarize=True,
         deferrable=True,
-        defer_after=0,
+        max_worker_wait=0,
         poll_interval=1,
     )
     TranscribeOperator.partial(
-        task_id="each", model="Elevenlabs-STT", deferrable=True, defer_after=0, poll_interval=1
+        task_id="each", model="Elevenlabs-STT", deferrable=True, max_worker_wait=0, poll_interval=1
     ).expand(audio_path=[f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"])
     TranscribeOperator(task_id="at_once", audio_path=f"{AUDIO}/weekly-note.wav", deferrable=True)
     TranscribeOperator(
@@ -48,23 +48,23 @@ with DAG(dag_id="faces", schedule=None, start_date=pendulum.datetime(2026, 1, 1,
         audio=f"{AUDIO}/delivery-call.wav",
         model="Elevenlabs-STT",
         diarize=True,
-        speaker_names={"Speaker 1": "Service"},
-        output=f"{FILES}/page",
+        output_options={"speaker_names": {"Speaker 1": "Service"}},
+        output_path=f"{FILES}/page",
         formats=("json", "srt", "html"),
         deferrable=True,
-        defer_after=0,
+        max_worker_wait=0,
         poll_interval=1,
         outlets=[AssetAlias("pages")],
     )
 
     @task.transcribe(
-        model="Elevenlabs-STT", output=f"{FILES}/batch", deferrable=True, defer_after=0, poll_interval=1,
+        model="Elevenlabs-STT", output_path=f"{FILES}/batch", deferrable=True, max_worker_wait=0, poll_interval=1,
         outlets=[Asset("x-transcripts://batch")],
     )  # fmt: skip
     def all_notes() -> list[str]:
         return [f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"]
 
-    @task.transcribe(model="Elevenlabs-STT", deferrable=True, defer_after=0, poll_interval=1)
+    @task.transcribe(model="Elevenlabs-STT", deferrable=True, max_worker_wait=0, poll_interval=1)
     def one_note() -> str:
         return f"{AUDIO}/weekly-note.wav"
 

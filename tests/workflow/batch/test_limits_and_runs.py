@@ -50,7 +50,7 @@ def test_a_retry_has_no_new_limit(batch: Batch):
     with pytest.raises(AirflowFailException, match=r"max_cost.*went to recordings before it and earlier attempts"):
         batch.run(audio, **limit)
     assert batch.statuses == ["left"] + ["written"] * 4
-    assert batch.run(audio, max_cost=5.5 * PRICE[ASYNC])["cost_usd"] == pytest.approx(5 * PRICE[ASYNC])
+    assert batch.run(audio, max_cost_usd=5.5 * PRICE[ASYNC])["cost_usd"] == pytest.approx(5 * PRICE[ASYNC])
     assert batch.charged == once(audio)
 
 
@@ -58,7 +58,11 @@ def test_a_retry_has_no_new_limit(batch: Batch):
 def test_recordings_of_unknown_length(batch: Batch, unknown, landed):
     """What has no length passes or is left, as the user says."""
     result = batch.run(
-        batch.urls(2), actual_duration=None, max_cost=1.0, max_cost_unknown=unknown, on_item_error="continue"
+        batch.urls(2),
+        actual_duration=None,
+        max_cost_usd=1.0,
+        cost_limits={"unknown_length": unknown},
+        on_item_error="continue",
     )
     assert (result["written"], result["left"]) == (landed, 2 - landed)
 
@@ -67,7 +71,7 @@ def test_the_account_must_have_what_the_batch_costs(batch: Batch):
     """It stops where the money would end, before the service has to say so."""
     batch.emulator.set_balance(3.5 * PRICE[ASYNC])
     with pytest.raises(AirflowFailException, match=r"2 of 5(.|\n)*The account has"):
-        batch.run(batch.recordings(5), check_balance_above=0.0)
+        batch.run(batch.recordings(5), cost_limits={"check_balance_above": 0.0})
     assert batch.statuses == ["written"] * 3 + ["left"] * 2
 
 
@@ -167,7 +171,7 @@ def test_a_changed_model_names_the_first_run(batch: Batch, caplog):
     (record,) = (batch.memory.folder / ".nanostt").glob("*item*.json")
     assert json.loads(record.read_text())["earlier"][0]["run_id"] == first
     with pytest.raises(AirflowFailException, match="on_changed_input is 'fail'"):
-        batch.run([audio], on_changed_input="fail")
+        batch.run([audio], recovery_policy={"on_changed_input": "fail"})
 
 
 def test_what_is_only_written_otherwise_is_not_paid_again(batch: Batch):

@@ -88,7 +88,7 @@ def test_killed_between_charge_and_ticket_only_that_one_fails(batch: Batch):
         assert "call-002.wav: An earlier attempt submitted this and never recorded an answer" in str(caught.value)
         assert batch.statuses == ["written", "written", "failed", "written", "written"]
     assert batch.charged == once(audio)
-    assert batch.run(audio, on_ambiguous_submit="resubmit")["written"] == 5
+    assert batch.run(audio, recovery_policy={"on_ambiguous_submit": "resubmit"})["written"] == 5
     assert batch.charged == {**once(audio), "call-002.wav": 2}
 
 
@@ -195,7 +195,7 @@ def test_a_ledger_that_cannot_be_written_stops_everything(batch: Batch, bucket):
     audio = batch.recordings(20)
     bucket.trouble["wb"] = OSError("the disk is full")
     with pytest.raises(OSError, match="the disk is full"):
-        batch.run(audio, output="s3://bucket/results")
+        batch.run(audio, output_path="s3://bucket/results")
     assert batch.submits == 0
 
 

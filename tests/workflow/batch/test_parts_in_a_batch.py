@@ -79,6 +79,6 @@ def test_a_limit_counts_the_parts(batch: Batch, audio):
     batch.run([*audio, late], on_item_error="continue")
     cost = sum(charge.cost for charge in batch.emulator.charges)
     batch.recording("late.wav")
-    batch.run([*audio, late], on_item_error="continue", max_cost=cost + 1e-6, actual_duration=None)
+    batch.run([*audio, late], on_item_error="continue", max_cost_usd=cost + 1e-6, actual_duration=None)
     assert batch.statuses == ["written"] * 3 + ["left"]
     assert Path(late).exists()

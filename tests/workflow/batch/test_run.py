@@ -45,7 +45,7 @@ def test_each_recording_lands_once_and_has_its_row(batch: Batch, model, deferrab
 
 def test_short_jobs_are_waited_for_in_the_worker(batch: Batch):
     """Where all jobs are expected within ``defer_after``, there is no deferral, which would take longer."""
-    made = batch.make(batch.recordings(3), defer_after=60)
+    made = batch.make(batch.recordings(3), max_worker_wait=60)
     result = made.execute(batch.memory.context())
     assert (result["written"], batch.statuses) == (3, ["written"] * 3)
 
@@ -53,7 +53,7 @@ def test_short_jobs_are_waited_for_in_the_worker(batch: Batch):
 def test_one_that_takes_longer_than_expected_is_deferred_with_the_rest_landed(batch: Batch):
     """What is done in the worker is landed there; only what is left goes to the triggerer."""
     audio = [*batch.recordings(2), batch.recording("slow.wav", processing_seconds=3.0)]
-    result = batch.run(audio, defer_after=0.5, actual_duration=0.001)
+    result = batch.run(audio, max_worker_wait=0.5, actual_duration=0.001)
     assert (result["written"], batch.charged) == (3, once(audio))
 
 
@@ -123,7 +123,7 @@ def test_mistakes_in_the_task_itself_fail_before_anything_is_sent(batch: Batch, 
 def test_arguments_that_a_batch_has_no_use_for_are_refused(name):
     """They fail where the DAG is written."""
     with pytest.raises(TypeError, match=name):
-        TranscribeBatchOperator(task_id="x", audio=[], output="/t", **{name: "x"})
+        TranscribeBatchOperator(task_id="x", audio=[], output_path="/t", **{name: "x"})
 
 
 def test_captions_without_times_are_refused_before_they_are_paid(batch: Batch):
@@ -142,7 +142,7 @@ def test_items_say_for_themselves(batch: Batch):
         {"audio": batch.recording("c.wav"), "model": SYNC, "language": "de"},
         {"audio": batch.recording("d.wav"), "diarize": True, "speaker_names": {"Speaker 1": "Agent"}},
     ]
-    batch.run(audio, language="en", name="{name}-{model}")
+    batch.run(audio, language="en", filename="{name}-{model}")
     sent = [request.fields for request in batch.emulator.requests if request.endpoint == "/transcribe"]
     by_language = sorted((fields["language"], fields["model"], float(fields["actualDuration"])) for fields in sent)
     assert by_language == [
@@ -203,7 +203,7 @@ def test_from_bucket_to_bucket(batch: Batch, bucket):
     """Recordings, results, ledger and manifest may all lie in object storage."""
     for name in ("a.wav", "b.wav"):
         bucket.pipe_file(f"/bucket/calls/{name}", Path(batch.recording(name)).read_bytes())
-    result = batch.run("s3://bucket/calls/*.wav", output="s3://bucket/results")
+    result = batch.run("s3://bucket/calls/*.wav", output_path="s3://bucket/results")
     assert result["manifest"] == {"jsonl": "s3://bucket/results/manifest.jsonl"}
     rows = [json.loads(line) for line in bucket.cat_file("/bucket/results/manifest.jsonl").splitlines()]
     assert [row["audio"] for row in rows] == ["s3://bucket/calls/a.wav", "s3://bucket/calls/b.wav"]
@@ -256,7 +256,10 @@ def test_templates_are_rendered(batch: Batch):
     """Pattern, folder, name of the manifest and flags come from the run."""
     batch.recordings(2)
     made = batch.make(
-        "{{ params.folder }}/*.wav", output="{{ params.out }}", manifest="{{ ds }}", skip_existing="{{ params.skip }}"
+        "{{ params.folder }}/*.wav",
+        output_path="{{ params.out }}",
+        manifest="{{ ds }}",
+        skip_existing="{{ params.skip }}",
     )
     params = {"folder": str(batch.folder), "out": str(batch.memory.folder / "x"), "skip": True}
     made.render_template_fields({"params": params, "ds": "2026-11-25"})

@@ -112,7 +112,7 @@ def test_in_a_real_store(batch: Batch, shelf: Shelf):
     """Nothing stays but the results and the records."""
     audio, seen = batch.urls(3), []
     batch.before_resume = lambda: seen.append(asked(batch.emulator))
-    batch.run(audio, output=shelf.uri)
+    batch.run(audio, output_path=shelf.uri)
     assert seen == [asked(batch.emulator)]
     left = shelf.keys()
     assert [key for key in left if ".answers" in key] == []

@@ -115,7 +115,7 @@ def test_a_lost_answer_is_not_asked_for_again(emulator, videos, run, rows):
     with pytest.raises(AirflowFailException, match="on_ambiguous_submit"):
         run(videos[:2])
     assert requests(emulator) == 1
-    assert run(videos[:2], on_ambiguous_submit="resubmit")["written"] == 2
+    assert run(videos[:2], recovery_policy={"on_ambiguous_submit": "resubmit"})["written"] == 2
 
 
 def test_killed_while_landing_the_retry_lands_all_that_was_paid(emulator, videos, run, monkeypatch):
@@ -178,7 +178,7 @@ def test_what_was_refused_is_no_part_of_the_limit(emulator, videos, run, rows):
     """A request that costs nothing leaves its money to the next."""
     emulator.fail("/youtube-transcribe", status=400)
     with pytest.raises(AirflowFailException):
-        run(videos, max_cost=0.10)
+        run(videos, max_cost_usd=0.10)
     assert [row["status"] for row in rows()] == ["failed"] * 10 + ["written"] * 2
 
 
@@ -193,13 +193,13 @@ def test_addresses_come_as_any_sequence(emulator, videos, run):
 def test_what_means_nothing_for_videos_is_no_argument(argument):
     """It is refused when the DAG is parsed, not passed over."""
     with pytest.raises(TypeError, match=argument):
-        YouTubeTranscribeOperator(task_id="t", urls=[], output="/tmp/x", **{argument: "x"})
+        YouTubeTranscribeOperator(task_id="t", urls=[], output_path="/tmp/x", **{argument: "x"})
 
 
 def test_the_limit_stops_before_the_video_that_would_exceed_it(emulator, videos, run, rows):
     """Those after it are left, and named."""
     with pytest.raises(AirflowFailException, match="max_cost"):
-        run(videos[:5], max_cost=0.03)
+        run(videos[:5], max_cost_usd=0.03)
     assert [row["status"] for row in rows()] == ["written"] * 3 + ["left"] * 2
     assert len(emulator.charges) == 3
 
@@ -230,7 +230,7 @@ def test_what_cannot_be_is_refused_before_money_is_spent(emulator, videos, run, 
 
 def test_captions_with_guessed_times_are_marked(emulator, videos, run, files):
     """They are there when asked for, and say that they are estimated."""
-    run(videos[:1], formats=("vtt",), estimated_captions=True)
+    run(videos[:1], formats=("vtt",), output_options={"estimated_captions": True})
     assert "estimated" in (files.folder / "Talk_0_a_b_c-video0000.vtt").read_text().lower()
 
 
