@@ -103,11 +103,11 @@ def test_brackets_in_a_name_are_no_markup(emulator: Emulator, calls, capsys):
 
 
 def test_what_may_be_done_can_be_said(emulator: Emulator, tmp_path, capsys):
-    """A large recording with no way open is a row that says what each way needs."""
+    """A large recording for which no method is possible is a row that says what each needs."""
     large = tmp_path / "large.wav"
     large.write_bytes((AUDIO / "weekly-note.wav").read_bytes() + bytes(3_000_000))
     _, found = document(capsys, "estimate", str(large), "--oversize", "stage")
-    assert "stage: needs staging=" in found["files"][0]["problem"]
+    assert "stage: needs staging_path" in found["files"][0]["problem"]
 
 
 def test_all_is_well(emulator: Emulator, capsys):

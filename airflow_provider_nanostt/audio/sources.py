@@ -1,178 +1,207 @@
-"""A recording that a user names, wherever it lies: what tells about it, and how its bytes are read.
+"""A recording that a user names: a file on this machine, an object in storage, or a web address.
 
-A path on this machine, anything ``ObjectStoragePath`` knows, or a web address. Naming one reads nothing; its size,
-format and length are found out when they are first asked for, in a few small reads. What is to be done with a
-recording is decided in ``plans``; nothing here talks to the transcription service.
+Naming a recording reads nothing, and nothing is kept between two calls. What its bytes are is read in ``inspect``, what
+is done with it is decided in ``prepare``; nothing here talks to the transcription service.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
-from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
-from airflow_provider_nanostt.audio.inspect import formats
-from airflow_provider_nanostt.audio.inspect.duration import Length, measure
-from airflow_provider_nanostt.audio.inspect.ranged_file import StoredFile
+from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
+from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
+from airflow_provider_nanostt.audio.inspect.url_safety import display, system_resolver
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import identity_url
-from airflow_provider_nanostt.lazily import cached_property
+from airflow_provider_nanostt.common.urls import unsigned
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.audio.inspect.formats import Format
+    from airflow_provider_nanostt.audio.inspect.url_safety import Resolver
 
 _WEB = ("http://", "https://")
-_BLOCK = 1024 * 1024
+_VERSION_NAMES = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceVersion:
+    """The bytes that a recording had when it was looked at.
+
+    :param key: identifies the recording: SHA-256 of a local one; URI, size and ETag of an object; an address without
+        its signature.
+    :param path: of a local file, the real path.
+    :param size: bytes.
+    :param mtime_ns: when a local file was last changed; None if it changed while it was read.
+    """
+
+    key: str
+    path: str | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> Self | None:
+        """Read it back; None for anything else."""
+        if not isinstance(value, dict) or not isinstance(value.get("key"), str):
+            return None
+        path, size, mtime_ns = (value.get(name) for name in ("path", "size", "mtime_ns"))
+        return cls(
+            value["key"],
+            path if isinstance(path, str) else None,
+            size if isinstance(size, int) else None,
+            mtime_ns if isinstance(mtime_ns, int) else None,
+        )
 
 
 class Source(Protocol):
     """A recording somewhere.
 
-    Whatever is asked of it may raise :class:`InvalidInput` if it cannot be read, or :class:`StorageUnavailable` if it
-    cannot be read now; the message names it.
+    Its methods raise :class:`InvalidInput` if it cannot be read, or :class:`StorageUnavailable` if it cannot be read
+    now; the message names it.
     """
 
-    @property
-    def name(self) -> str:
-        """The file's name, or the address without what may be secret in it; for people."""
+    name: str
+    """The file's name, or the address without its secrets; for people."""
 
-    @property
-    def key(self) -> str:
-        """What makes it the same recording the next time."""
+    def version(self, known: SourceVersion | None = None) -> SourceVersion:
+        """Return what makes it the same recording the next time.
 
-    @property
-    def size(self) -> int | None:
-        """Bytes, None if unknown."""
+        :param known: an earlier answer. A local file with the path, size and time of that is not read again.
+        """
 
-    @property
-    def format(self) -> Format | None:
-        """What its bytes are, None if nothing here knows them or they were not looked at."""
-
-    @property
-    def length(self) -> Length:
-        """How long it is, as far as that can be told."""
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Open it for reading, with seeks."""
 
 
 class LocalFile:
-    """A recording on this machine's disk."""
+    """A recording on this machine's disk.
+
+    :param argument: the name of the argument that named it, for messages.
+    """
 
     def __init__(self, path: str | Path, argument: str = "audio") -> None:
         self.path = Path(path)
         self.name = self.path.name
-        self._told = f"{argument}={str(path)!r}"
+        self._label = f"{argument}={str(path)!r}"
 
-    @cached_property
-    def size(self) -> int:
-        """Bytes."""
+    def version(self, known: SourceVersion | None = None) -> SourceVersion:
+        """Return the digest of its bytes; see :class:`Source`."""
+        if known is not None and self.has_version(known):
+            return known
+        with self.open() as file:
+            return self.version_of(HashingFile(file))
+
+    def has_version(self, known: SourceVersion) -> bool:
+        """Whether it still has the path, size and time of an earlier version."""
+        found = self.stat()
+        there = (os.path.realpath(self.path), found.st_size, found.st_mtime_ns)
+        return there == (known.path, known.size, known.mtime_ns)
+
+    def version_of(self, file: HashingFile) -> SourceVersion:
+        """Return the version of what has been read of it so far and the rest, which is read now."""
+        key, now = file.sha256(), self.stat()
+        is_unchanged = (now.st_size, now.st_mtime_ns) == (file.stat.st_size, file.stat.st_mtime_ns)
+        return SourceVersion(
+            key, os.path.realpath(self.path), file.size, file.stat.st_mtime_ns if is_unchanged else None
+        )
+
+    def stat(self) -> os.stat_result:
+        """Return size and times.
+
+        :raises InvalidInput: if it is not a file, or may not be read.
+        """
         try:
             found = self.path.stat()
-            if not self.path.is_file():
-                raise InvalidInput(f"{self._told} is not a file")
+            is_file = self.path.is_file()
         except FileNotFoundError as error:
             raise InvalidInput(
-                f"{self._told} does not exist on the worker of this task; name a file that is elsewhere by its web "
+                f"{self._label} does not exist on the worker of this task; name a file that is elsewhere by its web "
                 "address or object storage URI"
             ) from error
         except OSError as error:
             raise self._unreadable(error) from error
-        return found.st_size
-
-    @cached_property
-    def format(self) -> Format | None:
-        """What its bytes are."""
-        with self.open() as file:
-            return formats.identify(file, self.size)
-
-    @cached_property
-    def length(self) -> Length:
-        """How long it is."""
-        with self.open() as file:
-            return measure(file, self.size, self.format)
-
-    @cached_property
-    def key(self) -> str:
-        """SHA-256 of the bytes."""
-        digest = hashlib.sha256()
-        with self.open() as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        return digest.hexdigest()
+        if not is_file:
+            raise InvalidInput(f"{self._label} is not a file")
+        return found
 
     def open(self) -> BinaryIO:
-        """Open it for reading.
-
-        :raises InvalidInput: if that cannot be.
-        """
-        _ = self.size
+        """Open it for reading; raises as :meth:`stat`."""
+        self.stat()
         try:
             return self.path.open("rb")
         except OSError as error:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: OSError) -> InvalidInput:
-        return InvalidInput(f"{self._told} cannot be read: {error.strerror or error}")
+        return InvalidInput(f"{self._label} cannot be read: {error.strerror or error}")
 
 
 class StoredObject:
-    """A recording in object storage. Only headers and a few probes of it are read to tell what it is.
+    """A recording in object storage. Only headers and a few samples of it are read to measure it.
 
     :param given: the URI as the user wrote it, for messages.
+    :param info: what the storage says of it (``size``, ``ETag``), if a listing has said so already; otherwise each
+        method that needs it asks for it.
     """
 
-    def __init__(self, place: ObjectStoragePath, given: str | None = None) -> None:
-        self.place = place
-        self.name = PurePosixPath(place.path).name
-        self._told = f"audio={(given or str(place))!r}"
+    def __init__(
+        self, path: ObjectStoragePath, given: str | None = None, info: Mapping[str, object] | None = None
+    ) -> None:
+        self.path = path
+        self.name = PurePosixPath(path.path).name
+        self._given = given or str(path)
+        self._label = f"audio={self._given!r}"
+        self._info = info
 
-    @cached_property
-    def _info(self) -> dict[str, object]:
+    def with_info(self) -> StoredObject:
+        """Return it with what its storage says of it, which is one request unless it is known already."""
+        return StoredObject(self.path, self._given, self.info())
+
+    def info(self) -> Mapping[str, object]:
+        """Return what its storage says of it.
+
+        :raises InvalidInput: if it does not exist, is not a file, or may not be read.
+        :raises StorageUnavailable: if the storage cannot be asked now.
+        """
+        if self._info is not None:
+            return self._info
         try:
-            found = self.place.fs.info(self.place.path)
+            found = self.path.fs.info(self.path.path)
         except FileNotFoundError as error:
-            raise InvalidInput(f"{self._told} does not exist") from error
-        except Exception as error:  # whatever a storage raises
+            raise InvalidInput(f"{self._label} does not exist") from error
+        except Exception as error:
             raise self._unreadable(error) from error
         if found.get("type") != "file":
-            raise InvalidInput(f"{self._told} is not a file")
-        return cast("dict[str, object]", found)
+            raise InvalidInput(f"{self._label} is not a file")
+        return cast("Mapping[str, object]", found)
 
-    @cached_property
     def size(self) -> int | None:
-        """Bytes, None if the storage does not say."""
-        size = self._info.get("size")
+        """Return its bytes, None if the storage does not say."""
+        size = self.info().get("size")
         return size if isinstance(size, int) else None
 
-    @cached_property
-    def format(self) -> Format | None:
-        """What its bytes are."""
-        with self.open() as file:
-            return formats.identify(file, self.size or 0)
-
-    @cached_property
-    def length(self) -> Length:
-        """How long it is."""
-        size = self.size or 0
-        with self.open() as file:
-            return measure(file, size, self.format, whole=size <= MAX_UPLOAD_BYTES)
-
-    @cached_property
-    def key(self) -> str:
-        """The URI, and what the storage says of this version of the object."""
-        names = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime")
-        version = next((str(self._info[name]) for name in names if self._info.get(name)), "")
-        return json.dumps([str(self.place), self.size, version])
+    def version(self, known: SourceVersion | None = None) -> SourceVersion:  # noqa: ARG002  one request either way
+        """Return its URI, and what the storage says of this version of the object."""
+        found = self.with_info()
+        info, size = found.info(), found.size()
+        etag = next((str(info[name]) for name in _VERSION_NAMES if info.get(name)), "")
+        return SourceVersion(json.dumps([str(self.path), size, etag]), size=size)
 
     def open(self) -> AbstractContextManager[BinaryIO]:
-        """Open it for reading in pieces."""
-        return cast("AbstractContextManager[BinaryIO]", StoredFile(self.place, self.size or 0, self._unreadable))
+        """Open it for reading in ranges."""
+        return cast("AbstractContextManager[BinaryIO]", StoredFile(self.path, self.size() or 0, self._unreadable))
 
     def fetch(self, target: Path, limit: int) -> LocalFile:
         """Copy it to this machine's disk.
@@ -181,80 +210,68 @@ class StoredObject:
         :raises InvalidInput: if it is larger, or may not be read.
         :raises StorageUnavailable: if it cannot be read now.
         """
-        if self.size is None or self.size > limit:
-            raise InvalidInput(f"{self._told} has {self.size or 'unknown'} bytes; at most {limit:,} are fetched")
+        size = self.size()
+        if size is None or size > limit:
+            raise InvalidInput(f"{self._label} has {size or 'unknown'} bytes; at most {limit:,} are fetched")
         try:
-            self.place.fs.get_file(self.place.path, str(target))
+            self.path.fs.get_file(self.path.path, str(target))
         except Exception as error:
             raise self._unreadable(error) from error
         return LocalFile(target)
 
-    def signed(self, seconds: float) -> str | None:
+    def presign(self, seconds: float) -> str | None:
         """Return an address at which the service can fetch it for so many seconds; None if the storage has none.
 
         :raises InvalidInput: if the storage can sign, but not this, or not for as long.
         :raises StorageUnavailable: if it cannot now.
         """
         try:
-            return object_storage.presign(self.place, seconds)
+            return object_storage.presign(self.path, seconds)
         except InvalidInput as error:
-            raise InvalidInput(f"{self._told}: {error}") from error
+            raise InvalidInput(f"{self._label}: {error}") from error
         except Exception as error:
-            raise object_storage.wrap_error(error, f"{self._told} cannot be signed", self.place) from error
+            raise object_storage.wrap_error(error, f"{self._label} cannot be signed", self.path) from error
 
     def _unreadable(self, error: Exception) -> InvalidInput | StorageUnavailable:
-        return object_storage.wrap_error(error, f"{self._told} cannot be read", self.place)
+        return object_storage.wrap_error(error, f"{self._label} cannot be read", self.path)
 
 
 class WebAddress:
-    """A recording that the service fetches itself; of what is public, a few pieces are read to tell how long it is.
+    """A recording that the service fetches itself; a few ranges of a public one are read to measure it.
 
-    :param allow_private: whether addresses inside the network may be asked.
+    :param allow_private: whether addresses inside the network may be read.
+    :param resolve: finds the addresses of a host.
     """
 
-    def __init__(self, url: str, *, allow_private: bool = False) -> None:
-        parts = urlsplit(url)
+    def __init__(self, url: str, *, allow_private: bool = False, resolve: Resolver = system_resolver) -> None:
         self.url = url
-        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        self.key = identity_url(url)
-        self._allow_private = allow_private
+        self.name = display(url)
+        self._allow_private, self._resolve = allow_private, resolve
 
-    @property
-    def size(self) -> int | None:
-        """Bytes, None if unknown."""
-        return self._looked[0]
+    def version(self, known: SourceVersion | None = None) -> SourceVersion:  # noqa: ARG002  nothing is asked
+        """Return the address without its signature."""
+        return SourceVersion(unsigned(self.url))
 
-    @property
-    def format(self) -> Format | None:
-        """What its bytes are, None if they could not be looked at."""
-        return self._looked[1]
-
-    @property
-    def length(self) -> Length:
-        """How long it is."""
-        return self._looked[2]
-
-    @cached_property
-    def _looked(self) -> tuple[int | None, Format | None, Length]:
-        from airflow_provider_nanostt.audio.inspect.remote import remote_facts
-
-        return remote_facts(self.url, allow_private=self._allow_private)
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Open it for reading in a few ranges; see :class:`~.remote.RemoteFile`."""
+        file = RemoteFile(self.url, allow_private=self._allow_private, resolve=self._resolve)
+        return cast("AbstractContextManager[BinaryIO]", file)
 
 
-def named(
+def locate_source(
     audio: str | Path | ObjectStoragePath | None = None,
     audio_path: str | Path | None = None,
     audio_url: str | None = None,
     *,
     allow_private: bool = False,
 ) -> LocalFile | StoredObject | WebAddress:
-    """Return the recording that a user names, without looking at it.
+    """Return the recording that a user names, without reading it.
 
     :param audio: a path on this machine, a ``file://`` URI, a web address, or any object storage URI.
     :param audio_path: a path on this machine.
     :param audio_url: a web address that the service can fetch, up to 500 MB.
-    :param allow_private: whether addresses inside the network may be asked for what they hold.
-    :raises InvalidInput: unless exactly one of the three is given, and of a kind that is known here.
+    :param allow_private: whether addresses inside the network may be read.
+    :raises InvalidInput: unless exactly one of the three is given, in one of these forms.
     """
     given = {"audio": audio, "audio_path": audio_path, "audio_url": audio_url}
     names = [name for name, value in given.items() if value]
@@ -266,25 +283,18 @@ def named(
     if audio_path:
         return LocalFile(text, "audio_path")
     if audio_url or text.lower().startswith(_WEB):
-        return WebAddress(_web_address(text, names[0]), allow_private=allow_private)
+        return WebAddress(_checked_url(text, names[0]), allow_private=allow_private)
     if text.startswith("file://"):
         return LocalFile(unquote(urlsplit(text.replace("#", "%23").replace("?", "%3F")).path))
     return StoredObject(object_storage.resolve(text), text) if "://" in text else LocalFile(text)
 
 
-def _web_address(text: str, argument: str) -> str:
-    shown = text if "?" not in text else text.split("?", 1)[0] + "?…"
-    shown = shown if "@" not in shown else "…@" + shown.rpartition("@")[2]
+def _checked_url(text: str, argument: str) -> str:
     try:
         parts = urlsplit(text)
-        is_one = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
+        is_url = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
     except ValueError:
-        is_one = False
-    if not is_one:
-        raise InvalidInput(f"{argument}={shown!r} is not an http(s) URL; for a file on disk use audio_path")
+        is_url = False
+    if not is_url:
+        raise InvalidInput(f"{argument}={display(text)!r} is not an http(s) URL; for a file on disk use audio_path")
     return text
-
-
-def can_transcode() -> bool:
-    """Whether recordings can be converted, compressed and split here."""
-    return importlib.util.find_spec("av") is not None

@@ -22,7 +22,9 @@ import pytest
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, LedgerError, StorageUnavailable, TranscriptionFailed
 from airflow_provider_nanostt.api.models import Options
-from airflow_provider_nanostt.audio import AudioPreparation, named
+from airflow_provider_nanostt.audio.prepare.upload_plan import AudioPreparation
+from airflow_provider_nanostt.audio.sources import locate_source
+from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe, probe
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.cli import main
 from airflow_provider_nanostt.common import object_storage
@@ -146,8 +148,8 @@ def test_the_address_is_good_until_the_deadline(emulator: Emulator, shelf: Shelf
 
 def test_an_address_is_refused_after_its_time(shelf: Shelf, large):
     """The store itself says no once the time is over."""
-    source = named(shelf.put("large.wav", large))
-    url = source.signed(1)
+    source = locate_source(shelf.put("large.wav", large))
+    url = source.presign(1)
     with urlopen(url) as answer:
         assert answer.read() == large
     end = time.monotonic() + 30
@@ -346,9 +348,9 @@ def test_a_signature_version_of_the_users_choice_is_kept(shelf: Shelf, large, mo
 def test_of_a_large_object_little_is_read_to_know_it(shelf: Shelf, caplog):
     """Size, format and length of an hour in the bucket come from a few small reads."""
     hour = wav(bytes(2 * 8000 * 3600), rate=8000)
-    source = named(shelf.put("hour.wav", hour))
+    source = locate_source(shelf.put("hour.wav", hour))
     with caplog.at_level("DEBUG", "s3fs"):
-        assert source.length.minutes == pytest.approx(60.0)
+        assert identify_and_probe(source)[1].length.minutes == pytest.approx(60.0)
     asked = [line.getMessage() for line in caplog.records if "get_object" in line.getMessage()]
     reads = [int(end) - int(start) + 1 for line in asked for start, end in re.findall(r"bytes=(\d+)-(\d+)", line)]
     assert len(reads) == len(asked) <= 4
@@ -369,7 +371,7 @@ def test_what_is_not_there_is_named(emulator: Emulator, shelf: Shelf, key):
     """An object that is missing, and a folder, are refused before the submit."""
     shelf.put("calls/note.wav", NOTE.read_bytes())
     with pytest.raises(InvalidInput, match=rf"audio='s3://store@.*/{key}' (does not exist|is not a file)"):
-        _ = named(f"{shelf.uri}/{key}").size
+        probe(locate_source(f"{shelf.uri}/{key}"))
 
 
 @pytest.fixture
@@ -384,15 +386,18 @@ def test_a_storage_that_the_service_cannot_reach_is_not_signed_for(shelf: Shelf,
     """An object in a store of one's own, and a staging folder there, take the next way, which works from here."""
     options = Options("Whisper-Large-V3")
     uri, staging = shelf.put("large.wav", large), f"{shelf.uri}/staging"
-    assert far.order(audio=uri, options=options).plan.way == "compress"
-    assert far.order(audio=str(local), options=options, means=AudioPreparation(staging=staging)).plan.way == "compress"
+    assert far.order(audio=uri, options=options).plan.method == "compress"
+    assert (
+        far.order(audio=str(local), options=options, means=AudioPreparation(staging_path=staging)).plan.method
+        == "compress"
+    )
 
 
 @pytest.mark.parametrize("what", ["presign", "stage"])
 def test_where_no_other_way_is_open_the_error_says_what_is_out_of_reach(shelf: Shelf, large, local, far, what):
     """Before the submit, with the kind of address, and without a signature."""
     audio = shelf.put("large.wav", large) if what == "presign" else str(local)
-    means = AudioPreparation(oversize=("stage",), staging=f"{shelf.uri}/staging")
+    means = AudioPreparation(oversize=("stage",), staging_path=f"{shelf.uri}/staging")
     with pytest.raises(InvalidInput, match=rf"{what}: the storage's address is loopback.*cannot reach") as caught:
         _ = far.order(audio=audio, options=Options("Whisper-Large-V3"), means=means).plan
     assert "Signature" not in str(caught.value)

@@ -1,15 +1,18 @@
-"""What a user may name as audio, what is found out about it, and how reading it fails."""
+"""What a user may name as audio, how it is identified and probed, and how reading it fails."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio import LocalFile, StoredObject, WebAddress, named
+from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.audio.inspect import formats
+from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe, probe
 from airflow_provider_nanostt.common import object_storage
 
 pytestmark = pytest.mark.airflow
@@ -35,7 +38,7 @@ NOTE = SAMPLES / "weekly-note.wav"
 )
 def test_one_argument_is_enough(given, kind):
     """A path, a file URI, a web address and a storage URI are told apart; the explicit forms mean what they say."""
-    assert isinstance(named(**given), kind)
+    assert isinstance(locate_source(**given), kind)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,7 @@ def test_one_argument_is_enough(given, kind):
 )
 def test_a_file_uri_is_a_path(uri, path):
     """Escapes are undone; what looks like a query or a fragment belongs to the name."""
-    assert named(uri).path == Path(path)
+    assert locate_source(uri).path == Path(path)
 
 
 @pytest.mark.parametrize(
@@ -64,20 +67,20 @@ def test_a_file_uri_is_a_path(uri, path):
 def test_exactly_one_source_is_needed(given):
     """More than one or none is refused, naming the arguments."""
     with pytest.raises(InvalidInput, match="exactly one of audio, audio_path and audio_url"):
-        named(**given)
+        locate_source(**given)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/a.mp3", "//example.com/a", "https://", "a.mp3", "https://[x/a"])
 def test_an_audio_url_is_a_web_address(url):
     """Anything else in that argument is refused, naming it."""
     with pytest.raises(InvalidInput, match=r"audio_url=.*is not an http"):
-        named(audio_url=url)
+        locate_source(audio_url=url)
 
 
 def test_a_refused_address_shows_no_secret():
     """Neither query nor password is in the message."""
     with pytest.raises(InvalidInput) as caught:
-        named(audio_url="ftp://user:hunter22@example.com/a.mp3?sig=verysecret")
+        locate_source(audio_url="ftp://user:hunter22@example.com/a.mp3?sig=verysecret")
     assert "hunter22" not in str(caught.value)
     assert "verysecret" not in str(caught.value)
 
@@ -85,44 +88,103 @@ def test_a_refused_address_shows_no_secret():
 def test_a_storage_that_is_not_there_is_named():
     """A scheme nobody has registered is refused with what was given."""
     with pytest.raises(InvalidInput, match=r"nosuch://bucket/a\.mp3"):
-        _ = named("nosuch://bucket/a.mp3").size
+        locate_source("nosuch://bucket/a.mp3").info()
 
 
-def test_a_local_file_tells_what_it_is():
+def test_a_local_file_is_probed_and_identified_by_its_bytes():
     """Size, format and length are those of the bytes; the key is their digest, whatever the file is called."""
-    source = named(NOTE)
-    assert source.size == NOTE.stat().st_size
-    assert source.format == formats.WAV
-    assert source.length.seconds == pytest.approx(12.0, abs=0.1)
-    assert source.key == hashlib.sha256(NOTE.read_bytes()).hexdigest()
+    source = locate_source(NOTE)
+    info = probe(source)
+    assert (info.size, info.format) == (NOTE.stat().st_size, formats.WAV)
+    assert info.length.seconds == pytest.approx(12.0, abs=0.1)
+    assert source.version().key == hashlib.sha256(NOTE.read_bytes()).hexdigest()
 
 
-def test_a_stored_object_tells_the_same(tmp_path):
+def test_a_stored_object_is_probed_like_a_file(copy):
     """Through a storage's range reads as through the disk."""
-    copy = tmp_path / "note.wav"
-    copy.write_bytes(NOTE.read_bytes())
     source = StoredObject(object_storage.resolve(str(copy)))
-    assert (source.size, source.format) == (NOTE.stat().st_size, formats.WAV)
-    assert source.length.seconds == pytest.approx(LocalFile(NOTE).length.seconds)
+    assert probe(source) == probe(LocalFile(NOTE))
     with source.open() as file:
         assert file.read() == NOTE.read_bytes()
 
 
-def test_another_version_of_an_object_has_another_key(tmp_path):
+def test_another_version_of_an_object_has_another_key(copy):
     """What the storage says of the object is in its key: the same name with other bytes is another recording."""
-    copy = tmp_path / "note.wav"
-    copy.write_bytes(NOTE.read_bytes())
-    before = StoredObject(object_storage.resolve(str(copy))).key
-    assert StoredObject(object_storage.resolve(str(copy))).key == before
+    source = StoredObject(object_storage.resolve(str(copy)))
+    before = source.version()
+    assert source.version(before) == before
     copy.write_bytes(NOTE.read_bytes()[:-2])
-    assert StoredObject(object_storage.resolve(str(copy))).key != before
+    assert source.version(before).key != before.key
 
 
-def test_the_disk_signs_nothing(tmp_path):
+def test_an_object_that_was_listed_is_not_asked_for_again(copy):
+    """What a listing said of it is enough for its version."""
+    path = object_storage.resolve(str(copy))
+    listed = path.fs.info(path.path)
+    before = StoredObject(path).version()
+    copy.unlink()
+    assert StoredObject(path, info=listed).version() == before
+
+
+@pytest.fixture
+def copy(tmp_path):
+    file = tmp_path / "note.wav"
+    file.write_bytes(NOTE.read_bytes())
+    return file
+
+
+class TestKnownVersions:
+    """A local file is only read again if its path, size or time has changed."""
+
+    def test_a_file_that_is_unchanged_is_not_read(self, copy):
+        """Other bytes of the same size and time go unnoticed, which shows that nothing was read."""
+        source = LocalFile(copy)
+        known = SourceVersion.from_json(json.loads(json.dumps(source.version().to_json())))
+        times = copy.stat()
+        copy.write_bytes(bytes(times.st_size))
+        os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert source.version(known) == known
+        assert identify_and_probe(source, known)[0] == known
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda file: os.utime(file, ns=(0, 1)),
+            lambda file: file.write_bytes(b"RIFF"),
+            lambda file: file.rename(file.with_name("other.wav")),
+        ],
+    )
+    def test_a_file_that_changed_is_read(self, copy, change):
+        known = LocalFile(copy).version()
+        change(copy)
+        (file,) = copy.parent.iterdir()
+        found = LocalFile(file).version(known)
+        assert found != known
+        assert found.key == hashlib.sha256(file.read_bytes()).hexdigest()
+
+    @pytest.mark.parametrize("known", [None, "x", {}, {"key": 5}, {"key": "x", "path": 1, "size": "2", "mtime_ns": []}])
+    def test_a_record_that_cannot_be_read_makes_it_read(self, copy, known):
+        """Whatever stands in a record, the answer is that of the bytes."""
+        source = LocalFile(copy)
+        assert source.version(SourceVersion.from_json(known)) == source.version()
+
+    def test_a_link_is_the_file_it_leads_to(self, copy):
+        """A link that leads elsewhere now is another recording, though nothing about it has changed."""
+        link, other = copy.with_name("link.wav"), copy.with_name("other.wav")
+        link.symlink_to(copy)
+        known = LocalFile(link).version()
+        assert LocalFile(copy).version(known) == known
+        times = copy.stat()
+        other.write_bytes(bytes(times.st_size))
+        os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+        link.unlink()
+        link.symlink_to(other)
+        assert LocalFile(link).version(known).key != known.key
+
+
+def test_the_disk_signs_nothing(copy):
     """A storage without addresses says so, rather than failing."""
-    copy = tmp_path / "note.wav"
-    copy.write_bytes(NOTE.read_bytes())
-    assert StoredObject(object_storage.resolve(str(copy))).signed(60) is None
+    assert StoredObject(object_storage.resolve(str(copy))).presign(60) is None
 
 
 @pytest.mark.parametrize(
@@ -133,19 +195,21 @@ def test_the_disk_signs_nothing(tmp_path):
         (lambda _: NOTE / "a.mp3", ["a.mp3", "Not a directory"]),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_the_reason(tmp_path, make, words):
+@pytest.mark.parametrize("read", [probe, LocalFile.version, identify_and_probe])
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path, make, words, read):
     """The message names the value and what is wrong with it."""
     with pytest.raises(InvalidInput) as caught:
-        _ = named(make(tmp_path)).size
+        read(locate_source(make(tmp_path)))
     for word in words:
         assert word in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["missing.mp3", ""])
-def test_a_storage_that_has_nothing_is_refused(tmp_path, name):
-    """An object that is not there, or is a folder, is named."""
+@pytest.mark.parametrize("read", [probe, StoredObject.version, identify_and_probe])
+def test_an_object_that_is_not_there_is_refused(tmp_path, name, read):
+    """An object that does not exist, or is a folder, is named."""
     with pytest.raises(InvalidInput, match=r"does not exist|is not a file"):
-        _ = StoredObject(object_storage.resolve(str(tmp_path / name))).size
+        read(StoredObject(object_storage.resolve(str(tmp_path / name))))
 
 
 def test_only_so_much_is_fetched(tmp_path):
@@ -153,13 +217,21 @@ def test_only_so_much_is_fetched(tmp_path):
     source = StoredObject(object_storage.resolve(str(NOTE)))
     with pytest.raises(InvalidInput, match="at most 1,000 are fetched"):
         source.fetch(tmp_path / "copy", 1_000)
-    assert source.fetch(tmp_path / "copy", 1_000_000).key == LocalFile(NOTE).key
+    assert source.fetch(tmp_path / "copy", 1_000_000).version().key == LocalFile(NOTE).version().key
 
 
-def test_an_address_inside_the_network_is_not_asked():
+def test_an_address_inside_the_network_is_not_read():
     """Its length is unknown, with the reason and what to set; nothing fails."""
-    source = named(audio_url="http://127.0.0.1:9/a.mp3?sig=verysecret")
-    assert source.length.seconds is None
-    assert "allow_private_addresses" in source.length.source
-    assert (source.size, source.format) == (None, None)
-    assert source.name == "http://127.0.0.1:9/a.mp3"
+    source = locate_source(audio_url="http://127.0.0.1:9/a.mp3?sig=verysecret")
+    info = probe(source)
+    assert (info.size, info.format, info.length.seconds) == (None, None, None)
+    assert "allow_private_addresses" in info.length.source
+    assert "verysecret" not in source.name + info.length.source
+    assert source.name.startswith("http://127.0.0.1:9/a.mp3")
+
+
+def test_an_address_is_the_same_recording_however_it_is_signed():
+    """Its version has no signature in it, and nothing is asked for it."""
+    one, other = (locate_source(f"https://example.invalid/a.mp3?id=7&X-Amz-Signature={sign}") for sign in "ab")
+    assert one.version() == other.version(one.version())
+    assert "Signature" not in one.version().key

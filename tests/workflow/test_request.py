@@ -59,7 +59,11 @@ def test_what_is_within_the_limit_is_submitted(emulator: Emulator, wav, run_task
     (submit,) = (request for request in emulator.requests if request.endpoint == "/transcribe")
     assert float(submit.fields["actualDuration"]) == pytest.approx(12.036 / 60, abs=0.001)
     lines = "\n".join(logged())
-    for words in ("0.20 minutes (the WAV's bytes of sound)", "price from the service's catalogue", "way of 'upload'"):
+    for words in (
+        "0.20 minutes (the WAV's bytes of sound)",
+        "price from the service's catalogue",
+        "Upload method: upload",
+    ):
         assert words in lines
 
 

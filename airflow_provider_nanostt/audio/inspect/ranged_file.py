@@ -1,46 +1,138 @@
-"""An object in storage as a file that is read in small pieces: what is asked for and a little more, never the whole.
+"""Seekable files whose bytes are fetched in ranges: objects in storage, and files that are hashed while they are read.
 
-The files that storages open themselves read ahead by many megabytes, which telling a recording's length does not need.
+The files that storages open themselves read ahead by many megabytes, which measuring a recording does not need. Nothing
+here knows what the bytes mean.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from airflow_provider_nanostt.audio.inspect.fetched import FetchedFile
+import hashlib
+import io
+import os
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
-_AHEAD = 128 * 1024
+_READ_AHEAD_BYTES = 128 * 1024
+_HASH_BLOCK_BYTES = 1024 * 1024
 
 
-class StoredFile(FetchedFile):
-    """Reads an object through its storage's own range reads.
+class RangedFile(io.RawIOBase):
+    """A file of ``size`` bytes; subclasses provide :meth:`fetch`. The last range that was read is kept."""
 
-    :param place: the object.
-    :param size: its bytes.
-    :param trouble: turns what the storage raises into what is raised here.
-    """
-
-    def __init__(self, place: ObjectStoragePath, size: int, trouble: Callable[[Exception], Exception]) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._place, self.size, self._trouble = place, size, trouble
-        self._begin, self._piece = 0, b""
+        self.size = size
+        self._position = 0
+        self._start, self._data = 0, b""
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return at least the bytes from ``start`` up to, but not including, ``stop``; fewer if there are none.
+
+        :raises OSError: if they cannot be read.
+        """
+        raise NotImplementedError
+
+    def first_needed(self, position: int) -> int:
+        """Return from where to fetch if a position is asked for that is not at hand."""
+        return position
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to ``size`` bytes from here; fewer only at the end."""
-        stop = self.size if size is None or size < 0 else min(self._at + size, self.size)
-        if stop <= self._at:
+        """Return up to ``size`` bytes; fewer only at the end."""
+        stop = self.size if size is None or size < 0 else min(self._position + size, self.size)
+        if stop <= self._position:
             return b""
-        if not self._begin <= self._at or stop > self._begin + len(self._piece):
-            self._begin, end = self._at, min(max(stop, self._at + _AHEAD), self.size)
-            try:
-                self._piece = bytes(self._place.fs.cat_file(self._place.path, start=self._at, end=end))
-            except Exception as error:
-                raise self._trouble(error) from error
-        data = self._piece[self._at - self._begin : stop - self._begin]
-        self._at += len(data)
+        end = self._start + len(self._data)
+        if not self._start <= self._position < end:
+            self._start = end = self.first_needed(self._position)
+            self._data = b""
+        if stop > end:
+            kept = self._data[self._position - self._start :] if end > self._position else b""
+            self._start, self._data = end - len(kept), kept + self.fetch(end, stop)
+        data = self._data[self._position - self._start : stop - self._start]
+        self._position += len(data)
         return data
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # its type is not in the 3.11 library
+        """Fill a buffer; return how many bytes."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Move; nothing is fetched."""
+        self._position = max(0, offset + {0: 0, 1: self._position, 2: self.size}[whence])
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+
+class StoredFile(RangedFile):
+    """Reads an object through its storage's own range reads: the bytes asked for and a little more, never the whole.
+
+    :param path: the object.
+    :param size: its bytes.
+    :param wrap_error: turns what the storage raises into what is raised here.
+    """
+
+    def __init__(self, path: ObjectStoragePath, size: int, wrap_error: Callable[[Exception], Exception]) -> None:
+        super().__init__(size)
+        self._path, self._wrap_error = path, wrap_error
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes and some more."""
+        end = min(max(stop, start + _READ_AHEAD_BYTES), self.size)
+        try:
+            return bytes(self._path.fs.cat_file(self._path.path, start=start, end=end))
+        except Exception as error:
+            raise self._wrap_error(error) from error
+
+
+class HashingFile(RangedFile):
+    """Takes the digest of a file while it is read for something else, so that its bytes are read once.
+
+    What is read more or less from front to back goes into the digest as it passes; jumps back and far ahead are read
+    beside it.
+
+    :param file: on this machine's disk; stays open.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.stat = os.fstat(file.fileno())
+        super().__init__(self.stat.st_size)
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self._hashed = 0
+
+    def first_needed(self, position: int) -> int:
+        """Return the end of what is hashed if that is near, so that small gaps are read as well."""
+        return self._hashed if self._hashed <= position <= self._hashed + _HASH_BLOCK_BYTES else position
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes, and much more where that carries the digest on."""
+        stop = min(max(stop, start + _HASH_BLOCK_BYTES), self.size) if start == self._hashed else stop
+        self._file.seek(start)
+        data = self._file.read(stop - start)
+        if start <= self._hashed < start + len(data):
+            self._sha256.update(memoryview(data)[self._hashed - start :])
+            self._hashed = start + len(data)
+        return data
+
+    def sha256(self) -> str:
+        """Read the rest, and return the digest of the whole in hexadecimal."""
+        while self.fetch(self._hashed, self._hashed + 1):
+            pass
+        return self._sha256.hexdigest()

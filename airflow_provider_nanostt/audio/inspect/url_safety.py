@@ -1,8 +1,7 @@
-"""Which web addresses may be asked, and by whom: what lies inside a network stays there.
+"""Which web addresses may be read from here, and which the service can fetch from.
 
-A name is resolved once, every address it has is judged, and whoever connects connects to one of those addresses, so
-that a name cannot mean one thing when it is judged and another when it is used. Messages show an address without its
-query and password, because both may be secret.
+A host is resolved once, all of its addresses are checked, and connections go to one of those, so that a name cannot
+mean one thing when it is checked and another when it is used. Nothing is read here.
 """
 
 from __future__ import annotations
@@ -26,17 +25,18 @@ if TYPE_CHECKING:
 _PORTS = {"http": 80, "https": 443}
 _INSIDE = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ALLOW = "If your recordings are there, set the connection's extra 'allow_private_addresses' to true"
 _ELSEWHERE = "Pass a file's path or its object storage URI instead, or put the recording where the service can fetch it"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a web address leads.
+class ResolvedUrl:
+    """A web address, checked and resolved.
 
     :param scheme: ``http`` or ``https``.
     :param host: the name or number, as it goes into the ``Host`` header and the certificate's check.
     :param port: as given, or the scheme's own.
-    :param addresses: what the name resolved to, each judged.
+    :param addresses: of the host, each checked.
     :param target: path and query.
     """
 
@@ -53,7 +53,7 @@ class Place:
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def resolved(host: str, port: int) -> list[str]:
+def system_resolver(host: str, port: int) -> list[str]:
     """Return the addresses of a host, as the system knows them.
 
     :raises OSError: if it knows none.
@@ -61,48 +61,40 @@ def resolved(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
-def shown(url: str) -> str:
+def display(url: str) -> str:
     """Return an address as it may be shown: without query, fragment and password."""
     bare = re.split(r"[?#]", url, maxsplit=1)[0]
     scheme, mark, rest = bare.partition("://")
     host, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"[:200]
+    return f"{scheme.lower()}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def check_public(url: str, *, allow_private: bool, resolve: Resolver = resolved) -> None:
-    """Refuse an address that we may not read from.
+def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_resolver) -> ResolvedUrl:
+    """Check a web address from which we are to read, and resolve it.
 
     :param url: from a user or a redirect.
-    :param allow_private: whether addresses inside the network are fine; schemes and passwords are checked all the same.
+    :param allow_private: accept addresses inside the network; schemes and passwords are checked all the same.
     :param resolve: finds the addresses of a host.
     :raises InvalidInput: for anything but http(s), for a user name or password in the address, and for a host that is,
-        or resolves to, something that is not public.
+        or resolves to, an address that is not public.
     :raises ConnectError: for a name that does not resolve.
     """
-    locate(url, allow_private=allow_private, resolve=resolve)
-
-
-def locate(url: str, *, allow_private: bool, resolve: Resolver = resolved) -> Place:
-    """Check an address as :func:`check_public` does, and return where it leads."""
-    parts, host, port = _taken_apart(url)
+    parts, host, port = _split_url(url)
     if "@" in parts.netloc:
-        raise InvalidInput(f"{shown(url)!r} carries a user name or password; use a presigned URL instead")
+        raise InvalidInput(f"{display(url)!r} carries a user name or password; use a presigned URL instead")
     if not allow_private:
         _check_name(url, host)
-    addresses = [host] if _number(host) else _looked_up(host, port, resolve)
+    addresses = [host] if _number(host) else _resolve_host(host, port, resolve)
     addresses = [str(_number(address) or address) for address in addresses]
     for address in addresses:
         kind = None if allow_private else not_public(address)
         if kind:
-            raise InvalidInput(
-                f"{shown(url)!r} leads to {address}, which is {kind}; it is not asked. If that is where your "
-                "recordings are, set the connection's extra 'allow_private_addresses' to true"
-            )
+            raise InvalidInput(f"{display(url)!r} leads to {address}, which is {kind}, so it is not read. {_ALLOW}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Place(parts.scheme, host, port, tuple(addresses), target)
+    return ResolvedUrl(parts.scheme, host, port, tuple(addresses), target)
 
 
-def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = resolved) -> None:
+def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = system_resolver) -> None:
     """Refuse an address that the service cannot fetch from, before it is submitted.
 
     A name that does not resolve here passes: it may resolve there.
@@ -112,31 +104,31 @@ def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = resolv
     :param resolve: finds the addresses of a host.
     :raises InvalidInput: with what to do instead.
     """
-    reason = out_of_reach(audio_url, base_url, resolve=resolve)
+    reason = unreachable_reason(audio_url, base_url, resolve=resolve)
     if reason is not None:
-        raise InvalidInput(f"audio_url={shown(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
+        raise InvalidInput(f"audio_url={display(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
 
 
-def out_of_reach(address: str, base_url: str, *, resolve: Resolver = resolved) -> str | None:
-    """Say why the service cannot fetch from a web address; None if it can, for all that is known here.
+def unreachable_reason(url: str, base_url: str, *, resolve: Resolver = system_resolver) -> str | None:
+    """Return why the service cannot fetch from a web address; None if it can, as far as is known here.
 
     :param base_url: as for :func:`check_fetchable`.
-    :raises InvalidInput: if it is no web address.
+    :raises InvalidInput: if it is not a web address.
     """
-    _, host, port = _taken_apart(address)
-    reason = _unreachable(host, port, resolve)
+    _, host, port = _split_url(url)
+    reason = _host_unreachable_reason(host, port, resolve)
     if reason is None:
         return None
-    _, base_host, base_port = _taken_apart(base_url)
-    return reason if _unreachable(base_host, base_port, resolve) is None else None
+    _, base_host, base_port = _split_url(base_url)
+    return reason if _host_unreachable_reason(base_host, base_port, resolve) is None else None
 
 
 def not_public(address: str) -> str | None:
-    """Say in a word why an address is not public; None if it is. IPv4 within IPv6 is judged as what it is."""
+    """Return in a word why an address is not public; None if it is. IPv4 within IPv6 is judged as IPv4."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        return "no address"
+        return "not an IP address"
     inner = _within(ip) if isinstance(ip, ipaddress.IPv6Address) else None
     if inner is not None:
         return next((word for word in map(_kind, inner) if word), None)
@@ -162,21 +154,23 @@ def _within(ip: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...] | No
     return None
 
 
-def _taken_apart(url: str) -> tuple[SplitResult, str, int]:
+def _split_url(url: str) -> tuple[SplitResult, str, int]:
     """Return the parts of a web address, its host in ASCII, and its port."""
     if re.search(r"[\0-\x20\x7f\\]", url.strip()):
-        raise InvalidInput(f"{shown(url)!r} is not a web address: it has spaces, backslashes or control characters")
+        raise InvalidInput(f"{display(url)!r} is not a web address: it has spaces, backslashes or control characters")
     try:
         parts = urlsplit(url.strip())
         port = parts.port
         host = unicodedata.normalize("NFKC", parts.hostname or "").rstrip(".")
         host = host if ":" in host else host.encode("idna").decode("ascii").lower()
     except ValueError as error:
-        raise InvalidInput(f"{shown(url)!r} is not a web address") from error
+        raise InvalidInput(f"{display(url)!r} is not a web address") from error
     if parts.scheme not in _PORTS:
-        raise InvalidInput(f"{shown(url)!r} is not an http(s) address, which is all that can be fetched. {_ELSEWHERE}")
+        raise InvalidInput(
+            f"{display(url)!r} is not an http(s) address, which is all that can be fetched. {_ELSEWHERE}"
+        )
     if not host or "%" in host or not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", host):
-        raise InvalidInput(f"{shown(url)!r} is not a web address: its host makes no sense")
+        raise InvalidInput(f"{display(url)!r} is not a web address: its host is malformed")
     return parts, host, _PORTS[parts.scheme] if port is None else port
 
 
@@ -194,13 +188,10 @@ def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _check_name(url: str, host: str) -> None:
     if host == "localhost" or host.endswith(_INSIDE):
-        raise InvalidInput(
-            f"{shown(url)!r} leads to this machine or into this network; it is not asked. If that is where your "
-            "recordings are, set the connection's extra 'allow_private_addresses' to true"
-        )
+        raise InvalidInput(f"{display(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
 
 
-def _looked_up(host: str, port: int, resolve: Resolver) -> list[str]:
+def _resolve_host(host: str, port: int, resolve: Resolver) -> list[str]:
     try:
         addresses = resolve(host, port)
     except (OSError, UnicodeError) as error:
@@ -210,13 +201,13 @@ def _looked_up(host: str, port: int, resolve: Resolver) -> list[str]:
     return [address.partition("%")[0] for address in addresses]
 
 
-def _unreachable(host: str, port: int, resolve: Resolver) -> str | None:
-    """Say why the service cannot reach a host; None if it can, for all that is known here."""
+def _host_unreachable_reason(host: str, port: int, resolve: Resolver) -> str | None:
+    """Return why the service cannot reach a host; None if it can, as far as is known here."""
     number = _number(host)
     if number is None and (host == "localhost" or "." not in host or host.endswith(_INSIDE)):
         return f"has a name that is only known here ({host})"
     try:
-        addresses = [str(number)] if number else _looked_up(host, port, resolve)
+        addresses = [str(number)] if number else _resolve_host(host, port, resolve)
     except ConnectError:
         return None
     for address in addresses:

@@ -1,25 +1,26 @@
-"""Recordings from outside become sound, with FFmpeg (through PyAV, the extra ``[audio]``) kept on a short leash.
+"""Recordings from outside are opened with FFmpeg (through PyAV, the extra ``[audio]``), within limits.
 
 FFmpeg only ever sees a file object, and only demuxers that read nothing else: no address, path, playlist or stream
-description gets through. Damage is skipped and counted; what never ends, or decodes to hours out of kilobytes, is
-refused. Everything streams, so the length of a recording costs time and no memory.
+description gets through. Damage is skipped and counted; a recording that never ends, or decodes to hours out of
+kilobytes, is refused. Everything streams, so the length of a recording costs time and no memory.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from av import AudioFrame, Packet
     from av.audio.stream import AudioStream
-    from av.container import InputContainer
 
 _DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,eac3,flac,flv,gsm,loas,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,"
@@ -27,9 +28,10 @@ _DEMUXERS = (
 )
 """The demuxers that find all they need in the one file they are given."""
 
-_LONGEST_FRAME = 60.0  # seconds; a frame of 65,535 samples at one per second would fill the memory once resampled
-_TOLERATED_BREAKS = 1000
-_TRIES_AFTER_BREAK = 100
+_MAX_FRAME_SECONDS = 60.0  # a frame of 65,535 samples at one per second would fill the memory once resampled
+_MIN_BREAKS = 1000
+_MAX_RESUMES = 100
+_PROGRESS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,52 +46,37 @@ class Bounds:
     max_packets: int = 20_000_000
 
 
-DEFAULT_BOUNDS = Bounds()
-
-
-class Progress:
-    """Tells how far long work has come, every ten seconds of sound.
-
-    :param tell: called with the seconds done; None for nobody.
-    """
-
-    def __init__(self, tell: Callable[[float], object] | None) -> None:
-        self._tell = tell
-        self._told = 0.0
-
-    def at(self, seconds: float) -> None:
-        """Be told of every step; passes on some."""
-        if self._tell is not None and seconds - self._told >= 10:
-            self._told = seconds
-            self._tell(seconds)
+_BOUNDS = Bounds()
 
 
 class _OnlyBytes:
     """A file object without a name: FFmpeg would take the name as a hint, and some have numbers for one."""
 
     def __init__(self, source: BinaryIO) -> None:
-        self.read = source.read
-        self.seek = source.seek
-        self.tell = source.tell
+        self.read, self.seek, self.tell, self.seekable = source.read, source.seek, source.tell, source.seekable
 
-    def seekable(self) -> bool:
-        return True
+
+class Demuxer(Protocol):
+    """The part of PyAV's container that is used here."""
+
+    def demux(self, stream: AudioStream, /) -> Iterator[Packet[AudioStream]]:
+        """Yield packets."""
 
 
 class Recording:
-    """One sound track of an open file; :func:`opened` makes it.
+    """One sound track of an open file; :func:`open_recording` makes it.
 
     ``seconds`` and ``broken`` count while :meth:`packets` or :meth:`frames` is read: seconds of sound decoded so far,
-    and pieces that were skipped because they cannot be decoded.
+    and damaged packets that were skipped.
     """
 
-    def __init__(self, container: InputContainer, stream: AudioStream, bounds: Bounds, name: str) -> None:
+    def __init__(self, container: Demuxer, stream: AudioStream, bounds: Bounds, name: str) -> None:
         self.stream = stream
         self.name = name
         self.seconds = 0.0
         self.broken = 0
         self._container = container
-        self._bounds = bounds
+        self.bounds = bounds
         self._packets = 0
 
     @property
@@ -115,22 +102,20 @@ class Recording:
         """
         import av
 
-        for _ in range(_TRIES_AFTER_BREAK):
+        for _ in range(_MAX_RESUMES):
             try:
                 for packet in self._container.demux(self.stream):
                     self._packets += 1
-                    if self._packets > self._bounds.max_packets:
-                        raise InvalidInput(
-                            f"{self.name} has more than {self._bounds.max_packets:,} packets; it was given up"
-                        )
+                    if self._packets > self.bounds.max_packets:
+                        raise InvalidInput(f"{self.name} has more than {self.bounds.max_packets:,} packets")
                     yield packet
             except av.FFmpegError:
-                self._broke()  # what follows the damage may be readable
+                self._skip_broken()  # what follows the damage may be readable
             else:
                 return
 
     def frames(self) -> Iterator[AudioFrame]:
-        """Yield the track's decoded frames; what cannot be decoded is skipped and counted in ``broken``.
+        """Yield the track's decoded frames; damaged packets are skipped and counted in ``broken``.
 
         :raises InvalidInput: if it goes on for too long, most of it is damaged, or there is no sound at all.
         :raises OSError: if the source cannot be read.
@@ -141,36 +126,46 @@ class Recording:
             try:
                 frames = packet.decode()
             except av.FFmpegError:
-                self._broke()
+                self._skip_broken()
                 continue
             for frame in frames:
-                self._heard(frame.samples / max(frame.sample_rate, 1))
+                self._count(frame.samples / max(frame.sample_rate, 1))
                 yield frame
         if not self.seconds:
             raise InvalidInput(f"{self.name} has a sound track in which nothing can be decoded")
         if self.broken > self._packets / 2:
             raise InvalidInput(self._damaged())
 
-    def _heard(self, seconds: float) -> None:
+    def _count(self, seconds: float) -> None:
         self.seconds += seconds
-        if seconds > _LONGEST_FRAME:
-            raise InvalidInput(f"{self.name} has {self.stream.codec_context.sample_rate} samples per second: no sound")
-        if self.seconds > self._bounds.max_seconds:
-            raise InvalidInput(f"{self.name} is longer than {self._bounds.max_seconds / 3600:g} hours; it was given up")
+        if seconds > _MAX_FRAME_SECONDS:
+            raise InvalidInput(
+                f"{self.name} has {self.stream.codec_context.sample_rate} samples per second, too few for sound"
+            )
+        if self.seconds > self.bounds.max_seconds:
+            raise InvalidInput(f"{self.name} is longer than {self.bounds.max_seconds / 3600:g} hours")
 
-    def _broke(self) -> None:
+    def _skip_broken(self) -> None:
         self.broken += 1
-        if self.broken > _TOLERATED_BREAKS and self.broken > self._packets / 2:
+        if self.broken > _MIN_BREAKS and self.broken > self._packets / 2:
             raise InvalidInput(self._damaged())
 
     def _damaged(self) -> str:
-        return f"{self.name} is damaged: {self.broken:,} of {self._packets:,} pieces of it cannot be decoded"
+        return f"{self.name} is damaged: {self.broken:,} of {self._packets:,} packets cannot be decoded"
 
 
-def need_av() -> Any:
-    """Return PyAV.
+def can_transcode() -> bool:
+    """Whether recordings can be converted, compressed and split here."""
+    return importlib.util.find_spec("av") is not None
 
-    :raises InvalidInput: if the extra is not installed.
+
+@contextmanager
+def open_recording(source: BinaryIO, *, bounds: Bounds = _BOUNDS) -> Iterator[Recording]:
+    """Open the first sound track of a recording from its first byte; the source stays open afterwards.
+
+    :param source: seekable; of a video, the sound is taken.
+    :raises InvalidInput: if PyAV is missing, the bytes are not a recording, or there is no sound in it.
+    :raises OSError: if the source cannot be read.
     """
     try:
         import av
@@ -178,19 +173,6 @@ def need_av() -> Any:
         raise InvalidInput(
             "converting, compressing and splitting recordings needs PyAV: pip install 'airflow-provider-nanostt[audio]'"
         ) from error
-    return av
-
-
-@contextmanager
-def opened(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS) -> Iterator[Recording]:
-    """Open a recording from its first byte; the source stays open afterwards.
-
-    :param source: seekable.
-    :param track: which sound track, from 0; video and cover art do not count.
-    :raises InvalidInput: if PyAV is missing, the bytes are no recording, or there is no such track.
-    :raises OSError: if the source cannot be read.
-    """
-    av = need_av()
     name = _name(source)
     source.seek(0)
     try:
@@ -199,31 +181,18 @@ def opened(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS)
             "r",
             container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
             metadata_errors="replace",
-            io_open=_refuse,
+            io_open=refuse_other_files,
         )
     except (av.FFmpegError, PermissionError) as error:
-        raise InvalidInput(f"{name} is no recording that can be read here ({reason(error)})") from error
+        raise InvalidInput(f"{name} is not a recording that can be read here ({ffmpeg_reason(error)})") from error
     with container:
-        tracks = container.streams.audio
-        if track >= len(tracks):
-            raise InvalidInput(f"{name} has {len(tracks) or 'no'} sound track{'s' * (len(tracks) != 1)}, {track=}")
-        stream = tracks[track]
+        if not container.streams.audio:
+            raise InvalidInput(f"{name} has no sound tracks")
+        stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise InvalidInput(f"{name} has a sound track in a codec that cannot be decoded here")
         stream.codec_context.thread_count = 1
         yield Recording(container, stream, bounds, name)
-
-
-def channel_count(source: BinaryIO, wanted: int = 2, *, track: int = 0) -> int:
-    """Return how many channels of a recording are worth keeping: those it has, at most as many as wanted.
-
-    :raises InvalidInput: if PyAV is missing, the bytes are no recording, or there is no such track.
-    :raises OSError: if the source cannot be read.
-    """
-    if wanted <= 1:
-        return 1
-    with opened(source, track=track) as recording:
-        return min(recording.channels, wanted)
 
 
 def packet_seconds(recording: Recording, packet: Packet[AudioStream]) -> float:
@@ -236,15 +205,24 @@ def packet_seconds(recording: Recording, packet: Packet[AudioStream]) -> float:
     return float((packet.duration or 0) * base) if base else 0.0
 
 
-def _refuse(*_: object) -> None:
-    raise PermissionError("recordings that refer to other files are not followed")
+def throttled(progress: Callable[[float], object] | None) -> Callable[[float], None]:
+    """Return a function to call with the seconds done at every step; it passes on one in ten seconds of sound."""
+    reported = 0.0
+
+    def report(seconds: float) -> None:
+        nonlocal reported
+        if progress is not None and seconds - reported >= _PROGRESS_SECONDS:
+            reported = seconds
+            progress(seconds)
+
+    return report
+
+
+def ffmpeg_reason(error: BaseException) -> str:
+    """Return FFmpeg's own words for an error."""
+    return str(getattr(error, "strerror", None) or error).strip().lower()
 
 
 def _name(source: BinaryIO) -> str:
     name = getattr(source, "name", None)
     return repr(PurePath(name).name) if isinstance(name, str) and name else "the recording"
-
-
-def reason(error: BaseException) -> str:
-    """Return what FFmpeg says was wrong."""
-    return str(getattr(error, "strerror", None) or error).strip().lower()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.muxer import Writer
+from airflow_provider_nanostt.audio.prepare.muxer import Muxer
 
 if TYPE_CHECKING:
     from av import AudioFrame
@@ -18,10 +18,10 @@ RATE = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
+class CodecSpec:
     """How a codec is written. Rates in bits per second and per channel; ``overhead`` is the container's."""
 
-    encoder: str
+    encoder: Literal["libopus", "libmp3lame"]
     container: str
     suffix: str
     content_type: str
@@ -35,43 +35,43 @@ class _Form:
 
 _OPUS = {"application": "voip", "vbr": "constrained", "frame_duration": "60"}
 
-_FORMS: dict[str, _Form] = {
+_SPECS: dict[str, CodecSpec] = {
     # 15,000 makes 16 kb/s with what Ogg adds; the word error is that of 24 kb/s. MP3 below 32 kb/s is not understood.
-    "opus": _Form("libopus", "ogg", ".ogg", "audio/ogg", 960, 15_000, 24_000, 32_000, 450, _OPUS),
-    "mp3": _Form("libmp3lame", "mp3", ".mp3", "audio/mpeg", 576, 32_000, 32_000, 48_000, 0, {}),
+    "opus": CodecSpec("libopus", "ogg", ".ogg", "audio/ogg", 960, 15_000, 24_000, 32_000, 450, _OPUS),
+    "mp3": CodecSpec("libmp3lame", "mp3", ".mp3", "audio/mpeg", 576, 32_000, 32_000, 48_000, 0, {}),
 }
 
-_HEADERS = 4096
+_HEADER_BYTES = 4096
 _MARGIN = 0.01
 
 
-def form(codec: str) -> _Form:
+def codec_spec(codec: str) -> CodecSpec:
     """Return how a codec is written.
 
     :raises InvalidInput: for a codec that is not ``opus`` or ``mp3``.
     """
-    if codec not in _FORMS:
-        raise InvalidInput(f"{codec=} is not written here; {' or '.join(map(repr, _FORMS))} is")
-    return _FORMS[codec]
+    if codec not in _SPECS:
+        raise InvalidInput(f"codec must be {' or '.join(map(repr, _SPECS))}, got {codec!r}")
+    return _SPECS[codec]
 
 
-def bit_rate_for(seconds: float, limit_bytes: int, *, codec: Codec = "opus", channels: int = 1) -> int | None:
+def bit_rate_for(seconds: float, limit_bytes: int, *, codec: Codec = "opus") -> int | None:
     """Return the highest speech bit rate at which a recording stays under a limit, bits per second.
 
     :return: None if it does not even fit at the lowest that recognition survives.
     """
-    told = form(codec)
-    fitting = ((limit_bytes - _HEADERS) * 8 / max(seconds, 0.1) - told.overhead) * (1 - _MARGIN)
-    return min(told.highest * channels, int(fitting)) if fitting >= told.lowest * channels else None
+    spec = codec_spec(codec)
+    fitting = ((limit_bytes - _HEADER_BYTES) * 8 / max(seconds, 0.1) - spec.overhead) * (1 - _MARGIN)
+    return min(spec.highest, int(fitting)) if fitting >= spec.lowest else None
 
 
-def longest_seconds(limit_bytes: int, *, codec: Codec = "opus", channels: int = 1) -> float:
+def longest_seconds(limit_bytes: int, *, codec: Codec = "opus") -> float:
     """Return how long a recording may be to fit under a limit at the lowest bit rate, seconds (3 MB: 25.6 minutes)."""
-    told = form(codec)
-    return max(0.0, (limit_bytes - _HEADERS) * 8 / (told.lowest * channels / (1 - _MARGIN) + told.overhead))
+    spec = codec_spec(codec)
+    return max(0.0, (limit_bytes - _HEADER_BYTES) * 8 / (spec.lowest / (1 - _MARGIN) + spec.overhead))
 
 
-class Encoder(Writer):
+class Encoder(Muxer["AudioFrame"]):
     """One file being encoded.
 
     :param file: written and sought in; it stays open.
@@ -79,22 +79,20 @@ class Encoder(Writer):
     """
 
     def __init__(self, file: BinaryIO, *, codec: Codec, channels: int, bit_rate: int) -> None:
-        told = form(codec)
-        super().__init__(file, told.container, RATE)
-        stream: Any = self._container.add_stream(
-            told.encoder, rate=RATE, options=told.options, layout="stereo" if channels == 2 else "mono"
-        )
-        stream.bit_rate = bit_rate
-        stream.codec_context.thread_count = 1
-        self._stream = stream
+        spec = codec_spec(codec)
+        super().__init__(file, spec.container, RATE)
+        layout = "stereo" if channels == 2 else "mono"
+        self._stream = self.container.add_stream(spec.encoder, rate=RATE, options=spec.options, layout=layout)
+        self._stream.bit_rate = bit_rate
+        self._stream.codec_context.thread_count = 1
 
     def write(self, item: AudioFrame, samples: int) -> None:
         """Encode a frame of so many samples: :data:`RATE`, the codec's frame size, 16 bits."""
-        item.pts = self._samples
-        self._container.mux(self._stream.encode(item))
-        self._samples += samples
+        item.pts = self.samples
+        self.container.mux(self._stream.encode(item))
+        self.samples += samples
 
     def finish(self) -> None:
         """Write what the encoder holds back, and complete the file."""
-        self._container.mux(self._stream.encode(None))
+        self.container.mux(self._stream.encode(None))
         super().finish()

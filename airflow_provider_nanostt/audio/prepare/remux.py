@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.audio.prepare.decoding import packet_seconds
-from airflow_provider_nanostt.audio.prepare.muxer import Writer
+from airflow_provider_nanostt.audio.prepare.muxer import Muxer
 
 if TYPE_CHECKING:
     from av import Packet
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RemuxTarget:
     """What a codec is copied into: FFmpeg's name of the container, the suffix, the content type.
 
     ``sample_bytes`` is one sample's size in PCM, whose packets can be cut anywhere; 0 for everything else.
@@ -32,15 +32,15 @@ class Kind:
     sample_bytes: int = 0
 
 
-_OGG = Kind("ogg", ".ogg", "audio/ogg")
-_MP3 = Kind("mp3", ".mp3", "audio/mpeg")
-_M4A = Kind("ipod", ".m4a", "audio/mp4")
-_KINDS = {
+_OGG = RemuxTarget("ogg", ".ogg", "audio/ogg")
+_MP3 = RemuxTarget("mp3", ".mp3", "audio/mpeg")
+_M4A = RemuxTarget("ipod", ".m4a", "audio/mp4")
+_TARGETS = {
     **dict.fromkeys(("opus", "libopus", "vorbis", "libvorbis"), _OGG),
     **dict.fromkeys(("mp3", "mp3float"), _MP3),
     **dict.fromkeys(("aac", "aac_fixed"), _M4A),
     **{
-        f"pcm_{name}": Kind("wav", ".wav", "audio/wav", size)
+        f"pcm_{name}": RemuxTarget("wav", ".wav", "audio/wav", size)
         for name, size in {
             "u8": 1, "mulaw": 1, "alaw": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8,
         }.items()
@@ -48,55 +48,51 @@ _KINDS = {
 }  # fmt: skip
 
 
-def copyable(recording: Recording) -> Kind | None:
+def remux_target(recording: Recording) -> RemuxTarget | None:
     """Return what a recording's sound can be copied into so that the service takes it, or None."""
-    return _KINDS.get(recording.codec)
+    return _TARGETS.get(recording.codec)
 
 
 def sample_count(recording: Recording, packet: Packet[AudioStream]) -> int:
     """Return the samples (of one channel) that a packet of a copyable codec holds."""
-    kind = _KINDS[recording.codec]
-    if kind.sample_bytes:
-        return packet.size // (kind.sample_bytes * recording.channels)
+    size = _TARGETS[recording.codec].sample_bytes
+    if size:
+        return packet.size // (size * recording.channels)
     return round(packet_seconds(recording, packet) * recording.rate)
 
 
-def cut_packet(recording: Recording, packet: Packet[AudioStream], samples: int) -> tuple[Any, Any]:
-    """Cut a PCM packet after so many samples and return both pieces."""
-    import av
-
-    at = samples * _KINDS[recording.codec].sample_bytes * recording.channels
-    data = bytes(packet)
-    return av.Packet(data[:at]), av.Packet(data[at:])
+def cut_packet(recording: Recording, data: bytes, samples: int) -> tuple[bytes, bytes]:
+    """Cut a PCM packet after so many samples and return both halves."""
+    at = samples * _TARGETS[recording.codec].sample_bytes * recording.channels
+    return data[:at], data[at:]
 
 
-class Copy(Writer):
+class Remuxer(Muxer[bytes]):
     """One file that packets are copied into.
 
     :param file: written and sought in; it stays open.
-    :param kind: what :func:`copyable` said.
+    :param target: see :func:`remux_target`.
     """
 
-    def __init__(self, file: BinaryIO, recording: Recording, kind: Kind) -> None:
-        super().__init__(file, kind.container, recording.rate)
-        container: Any = self._container
-        if hasattr(container, "add_stream_from_template"):
-            self._stream = container.add_stream_from_template(recording.stream)
+    def __init__(self, file: BinaryIO, recording: Recording, target: RemuxTarget) -> None:
+        super().__init__(file, target.container, recording.rate)
+        if hasattr(self.container, "add_stream_from_template"):
+            self._stream = self.container.add_stream_from_template(recording.stream)
         else:  # pragma: no cover  # PyAV 13
-            self._stream = container.add_stream(template=recording.stream)
+            self._stream = self.container.add_stream(template=recording.stream)  # type: ignore[call-overload]
 
-    def write(self, item: Any, samples: int) -> None:
-        """Copy a packet that holds so many samples.
+    def write(self, item: bytes, samples: int) -> None:
+        """Copy the bytes of a packet that holds so many samples.
 
         Its side data stay behind: they say what to leave out at the end of the old file, which a part may not have.
         """
         import av
 
-        item = av.Packet(bytes(item))
-        item.is_keyframe = True
-        item.stream = self._stream
-        item.time_base = Fraction(1, self._rate)
-        item.pts = item.dts = self._samples
-        item.duration = samples
-        self._container.mux(item)
-        self._samples += samples
+        packet = av.Packet(item)
+        packet.is_keyframe = True
+        packet.stream = self._stream
+        packet.time_base = Fraction(1, self.rate)
+        packet.pts = packet.dts = self.samples
+        packet.duration = samples
+        self.container.mux(packet)
+        self.samples += samples

@@ -1,7 +1,7 @@
 """How loud a recording is, fifty times a second, and from that where nobody speaks.
 
-One pass decodes it; the levels of three hours are a megabyte. What counts as silence follows the recording: a
-quarter of a second well below the speech around it and not above the noise that is always there.
+One pass decodes it; the levels of three hours are a megabyte. The threshold of silence follows the recording: a
+quarter of a second well below the speech around it and not above the noise that is always there. No files are written.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_nanostt.audio.prepare.decoding import DEFAULT_BOUNDS, Bounds, Progress, opened
-from airflow_provider_nanostt.audio.prepare.resample import Sound
+from airflow_provider_nanostt.audio.prepare.decoding import open_recording, throttled
+from airflow_provider_nanostt.audio.prepare.resample import resampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,17 +24,17 @@ PER_SECOND = 50
 SHORTEST_SILENCE = 0.25
 """Seconds; the gap before a plosive is shorter, the pause between two sentences longer."""
 
-_LOOKS_PER_SECOND = 4000  # samples looked at: peaks survive leaving some out, and Python has less to do
-_NEIGHBOURHOOD = 60 * PER_SECOND  # levels that decide together how loud speech is there
+_SAMPLES_PER_SECOND = 4000  # peaks survive leaving some out, and Python has less to do
+_BLOCK_LEVELS = 60 * PER_SECOND  # levels that decide together how loud speech is there
 _BELOW_SPEECH = 20  # times, 26 dB
 _ABOVE_NOISE = 2
 _NEVER_SPEECH = 50  # of 32768, -56 dB
-_QUIET_WINDOW = 10  # levels, a fifth of a second: what a cut without a silence wants around it
+_QUIET_WINDOW = 10  # levels, a fifth of a second, around a split point without a silence
 
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """The course of a recording.
+    """How loud a recording is over time.
 
     :param seconds: its length, as decoded.
     :param levels: peaks, of 32768, :data:`PER_SECOND` a second.
@@ -52,7 +52,7 @@ class Loudness:
         start: int | None = None
         least = shortest * PER_SECOND
         for block, threshold in self._thresholds():
-            for at in range(block, min(block + _NEIGHBOURHOOD, len(self.levels))):
+            for at in range(block, min(block + _BLOCK_LEVELS, len(self.levels))):
                 if self.levels[at] <= threshold:
                     start = at if start is None else start
                 elif start is not None:
@@ -81,37 +81,25 @@ class Loudness:
         ordered = sorted(self.levels)
         speech = _at(ordered, 0.95)
         noise = min(_at(ordered, 0.05) * _ABOVE_NOISE, speech / 4)
-        blocks = range(0, len(self.levels), _NEIGHBOURHOOD)
-        there = ((at, _at(sorted(self.levels[at : at + _NEIGHBOURHOOD]), 0.95)) for at in blocks)
-        return [(at, max(loud / _BELOW_SPEECH, noise, _NEVER_SPEECH)) for at, loud in there]
+        blocks = range(0, len(self.levels), _BLOCK_LEVELS)
+        local = ((at, _at(sorted(self.levels[at : at + _BLOCK_LEVELS]), 0.95)) for at in blocks)
+        return [(at, max(loud / _BELOW_SPEECH, noise, _NEVER_SPEECH)) for at, loud in local]
 
 
-def measure(
-    source: BinaryIO,
-    *,
-    track: int = 0,
-    bounds: Bounds = DEFAULT_BOUNDS,
-    progress: Callable[[float], object] | None = None,
-) -> Loudness:
-    """Listen to a whole recording.
+def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | None = None) -> Loudness:
+    """Decode a whole recording and return how loud it is.
 
     :param source: seekable.
-    :param track: which sound track, from 0.
     :param progress: called with the seconds done, every ten seconds of sound.
-    :raises InvalidInput: if PyAV is missing, or the source is no recording or exceeds the bounds.
+    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
     :raises OSError: if the source cannot be read.
     """
-    levels, told = _Levels(), Progress(progress)
-    with opened(source, track=track, bounds=bounds) as recording:
-        for frame in Sound(recording, rate=None):
+    levels, report = _Levels(), throttled(progress)
+    with open_recording(source) as recording:
+        for frame in resampled(recording, rate=None):
             levels.add(frame)
-            told.at(recording.seconds)
+            report(recording.seconds)
     return Loudness(recording.seconds, levels.found)
-
-
-def silences(source: BinaryIO, *, track: int = 0, bounds: Bounds = DEFAULT_BOUNDS) -> list[tuple[float, float]]:
-    """Return (start, end) in seconds of every stretch in which nobody speaks; raises as :func:`measure`."""
-    return measure(source, track=track, bounds=bounds).silences()
 
 
 class _Levels:
@@ -121,7 +109,7 @@ class _Levels:
         self.found = array("H")
         self._waiting = array("h")
         self._rate = 0
-        self._before = 0  # samples gone from what waits
+        self._before = 0  # samples that have been removed from the waiting ones
         self._count = 0
 
     def add(self, frame: AudioFrame) -> None:
@@ -130,10 +118,10 @@ class _Levels:
             self._rate, self._before, self._count, self._waiting = frame.sample_rate, 0, 0, array("h")
         waiting, at = self._waiting, 0
         waiting.frombytes(memoryview(frame.planes[0])[: 2 * frame.samples])
-        stride = max(1, self._rate // _LOOKS_PER_SECOND)
+        stride = max(1, self._rate // _SAMPLES_PER_SECOND)
         while (end := (self._count + 1) * self._rate // PER_SECOND - self._before) <= len(waiting):
-            looked = waiting[at:end:stride]
-            self.found.append(max(max(looked, default=0), -min(looked, default=0)))
+            samples = waiting[at:end:stride]
+            self.found.append(max(max(samples, default=0), -min(samples, default=0)))
             at = end
             self._count += 1
         del waiting[:at]

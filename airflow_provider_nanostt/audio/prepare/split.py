@@ -1,196 +1,217 @@
-"""A recording too long in minutes or bytes becomes parts that are not: copied as they are, or compressed on the way.
+"""Parts of a recording written as files: copied as they are, or compressed on the way; one file if it is not split.
 
-Where to cut is decided by :func:`plan_split_points` from what :func:`measure` heard; here the cuts are made. Each part
-knows exactly where it begins, so times of a merged transcript do not drift.
+Where to split is decided by :func:`~.split_points.plan_split_points`. Each part knows exactly where it begins, so times
+of a merged transcript do not drift.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from itertools import pairwise
+from typing import TYPE_CHECKING, BinaryIO, Generic, Self
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import DEFAULT_BOUNDS, Bounds, Progress, channel_count, opened
-from airflow_provider_nanostt.audio.prepare.encoder import RATE, Codec, Encoder, bit_rate_for, form
-from airflow_provider_nanostt.audio.prepare.muxer import TooLarge, Writer
-from airflow_provider_nanostt.audio.prepare.remux import Copy, copyable, cut_packet, sample_count
-from airflow_provider_nanostt.audio.prepare.resample import Sound
-from airflow_provider_nanostt.audio.prepare.silence import Loudness, measure, silences
-from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+from airflow_provider_nanostt.audio.prepare.decoding import open_recording, throttled
+from airflow_provider_nanostt.audio.prepare.encoder import RATE, Codec, Encoder, bit_rate_for, codec_spec
+from airflow_provider_nanostt.audio.prepare.muxer import ItemT, Muxer, TooLarge
+from airflow_provider_nanostt.audio.prepare.remux import Remuxer, cut_packet, remux_target, sample_count
+from airflow_provider_nanostt.audio.prepare.resample import resampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Loudness", "Part", "measure", "plan_split_points", "silences", "split_compress", "split_copy"]
+    from airflow_provider_nanostt.audio.prepare.decoding import Recording
+    from airflow_provider_nanostt.audio.prepare.encoder import CodecSpec
+    from airflow_provider_nanostt.audio.prepare.remux import RemuxTarget
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a recording that was split.
+    """One part of a recording, or all of it, as a file.
 
-    :param path: its file; the parts of a recording sort by name.
-    :param start_seconds: where it begins in the recording.
+    :param path: the parts of a recording sort by name.
+    :param start: where it begins in the recording, seconds.
     :param seconds: its length.
     :param bytes: its size.
     :param content_type: agrees with the suffix.
     """
 
     path: Path
-    start_seconds: float
+    start: float
     seconds: float
     bytes: int
     content_type: str
 
 
-def split_copy(
-    source: BinaryIO,
-    folder: Path,
-    cuts: Sequence[float],
-    *,
-    track: int = 0,
-    bounds: Bounds = DEFAULT_BOUNDS,
-    progress: Callable[[float], object] | None = None,
-) -> list[Part] | None:
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where parts are written.
+
+    :param folder: exists; gets ``part-001.mp3`` and so on.
+    :param limit_bytes: the largest size of a part.
+    :param progress: called with the seconds done, every ten seconds of sound.
+    """
+
+    folder: Path
+    limit_bytes: int = sys.maxsize
+    progress: Callable[[float], object] | None = None
+
+
+def split_copy(source: BinaryIO, output: Output, split_points: Sequence[float] = ()) -> list[Part] | None:
     """Split a recording without touching its sound: PCM at the sample, everything else at the nearest packet.
 
     A packet lasts 20 to 70 milliseconds; one that lost its predecessor to the part before begins with as much silence.
 
     :param source: seekable; of a video, the sound is taken.
-    :param folder: exists; gets ``part-001.mp3`` and so on.
-    :param cuts: seconds, ascending; what is not inside the recording is left out.
-    :param track: which sound track, from 0.
-    :param progress: called with the seconds done, every ten seconds of sound.
-    :return: the parts in order; None if the service takes no file with this codec in it.
-    :raises InvalidInput: if PyAV is missing, or the source is no recording or exceeds the bounds.
+    :param split_points: seconds, ascending; those outside the recording are ignored.
+    :return: the parts in order; None if the service takes no file with this codec in it, or one does not fit, and then
+        none is left.
+    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
     :raises OSError: if the source cannot be read or a part not be written; none is left then.
     """
-    with opened(source, track=track, bounds=bounds) as recording:
-        kind = copyable(recording)
-        if kind is None:
+    with open_recording(source) as recording:
+        target = remux_target(recording)
+        if target is None:
             return None
-        looks = _Looks(folder, kind.suffix, kind.content_type, None, Progress(progress))
-        with _Parts(looks, cuts, recording.rate, lambda file, _: Copy(file, recording, kind)) as out:
-            for packet in recording.packets():
-                rest, count = packet, sample_count(recording, packet) if packet.size else 0
-                out.turn(0 if kind.sample_bytes else count / 2)
-                while kind.sample_bytes and out.until_cut < count:
-                    count -= out.until_cut
-                    piece, rest = cut_packet(recording, rest, out.until_cut)
-                    out.write(piece, out.until_cut)
-                    out.turn(0)
-                if count:
-                    out.write(rest, count)
-    if not out.parts:
+        make = lambda file, _: Remuxer(file, recording, target)  # noqa: E731
+        parts = _PartWriter(output, target, split_points, recording.rate, make)
+        try:
+            with parts:
+                for packet in recording.packets():
+                    if packet.size:
+                        _copy(recording, parts, bytes(packet), sample_count(recording, packet), target.sample_bytes)
+        except TooLarge:
+            return None
+    if not parts.done:
         raise InvalidInput(f"{recording.name} has a sound track with nothing in it")
-    return out.parts
+    _report_damage(recording)
+    return parts.done
 
 
 def split_compress(
-    source: BinaryIO,
-    folder: Path,
-    cuts: Sequence[float],
-    *,
-    limit_bytes: int,
-    seconds: float,
-    codec: Codec = "opus",
-    channels: int = 1,
-    track: int = 0,
-    bounds: Bounds = DEFAULT_BOUNDS,
-    progress: Callable[[float], object] | None = None,
+    source: BinaryIO, output: Output, split_points: Sequence[float] = (), *, seconds: float, codec: Codec = "opus"
 ) -> list[Part] | None:
     """Split and compress a recording in one pass; each part gets the highest bit rate at which it fits.
 
     :param source: seekable; of a video, the sound is taken.
-    :param folder: exists; gets ``part-001.ogg`` and so on.
-    :param cuts: seconds, ascending; parts may be :func:`~.encoding.longest_seconds` long.
-    :param limit_bytes: what a part may have at most.
+    :param split_points: seconds, ascending; parts may be :func:`~.encoder.longest_seconds` long.
     :param seconds: length of the recording.
-    :param codec: ``opus`` or ``mp3``.
-    :param channels: 2 keeps a speaker on each channel apart, at twice the bit rate, if there are two.
-    :param track: which sound track, from 0.
-    :param progress: called with the seconds done, every ten seconds of sound.
     :return: the parts in order; None if one of them does not fit even at the lowest bit rate, and then none is left.
-    :raises InvalidInput: if PyAV is missing, or the source is no recording or exceeds the bounds.
+    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
     :raises OSError: if the source cannot be read or a part not be written; none is left then.
     """
-    told, channels = form(codec), channel_count(source, channels, track=track)
-    ends = [*(cut for cut in cuts if 0 < cut < seconds), seconds]
-    longest = [end - start + told.frame / RATE for start, end in zip([0.0, *ends], ends, strict=False)]
-    rates = [bit_rate_for(part, limit_bytes, codec=codec, channels=channels) for part in longest]
+    points = [point for point in split_points if 0 < point < seconds]
+    longest = codec_spec(codec).frame / RATE
+    rates = [
+        bit_rate_for(end - start + longest, output.limit_bytes, codec=codec)
+        for start, end in pairwise([0.0, *points, seconds])
+    ]
+    fitting = [rate for rate in rates if rate is not None]
+    return encode(source, output, points, codec=codec, bit_rates=fitting) if len(fitting) == len(rates) else None
 
-    def encoder(file: BinaryIO, number: int) -> Encoder:
-        return Encoder(file, codec=codec, channels=channels, bit_rate=rates[number] or told.lowest)
 
-    if None in rates:
-        return None
-    looks = _Looks(folder, told.suffix, told.content_type, limit_bytes, Progress(progress))
-    with opened(source, track=track, bounds=bounds) as recording:
-        sound = Sound(recording, rate=RATE, channels=channels, frame_size=told.frame, planar=codec == "mp3")
+def encode(
+    source: BinaryIO,
+    output: Output,
+    split_points: Sequence[float] = (),
+    *,
+    codec: Codec,
+    bit_rates: Sequence[int],
+    max_channels: int = 1,
+) -> list[Part] | None:
+    """Encode a recording in one pass; see :func:`split_compress`.
+
+    :param bit_rates: of each part, bits per second and channel.
+    :param max_channels: 2 keeps two channels apart, if there are two.
+    """
+    spec = codec_spec(codec)
+    with open_recording(source) as recording:
+        channels = min(recording.channels, max_channels)
+        frames = resampled(recording, rate=RATE, channels=channels, frame_size=spec.frame, planar=codec == "mp3")
+
+        def make(file: BinaryIO, number: int) -> Encoder:
+            return Encoder(file, codec=codec, channels=channels, bit_rate=bit_rates[number] * channels)
+
+        parts = _PartWriter(output, spec, split_points, RATE, make)
         try:
-            with _Parts(looks, ends[:-1], RATE, encoder) as out:
-                for frame in sound:
-                    out.turn(frame.samples / 2)
-                    out.write(frame, frame.samples)
+            with parts:
+                for frame in frames:
+                    parts.advance(frame.samples / 2)
+                    parts.write(frame, frame.samples)
         except TooLarge:
             return None
-    return out.parts
+    _report_damage(recording)
+    return parts.done
 
 
-@dataclass(frozen=True, slots=True)
-class _Looks:
-    """Where parts go and what they look like; ``limit_bytes`` is what one may have at most, if anything."""
+def _copy(recording: Recording, parts: _PartWriter[bytes], data: bytes, count: int, sample_bytes: int) -> None:
+    """Copy a packet of so many samples; one of PCM that reaches over a split point is cut there."""
+    parts.advance(0 if sample_bytes else count / 2)
+    while sample_bytes and (before := parts.until_next) < count:
+        head, data = cut_packet(recording, data, before)
+        count -= before
+        parts.write(head, before)
+        parts.advance(0)
+    if count:
+        parts.write(data, count)
 
-    folder: Path
-    suffix: str
-    content_type: str
-    limit_bytes: int | None
-    progress: Progress
+
+def _report_damage(recording: Recording) -> None:
+    if recording.broken:
+        log.warning("%s: %d damaged packets were left out", recording.name, recording.broken)
 
 
-class _Parts:
-    """The parts of a recording as they are written, one after the other; a context manager: on an error none is left.
+class _PartWriter(Generic[ItemT]):
+    """Writes the parts of a recording one after the other; a context manager: on an error none is left.
 
-    :param cuts: seconds, ascending.
-    :param rate: samples per second, which is what times are counted in.
-    :param make: returns what writes into a file, given the file and how many cuts lie behind it.
+    :param target: has their suffix and content type.
+    :param split_points: seconds, ascending.
+    :param rate: samples per second, in which times are counted.
+    :param make: returns the muxer of a file, given the file and how many split points are behind it.
     """
 
     def __init__(
-        self, looks: _Looks, cuts: Sequence[float], rate: int, make: Callable[[BinaryIO, int], Writer]
+        self,
+        output: Output,
+        target: RemuxTarget | CodecSpec,
+        split_points: Sequence[float],
+        rate: int,
+        make: Callable[[BinaryIO, int], Muxer[ItemT]],
     ) -> None:
-        self.parts: list[Part] = []
-        self._looks = looks
-        self._cuts = [round(cut * rate) for cut in cuts if cut > 0]
-        self._rate = rate
-        self._make = make
-        self._passed = 0
-        self._position = self._start = 0
+        self.done: list[Part] = []
+        self._output, self._target = output, target
+        self._points = [round(point * rate) for point in split_points if point > 0]
+        self._rate, self._make, self._report = rate, make, throttled(output.progress)
+        self._passed = self._position = self._start = 0
         self._begun: list[Path] = []
-        self._open: tuple[BinaryIO, Writer] | None = None
+        self._open: tuple[BinaryIO, Muxer[ItemT]] | None = None
 
     @property
-    def until_cut(self) -> int:
-        """Samples until the next cut; more than any packet has if there is none."""
-        return self._cuts[self._passed] - self._position if self._passed < len(self._cuts) else sys.maxsize
+    def until_next(self) -> int:
+        """Samples until the next split point; more than any packet has if there is none."""
+        return self._points[self._passed] - self._position if self._passed < len(self._points) else sys.maxsize
 
-    def turn(self, reach: float) -> None:
-        """Go on to the next part if a cut is no more than so many samples ahead."""
-        while self.until_cut <= reach:
+    def advance(self, reach: float) -> None:
+        """Go on to the next part if a split point is no more than so many samples ahead."""
+        while self.until_next <= reach:
             self._complete()
             self._passed += 1
 
-    def write(self, item: Any, samples: int) -> None:
+    def write(self, item: ItemT, samples: int) -> None:
         """Write a packet or frame to the part."""
-        file, writer = self._open = self._open or self._begin()
-        writer.write(item, samples)
+        file, muxer = self._open = self._open or self._begin()
+        muxer.write(item, samples)
         self._position += samples
         self._check(file)
-        self._looks.progress.at(self._position / self._rate)
+        self._report(self._position / self._rate)
 
-    def __enter__(self) -> _Parts:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -205,11 +226,11 @@ class _Parts:
             raise
         self._discard()
 
-    def _begin(self) -> tuple[BinaryIO, Writer]:
-        path = self._looks.folder / f"part-{len(self._begun) + 1:03}{self._looks.suffix}"
+    def _begin(self) -> tuple[BinaryIO, Muxer[ItemT]]:
+        path = self._output.folder / f"part-{len(self._begun) + 1:03}{self._target.suffix}"
+        file = path.open("x+b")
         self._begun.append(path)
         self._start = self._position
-        file = path.open("w+b")
         try:
             return file, self._make(file, self._passed)
         except BaseException:
@@ -219,24 +240,24 @@ class _Parts:
     def _complete(self) -> None:
         if self._open is None:
             return
-        file, writer = self._open
+        file, muxer = self._open
         with file:
-            writer.finish()
+            muxer.finish()
             file.seek(0, 2)
             self._check(file)
             size = file.tell()
         start = self._start / self._rate
-        self.parts.append(Part(self._begun[-1], start, writer.seconds, size, self._looks.content_type))
+        self.done.append(Part(self._begun[-1], start, muxer.seconds, size, self._target.content_type))
         self._open = None
 
     def _check(self, file: BinaryIO) -> None:
-        if self._looks.limit_bytes is not None and file.tell() > self._looks.limit_bytes:
+        if file.tell() > self._output.limit_bytes:
             raise TooLarge
 
     def _discard(self) -> None:
         if self._open is not None:
-            file, writer = self._open
-            writer.abandon()
+            file, muxer = self._open
+            muxer.abandon()
             file.close()
         for path in self._begun:
             path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""A folder in object storage where recordings lie while the service fetches them, and are removed from again.
+"""A folder in object storage from which the service fetches recordings that are put there for it.
 
-The name of what is put there says whose it is and until when it may be needed: its owner removes it when the
-transcript is there, and whoever stages next sweeps up what a killed task has left. Nothing else in the folder is
-touched.
+The name of a staged file says which task put it there and until when it may be needed: its task removes it when the
+transcript is there, and the next task to stage something removes what a killed one left behind. No other file in the
+folder is touched.
 """
 
 from __future__ import annotations
@@ -43,35 +43,35 @@ class Staging:
     def put(self, file: LocalFile, *, suffix: str, seconds: float) -> str:
         """Put a recording there and return the address at which the service can fetch it for so many seconds.
 
-        The file's own name stays here: the folder may be seen by others.
+        The file's own name is not used: others may see the folder.
 
         :raises InvalidInput: if the storage may not be written, or cannot sign addresses for as long.
         :raises StorageUnavailable: if it cannot be written now.
         """
         until = int(self._clock() + seconds)
-        place = self._folder / f"nanostt-{self._owner}-{until:010d}-{secrets.token_hex(8)}{suffix}"
+        path = self._folder / f"nanostt-{self._owner}-{until:010d}-{secrets.token_hex(8)}{suffix}"
         self.sweep()
-        told = f"staging={str(self._folder)!r}"
+        label = f"staging_path={str(self._folder)!r}"
         try:
-            self._folder.fs.put_file(str(file.path), place.path)
-            url = object_storage.presign(place, seconds)
+            self._folder.fs.put_file(str(file.path), path.path)
+            url = object_storage.presign(path, seconds)
             if url is None:
                 raise InvalidInput("it cannot sign addresses; object storages such as s3://, gs:// and abfs:// can")
         except BaseException as error:
-            self._remove(place.path)
+            self._remove(path.path)
             if isinstance(error, InvalidInput):
-                raise InvalidInput(f"{told}: {error}") from error
+                raise InvalidInput(f"{label}: {error}") from error
             if not isinstance(error, Exception):
                 raise
-            raise object_storage.wrap_error(error, told, self._folder) from error
+            raise object_storage.wrap_error(error, label, self._folder) from error
         return url
 
     def clear(self) -> None:
-        """Remove what this owner has put there; if that cannot be, the next sweep does it."""
+        """Remove the files of this owner; if that fails, a later sweep does it."""
         self._remove_where(lambda owner, _: owner == self._owner)
 
     def sweep(self) -> None:
-        """Remove whatever has outlived its time, whoever put it there."""
+        """Remove all staged files whose time is over."""
         self._remove_where(lambda _, until: until < self._clock())
 
     def _remove_where(self, condition: Callable[[str, int], bool]) -> None:
@@ -80,8 +80,8 @@ class Staging:
             names = self._folder.fs.ls(self._folder.path, detail=False)
         except FileNotFoundError:
             return
-        except Exception as error:  # noqa: BLE001  whatever a storage raises, the transcript is worth more
-            log.warning("staging=%s cannot be listed (%s: %s)", self._folder, type(error).__name__, error)
+        except Exception as error:  # noqa: BLE001  storages raise anything; the transcript is worth more
+            log.warning("staging_path=%s cannot be listed (%s: %s)", self._folder, type(error).__name__, error)
             return
         for name in names:
             match = _NAME.fullmatch(str(name).rpartition("/")[2])

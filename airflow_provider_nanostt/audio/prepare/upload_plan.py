@@ -1,271 +1,258 @@
-"""What is to be done with a recording so that the service takes it: decided from its size, format and length.
+"""How a recording gets to the service: decided from its size, format and length, and from the user's preferences.
 
-The decision costs nothing and changes nothing; carrying it out is ``making``. Where no way is open, the error says for
-each of them what it would need.
+The decision costs nothing and changes nothing; it is carried out in ``prepare``. Where nothing is possible, the error
+says for each method what it would need.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
-from airflow_provider_nanostt.audio.inspect.url_safety import out_of_reach
-from airflow_provider_nanostt.audio.prepare.encoder import form, longest_seconds
-from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress, can_transcode
+from airflow_provider_nanostt.audio.inspect.url_safety import unreachable_reason
+from airflow_provider_nanostt.audio.prepare.decoding import can_transcode
+from airflow_provider_nanostt.audio.prepare.encoder import codec_spec, longest_seconds
+from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
 from airflow_provider_nanostt.common import object_storage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.audio.inspect.formats import Format
+    from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
+    from airflow_provider_nanostt.audio.prepare.encoder import Codec
 
-UPLOAD = "upload"
-URL = "url"
-PRESIGN = "presign"
-STAGE = "stage"
-CONVERT = "convert"
-COMPRESS = "compress"
-SPLIT = "split"
-OVERSIZE = (STAGE, COMPRESS, SPLIT)
-"""The ways for a recording that is too large for an upload, in the order in which they are tried."""
+Method = Literal["upload", "url", "presign", "stage", "convert", "compress", "split"]
+OversizeMethod = Literal["stage", "compress", "split"]
+
+OVERSIZE: tuple[OversizeMethod, ...] = ("stage", "compress", "split")
+"""The methods for a recording that is too large for an upload, in the order in which they are tried."""
 
 MAX_URL_BYTES = 500_000_000
-_SPARE_SECONDS = 10.0
+_MARGIN_SECONDS = 10.0
 _EXTRA = "needs the extra: pip install 'airflow-provider-nanostt[audio]'"
 
 
 @dataclass(frozen=True, slots=True)
 class AudioPreparation:
-    """What may be done with a recording, as the user allows it.
+    """How a recording may be changed so that the service takes it, as the user allows it.
 
-    :param oversize: ``stage``, ``compress``, ``split``: which may be used, in order.
-    :param staging: URI of a folder in object object_storage, None without one.
-    :param codec: ``opus`` or ``mp3``: what recordings are encoded in.
+    :param oversize: which of ``stage``, ``compress``, ``split`` may be used, in order.
+    :param staging_path: URI of a folder in object storage, None without one.
+    :param codec: ``opus`` or ``mp3``, in which recordings are encoded.
     :param split_diarized: split although speakers are told apart; their labels do not match across parts.
-    :param base_url: where the service is, to know which storages it can fetch from; empty if that does not matter.
     :raises InvalidInput: for any other word.
     """
 
-    oversize: Sequence[str] = OVERSIZE
-    staging: str | None = None
-    codec: str = "opus"
+    oversize: Sequence[OversizeMethod] = OVERSIZE
+    staging_path: str | None = None
+    codec: Codec = "opus"
     split_diarized: bool = False
-    base_url: str = ""
 
     def __post_init__(self) -> None:
-        form(self.codec)
-        wrong = [way for way in self.oversize if way not in OVERSIZE]
-        if isinstance(self.oversize, str) or wrong:
-            raise InvalidInput(f"oversize={self.oversize!r}; it is a list of {', '.join(map(repr, OVERSIZE))}")
+        codec_spec(self.codec)
+        if isinstance(self.oversize, str) or not set(self.oversize) <= set(OVERSIZE):
+            raise InvalidInput(f"oversize must be a list of {', '.join(map(repr, OVERSIZE))}, got {self.oversize!r}")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to be done, and why.
+class UploadPlan:
+    """How a recording gets to the service, and why.
 
-    :param way: one of the words above.
-    :param longest: for ``split``: seconds a part may last.
+    :param longest_seconds: for ``split``: the longest part, seconds.
     """
 
-    way: str
-    why: str = ""
-    longest: float | None = None
+    method: Method
+    reason: str = ""
+    longest_seconds: float | None = None
 
 
-def decide(
-    source: LocalFile | StoredObject | WebAddress, *, model: str, diarize: bool, means: AudioPreparation
-) -> Plan:
+def plan_upload(
+    source: LocalFile | StoredObject | WebAddress,
+    info: AudioInfo,
+    *,
+    model: str,
+    diarize: bool,
+    preparation: AudioPreparation,
+    base_url: str = "",
+) -> UploadPlan:
     """Decide how a recording gets to the service.
 
-    :param model: decides whether video is welcome, and how long a recording may be.
-    :raises InvalidInput: if it is no recording, or no way is open; nothing has been spent then.
+    :param info: see :func:`~airflow_provider_nanostt.audio.inspect.probe.probe`.
+    :param model: decides whether video is accepted, and how long a recording may be.
+    :param base_url: where the service is, to know which storages it can fetch from; empty if that does not matter.
+    :raises InvalidInput: if it is not a recording, or no method is possible; nothing has been spent then.
     """
-    _check_media(source)
+    _check_media(source, info)
     if isinstance(source, WebAddress):
-        return _by_address(source, model)
-    size, longest = source.size or 0, longest_of(model)
-    # The length is only looked for where it matters.
-    too_long = longest is not None and (source.length.seconds or 0.0) > longest
-    taken = is_taken(source, model)
-    if not size:
+        return _plan_url(source, info, model)
+    if not info.size:
         raise InvalidInput(f"{source.name!r} is empty; there is nothing to transcribe")
-    if taken and not too_long:
-        if size <= MAX_UPLOAD_BYTES:
-            return Plan(UPLOAD)
-        if isinstance(source, StoredObject) and _presigning_closed(source, means) is None:
-            return Plan(PRESIGN, f"{size:,} bytes are too many for an upload")
-    if not taken and not too_long and size <= MAX_UPLOAD_BYTES and can_transcode():
-        return Plan(CONVERT, _refusal(source, model))
-    return _oversize(source, model, diarize, means)
+    case = _Case(source, info, model, diarize, preparation, base_url)
+    if case.is_accepted and not case.is_too_long:
+        if case.size <= MAX_UPLOAD_BYTES:
+            return UploadPlan("upload")
+        if isinstance(source, StoredObject) and case.presigning_reason() is None:
+            return UploadPlan("presign", case.reason())
+    if not case.is_accepted and not case.is_too_long and case.size <= MAX_UPLOAD_BYTES and can_transcode():
+        return UploadPlan("convert", case.reason())
+    return _plan_oversize(case)
 
 
 def longest_of(model: str) -> float | None:
     """Return how many seconds a recording for a model may last, with a margin; None if no limit is known."""
     facts = KNOWN_MODELS.get(model)
-    return None if facts is None or facts.max_seconds is None else facts.max_seconds - _SPARE_SECONDS
+    return None if facts is None or facts.max_seconds is None else facts.max_seconds - _MARGIN_SECONDS
 
 
-def is_taken(source: LocalFile | StoredObject | WebAddress, model: str) -> bool:
-    """Whether a model takes the recording's format, as far as that is known."""
+def _is_accepted(kind: Format | None, model: str) -> bool:
+    """Return whether a model accepts a format, as far as that is known."""
     facts = KNOWN_MODELS.get(model)
-    return source.format is None or source.format.accepted(takes_video=facts is None or facts.takes_video)
+    return kind is None or kind.accepted(takes_video=facts is None or facts.takes_video)
 
 
-def _check_media(source: LocalFile | StoredObject | WebAddress) -> None:
-    kind = source.format
-    if kind is not None and not kind.is_media:
-        raise InvalidInput(f"{source.name!r} is {kind.name}, not a recording")
-    if kind is None and not isinstance(source, WebAddress) and source.size:
-        raise InvalidInput(f"{source.name!r} is of no kind that is known here; its bytes are those of no recording")
+def _check_media(source: LocalFile | StoredObject | WebAddress, info: AudioInfo) -> None:
+    if info.format is not None and not info.format.is_media:
+        raise InvalidInput(f"{source.name!r} is {info.format.name}, not a recording")
+    if info.format is None and not isinstance(source, WebAddress) and info.size:
+        raise InvalidInput(f"{source.name!r} has an unrecognised format; its bytes are not those of a recording")
 
 
-def _presigning_closed(source: StoredObject, means: AudioPreparation) -> str | None:
-    """Say why the service cannot fetch an object from its storage; None if it can."""
-    if (source.size or 0) > MAX_URL_BYTES:
-        return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
-    return _unfetchable(source.place, means)
-
-
-def _unfetchable(place: ObjectStoragePath, means: AudioPreparation) -> str | None:
-    """Say why the service cannot fetch from a storage; None if it can."""
-    try:
-        address = object_storage.public_url(place)
-    except Exception as error:  # noqa: BLE001  such as Google's without a private key; the next way may be open
-        return f"that storage cannot sign addresses with these credentials ({type(error).__name__}: {error})"
-    if address is None:
-        return "that storage cannot sign addresses; s3://, gs:// and abfs:// can"
-    reason = out_of_reach(address, means.base_url) if means.base_url else None
-    return f"the storage's address {reason}, which the service cannot reach" if reason else None
-
-
-def _staging_place(uri: str) -> ObjectStoragePath:
-    folder = object_storage.resolve(uri)
-    try:
-        _ = folder.fs
-    except Exception as error:  # a folder that was named and is not there is not passed over
-        raise object_storage.wrap_error(error, f"staging={uri!r}", folder) from error
-    return folder / "recording"
-
-
-def _refusal(source: LocalFile | StoredObject | WebAddress, model: str) -> str:
-    kind = source.format
-    if kind is not None and kind.is_video:
-        able = ", ".join(repr(known.id) for known in KNOWN_MODELS.values() if known.takes_video)
-        return f"{kind.name} is video; model={model!r} takes none, {able} does"
-    return f"the service does not take {kind.name if kind else 'its format'}"
-
-
-def _by_address(source: WebAddress, model: str) -> Plan:
-    longest, seconds = longest_of(model), source.length.seconds
-    if not is_taken(source, model):
+def _plan_url(source: WebAddress, info: AudioInfo, model: str) -> UploadPlan:
+    longest, seconds = longest_of(model), info.length.seconds
+    if not _is_accepted(info.format, model):
         raise InvalidInput(
-            f"{source.name!r}: {_refusal(source, model)}. Name the file by its path or object storage URI, and it is "
-            "converted"
+            f"{source.name!r}: {_refusal(info.format, model)}. Name the file by its path or object storage URI, and "
+            "it is converted"
         )
     if longest is not None and seconds is not None and seconds > longest:
         raise InvalidInput(
             f"{source.name!r} lasts {seconds:,.0f} s; model={model!r} takes at most {longest:,.0f}. Name the file by "
             "its path or object storage URI, and it is split, or take another model"
         )
-    if source.size is not None and source.size > MAX_URL_BYTES:
-        raise InvalidInput(f"{source.name!r} has {source.size:,} bytes; the service fetches up to {MAX_URL_BYTES:,}")
-    return Plan(URL)
+    if info.size is not None and info.size > MAX_URL_BYTES:
+        raise InvalidInput(f"{source.name!r} has {info.size:,} bytes; the service fetches up to {MAX_URL_BYTES:,}")
+    return UploadPlan("url")
 
 
-def _oversize(source: LocalFile | StoredObject, model: str, diarize: bool, means: AudioPreparation) -> Plan:
-    case = _Case.of(source, model, diarize, means)
-    checks = {STAGE: case.staging_closed, COMPRESS: case.compressing_closed, SPLIT: case.splitting_closed}
-    closed = {}
-    if isinstance(source, StoredObject) and case.taken and not case.too_long:
-        closed[PRESIGN] = _presigning_closed(source, means)
-    for way in means.oversize:
-        closed[way] = checks[way]()
-        if closed[way] is None:
-            most = min(case.fitting, case.longest or case.fitting)
-            wanted = {PRESIGN, STAGE} if means.staging else {PRESIGN}
-            passed = [f"; not {other}: {reason}" for other, reason in closed.items() if reason and other in wanted]
-            return Plan(way, "".join([case.why(source, model), *passed]), most if way == SPLIT else None)
-    reasons = "; ".join(f"{way}: {reason}" for way, reason in closed.items())
+def _plan_oversize(case: _Case) -> UploadPlan:
+    checks = {"stage": case.staging_reason, "compress": case.compressing_reason, "split": case.splitting_reason}
+    closed: dict[str, str] = {}
+    if isinstance(case.source, StoredObject) and case.is_accepted and not case.is_too_long:
+        closed["presign"] = case.presigning_reason() or ""
+    for method in case.preparation.oversize:
+        reason = checks[method]()
+        if reason is None:
+            most = min(case.fitting, longest_of(case.model) or case.fitting)
+            preferred = {"presign", "stage"} if case.preparation.staging_path else {"presign"}
+            passed = [f"; not {other}: {why}" for other, why in closed.items() if why and other in preferred]
+            return UploadPlan(method, "".join([case.reason(), *passed]), most if method == "split" else None)
+        closed[method] = reason
+    reasons = "; ".join(f"{method}: {reason}" for method, reason in closed.items())
     raise InvalidInput(
-        f"{source.name!r} cannot be submitted: {case.why(source, model)}. {reasons or 'oversize allows no way'}"
+        f"{case.source.name!r} cannot be submitted: {case.reason()}. {reasons or 'oversize allows no method'}"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A recording that cannot simply be uploaded.
+    """A file or object, and what decides about it. The ``_reason`` methods say why a method is impossible, or None."""
 
-    :param seconds: its length, None if unknown.
-    :param longest: seconds the model takes, None if no limit is known.
-    :param fitting: seconds that fit into an upload at the lowest bit rate.
-    """
-
-    size: int
-    seconds: float | None
-    longest: float | None
-    fitting: float
-    taken: bool
-    keeps_video: bool
+    source: LocalFile | StoredObject
+    info: AudioInfo
+    model: str
     diarize: bool
-    means: AudioPreparation
-
-    @classmethod
-    def of(cls, source: LocalFile | StoredObject, model: str, diarize: bool, means: AudioPreparation) -> _Case:
-        """Look at a recording."""
-        taken = is_taken(source, model)
-        return cls(
-            size=source.size or 0,
-            seconds=source.length.seconds,
-            longest=longest_of(model),
-            fitting=longest_seconds(MAX_UPLOAD_BYTES, codec=means.codec),  # type: ignore[arg-type]  # checked by AudioPreparation
-            taken=taken,
-            keeps_video=taken and source.format is not None and source.format.is_video,
-            diarize=diarize,
-            means=means,
-        )
+    preparation: AudioPreparation
+    base_url: str
 
     @property
-    def too_long(self) -> bool:
-        """Whether the model takes no recording as long."""
-        return self.longest is not None and self.seconds is not None and self.seconds > self.longest
+    def size(self) -> int:
+        return self.info.size or 0
 
-    def why(self, source: LocalFile | StoredObject, model: str) -> str:
-        """Say why it cannot simply be uploaded."""
-        if self.too_long:
-            return f"it lasts {self.seconds:,.0f} s and model={model!r} takes {self.longest:,.0f}"
-        if not self.taken:
-            return _refusal(source, model)
-        return f"{self.size:,} bytes are more than the {MAX_UPLOAD_BYTES:,} of an upload"
+    @property
+    def fitting(self) -> float:
+        """Seconds that fit into an upload at the lowest bit rate."""
+        return longest_seconds(MAX_UPLOAD_BYTES, codec=self.preparation.codec)
 
-    def staging_closed(self) -> str | None:
-        """Say why it cannot be staged; None if it can."""
-        if not self.means.staging:
-            return "needs staging=, a folder in object storage from which the service can fetch it"
-        if not self.taken or self.too_long:
+    @property
+    def is_accepted(self) -> bool:
+        return _is_accepted(self.info.format, self.model)
+
+    @property
+    def is_too_long(self) -> bool:
+        longest, seconds = longest_of(self.model), self.info.length.seconds
+        return longest is not None and seconds is not None and seconds > longest
+
+    def reason(self) -> str:
+        """Return why it cannot simply be uploaded."""
+        if self.is_too_long:
+            seconds, longest = self.info.length.seconds, longest_of(self.model)
+            return f"it lasts {seconds:,.0f} s and model={self.model!r} takes {longest:,.0f}"
+        if not self.is_accepted:
+            return _refusal(self.info.format, self.model)
+        return f"{self.size:,} bytes exceed the {MAX_UPLOAD_BYTES:,}-byte upload limit"
+
+    def presigning_reason(self) -> str | None:
+        if self.size > MAX_URL_BYTES:
+            return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
+        return _unfetchable_reason(self.source.path, self.base_url) if isinstance(self.source, StoredObject) else None
+
+    def staging_reason(self) -> str | None:
+        if not self.preparation.staging_path:
+            return "needs staging_path, a folder in object storage from which the service can fetch it"
+        if not self.is_accepted or self.is_too_long:
             return "would change neither its format nor its length"
         if self.size > MAX_URL_BYTES:
             return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
-        return _unfetchable(_staging_place(self.means.staging), self.means) if self.means.base_url else None
+        return _unfetchable_reason(_staged(self.preparation.staging_path), self.base_url) if self.base_url else None
 
-    def compressing_closed(self) -> str | None:
-        """Say why it cannot be compressed; None if it can."""
-        if self.too_long:
+    def compressing_reason(self) -> str | None:
+        if self.is_too_long:
             return "would not make it shorter"
-        if not can_transcode() or self.keeps_video:
-            return self._not_transcoded()
-        too_much = self.seconds is not None and self.seconds > self.fitting
-        return f"{self.seconds:,.0f} s do not fit, {self.fitting:,.0f} s do" if too_much else None
+        seconds = self.info.length.seconds
+        if seconds is not None and seconds > self.fitting and not self._transcoding_reason():
+            return f"{seconds:,.0f} s do not fit, {self.fitting:,.0f} s do"
+        return self._transcoding_reason()
 
-    def splitting_closed(self) -> str | None:
-        """Say why it cannot be split; None if it can."""
-        if not can_transcode() or self.keeps_video:
-            return self._not_transcoded()
-        if self.diarize and not self.means.split_diarized:
+    def splitting_reason(self) -> str | None:
+        if self.diarize and not self.preparation.split_diarized and not self._transcoding_reason():
             return "speakers' labels do not match across parts; split_diarized=True allows it"
-        return None
+        return self._transcoding_reason()
 
-    def _not_transcoded(self) -> str:
-        return "would lose the pictures that this model takes" if self.keeps_video else _EXTRA
+    def _transcoding_reason(self) -> str | None:
+        if self.is_accepted and self.info.format is not None and self.info.format.is_video:
+            return "would lose the pictures that this model takes"
+        return None if can_transcode() else _EXTRA
+
+
+def _refusal(kind: Format | None, model: str) -> str:
+    if kind is not None and kind.is_video:
+        able = ", ".join(repr(known.id) for known in KNOWN_MODELS.values() if known.takes_video)
+        return f"{kind.name} is video; model={model!r} takes none, {able} does"
+    return f"the service does not take {kind.name if kind else 'its format'}"
+
+
+def _staged(uri: str) -> ObjectStoragePath:
+    """Return a file in a staging folder; a folder that was named and cannot be opened is an error."""
+    folder = object_storage.resolve(uri)
+    try:
+        _ = folder.fs
+    except Exception as error:
+        raise object_storage.wrap_error(error, f"staging_path={uri!r}", folder) from error
+    return folder / "recording"
+
+
+def _unfetchable_reason(path: ObjectStoragePath, base_url: str) -> str | None:
+    """Return why the service cannot fetch from a storage; None if it can."""
+    try:
+        url = object_storage.public_url(path)
+    except Exception as error:  # noqa: BLE001  such as Google's without a private key; the next method may work
+        return f"that storage cannot sign addresses with these credentials ({type(error).__name__}: {error})"
+    if url is None:
+        return "that storage cannot sign addresses; s3://, gs:// and abfs:// can"
+    reason = unreachable_reason(url, base_url) if base_url else None
+    return f"the storage's address {reason}, which the service cannot reach" if reason else None

@@ -151,7 +151,7 @@ def _found(pattern: str) -> dict[str, Mapping[str, Any] | None]:
 
 
 def _found_in_storage(pattern: str) -> list[str]:
-    """Return the URIs of what lies in object object_storage, with the connection that the pattern names."""
+    """Return the URIs of what lies in object storage, with the connection that the pattern names."""
     scheme, _, rest = pattern.partition("://")
     authority, _, below = rest.partition("/")
     root = object_storage.resolve(f"{scheme}://{authority}")

@@ -7,8 +7,7 @@ import struct
 
 import pytest
 
-from airflow_provider_nanostt.audio.inspect import formats
-from airflow_provider_nanostt.audio.inspect.containers import Doubtful, amr, flac, mp4, mpeg, ogg, riff
+from airflow_provider_nanostt.audio.inspect.containers import Doubtful, aiff, amr, asf, flac, mp4, mpeg, ogg, riff
 
 FRAME = b"\xff\xfb\x90\x64" + b"\0" * 413
 """MPEG 1 layer III, 128 kb/s, 44.1 kHz: 417 bytes, 1152 samples."""
@@ -225,10 +224,19 @@ def flac_file(*, total=8000, rate=8000, block=(4096, 4096), frames=((0, True), (
     return mark + b"\x80\0\0\x22" + info + body
 
 
+def crc8(data):
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = (value << 1 ^ (0x07 if value & 0x80 else 0)) & 0xFF
+    return value
+
+
 def flac_frame(number, *, fixed=True):
     coded = bytes((number,)) if number < 0x80 else chr(number).encode("utf-8", "surrogatepass")
     head = b"\xff" + (b"\xf8" if fixed else b"\xf9") + b"\xc4\x08" + coded
-    return head + bytes((flac._crc8(head),)) + b"\x11" * 500
+    return head + bytes((crc8(head),)) + b"\x11" * 500
 
 
 @pytest.mark.parametrize(
@@ -459,7 +467,7 @@ def test_an_ogg_that_is_doubtful(data, words):
 
 def test_an_ogg_of_too_many_pages_is_not_walked_to_its_end(monkeypatch):
     """The walk is bounded."""
-    monkeypatch.setattr(ogg, "_MAX_PAGES", 5)
+    monkeypatch.setattr(ogg, "MAX_PAGES", 5)
     doubted(ogg.measure, stream(), "too many")
 
 
@@ -488,9 +496,112 @@ def test_a_far_ogg_that_is_doubtful(data, words):
     doubted(ogg.measure, data, words, whole=False)
 
 
-def test_every_structure_has_a_format():
-    """The readers are those of formats that exist."""
-    from airflow_provider_nanostt.audio.inspect import duration
+# AIFF
 
-    demuxers = {kind.demuxer for kind in vars(formats).values() if isinstance(kind, formats.Format)}
-    assert duration._STRUCTURES.keys() | duration._TAGGED <= demuxers
+
+def aiff_chunk(mark, body):
+    return mark + struct.pack(">I", len(body)) + body + b"\0" * (len(body) & 1)
+
+
+def extended(rate):
+    """A rate as the 80 bits of a COMM chunk."""
+    exponent = rate.bit_length() - 1
+    return struct.pack(">HQ", 16383 + exponent, rate << 63 - exponent)
+
+
+def comm(*, channels=1, frames=8000, bits=16, rate=8000, kind=b""):
+    return aiff_chunk(b"COMM", struct.pack(">HIH", channels, frames, bits) + extended(rate) + kind)
+
+
+def aiff_file(*chunks, kind=b"AIFF"):
+    body = kind + b"".join(chunks)
+    return b"FORM" + struct.pack(">I", len(body)) + body
+
+
+def ssnd(data=SOUND, offset=0):
+    return aiff_chunk(b"SSND", struct.pack(">II", offset, 0) + b"\0" * offset + data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        aiff_file(comm(), ssnd()),
+        aiff_file(ssnd(), aiff_chunk(b"NAME", b"odd"), comm()),
+        aiff_file(comm(), ssnd(offset=12)),
+        aiff_file(comm(bits=12), ssnd()),
+        aiff_file(comm(channels=2, frames=4000, rate=4000), ssnd()),
+        aiff_file(comm(kind=b"sowt\0\0"), ssnd(), kind=b"AIFC"),
+        aiff_file(comm(frames=16_000, rate=16_000, kind=b"ulaw\0\0"), ssnd(), kind=b"AIFC"),
+        aiff_file(comm(frames=4000, rate=4000, kind=b"fl32\0\0"), ssnd(), kind=b"AIFC"),
+    ],
+)
+def test_a_second_of_aiff(data):
+    """Samples of every width, in either byte order, wherever the chunks are."""
+    assert found(aiff.measure, data).seconds == pytest.approx(1)
+
+
+def test_an_aiff_that_was_cut_off_is_as_long_as_its_bytes():
+    """What it claims and no longer has does not count."""
+    assert found(aiff.measure, aiff_file(comm(), ssnd())[:-8000]).seconds == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (aiff_file(comm()), "not complete"),
+        (aiff_file(ssnd()), "not complete"),
+        (aiff_file(comm(), ssnd(b"")), "not complete"),
+        (aiff_file(comm(frames=0), ssnd()), "contradicts"),
+        (aiff_file(comm(frames=9000), ssnd()), "contradicts"),
+        (aiff_file(comm(rate=1), ssnd()), "contradicts"),
+        (aiff_file(comm(channels=0), ssnd()), "compressed"),
+        (aiff_file(comm(kind=b"ima4\0\0"), ssnd(), kind=b"AIFC"), "compressed"),
+        (aiff_file(*[aiff_chunk(b"NAME", b"")] * 300, comm(), ssnd()), "not complete"),
+        (aiff_file(comm().replace(extended(8000), b"\xff" * 10), ssnd()), "contradicts"),
+    ],
+)
+def test_an_aiff_that_is_doubtful(data, words):
+    """Headers that lack or contradict something are not believed."""
+    doubted(aiff.measure, data, words)
+
+
+# ASF
+
+
+def asf_file(*, seconds=10.0, packets=20, size=400, send=None, flags=2, claimed=None, preroll=3000, begin=0.0):
+    def packet(number):
+        at = begin + (number * seconds / packets if send is None else send)
+        times = struct.pack("<IH", int(at * 1000), int(seconds / packets * 1000))
+        return (b"\x82\0\0\x09\x5d\x10" + times).ljust(size, b"x")
+
+    whole = 30 + 104 + 50 + packets * size
+    play = int((seconds + preroll / 1000) * 1e7)
+    properties = struct.pack("<QQQQQQ", whole if claimed is None else claimed, 0, packets, play, 0, preroll)
+    properties += struct.pack("<IIII", flags, size, size, 64_000)
+    first = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365") + struct.pack("<Q", 104) + b"\0" * 16 + properties
+    header = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + struct.pack("<QIH", 30 + len(first), 1, 0x201) + first
+    data = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c") + struct.pack("<Q", 50 + packets * size) + b"\0" * 26
+    return header + data + b"".join(map(packet, range(packets)))
+
+
+@pytest.mark.parametrize("data", [asf_file(), asf_file(preroll=0), asf_file(begin=7200.0), asf_file(packets=1)])
+def test_ten_seconds_of_asf(data):
+    """The header counts the time before the sound; a recording cut out of a longer one begins at any time."""
+    assert found(asf.measure, data).seconds == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (asf_file()[:60], "not complete"),
+        (asf_file(flags=3), "nothing of its length"),
+        (asf_file(claimed=0), "not finished"),
+        (asf_file()[:-400], "not finished"),
+        (asf_file() + asf_file(), "more than one"),
+        (asf_file() + b"x" * 100, "not finished"),
+        (asf_file(send=2.0), "does not bear out"),
+    ],
+)
+def test_an_asf_that_is_doubtful(data, words):
+    """What was not finished, was cut off, or contradicts itself is not believed."""
+    doubted(asf.measure, data, words)

@@ -28,6 +28,8 @@ def ftyp(brand, *compatible):
     return box(b"ftyp", brand, b"\0\0\2\0", *compatible)
 
 
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_VIDEO = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
 EBML = b"\x1aE\xdf\xa3\x9fB\x82\x84"
 SAMPLES = {
     "MP3, bare": (FRAME * 3, formats.MP3),
@@ -70,8 +72,8 @@ SAMPLES = {
     "AMR-WB": (b"#!AMR-WB\n\x04", formats.AMR),
     "CAF": (b"caff\0\1\0\0desc", formats.CAF),
     "AU": (b".snd\0\0\0\x18", formats.AU),
-    "WMA": (formats._ASF + b"\0" * 90, formats.WMA),
-    "WMV": (formats._ASF + b"\0" * 90 + formats._ASF_VIDEO, formats.WMV),
+    "WMA": (ASF + b"\0" * 90, formats.WMA),
+    "WMV": (ASF + b"\0" * 90 + ASF_VIDEO, formats.WMV),
     "MPEG-TS": ((b"G" + b"\0" * 187) * 4, formats.MPEG_TS),
     "MPEG-TS of a camera": (b"\0\0\0\0" + (b"G" + b"\xff" * 191) * 4, formats.MPEG_TS),
     "MPEG-PS": (b"\0\0\x01\xba\x44", formats.MPEG_PS),

@@ -14,10 +14,11 @@ import pytest
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
-from airflow_provider_nanostt.audio import AudioPreparation, LocalFile, StoredObject, WebAddress, decide, named
+from airflow_provider_nanostt.audio.prepare.upload_plan import AudioPreparation, UploadPlan, plan_upload
+from airflow_provider_nanostt.audio.sources import StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.audio.inspect import formats
-from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, made
-from airflow_provider_nanostt.audio.prepare.upload_plan import Plan
+from airflow_provider_nanostt.audio.inspect.probe import probe
+from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
 from airflow_provider_nanostt.common import object_storage
 from tests.audio.sounds import encoded, hiss, note, samples, seconds, wav
 
@@ -47,12 +48,23 @@ def loud(tmp_path_factory):
     return file
 
 
-def make(source, *, model=WHISPER, **means):
-    """Return the pieces; the bytes of uploads with them, since their files are gone after the block."""
-    source = named(source) if isinstance(source, Path) else source
-    bench = PrepareOptions(AudioPreparation(**means))
-    with made(source, decide(source, model=model, diarize=False, means=bench.means), bench) as pieces:
-        return [replace(one, audio=held(one.audio)) for one in pieces]
+def prepared(source, plan=None, split_points=None, *, progress=None, sha256=None, **preparation):
+    """Enter the block in which the parts of a recording exist."""
+    source = locate_source(source) if isinstance(source, Path) else source
+    info, options = probe(source), PrepareOptions(AudioPreparation(**preparation), progress=progress, sha256=sha256)
+    if plan is None:
+        plan = plan_upload(source, info, model=WHISPER, diarize=False, preparation=options.preparation)
+    return prepared_audio(source, info, plan, options, split_points)
+
+
+def split(seconds):
+    return UploadPlan("split", "", seconds)
+
+
+def make(source, **preparation):
+    """Return the parts; the bytes of uploads with them, since their files are gone after the block."""
+    with prepared(source, **preparation) as parts:
+        return [replace(part, audio=held(part.audio)) for part in parts]
 
 
 def held(audio):
@@ -66,9 +78,9 @@ def read(upload):
 
 def test_a_small_file_travels_as_it_is():
     """Byte for byte, under its own name, with the type its bytes have."""
-    (piece,) = make(SAMPLES / "weekly-note.wav")
-    assert piece.audio == Upload("weekly-note.wav", "audio/wav", (SAMPLES / "weekly-note.wav").read_bytes())
-    assert piece.seconds == pytest.approx(12.0, abs=0.1)
+    (part,) = make(SAMPLES / "weekly-note.wav")
+    assert part.audio == Upload("weekly-note.wav", "audio/wav", (SAMPLES / "weekly-note.wav").read_bytes())
+    assert part.seconds == pytest.approx(12.0, abs=0.1)
 
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(b""), lambda file: os.truncate(file, 9)])
@@ -76,21 +88,24 @@ def test_a_file_that_changes_before_it_is_sent_is_looked_at_anew(tmp_path, chang
     """The retry sees it as it is; whatever writes it may be done by then."""
     file = tmp_path / "talk.wav"
     file.write_bytes((SAMPLES / "weekly-note.wav").read_bytes())
-    source, bench = named(file), PrepareOptions(AudioPreparation())
-    plan = decide(source, model=WHISPER, diarize=False, means=bench.means)
-    assert source.key
-    assert source.length.seconds
+    block = prepared(file)
     change(file)
-    with pytest.raises(FileChanged, match=r"talk\.wav"), made(source, plan, bench):
+    with pytest.raises(FileChanged, match=r"talk\.wav"), block:
         pass
+
+
+def test_an_upload_has_the_digest_that_the_record_has(tmp_path):
+    """Should the file change before it is sent, it is not paid for in the name of the old one."""
+    with prepared(SAMPLES / "weekly-note.wav", sha256="0" * 64) as (part,):
+        assert part.audio.sha256 == "0" * 64
 
 
 def test_a_wrong_suffix_is_put_right(tmp_path):
     """The service refuses a file whose suffix and bytes do not agree."""
     file = tmp_path / "talk.opus"
     file.write_bytes((SAMPLES / "closed-office.ogg").read_bytes())
-    (piece,) = make(file)
-    assert (piece.audio.name, piece.audio.content_type) == ("talk.ogg", "audio/ogg")
+    (part,) = make(file)
+    assert (part.audio.name, part.audio.content_type) == ("talk.ogg", "audio/ogg")
 
 
 @pytest.mark.parametrize(
@@ -98,69 +113,67 @@ def test_a_wrong_suffix_is_put_right(tmp_path):
 )
 def test_what_is_compressed_fits_and_says_the_same(loud, codec, suffix, kind):
     """Under the limit, of the same length, in the codec that was asked for; the name keeps its letters."""
-    (piece,) = make(loud, oversize=("compress",), codec=codec)
-    assert piece.audio.size < MAX_UPLOAD_BYTES
-    assert piece.audio.name == f"Türgespräch 1{suffix}"
-    assert formats.sniff(piece.audio.data) == kind
-    assert piece.seconds == pytest.approx(120.0, abs=0.2)
-    assert seconds(piece.audio.data) == pytest.approx(120.0, abs=0.2)
+    (part,) = make(loud, oversize=("compress",), codec=codec)
+    assert part.audio.size < MAX_UPLOAD_BYTES
+    assert part.audio.name == f"Türgespräch 1{suffix}"
+    assert formats.sniff(part.audio.data) == kind
+    assert part.seconds == pytest.approx(120.0, abs=0.2)
+    assert seconds(part.audio.data) == pytest.approx(120.0, abs=0.2)
 
 
 def test_a_format_the_service_refuses_is_converted(tmp_path):
     """A FLAC becomes what the service takes, and sounds as before."""
     file = tmp_path / "note.flac"
     file.write_bytes(encoded(note(), "flac", "flac"))
-    (piece,) = make(file)
-    assert piece.audio.name == "note.ogg"
-    assert len(samples(piece.audio.data)) == pytest.approx(len(note()), rel=0.01)
+    (part,) = make(file)
+    assert part.audio.name == "note.ogg"
+    assert len(samples(part.audio.data)) == pytest.approx(len(note()), rel=0.01)
 
 
 def test_a_split_is_made_of_parts_that_fit_together(loud):
     """Each part begins where the one before has ended, and all of them are the recording."""
-    source = named(loud)
-    with made(source, Plan("split", "", 100.0), PrepareOptions(AudioPreparation())) as pieces:
-        assert [piece.audio.name for piece in pieces] == ["Türgespräch 1.part-001.ogg", "Türgespräch 1.part-002.ogg"]
-        ends = [piece.start + piece.seconds for piece in pieces]
-        assert [piece.start for piece in pieces[1:]] == pytest.approx(ends[:-1], abs=0.1)
+    with prepared(loud, split(100.0)) as parts:
+        assert [part.audio.name for part in parts] == ["Türgespräch 1.part-001.ogg", "Türgespräch 1.part-002.ogg"]
+        ends = [part.start + part.seconds for part in parts]
+        assert [part.start for part in parts[1:]] == pytest.approx(ends[:-1], abs=0.1)
         assert ends[-1] == pytest.approx(120.0, abs=0.2)
-        assert all(piece.seconds <= 100.1 and piece.audio.size < MAX_UPLOAD_BYTES for piece in pieces)
+        assert all(part.seconds <= 100.1 and part.audio.size < MAX_UPLOAD_BYTES for part in parts)
 
 
 def test_the_same_cuts_make_the_same_parts(loud):
     """A later attempt cuts where the first one did, whatever its own ears would say."""
-    with made(named(loud), Plan("split", "", 50.0), PrepareOptions(AudioPreparation()), [31.5, 77.25]) as pieces:
-        assert [piece.start for piece in pieces] == pytest.approx([0.0, 31.5, 77.25], abs=0.1)
+    with prepared(loud, split(50.0), [31.5, 77.25]) as parts:
+        assert [part.start for part in parts] == pytest.approx([0.0, 31.5, 77.25], abs=0.1)
 
 
 def test_small_parts_are_copied_and_not_encoded_again(tmp_path):
     """An MP3 of few bits is split into MP3s whose frames are the original's own."""
     file = tmp_path / "call.mp3"
     file.write_bytes(encoded(note(), "libmp3lame", "mp3", bit_rate=32_000))
-    with made(named(file), Plan("split", "", 7.0), PrepareOptions(AudioPreparation())) as pieces:
-        assert [formats.sniff(read(piece.audio)) for piece in pieces] == [formats.MP3] * 2
+    with prepared(file, split(7.0)) as parts:
+        assert [formats.sniff(read(part.audio)) for part in parts] == [formats.MP3] * 2
         middle = file.read_bytes()[10_000:10_400]
-        assert any(middle in read(piece.audio) for piece in pieces)
+        assert any(middle in read(part.audio) for part in parts)
 
 
 def test_an_object_in_storage_is_fetched_where_nothing_else_will_do(loud, scratch):
     """It is compressed like a local file, under its own name."""
-    (piece,) = make(StoredObject(object_storage.resolve(str(loud))))
-    assert piece.audio.name == "Türgespräch 1.ogg"
+    (part,) = make(StoredObject(object_storage.resolve(str(loud))))
+    assert part.audio.name == "Türgespräch 1.ogg"
     assert list(scratch.iterdir()) == []
 
 
 def test_an_address_stays_what_it_is():
     """Nothing is fetched, made or changed."""
-    (piece,) = make(WebAddress("https://example.invalid/a.mp3?sig=0123456789"))
-    assert piece.audio == "https://example.invalid/a.mp3?sig=0123456789"
+    (part,) = make(WebAddress("https://example.invalid/a.mp3?sig=0123456789"))
+    assert part.audio == "https://example.invalid/a.mp3?sig=0123456789"
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError, KeyboardInterrupt])
 def test_nothing_is_left_behind_however_the_block_ends(loud, scratch, error):
     """The folder is private while it is there, and gone afterwards."""
-    source, bench = named(loud), PrepareOptions(AudioPreparation(oversize=("compress",)))
     try:
-        with made(source, decide(source, model=WHISPER, diarize=False, means=bench.means), bench):
+        with prepared(loud, oversize=("compress",)):
             (folder,) = scratch.iterdir()
             assert folder.stat().st_mode & 0o077 == 0
             if error:
@@ -181,31 +194,28 @@ def test_nothing_is_left_behind_when_the_recording_breaks(tmp_path, scratch):
 
 
 def test_names_from_outside_never_become_paths(tmp_path, scratch):
-    """Whatever the file is called, its pieces are written into the private folder only."""
+    """Whatever the file is called, its parts are written into the private folder only."""
     file = tmp_path / "..%2F..%2Fetc;passwd\n.wav"
     file.write_bytes(wav(note()))
-    source = LocalFile(file)
-    with made(source, Plan("split", "", 7.0), PrepareOptions(AudioPreparation())) as pieces:
-        names = [piece.audio.name for piece in pieces]
+    with prepared(file, split(7.0)) as parts:
+        names = [part.audio.name for part in parts]
     assert not any(set("/\\\n;%") & set(name) for name in names)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([file.name, scratch.name])
 
 
 def test_long_work_tells_how_far_it_is(loud):
     """The seconds of sound done, upwards."""
-    heard = []
-    bench = PrepareOptions(AudioPreparation(oversize=("compress",)), progress=heard.append)
-    source = named(loud)
-    with made(source, decide(source, model=WHISPER, diarize=False, means=bench.means), bench):
-        assert heard == sorted(heard)
-    assert heard[-1] > 100
+    reported = []
+    with prepared(loud, oversize=("compress",), progress=reported.append):
+        assert reported == sorted(reported)
+    assert reported[-1] > 100
 
 
 CHILD = """
 import sys, tempfile
-from airflow_provider_nanostt.audio.scratch import scratch
+from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
 tempfile.tempdir = sys.argv[1]
-with scratch() as folder:
+with temp_dir() as folder:
     (folder / "original.wav").write_bytes(bytes(1000))
     print(folder, flush=True)
     sys.stdin.read()

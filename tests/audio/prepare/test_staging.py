@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, TranscriptionFailed
-from airflow_provider_nanostt.audio import LocalFile
+from airflow_provider_nanostt.audio.sources import LocalFile
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_sign_is_refused_and_left_empty(tmp_path, recording
 def test_a_storage_that_refuses_is_named(signing, recording):
     """What it says is in the error, and nothing of ours is left."""
     signing.trouble["wb"] = PermissionError("AccessDenied")
-    with pytest.raises(InvalidInput, match=r"staging='s3://bucket/staging': PermissionError: AccessDenied"):
+    with pytest.raises(InvalidInput, match=r"staging_path='s3://bucket/staging': PermissionError: AccessDenied"):
         Staging(FOLDER, MINE).put(recording, suffix=".wav", seconds=60)
     assert there(signing) == []
 

@@ -147,7 +147,7 @@ def first_adts(head: bytes, start: int = 0) -> int | None:
 def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
     """Measure MPEG audio.
 
-    :param whole: whether all bytes may be read; otherwise only what the headers and three probes prove is told.
+    :param whole: whether all bytes may be read; otherwise only the headers and three samples of the file are used.
     :raises Doubtful: if nothing is certain.
     :raises OSError: if the file cannot be read.
     """
@@ -157,12 +157,12 @@ def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
         raise Doubtful("there are no MPEG frames where they should begin")
     start, head = start + at, head[at:]
     end = _before_trailers(file, size)
-    told = _xing(head)
-    if told and told[1] and abs(told[1] - (end - start)) <= 0.005 * told[1] + 2048:
-        return Found(told[0], "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
+    claim = _xing(head)
+    if claim and claim[1] and abs(claim[1] - (end - start)) <= 0.005 * claim[1] + 2048:
+        return Found(claim[0], "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
     if whole and end - start <= MAX_WALK_BYTES:
         return _walk(file, start, end, _mpeg_step, _mpeg_run)
-    if told and told[1]:
+    if claim and claim[1]:
         raise Doubtful("the MP3's Xing header accounts for more or less than the file")
     return _constant(file, start, end, head)
 
@@ -243,7 +243,7 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Fo
     strange += max(0, len(data) - at)
     if lost > _MAX_LOST or strange > max(4096, 0.1 * (end - start)):
         raise Hopeless("much of the file is not what it began as")
-    # The first frame of a file with a Xing header holds no sound: 26 ms that nobody hears.
+    # The first frame of a file with a Xing header holds no sound, which is 26 ms.
     return Found(seconds, f"all {counted:,} frames counted", counted=True, payload=end - start - strange)
 
 

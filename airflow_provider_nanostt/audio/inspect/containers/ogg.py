@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _LONGEST_PAGE = 27 + 255 + 255 * 255
-_MAX_PAGES = 2_000_000
+MAX_PAGES = 2_000_000
 _MAX_LOST = 200
 _PROBE = 64 * 1024
 _NO_POSITION = 0xFFFFFFFFFFFFFFFF
@@ -91,8 +91,8 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
     if not all(stream.is_possible for link in links for stream in link):
         raise Doubtful("the Ogg claims more than its packets can hold")
     seconds = sum(max(stream.seconds for stream in link) for link in links)
-    told = f"its {len(links)} links" if len(links) > 1 else "its positions"
-    return Found(seconds, f"all pages of the Ogg, {told}", counted=True)
+    how = f"its {len(links)} links" if len(links) > 1 else "its positions"
+    return Found(seconds, f"all pages of the Ogg, {how}", counted=True)
 
 
 def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
@@ -104,16 +104,16 @@ def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
         if page.flags & 2:
             if not beginning:
                 links, streams = [*links, list(streams.values())], {}
-            streams[page.serial] = _described(read_at(file, page.body, 64))
+            streams[page.serial] = _stream(read_at(file, page.body, 64))
         beginning = bool(page.flags & 2)
         if page.serial in streams:
             streams[page.serial].add(page)
     links.append(list(streams.values()))
-    heard = [[stream for stream in link if stream.rate] for link in links]
-    return [link for link in heard if link]
+    sound = [[stream for stream in link if stream.rate] for link in links]
+    return [link for link in sound if link]
 
 
-def _described(packet: bytes) -> _Stream:
+def _stream(packet: bytes) -> _Stream:
     """Read the first packet of a stream; what is no sound has no rate."""
     if packet.startswith(b"OpusHead") and len(packet) >= 12:
         return _Stream(rate=48_000, longest=5760, skip=struct.unpack_from("<H", packet, 10)[0])
@@ -143,7 +143,7 @@ def _parsed(head: bytes, at: int) -> _Page | None:
 
 def _walk(file: BinaryIO, size: int) -> Iterator[_Page]:
     at, lost = 0, 0
-    for _ in range(_MAX_PAGES):
+    for _ in range(MAX_PAGES):
         page = _page(file, at)
         if page and page.end <= size:
             yield page
@@ -164,7 +164,7 @@ def _probed(file: BinaryIO, size: int) -> Found:
     starts = [page for page in head if page.flags & 2]
     if len(starts) != 1 or not tail or tail[-1].serial != starts[0].serial or any(page.flags & 2 for page in tail):
         raise Doubtful("the Ogg is not one single recording")
-    stream = _described(read_at(file, starts[0].body, 64))
+    stream = _stream(read_at(file, starts[0].body, 64))
     tail = [page for page in tail if page.end <= size]
     for page in (*head, *tail):
         stream.add(page)

@@ -1,0 +1,90 @@
+"""What a recording is: its size, format and length, from headers and a few samples of its bytes, read once.
+
+Nothing is decoded, and nothing is kept: :class:`AudioInfo` is passed on to whoever decides or prepares something.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from airflow_provider_nanostt.api.errors import NanoGPTError
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
+from airflow_provider_nanostt.audio.inspect import formats
+from airflow_provider_nanostt.audio.inspect.duration import Length, measure
+from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile
+from airflow_provider_nanostt.audio.inspect.remote import SMALL_FILE_BYTES
+from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt.audio.sources import SourceVersion
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a recording is.
+
+    :param size: bytes, None if unknown.
+    :param format: None if its bytes are not recognised, or could not be read.
+    :param length: in seconds, as far as that is certain.
+    """
+
+    size: int | None
+    format: formats.Format | None
+    length: Length
+
+
+def probe(source: LocalFile | StoredObject | WebAddress) -> AudioInfo:
+    """Read what a recording is.
+
+    Of an object that is too large for an upload, and of a web address, only a few ranges are read.
+
+    :raises InvalidInput: if a file or an object cannot be read. Of an address that cannot be read, everything is
+        unknown, and the length has the reason.
+    :raises StorageUnavailable: if an object cannot be read now.
+    """
+    if isinstance(source, WebAddress):
+        return _probe_url(source)
+    if isinstance(source, LocalFile):
+        with source.open() as file:
+            return _inspect(file, source.stat().st_size, whole=True)
+    found = source.with_info()
+    size = found.size()
+    with found.open() as file:
+        info = _inspect(file, size or 0, whole=(size or 0) <= MAX_UPLOAD_BYTES)
+    return AudioInfo(size, info.format, info.length)
+
+
+def identify_and_probe(
+    source: LocalFile | StoredObject | WebAddress, known: SourceVersion | None = None
+) -> tuple[SourceVersion, AudioInfo]:
+    """Return version and info of a recording together: a local one is read once for both.
+
+    Some formats have to be read to their end to be measured; so has every local file that is identified.
+
+    :param known: see :meth:`Source.version`. Raises as that and :func:`probe`.
+    """
+    if isinstance(source, LocalFile) and (known is None or not source.has_version(known)):
+        with source.open() as file:
+            hashing = HashingFile(file)
+            info = _inspect(cast("BinaryIO", hashing), hashing.size, whole=True)
+            return source.version_of(hashing), info
+    if isinstance(source, StoredObject):
+        source = source.with_info()
+    return source.version(known), probe(source)
+
+
+def _probe_url(source: WebAddress) -> AudioInfo:
+    size, found = None, None
+    try:
+        with source.open() as file:
+            size = file.seek(0, 2)
+            found = formats.identify(file, size)
+            return AudioInfo(size, found, measure(file, size, found, whole=size <= SMALL_FILE_BYTES))
+    except (NanoGPTError, OSError) as error:
+        return AudioInfo(size, found, Length(None, str(error)))
+
+
+def _inspect(file: BinaryIO, size: int, *, whole: bool) -> AudioInfo:
+    found = formats.identify(file, size)
+    return AudioInfo(size, found, measure(file, size, found, whole=whole))
