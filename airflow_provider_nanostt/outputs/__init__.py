@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.outputs.document import (
-    SCHEMA_VERSION,
-    TranscriptDocument,
-    from_document,
-    schema,
-    to_document,
-)
+from airflow_provider_nanostt.outputs.document import SCHEMA_VERSION, from_document, schema, to_document
 from airflow_provider_nanostt.outputs.formats import format_transcript, render
 from airflow_provider_nanostt.outputs.naming import file_stem
 from airflow_provider_nanostt.outputs.results import (
     ExistingResult,
+    TranscriptDocument,
     TranscriptResult,
     WrittenFile,
     WrittenFiles,

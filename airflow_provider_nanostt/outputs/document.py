@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
@@ -20,60 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_nanostt.outputs.naming import FileOwner
+    from airflow_provider_nanostt.outputs.results import SegmentJson, TranscriptDocument
 
 SCHEMA_VERSION = 1
-
-
-class SegmentJson(TypedDict):
-    """A segment; times in seconds."""
-
-    speaker: str | None
-    start: float | None
-    end: float | None
-    text: str
-
-
-class WordJson(SegmentJson):
-    """An entry of the list of words, with the service's own word for its type."""
-
-    type: str
-
-
-class EventJson(TypedDict):
-    """A sound that is not speech."""
-
-    event: str
-    start: float | None
-    end: float | None
-    speaker: str | None
-
-
-class FileJson(TypedDict):
-    """A file that was written together with the JSON file."""
-
-    name: str
-    sha256: str
-
-
-class TranscriptDocument(TypedDict):
-    """A whole JSON file. The last four keys are only in files of a task, not in a transcript that a script formats."""
-
-    version: int
-    source: str | None
-    run_id: str | None
-    model: str
-    language: str | None
-    charged_minutes: float | None
-    cost_usd: float | None
-    text: str
-    segments: list[SegmentJson]
-    words: list[WordJson]
-    audio_events: list[EventJson]
-    raw: dict[str, object]
-    written_by: NotRequired[str | None]
-    renamed: NotRequired[dict[str, str]]
-    settings: NotRequired[str]
-    files: NotRequired[dict[str, FileJson]]
 
 
 def schema() -> dict[str, object]:
@@ -146,21 +96,11 @@ def from_document(document: Mapping[str, object]) -> Transcript:
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise InvalidInput(f"the transcript has version {version!r}; this provider reads up to {SCHEMA_VERSION}")
     raw = _mapping(document.get("raw"))
-    return Transcript(
-        text=text,
-        segments=read_segments(document.get("segments")),
-        words=tuple(
-            Word(text, number(one.get("start")), number(one.get("end")), _text(one.get("type")) or "word", speaker)
-            for text, speaker, one in _entries(document.get("words"))
-        ),
-        language=_text(document.get("language")),
-        model=_text(document.get("model")) or "",
-        cost=number(document.get("cost_usd")),
-        charged_minutes=number(document.get("charged_minutes")),
-        run_id=_text(document.get("run_id")),
-        metadata=_mapping(raw.get("metadata")),
-        raw=raw,
+    words = tuple(
+        Word(word, number(one.get("start")), number(one.get("end")), _text(one.get("type")) or "word", speaker)
+        for word, speaker, one in _entries(document.get("words"))
     )
+    return replace(_without_words(document, text, raw.get("metadata")), words=words, raw=raw)
 
 
 def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
@@ -173,26 +113,25 @@ def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
         return result
     text = result.get("transcription") if isinstance(result, Mapping) else None
     if isinstance(text, str):
-        return Transcript(
-            text=text,
-            segments=read_segments(result.get("segments")),
-            language=_text(result.get("language")),
-            model=_text(result.get("model")) or "",
-            cost=number(result.get("cost_usd")),
-            charged_minutes=number(result.get("charged_minutes")),
-            run_id=_text(result.get("run_id")),
-            metadata=_mapping(result.get("metadata")),
-        )
+        return _without_words(result, text, result.get("metadata"))
     if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
         raise InvalidInput("the text is not in this result but in its files; pass the content of the JSON file")
     return from_document(result)
 
 
-def read_segments(given: object) -> tuple[Segment, ...]:
-    """Read segments from plain JSON."""
-    return tuple(
-        Segment(speaker, number(one.get("start")), number(one.get("end")), text)
-        for text, speaker, one in _entries(given)
+def _without_words(given: Mapping[str, object], text: str, metadata: object) -> Transcript:
+    return Transcript(
+        text=text,
+        segments=tuple(
+            Segment(speaker, number(one.get("start")), number(one.get("end")), words)
+            for words, speaker, one in _entries(given.get("segments"))
+        ),
+        language=_text(given.get("language")),
+        model=_text(given.get("model")) or "",
+        cost=number(given.get("cost_usd")),
+        charged_minutes=number(given.get("charged_minutes")),
+        run_id=_text(given.get("run_id")),
+        metadata=_mapping(metadata),
     )
 
 

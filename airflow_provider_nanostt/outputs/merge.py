@@ -27,8 +27,8 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
 
     Times are those of the recording. If more than one part names speakers, they become ``Speaker 1 (part 2)`` and so
     on: labels of different parts do not match. Cost and minutes are the sums of what is known, None if nothing is. The
-    language is that of most minutes. ``metadata`` keeps values that are equal in all parts, has the sums of amounts, and
-    lists ``runIds`` if there are any; ``raw`` is ``{"parts": [{"start", "runId", "answer"}]}``.
+    language is that of most minutes. ``metadata`` keeps values that are equal in all parts, sums amounts, and lists
+    ``runIds`` if there are any; ``raw`` is ``{"parts": [{"start", "runId", "answer"}]}``.
 
     :param parts: (where the part begins in the recording, seconds; its transcript), in any order.
     :return: one transcript; of one part, that part's with its times moved.

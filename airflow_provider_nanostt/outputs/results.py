@@ -1,29 +1,78 @@
-"""The shapes of a result: what a task returns, and the record of the files it wrote. Values only, no I/O."""
+"""The shapes of a result: our JSON files, what a task returns, and the record of the files it wrote. Values only."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from dataclasses import asdict, dataclass
+from typing import NotRequired, TypedDict
 
 from airflow_provider_nanostt.api.models import number
 
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.outputs.document import SegmentJson
+
+class SegmentJson(TypedDict):
+    """A segment; times in seconds."""
+
+    speaker: str | None
+    start: float | None
+    end: float | None
+    text: str
 
 
-class TranscriptResult(TypedDict):
-    """What goes to XCom: without a folder the text, with a folder the URIs of the files by format.
+class WordJson(SegmentJson):
+    """An entry of the list of words, with the service's own word for its type."""
 
-    ``cost_usd`` is what this task instance has cost, earlier submits included; None if unknown.
-    """
+    type: str
+
+
+class EventJson(TypedDict):
+    """A sound that is not speech."""
+
+    event: str
+    start: float | None
+    end: float | None
+    speaker: str | None
+
+
+class FileJson(TypedDict):
+    """A file that was written together with the JSON file."""
+
+    name: str
+    sha256: str
+
+
+class JobFacts(TypedDict):
+    """What is known of the job; costs in USD, None for what is unknown."""
 
     run_id: str | None
     model: str
     language: str | None
     charged_minutes: float | None
     cost_usd: float | None
+
+
+class TranscriptDocument(JobFacts):
+    """A whole JSON file. The last four keys are only in files of a task, not in a transcript that a script formats."""
+
+    version: int
+    source: str | None
+    text: str
+    segments: list[SegmentJson]
+    words: list[WordJson]
+    audio_events: list[EventJson]
+    raw: dict[str, object]
+    written_by: NotRequired[str | None]
+    renamed: NotRequired[dict[str, str]]
+    settings: NotRequired[str]
+    files: NotRequired[dict[str, FileJson]]
+
+
+class TranscriptResult(JobFacts):
+    """What goes to XCom: without a folder the text, with a folder the URIs of the files by format.
+
+    ``cost_usd`` is what this task instance has cost, earlier submits included.
+    """
+
     transcription: NotRequired[str]
     segments: NotRequired[list[SegmentJson]]
     metadata: NotRequired[dict[str, object]]
@@ -49,7 +98,7 @@ class WrittenFile:
 
     @classmethod
     def of(cls, name: str, data: bytes, mtime: float | None = None) -> WrittenFile:
-        """Describe a file by the bytes that were written."""
+        """Describe a file by its bytes."""
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         return cls(name, len(data), hashlib.sha256(data).hexdigest(), md5, mtime)
 
@@ -76,11 +125,11 @@ class WrittenFiles:
     """
 
     settings: str
-    files: Mapping[str, WrittenFile] = field(default_factory=dict)
+    files: Mapping[str, WrittenFile]
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
-        return {"settings": self.settings, "files": {fmt: file.to_json() for fmt, file in self.files.items()}}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: object) -> WrittenFiles | None:

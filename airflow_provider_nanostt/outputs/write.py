@@ -5,14 +5,13 @@ Word lists never go to XCom; with a folder the text does not either.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,14 +21,19 @@ from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.document import encode, own_document, segments_of, to_document
 from airflow_provider_nanostt.outputs.formats import render_all
 from airflow_provider_nanostt.outputs.naming import file_stem, own_stem
-from airflow_provider_nanostt.outputs.results import TranscriptResult, WrittenFile, WrittenFiles, WrittenResult
+from airflow_provider_nanostt.outputs.results import (
+    TranscriptDocument,
+    TranscriptResult,
+    WrittenFile,
+    WrittenFiles,
+    WrittenResult,
+)
 from airflow_provider_nanostt.outputs.settings import FORMATS, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename, speakers
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.outputs.document import TranscriptDocument
     from airflow_provider_nanostt.outputs.naming import FileOwner
 
 _LOG = logging.getLogger(__name__)
@@ -143,12 +147,12 @@ class _Folder:
         free, previous = self._claim(stem, texts)
         if free != stem and "html" in texts:  # the page names the files beside it
             texts = self._render(transcript, source, free)
-        document["files"] = {
-            fmt: {"name": f"{free}.{fmt}", "sha256": hashlib.sha256(data).hexdigest()} for fmt, data in texts.items()
-        }
-        data = {**texts, "json": encode(document)}
-        uris = {fmt: object_storage.write(self._path(free, fmt), content) for fmt, content in data.items()}
-        files = {fmt: _describe(self._path(free, fmt), data[fmt]) for fmt in formats}
+        files = {fmt: WrittenFile.of(f"{free}.{fmt}", data) for fmt, data in texts.items()}
+        document["files"] = {fmt: {"name": file.name, "sha256": file.sha256} for fmt, file in files.items()}
+        texts["json"] = encode(document)
+        files["json"] = WrittenFile.of(f"{free}.json", texts["json"])
+        uris = {fmt: object_storage.write(self._path(free, fmt), data) for fmt, data in texts.items()}
+        files = {fmt: replace(files[fmt], mtime=_mtime(self._path(free, fmt), files[fmt].size)) for fmt in formats}
         self._remove_stale(free, previous)
         return {fmt: uris[fmt] for fmt in formats}, WrittenFiles(self.settings.digest, files)
 
@@ -201,11 +205,12 @@ class _Folder:
         return object_storage.join(self.folder, [f"{stem}.{fmt}"])
 
 
-def _describe(path: ObjectStoragePath, data: bytes) -> WrittenFile:
-    """Return the record of a file that has just been written; a local disk is asked for the time, nothing else is."""
-    mtime = None
-    if object_storage.is_local(path):
-        with contextlib.suppress(OSError):  # removed or replaced already
-            found = Path(path.path).stat()
-            mtime = found.st_mtime if found.st_size == len(data) else None
-    return WrittenFile.of(path.name, data, mtime)
+def _mtime(path: ObjectStoragePath, size: int) -> float | None:
+    """Return the time of a file that has just been written; None on object storage, which is not asked."""
+    if not object_storage.is_local(path):
+        return None
+    try:
+        found = Path(path.path).stat()
+    except OSError:  # removed already
+        return None
+    return found.st_mtime if found.st_size == size else None
