@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 RUN := AIRFLOW_HOME=$(CURDIR)/.venv/home AIRFLOW__CORE__LOAD_EXAMPLES=False
+PARALLEL := -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 TESTS_E2E := $(wildcard tests/e2e/test_*.py)
 
 # Nothing of the caller's own Airflow or Python may reach ours; without byte code Airflow starts three times as slowly.
@@ -35,7 +36,7 @@ test: unit e2e ## run the whole test suite
 unit: env ## run the unit suite, with coverage
 	@scripts/bootstrap.sh clean-db .venv
 	@rm -f .coverage .coverage.*
-	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(ARGS)
+	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(PARALLEL) --durations=30 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='airflow_provider_nanostt/api/*'

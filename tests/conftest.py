@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import time
@@ -282,4 +283,20 @@ def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str])
     return lines
 
 
+def own_home() -> None:
+    """Give each of several pytest processes an Airflow home and a database of its own, before Airflow is loaded."""
+    worker, shared = os.environ.get("PYTEST_XDIST_WORKER"), os.environ.get("AIRFLOW_HOME")
+    if worker is None or shared is None:
+        return
+    own, pristine = Path(shared) / worker, Path(shared) / "pristine.db"
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True)
+    if pristine.exists():
+        shutil.copy(pristine, own / "airflow.db")
+        (own / "pristine.db").symlink_to(pristine)
+    os.environ["AIRFLOW_HOME"] = str(own)
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # what the tests start is not measured
+
+
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+own_home()
