@@ -106,7 +106,9 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             result = BaseSensorOperator.execute(self, context)
         except AirflowSensorTimeout:
             job = self._given_job()
-            self.log.warning("Run %s is still billed and may still finish. %s", job.run_id, self._hook().recovery_hint(job))
+            self.log.warning(
+                "Run %s is still billed and may still finish. %s", job.run_id, self._hook().recovery_hint(job)
+            )
             raise
         self.emit_lineage(context, TaskResult(result or {}))
         return result
@@ -122,7 +124,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             deadline = time.time() + timeout
             job = self._given_job().to_json()
             self.defer_to(TranscriptionTrigger, deadline=deadline, poll_interval=poll_interval, job=job)
-        return TaskResult(seen.xcom_value)
+        return TaskResult(dict(seen.xcom_value or {}))
 
     def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
         """Write the transcript."""

@@ -345,3 +345,22 @@ def _shorten(text: str) -> str:
 def _unreadable(response: Response, what: str) -> errors.ProtocolError:
     excerpt = _shorten(response.body[: 4 * _EXCERPT].decode("utf-8", "replace"))
     return errors.ProtocolError(what, status=response.status, request_id=response.request_id, body=excerpt)
+
+
+def stored_answer(answer: Mapping[str, Any], *, model: str) -> Transcript:
+    """Read an answer to a submit again, as a record keeps it.
+
+    :raises ProtocolError: if it has no transcription.
+    """
+    text = _transcription(answer)
+    if text is None:
+        raise errors.ProtocolError("the stored answer has no transcription", status=200)
+    return _transcript(answer, text, model=model, run_id=_run_id(answer))
+
+
+def stored_status(job: Job, data: bytes) -> JobStatus:
+    """Read an answer to a status call again, as it was stored.
+
+    :raises ProtocolError: if it is something else.
+    """
+    return job_status(Response(200, {}, data, 0.0), job)

@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
@@ -18,7 +18,7 @@ from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, Stor
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
 from airflow_provider_nanostt.audio.inspect.url_safety import display, system_resolver
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import unsigned
+from airflow_provider_nanostt.common.urls import identity_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -250,12 +250,16 @@ class WebAddress:
 
     def version(self, known: SourceVersion | None = None) -> SourceVersion:  # noqa: ARG002  nothing is asked
         """Return the address without its signature."""
-        return SourceVersion(unsigned(self.url))
+        return SourceVersion(identity_url(self.url))
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open it for reading in a few ranges; see :class:`~.remote.RemoteFile`."""
         file = RemoteFile(self.url, allow_private=self._allow_private, resolve=self._resolve)
         return cast("AbstractContextManager[BinaryIO]", file)
+
+
+Recording: TypeAlias = LocalFile | StoredObject | WebAddress
+"""A recording, wherever it is."""
 
 
 def locate_source(
@@ -264,7 +268,7 @@ def locate_source(
     audio_url: str | None = None,
     *,
     allow_private: bool = False,
-) -> LocalFile | StoredObject | WebAddress:
+) -> Recording:
     """Return the recording that a user names, without reading it.
 
     :param audio: a path on this machine, a ``file://`` URI, a web address, or any object storage URI.

@@ -81,7 +81,9 @@ def decide(record: Record | None, fingerprint: str, rules: RecoveryRules) -> Dec
             SUBMIT, f"The audio, model or options have changed, so this submits anew; before: {record.describe()}"
         )
     if record.state == INTENDED:
-        return Decision(SUBMIT, f"on_ambiguous_submit is 'resubmit', so this submits again; before: {record.describe()}")
+        return Decision(
+            SUBMIT, f"on_ambiguous_submit is 'resubmit', so this submits again; before: {record.describe()}"
+        )
     return _decide_for_same_request(record)
 
 

@@ -45,7 +45,9 @@ class WaitSettings:
         return cls(
             parse_seconds("poll_interval", poll_interval),
             parse_seconds("timeout", timeout),
-            parse_seconds("max_worker_wait", max_worker_wait) if none_if_blank(max_worker_wait) not in (None, 0, "0") else 0.0,
+            parse_seconds("max_worker_wait", max_worker_wait)
+            if none_if_blank(max_worker_wait) not in (None, 0, "0")
+            else 0.0,
         )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job, Options, Transcript
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.operators._base import NanoGPTOperator
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
@@ -147,9 +148,10 @@ class SingleTask:
 
         tickets = [{"start": part.start, "job": part.found.to_json()} for part in parts]  # type: ignore[union-attr]
         how: dict[str, Any] = {"deadline": deadline, "poll_interval": wait.poll_interval}
+        operator: NanoGPTOperator = self._operator
         if len(parts) == 1:
-            self._operator.defer_to(TranscriptionTrigger, **how, job=tickets[0]["job"])
-        self._operator.defer_to(PartsTrigger, **how, parts=tickets)
+            operator.defer_to(TranscriptionTrigger, **how, job=tickets[0]["job"])
+        operator.defer_to(PartsTrigger, **how, parts=tickets)
 
     def _fetched(self, hook: NanoGPTHook, attempt: Attempt, event: Any) -> Transcript:
         """Fetch one job that the trigger reports as completed."""
@@ -239,7 +241,9 @@ def open_single(operator: Any, hook: NanoGPTHook, context: Context, staging_path
     from airflow_provider_nanostt.workflow.gate import SingleGate
 
     output_path = text_or_none(operator.output_path)
-    settings: OutputSettings = read_settings(operator.output_options, formats=operator.formats, filename=operator.filename)
+    settings: OutputSettings = read_settings(
+        operator.output_options, formats=operator.formats, filename=operator.filename
+    )
     budget = Budget(read_costs(operator.cost_limits, operator.max_cost_usd), hook.try_balance)
     return open_attempt(
         hook,

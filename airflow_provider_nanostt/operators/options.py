@@ -135,9 +135,9 @@ def read_preparation(value: object, timeout: float) -> tuple[PreparationRules, f
     ways = tuple(part.strip() for part in named.split(",") if part.strip()) if isinstance(named, str) else tuple(named)
     seconds = timeout if given.presign_for in (None, "", "None") else parse_seconds("presign_for", given.presign_for)
     rules = PreparationRules(
-        oversize=ways,
+        oversize=ways,  # type: ignore[arg-type]  # checked there
         staging_path=text_or_none(given.staging_path),
-        codec=given.codec,
+        codec=given.codec,  # type: ignore[arg-type]  # checked there
         split_diarized=parse_bool("split_diarized", given.split_diarized),
     )
     return rules, seconds + _PRESIGN_MARGIN_SECONDS

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Format = Literal["json", "txt", "srt", "vtt", "html"]
 
+
 class TranscribeOperator(NanoGPTOperator):
     """Transcribe one recording; waiting happens in the triggerer and holds no worker slot.
 

@@ -157,4 +157,3 @@ def check_limit(estimate: Estimate, rules: CostRules, *, spent: float) -> None:
         raise errors.CostLimit(
             f"This would cost more than max_cost_usd = {errors.usd(limit)}: {estimate.describe()}{before}"
         )
-

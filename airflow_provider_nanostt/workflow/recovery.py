@@ -13,13 +13,16 @@ from airflow_provider_nanostt import ledger as ledgers
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer
-from airflow_provider_nanostt.audio.sources import SourceVersion
+from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
+from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject
 from airflow_provider_nanostt.ledger.decision import REATTACH, REUSE, WRITE_ANSWER
 from airflow_provider_nanostt.ledger.record import total_spent
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
 from airflow_provider_nanostt.workflow.submit import balance_now, keep_recording
 
 if TYPE_CHECKING:
+    from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
+    from airflow_provider_nanostt.audio.sources import Recording
     from airflow_provider_nanostt.ledger import Decision, Ledger, Record, RequestFingerprint
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
@@ -35,10 +38,22 @@ class ReusedResult:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """What is asked for now, and the part of it that a record keeps to know the recording again."""
+    """What is asked for now.
+
+    :param version: what a record keeps to know the recording again.
+    :param source: the recording, with what its storage said of it.
+    :param info: what the recording is, if it had to be read anyway.
+    """
 
     request: RequestFingerprint
     version: SourceVersion | None
+    source: Recording
+    info: AudioInfo | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """The SHA-256 of a local recording."""
+        return self.version.key if self.version and isinstance(self.source, LocalFile) else None
 
 
 def read_record(attempt: Attempt) -> Record | None:
@@ -71,15 +86,21 @@ def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | N
     or after it was moved; what was paid for is worth having all the same.
     """
     known = SourceVersion.from_json(record.source_version) if record else None
+    source, info = request.source, None
     try:
-        version = request.source.version(known)
+        if isinstance(source, LocalFile) and not (known and source.has_version(known)):
+            version, info = identify_and_probe(source)
+        else:
+            source = source.with_info() if isinstance(source, StoredObject) else source
+            version = source.version(known)
     except (errors.InvalidInput, errors.StorageUnavailable) as error:
         is_named = record is not None and (record.source, record.model) == (request.source.name, request.options.model)
         if record is None or not is_named or attempt.rules.force:
             raise
         attempt.log.warning("%s; using its record: %s", error, record.describe())
-        return Identified(ledgers.RequestFingerprint(record.fingerprint, record.source, record.model), known)
-    return Identified(request.fingerprint(version), version)
+        fingerprint = ledgers.RequestFingerprint(record.fingerprint, record.source, record.model)
+        return Identified(fingerprint, known, request.source)
+    return Identified(request.fingerprint(version), version, source, info)
 
 
 def decide(attempt: Attempt, record: Record | None, request: RequestFingerprint) -> Decision:

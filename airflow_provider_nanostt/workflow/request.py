@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
-    from airflow_provider_nanostt.audio.sources import Source, SourceVersion
+    from airflow_provider_nanostt.audio.sources import Recording, SourceVersion
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.pricing import Price
 
@@ -38,7 +38,7 @@ class TranscriptionRequest:
     :raises InvalidInput: if the length is not positive.
     """
 
-    source: Source
+    source: Recording
     options: Options
     minutes: float | None = None
     preparation: PreparationRules = field(default_factory=PreparationRules)
@@ -56,7 +56,9 @@ class TranscriptionRequest:
 
     def estimate(self, info: AudioInfo, price: Price, *, method: str = "") -> Estimate:
         """Return the expected cost."""
-        minutes, how = (self.minutes, "stated") if self.minutes is not None else (info.length.minutes, info.length.source)
+        minutes, how = (
+            (self.minutes, "stated") if self.minutes is not None else (info.length.minutes, info.length.source)
+        )
         return Estimate(self.options.model, minutes, price, info.size, method=method, length_source=how)
 
 
@@ -83,7 +85,7 @@ def make_request(
     if isinstance(source, WebAddress):
         check_fetchable(source.url, base_url)
     if isinstance(source, StoredObject) and info is not None:
-        source = source.with_info(info)
+        source = StoredObject(source.path, str(audio), info)
     return TranscriptionRequest(
         source, options, minutes, preparation or PreparationRules(), base_url, presign_seconds, progress
     )

@@ -11,7 +11,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.models import Job, Options, Transcript
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
-from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, PreparationRules, plan_upload
+from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules, plan_upload
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
 from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit, price_for
 from airflow_provider_nanostt.workflow.request import make_request
@@ -84,9 +84,7 @@ def submit_once(
         preparation=rules,
     )
     info = probe(request.source)
-    plan = plan_upload(
-        request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url
-    )
+    plan = plan_upload(request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url)
     costs = CostRules(max_cost_usd)
     if max_cost_usd is not None:
         check_limit(request.estimate(info, price_for(service, model)), costs, spent=0.0)
@@ -105,7 +103,7 @@ def estimate(
     diarize: bool = False,
     actual_duration: float | None = None,
     staging_path: str | None = None,
-    oversize: Sequence[str] = OVERSIZE,
+    oversize: Sequence[OversizeMethod] = OVERSIZE,
 ) -> Estimate:
     """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.
 
@@ -115,9 +113,9 @@ def estimate(
     :raises InvalidInput: if it could not be submitted.
     """
     rules = PreparationRules(oversize=tuple(oversize), staging_path=staging_path)
-    request = make_request(service, audio=audio, options=Options(model, diarize=diarize), minutes=actual_duration, preparation=rules)
-    info = probe(request.source)
-    plan = plan_upload(
-        request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url
+    request = make_request(
+        service, audio=audio, options=Options(model, diarize=diarize), minutes=actual_duration, preparation=rules
     )
+    info = probe(request.source)
+    plan = plan_upload(request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url)
     return request.estimate(info, price_for(service, model), method=plan.method)

@@ -15,7 +15,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
-from airflow_provider_nanostt.audio.prepare.upload_plan import SPLIT, UploadPlan, plan_upload
+from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan, plan_upload
 from airflow_provider_nanostt.ledger.decision import RESUME_PARTS, REUSE
 from airflow_provider_nanostt.outputs import save_locally, write_outputs
 from airflow_provider_nanostt.outputs.merge import merge
@@ -27,9 +27,9 @@ from airflow_provider_nanostt.workflow.submit import keep_recording, submit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_nanostt.api.models import Submission
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
     from airflow_provider_nanostt.audio.prepare.prepare import AudioPart
-    from airflow_provider_nanostt.api.models import Submission
     from airflow_provider_nanostt.ledger import Ledger, Record, RequestFingerprint
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
@@ -73,13 +73,13 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         return _resume_parts(attempt, request, wanted, record)
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
-    info = probe(request.source)
-    plan = _plan(request, info)
+    info = wanted.info or probe(wanted.source)
+    plan = _plan(request, wanted, info)
     # 6. Refuse what may not be paid for, before the work of preparing it.
     estimate = estimate_of(attempt, request, info, plan)
     attempt.gate.check(estimate)
     # 7. Prepare it: as it is, converted, compressed, staged, signed or split.
-    with prepared_audio(request.source, info, plan, _options(attempt, request, wanted)) as parts:
+    with prepared_audio(wanted.source, info, plan, _options(attempt, request, wanted)) as parts:
         # 8. Submit each part, once.
         if len(parts) == 1:
             return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], estimate))]
@@ -175,13 +175,13 @@ def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Ident
     ]
     if None in found:
         attempt.gate.check()
-        info = probe(request.source)
-        plan = _plan(request, info)
-        if plan.method != SPLIT:  # settings have changed since; what is half paid for is finished
-            plan = UploadPlan(SPLIT, "it was split before", None)
+        info = wanted.info or probe(wanted.source)
+        plan = _plan(request, wanted, info)
+        if plan.method != "split":  # settings have changed since; what is half paid for is finished
+            plan = UploadPlan("split", "it was split before")
         estimate = estimate_of(attempt, request, info, plan)
         with prepared_audio(
-            request.source, info, plan, _options(attempt, request, wanted), record.split_points
+            wanted.source, info, plan, _options(attempt, request, wanted), record.split_points
         ) as parts:
             shares = _shares(parts, estimate)
             missing = [index for index, part in enumerate(found) if part is None]
@@ -248,9 +248,9 @@ def _submit_whole(
     return answer
 
 
-def _plan(request: TranscriptionRequest, info: AudioInfo) -> UploadPlan:
+def _plan(request: TranscriptionRequest, wanted: Identified, info: AudioInfo) -> UploadPlan:
     return plan_upload(
-        request.source,
+        wanted.source,
         info,
         model=request.options.model,
         diarize=request.options.diarize,
@@ -260,8 +260,8 @@ def _plan(request: TranscriptionRequest, info: AudioInfo) -> UploadPlan:
 
 
 def _options(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> PrepareOptions:
-    digest = wanted.version.digest if wanted.version else None
-    return PrepareOptions(request.preparation, attempt.staging, request.presign_seconds, request.progress, digest)
+    staging, seconds = attempt.staging, request.presign_seconds
+    return PrepareOptions(request.preparation, staging, seconds, request.progress, wanted.digest)
 
 
 def _shares(parts: Sequence[AudioPart], estimate: Estimate) -> list[float | None]:

@@ -22,7 +22,7 @@ import pytest
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, LedgerError, StorageUnavailable, TranscriptionFailed
 from airflow_provider_nanostt.api.models import Options
-from airflow_provider_nanostt.audio.prepare.upload_plan import AudioPreparation
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
 from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe, probe
 from airflow_provider_nanostt.audio.prepare.staging import Staging
@@ -388,7 +388,7 @@ def test_a_storage_that_the_service_cannot_reach_is_not_signed_for(shelf: Shelf,
     uri, staging = shelf.put("large.wav", large), f"{shelf.uri}/staging"
     assert far.order(audio=uri, options=options).plan.method == "compress"
     assert (
-        far.order(audio=str(local), options=options, means=AudioPreparation(staging_path=staging)).plan.method
+        far.order(audio=str(local), options=options, means=PreparationRules(staging_path=staging)).plan.method
         == "compress"
     )
 
@@ -397,7 +397,7 @@ def test_a_storage_that_the_service_cannot_reach_is_not_signed_for(shelf: Shelf,
 def test_where_no_other_way_is_open_the_error_says_what_is_out_of_reach(shelf: Shelf, large, local, far, what):
     """Before the submit, with the kind of address, and without a signature."""
     audio = shelf.put("large.wav", large) if what == "presign" else str(local)
-    means = AudioPreparation(oversize=("stage",), staging_path=f"{shelf.uri}/staging")
+    means = PreparationRules(oversize=("stage",), staging_path=f"{shelf.uri}/staging")
     with pytest.raises(InvalidInput, match=rf"{what}: the storage's address is loopback.*cannot reach") as caught:
         _ = far.order(audio=audio, options=Options("Whisper-Large-V3"), means=means).plan
     assert "Signature" not in str(caught.value)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_nanostt.audio.prepare.staging import Staging
-    from airflow_provider_nanostt.audio.prepare.upload_plan import AudioPreparation, UploadPlan
+    from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
 
 MAX_FETCHED_BYTES = 4_000_000_000
 """The largest object that is copied from object storage to be compressed or split here."""
@@ -59,7 +59,7 @@ class PrepareOptions:
     :param sha256: of a local recording, if known; an upload of other bytes is refused.
     """
 
-    preparation: AudioPreparation
+    preparation: PreparationRules
     staging: Staging | None = None
     presign_seconds: float = 86_400.0
     progress: Callable[[float], object] | None = None

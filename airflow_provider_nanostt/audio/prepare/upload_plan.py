@@ -38,7 +38,7 @@ _EXTRA = "needs the extra: pip install 'airflow-provider-nanostt[audio]'"
 
 
 @dataclass(frozen=True, slots=True)
-class AudioPreparation:
+class PreparationRules:
     """How a recording may be changed so that the service takes it, as the user allows it.
 
     :param oversize: which of ``stage``, ``compress``, ``split`` may be used, in order.
@@ -77,7 +77,7 @@ def plan_upload(
     *,
     model: str,
     diarize: bool,
-    preparation: AudioPreparation,
+    preparation: PreparationRules,
     base_url: str = "",
 ) -> UploadPlan:
     """Decide how a recording gets to the service.
@@ -166,7 +166,7 @@ class _Case:
     info: AudioInfo
     model: str
     diarize: bool
-    preparation: AudioPreparation
+    preparation: PreparationRules
     base_url: str
 
     @property

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.errors import InvalidInput, describe_exception
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import display, identity_url
 
@@ -150,7 +150,7 @@ def _found(pattern: str) -> dict[str, Mapping[str, Any] | None]:
     return _found_in_storage(pattern)
 
 
-def _found_in_storage(pattern: str) -> list[str]:
+def _found_in_storage(pattern: str) -> dict[str, Mapping[str, Any] | None]:
     """Return the URIs of what lies in object storage, with the connection that the pattern names."""
     scheme, _, rest = pattern.partition("://")
     authority, _, below = rest.partition("/")
@@ -159,7 +159,7 @@ def _found_in_storage(pattern: str) -> list[str]:
     try:
         found = root.fs.glob(f"{base}/{below}" if base else below, detail=True)
     except Exception as error:  # whatever a storage raises, it is not the answer "no files"
-        raise InvalidInput(f"{pattern!r} cannot be listed: {type(error).__name__}: {error}") from error
+        raise InvalidInput(f"{pattern!r} cannot be listed: {describe_exception(error)}") from error
     names = sorted(name for name, facts in found.items() if facts.get("type") == "file")
     return {f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}": found[name] for name in names}
 

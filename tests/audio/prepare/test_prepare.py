@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
-from airflow_provider_nanostt.audio.prepare.upload_plan import AudioPreparation, UploadPlan, plan_upload
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan, plan_upload
 from airflow_provider_nanostt.audio.sources import StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.audio.inspect import formats
 from airflow_provider_nanostt.audio.inspect.probe import probe
@@ -51,7 +51,7 @@ def loud(tmp_path_factory):
 def prepared(source, plan=None, split_points=None, *, progress=None, sha256=None, **preparation):
     """Enter the block in which the parts of a recording exist."""
     source = locate_source(source) if isinstance(source, Path) else source
-    info, options = probe(source), PrepareOptions(AudioPreparation(**preparation), progress=progress, sha256=sha256)
+    info, options = probe(source), PrepareOptions(PreparationRules(**preparation), progress=progress, sha256=sha256)
     if plan is None:
         plan = plan_upload(source, info, model=WHISPER, diarize=False, preparation=options.preparation)
     return prepared_audio(source, info, plan, options, split_points)

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio.inspect.probe import probe
-from airflow_provider_nanostt.audio.prepare.upload_plan import AudioPreparation, plan_upload
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, plan_upload
 from airflow_provider_nanostt.audio.sources import StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.common import object_storage
 from tests.audio.range_server import RangeServer
@@ -41,7 +41,7 @@ def hours(folder: Path, seconds: float, name: str = "long.wav") -> Path:
 def plan(source, model=WHISPER, *, diarize=False, **preparation):
     recording = locate_source(source) if isinstance(source, Path) else source
     return plan_upload(
-        recording, probe(recording), model=model, diarize=diarize, preparation=AudioPreparation(**preparation)
+        recording, probe(recording), model=model, diarize=diarize, preparation=PreparationRules(**preparation)
     )
 
 
@@ -186,4 +186,4 @@ def test_what_the_service_could_not_use_is_not_even_fetched(content, model, word
 def test_preparation_is_checked(preparation):
     """A word that is none of ours is refused, naming those that are."""
     with pytest.raises(InvalidInput, match="oversize must be|codec must be"):
-        AudioPreparation(**preparation)
+        PreparationRules(**preparation)
