@@ -244,14 +244,14 @@ class NanoGPTHook(BaseHook):
         """Say how to get the transcript of a job that nobody waits for any more."""
         return f"To fetch it later: NanoGPTHook({self.nanogpt_conn_id!r}).wait(Job.from_json({job.to_json()!r}))"
 
-    def transcribe(self, **audio_and_options: Any) -> Transcript:
+    def transcribe(self, **audio_and_options: Any) -> Any:
         """Submit a recording and wait for its transcript, in a script: no ledger, no files.
 
         :param audio_and_options: as :func:`~airflow_provider_nanostt.workflow.scripts.submit_once` takes them, and
-            ``timeout`` and ``poll_interval`` as :meth:`wait`.
+            ``timeout`` and ``poll_interval`` as :meth:`wait`. ``wait_for_completion=False`` returns the job at once.
+        :return: the transcript, or the job.
         """
-        answer: Transcript = _scripts().transcribe(self, **audio_and_options)
-        return answer
+        return _scripts().transcribe(self, **audio_and_options)
 
     def estimate(self, audio: Any, **options: Any) -> Any:
         """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.

@@ -107,7 +107,7 @@ def test_transcribe_takes_a_synchronous_answer(emulator: Emulator, wav):
 
 def test_submit_status_and_wait_can_be_told_apart(emulator: Emulator, wav):
     """A job can be submitted here and waited for elsewhere, from its stored ticket."""
-    job = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    job = NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     assert isinstance(job, Job)
     assert not NanoGPTHook().status(job).is_failed
     elsewhere = Job.from_json(json.loads(json.dumps(job.to_json())))
@@ -120,7 +120,7 @@ def test_a_bare_run_id_can_be_asked_for(monkeypatch, wav):
     with Emulator(processing_seconds=0.0, strict_echo=False) as emulator:
         emulator.script("note.wav", text=TEXT, duration=30.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
-        job = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+        job = NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
         assert isinstance(job, Job)
         assert TEXT in NanoGPTHook().wait(job.run_id, poll_interval=0.1, timeout=20).text
 
@@ -145,7 +145,7 @@ def test_a_wait_that_takes_too_long_names_the_way_back(monkeypatch, asked_often,
         emulator.script("note.wav", text=TEXT, duration=30.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
         hook = NanoGPTHook()
-        job = hook.submit(audio_path=wav, model="Elevenlabs-STT")
+        job = hook.transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
         assert isinstance(job, Job)
         with pytest.raises(errors.TranscriptionTimeout) as caught:
             hook.wait(job, timeout=0.2, poll_interval=0.1)
@@ -167,7 +167,7 @@ def test_an_empty_account_names_both_sums(emulator: Emulator, wav):
     """402 says what is required and what is there."""
     emulator.set_balance(0.001)
     with pytest.raises(errors.PaymentRequired) as caught:
-        NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+        NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     assert caught.value.required == pytest.approx(0.015)
     assert caught.value.balance == pytest.approx(0.001)
     assert "$0.015" in str(caught.value)
@@ -180,7 +180,7 @@ def test_an_empty_account_is_reported_even_if_the_balance_is_not(emulator: Emula
     emulator.set_balance(0.001)
     emulator.fail("/check-balance", status=500)
     with pytest.raises(errors.PaymentRequired) as caught:
-        NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+        NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     assert caught.value.balance is None
 
 
@@ -190,7 +190,7 @@ def test_a_wrong_key_names_the_connection(emulator: Emulator, wav, monkeypatch):
         "AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps({**emulator.connection, "conn_type": "nanogpt", "password": KEY})
     )
     with pytest.raises(errors.AuthError) as caught:
-        NanoGPTHook().submit(audio_path=wav)
+        NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav)
     assert "'nanogpt_default'" in str(caught.value)
     assert errors.KEYS_PAGE in str(caught.value)
     assert KEY not in str(caught.value)
@@ -237,7 +237,7 @@ def test_the_form_of_the_hook_and_the_metadata_are_one():
 def test_a_worker_does_not_sleep_until_midnight(emulator: Emulator, wav):
     """A day limit met while waiting in a worker ends the wait, with the time of its end; the job stays paid for."""
     hook = NanoGPTHook()
-    job = hook.submit(audio_path=wav, model="Elevenlabs-STT")
+    job = hook.transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     emulator.fail(
         "/transcribe/status", status=429, envelope="error_object", code="daily_rpd_limit_exceeded", retry_after=600
     )
@@ -249,7 +249,7 @@ def test_a_worker_does_not_sleep_until_midnight(emulator: Emulator, wav):
 def test_a_refusal_while_waiting_slows_the_hook_down(emulator: Emulator, wav):
     """A 429 on a question is about the key: the hook asks less often afterwards, submits included."""
     hook = NanoGPTHook()
-    job = hook.submit(audio_path=wav, model="Elevenlabs-STT")
+    job = hook.transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     emulator.fail("/transcribe/status", status=429, retry_after=0)
     hook.wait(job, timeout=20, poll_interval=0.05)
     assert hook.limiter.rate < 20.0

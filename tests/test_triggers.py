@@ -24,7 +24,7 @@ def job_seconds() -> float:
 
 @pytest.fixture
 def job(emulator: Emulator, wav) -> Job:
-    answer = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    answer = NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     assert isinstance(answer, Job)
     return answer
 
@@ -62,7 +62,7 @@ def test_it_fires_one_outcome_without_the_text(emulator: Emulator, job):
 def test_a_failed_job_is_an_outcome(emulator: Emulator, wav):
     """The service's reason travels in the event."""
     emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
-    answer = NanoGPTHook().submit(audio_path=wav, model="Elevenlabs-STT")
+    answer = NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     assert isinstance(answer, Job)
     outcome, _ = Outcome.from_event(fire(trigger(answer)))
     assert (outcome.kind, outcome.message) == (FAILED, "no speech was found")

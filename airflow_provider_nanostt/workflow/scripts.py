@@ -30,11 +30,16 @@ def transcribe(
     *,
     timeout: float | timedelta = DEFAULT_TIMEOUT,
     poll_interval: float = DEFAULT_POLL_INTERVAL,
+    wait_for_completion: bool = True,
     **audio_and_options: object,
-) -> Transcript:
-    """Submit a recording and wait for its transcript, in this thread."""
+) -> Transcript | Job:
+    """Submit a recording and wait for its transcript, in this thread.
+
+    :param wait_for_completion: False returns the accepted job at once.
+    :param audio_and_options: as for :func:`submit_once`.
+    """
     answer = submit_once(service, **audio_and_options)  # type: ignore[arg-type]  # checked by the function itself
-    if isinstance(answer, Transcript):
+    if isinstance(answer, Transcript) or not wait_for_completion:
         return answer
     return service.wait(answer, timeout=timeout, poll_interval=poll_interval, at_once=False)
 

@@ -16,27 +16,18 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Submission, Transcript
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.ledger import (
-    ANSWERED,
-    FAILED,
-    INTENDED,
-    REATTACH,
-    REUSE,
-    SUBMIT,
-    SUBMITTED,
-    WITHDRAWN,
-    WRITE_ANSWER,
-    WRITTEN,
-    Entry,
     FileStore,
     Ledger,
     MirroredStore,
-    RecoveryPolicy,
+    Record,
+    RecoveryRules,
     RequestFingerprint,
     TaskIdentity,
     TaskStateStore,
     decide,
-    fingerprint,
 )
+from airflow_provider_nanostt.ledger.decision import REATTACH, REUSE, SUBMIT, WRITE_ANSWER
+from airflow_provider_nanostt.ledger.record import ANSWERED, FAILED, INTENDED, SUBMITTED, WITHDRAWN, WRITTEN
 from tests.conftest import StateStore
 
 JOB = Job("run-1", "Elevenlabs-STT", 1_700_000_000.0, 0.015, 0.5, {"runId": "run-1", "cost": 0.015})
@@ -46,7 +37,7 @@ SAME = fingerprint(SUBMISSION)
 WANTED = RequestFingerprint.of(SUBMISSION)
 
 
-def entry(state: str, **changes) -> Entry:
+def entry(state: str, **changes) -> Record:
     known = {
         INTENDED: {},
         WITHDRAWN: {},
@@ -55,7 +46,7 @@ def entry(state: str, **changes) -> Entry:
         ANSWERED: {"answer": {"transcription": "Good morning."}, "cost": 0.001},
         WRITTEN: {"result": {"files": {"json": "/results/call.json"}}, "written_at": 1_700_000_100.0},
     }[state]
-    made = Entry(state, SAME, "https://example.com/call.mp3", "Elevenlabs-STT", 1_700_000_000.0)
+    made = Record(state, SAME, "https://example.com/call.mp3", "Elevenlabs-STT", 1_700_000_000.0)
     return replace(made, **{**known, **changes})
 
 
@@ -68,10 +59,10 @@ earlier = st.lists(st.fixed_dictionaries({"run_id": st.none() | texts, "cost": m
 
 
 @st.composite
-def entries(draw) -> Entry:
+def entries(draw) -> Record:
     state = draw(st.sampled_from([INTENDED, SUBMITTED, ANSWERED, WRITTEN, FAILED, WITHDRAWN]))
     with_job = state == SUBMITTED or (state == WRITTEN and draw(st.booleans()))
-    return Entry(
+    return Record(
         state=state,
         fingerprint=draw(st.sampled_from([SAME, "another"])),
         source=draw(texts),
@@ -85,12 +76,12 @@ def entries(draw) -> Entry:
         cost=draw(money),
         written_at=draw(money) if state == WRITTEN else None,
         result=draw(st.none() | objects) if state == WRITTEN else None,
-        earlier=draw(earlier),
+        history=draw(earlier),
     )
 
 
 rules = st.builds(
-    RecoveryPolicy,
+    RecoveryRules,
     force=st.booleans(),
     on_changed_input=st.sampled_from(["submit", "fail"]),
     on_ambiguous_submit=st.sampled_from(["fail", "resubmit"]),
@@ -110,11 +101,11 @@ def test_whatever_is_recorded_no_rule_pays_twice_by_itself(record, rule):
         assert record.fingerprint == SAME
         assert not rule.force
         assert record.job or record.answer or record.result is not None
-        assert record.describe() in decision.why
+        assert record.describe() in decision.reason
         return
     if record.state == WITHDRAWN:
         return
-    assert record.describe() in decision.why
+    assert record.describe() in decision.reason
     if record.state == INTENDED:
         assert rule.force or rule.on_ambiguous_submit == "resubmit"
     if record.job or record.answer:
@@ -124,7 +115,7 @@ def test_whatever_is_recorded_no_rule_pays_twice_by_itself(record, rule):
 @given(entries())
 def test_a_record_survives_json(record):
     """What one attempt writes, the next one reads, to the last field."""
-    assert Entry.from_json(json.loads(json.dumps(record.to_json()))) == record
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
 @pytest.mark.parametrize(
@@ -133,45 +124,45 @@ def test_a_record_survives_json(record):
         (None, SUBMIT, ""),
         (entry(WITHDRAWN), SUBMIT, ""),
         (entry(SUBMITTED), REATTACH, "Already submitted and paid for: run run-1"),
-        (entry(ANSWERED), WRITE_ANSWER, "never landed"),
+        (entry(ANSWERED), WRITE_ANSWER, "not written yet"),
         (entry(WRITTEN), REUSE, "Already transcribed and paid for"),
         (entry(WRITTEN, result=None, job=JOB), REATTACH, "run run-1"),
-        (entry(WRITTEN, result=None), SUBMIT, "was not kept and cannot be asked for again"),
+        (entry(WRITTEN, result=None), SUBMIT, "was not kept and cannot be fetched again"),
         (entry(FAILED), SUBMIT, "The service gave up on it"),
         (entry(SUBMITTED, fingerprint="another"), SUBMIT, "have changed, so this submits anew; before: run run-1"),
     ],
 )
 def test_what_follows_from_a_record_by_default(record, action, words):
     """Each state leads to one action, with a reason that names the money where there is any."""
-    decision = decide(record, SAME, RecoveryPolicy())
+    decision = decide(record, SAME, RecoveryRules())
     assert decision.action == action
-    assert words in decision.why
+    assert words in decision.reason
 
 
 @pytest.mark.parametrize("state", [INTENDED, SUBMITTED, ANSWERED, WRITTEN, FAILED])
 def test_force_submits_whatever_is_recorded_and_says_so(state):
     """The user's word is obeyed, and what was paid for before is named."""
-    decision = decide(entry(state), SAME, RecoveryPolicy(force=True))
+    decision = decide(entry(state), SAME, RecoveryRules(force=True))
     assert decision.action == SUBMIT
-    assert decision.why == f"force is set, so this submits once more; before: {entry(state).describe()}"
+    assert decision.reason == f"force is set, so this submits once more; before: {entry(state).describe()}"
 
 
 def test_a_submit_of_unknown_end_is_resubmitted_only_on_demand():
     """By default the facts are raised, with the likely cost and the balance before; 'resubmit' goes on."""
     record = entry(INTENDED, estimated_cost=0.06, balance_before=99.5)
     with pytest.raises(errors.OrphanedSubmit) as caught:
-        decide(record, SAME, RecoveryPolicy())
+        decide(record, SAME, RecoveryRules())
     assert (caught.value.estimated_cost, caught.value.before) == (0.06, 99.5)
     told = str(caught.value)
     for word in ("no run id", "call.mp3", "Elevenlabs-STT", "likely $0.06", "2023-11-14T22:13:20", "before: $99.50"):
         assert word in told
-    assert decide(record, SAME, RecoveryPolicy(on_ambiguous_submit="resubmit")).action == SUBMIT
+    assert decide(record, SAME, RecoveryRules(on_ambiguous_submit="resubmit")).action == SUBMIT
 
 
 def test_a_changed_input_does_not_hide_a_submit_of_unknown_end():
     """A list that changes its order between two tries must not make the unknown submit go unnoticed."""
     with pytest.raises(errors.OrphanedSubmit):
-        decide(entry(INTENDED, fingerprint="another"), SAME, RecoveryPolicy())
+        decide(entry(INTENDED, fingerprint="another"), SAME, RecoveryRules())
 
 
 @pytest.mark.parametrize("state", [INTENDED, SUBMITTED, WRITTEN])
@@ -181,7 +172,7 @@ def test_a_changed_input_can_be_made_to_fail(state):
         decide(
             entry(state, fingerprint="another"),
             SAME,
-            RecoveryPolicy(on_changed_input="fail", on_ambiguous_submit="resubmit"),
+            RecoveryRules(on_changed_input="fail", on_ambiguous_submit="resubmit"),
         )
 
 
@@ -189,7 +180,7 @@ def test_a_changed_input_can_be_made_to_fail(state):
 def test_rules_know_their_words(name):
     """A misspelt rule is refused with the words there are."""
     with pytest.raises(errors.InvalidInput, match=rf"{name}='maybe'; it is one of (submit|fail), "):
-        RecoveryPolicy(**{name: "maybe"})
+        RecoveryRules(**{name: "maybe"})
 
 
 def test_the_fingerprint_is_of_audio_model_and_options():
@@ -230,18 +221,18 @@ def store(kind: str, folder: Path) -> ledger.Store:
 def test_a_paid_job_step_by_step(tmp_path, kind):
     """Intent, ticket and result are each there for a reader that starts anew."""
     place = store(kind, tmp_path)
-    assert Ledger(place).find() is None
+    assert Ledger(place).load() is None
     writer = Ledger(place, clock=lambda: 1_700_000_000.0)
-    writer.intend(WANTED, estimated_cost=0.06, balance=9.0, owner="b0b0", forced_generation=2)
-    found = Ledger(place).find()
-    assert found == Entry(
+    writer.record_intent(WANTED, estimated_cost=0.06, balance=9.0, owner="b0b0", forced_generation=2)
+    found = Ledger(place).load()
+    assert found == Record(
         INTENDED, SAME, "https://example.com/call.mp3", SUBMISSION.model, 1_700_000_000.0, 0.06, 9.0, 2, owner="b0b0"
     )
     writer.submitted(JOB)
-    found = Ledger(place).find()
+    found = Ledger(place).load()
     assert (found.state, found.job, found.cost) == (SUBMITTED, JOB, 0.015)
     writer.landed({"files": {"json": "/results/call.json"}}, cost=0.02)
-    found = Ledger(place).find()
+    found = Ledger(place).load()
     assert (found.state, found.job, found.cost) == (WRITTEN, JOB, 0.02)
     assert found.result == {"files": {"json": "/results/call.json"}}
 
@@ -250,24 +241,24 @@ def test_an_answer_that_came_at_once_is_kept_until_it_has_landed():
     """Between answer and result the answer lies in the record; afterwards only what may be shown around."""
     place = TaskStateStore(StateStore(), NEVER_EXPIRE)
     writer = Ledger(place)
-    writer.intend(WANTED)
+    writer.record_intent(WANTED)
     long = Transcript("word " * 20_000, cost=0.001, raw={"transcription": "word " * 20_000})
     writer.answered(long)
-    assert Ledger(place).find().answer == long.raw
+    assert Ledger(place).load().answer == long.raw
     writer.landed({"transcription": long.text})
-    found = Ledger(place).find()
+    found = Ledger(place).load()
     assert (found.state, found.answer, found.result, found.cost) == (WRITTEN, None, None, 0.001)
     writer.landed({"transcription": "short"})
-    assert Ledger(place).find().result == {"transcription": "short"}
+    assert Ledger(place).load().result == {"transcription": "short"}
 
 
 def test_a_service_that_gives_up_at_once_is_recorded():
     """The next submit names the one that failed, as it may have been charged."""
     place = TaskStateStore(StateStore(), NEVER_EXPIRE)
     writer = Ledger(place)
-    writer.intend(WANTED)
+    writer.record_intent(WANTED)
     writer.failed()
-    assert Ledger(place).find().state == FAILED
+    assert Ledger(place).load().state == FAILED
 
 
 def test_records_of_open_jobs_never_expire():
@@ -275,10 +266,10 @@ def test_records_of_open_jobs_never_expire():
     accessor = StateStore()
     forever = object()
     writer = Ledger(TaskStateStore(accessor, forever))
-    writer.intend(WANTED)
+    writer.record_intent(WANTED)
     writer.submitted(JOB)
     writer.landed({"files": {}})
-    writer.intend(WANTED)
+    writer.record_intent(WANTED)
     writer.answered(Transcript("", raw={"transcription": ""}))
     assert accessor.retentions == [forever, forever, None, forever, forever]
 
@@ -287,17 +278,17 @@ def test_a_refused_submit_gives_back_what_was_recorded_before():
     """A forced or changed submit that is refused must not make a paid job be forgotten."""
     place = TaskStateStore(StateStore(), NEVER_EXPIRE)
     writer = Ledger(place)
-    writer.intend(WANTED)
+    writer.record_intent(WANTED)
     writer.withdraw()
-    assert Ledger(place).find().state == WITHDRAWN
-    writer.intend(WANTED)
+    assert Ledger(place).load().state == WITHDRAWN
+    writer.record_intent(WANTED)
     writer.submitted(JOB)
-    paid = Ledger(place).find()
+    paid = Ledger(place).load()
     again = Ledger(place)
-    again.find()
-    again.intend(RequestFingerprint.of(replace(SUBMISSION, model="Elevenlabs-STT")))
+    again.load()
+    again.record_intent(RequestFingerprint.of(replace(SUBMISSION, model="Elevenlabs-STT")))
     again.withdraw()
-    assert Ledger(place).find() == paid
+    assert Ledger(place).load() == paid
 
 
 def test_what_was_paid_before_is_added_up_once():
@@ -305,28 +296,28 @@ def test_what_was_paid_before_is_added_up_once():
     book = Ledger(TaskStateStore(StateStore(), NEVER_EXPIRE))
     spent = []
     for cost in (0.01, 0.02, None, 0.04):
-        book.intend(WANTED)
-        spent.append(book.entry.spent_before)
-        book.answered(Transcript("text", cost=cost, raw={"text": "text"}))
-        book.landed({"transcription": "text", "cost_usd": (cost or 0) + book.entry.spent_before})
-    book.intend(WANTED)
+        book.record_intent(WANTED)
+        spent.append(book.record.spent_before)
+        book.record_answer(Transcript("text", cost=cost, raw={"text": "text"}))
+        book.record_result({"transcription": "text", "cost_usd": (cost or 0) + book.record.spent_before})
+    book.record_intent(WANTED)
     book.withdraw()
-    book.intend(WANTED)
+    book.record_intent(WANTED)
     assert [round(each, 6) for each in spent] == [0.0, 0.01, 0.03, 0.03]
-    assert book.entry.spent_before == pytest.approx(0.07)
-    assert [past["cost"] for past in book.entry.earlier] == [0.01, 0.02, None, 0.04]
+    assert book.record.spent_before == pytest.approx(0.07)
+    assert [past["cost"] for past in book.record.history] == [0.01, 0.02, None, 0.04]
 
 
 def test_without_a_store_nothing_is_kept():
     """Every attempt begins anew, and none of the steps fails."""
     book = Ledger(None)
-    for step in (book.withdraw, book.failed, lambda: book.submitted(JOB), lambda: book.landed({}), book.find):
+    for step in (book.withdraw, book.failed, lambda: book.record_job(JOB), lambda: book.record_result({}), book.find):
         step()
-    assert (book.is_kept, book.where, book.entry) == (False, "nowhere", None)
-    book.answered(Transcript("text"))
-    book.intend(WANTED)
-    book.landed({"transcription": "text"})
-    assert book.find() is None
+    assert (book.is_kept, book.path, book.record) == (False, "nowhere", None)
+    book.record_answer(Transcript("text"))
+    book.record_intent(WANTED)
+    book.record_result({"transcription": "text"})
+    assert book.load() is None
 
 
 GOOD = entry(SUBMITTED).to_json()
@@ -362,11 +353,11 @@ GOOD = entry(SUBMITTED).to_json()
 def test_a_record_that_makes_no_sense_fails_and_names_its_place(tmp_path, record):
     """Neither damage nor a newer provider's record is taken for "nothing recorded"."""
     place = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY)
-    Path(place.where).parent.mkdir()
-    Path(place.where).write_text(json.dumps(record))
+    Path(place.path).parent.mkdir()
+    Path(place.path).write_text(json.dumps(record))
     with pytest.raises(errors.LedgerError, match="cannot be read") as caught:
-        Ledger(place).find()
-    assert place.where in str(caught.value)
+        Ledger(place).load()
+    assert place.path in str(caught.value)
     assert "Nothing more is submitted" in str(caught.value)
 
 
@@ -374,10 +365,10 @@ def test_a_record_that_makes_no_sense_fails_and_names_its_place(tmp_path, record
 def test_a_file_that_is_no_record_fails(tmp_path, data):
     """A file cut short, empty, or of something else is damage, not absence."""
     place = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY)
-    Path(place.where).parent.mkdir()
-    Path(place.where).write_bytes(data)
+    Path(place.path).parent.mkdir()
+    Path(place.path).write_bytes(data)
     with pytest.raises(errors.LedgerError):
-        Ledger(place).find()
+        Ledger(place).load()
 
 
 def test_task_state_that_is_no_record_fails():
@@ -385,7 +376,7 @@ def test_task_state_that_is_no_record_fails():
     accessor = StateStore()
     accessor.set("nanostt", "something")
     with pytest.raises(errors.LedgerError, match="of type str, not a record"):
-        Ledger(TaskStateStore(accessor, NEVER_EXPIRE)).find()
+        Ledger(TaskStateStore(accessor, NEVER_EXPIRE)).load()
 
 
 class Deaf(StateStore):
@@ -410,7 +401,7 @@ class Late(StateStore):
 def test_task_state_that_keeps_nothing_is_noticed():
     """An intent that did not arrive fails before anything is submitted."""
     with pytest.raises(errors.LedgerError, match="did not keep the record"):
-        Ledger(TaskStateStore(Deaf(), NEVER_EXPIRE)).intend(WANTED)
+        Ledger(TaskStateStore(Deaf(), NEVER_EXPIRE)).record_intent(WANTED)
 
 
 def test_an_intent_that_failed_halfway_is_taken_back():
@@ -418,8 +409,8 @@ def test_an_intent_that_failed_halfway_is_taken_back():
     accessor = Late()
     place = TaskStateStore(accessor, NEVER_EXPIRE)
     with pytest.raises(errors.LedgerError, match="did not answer"):
-        Ledger(place).intend(WANTED)
-    assert Ledger(place).find().state == WITHDRAWN
+        Ledger(place).record_intent(WANTED)
+    assert Ledger(place).load().state == WITHDRAWN
 
 
 def test_task_state_that_cannot_be_asked_fails():
@@ -430,16 +421,16 @@ def test_task_state_that_cannot_be_asked_fails():
             raise RuntimeError("500 from the API server")
 
     with pytest.raises(errors.LedgerError, match="500 from the API server"):
-        Ledger(TaskStateStore(Broken(), NEVER_EXPIRE)).find()
+        Ledger(TaskStateStore(Broken(), NEVER_EXPIRE)).load()
 
 
 def test_only_the_last_twenty_submits_are_kept():
     """A record does not grow without end."""
     book = Ledger(TaskStateStore(StateStore(), NEVER_EXPIRE))
     for _ in range(30):
-        book.intend(WANTED)
-        book.submitted(JOB)
-    assert len(book.entry.earlier) == 20
+        book.record_intent(WANTED)
+        book.record_job(JOB)
+    assert len(book.record.history) == 20
 
 
 def test_a_mirrored_record_is_found_from_either_side(tmp_path):
@@ -447,24 +438,24 @@ def test_a_mirrored_record_is_found_from_either_side(tmp_path):
     beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
     both = MirroredStore(beside, state)
     assert both.load() is None
-    Ledger(both).intend(WANTED)
+    Ledger(both).record_intent(WANTED)
     for store in (both, beside, state):
-        found = Ledger(store).find()
+        found = Ledger(store).load()
         assert found is not None
         assert found.state == INTENDED
-    assert both.where == beside.where
+    assert both.path == beside.path
 
 
 def test_of_two_records_the_later_submit_counts(tmp_path):
     """A submit that went out under another output is not hidden by an older record, nor a ticket by an older mirror."""
     beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(StateStore(), NEVER_EXPIRE)
     both = MirroredStore(beside, state)
-    Ledger(beside, clock=lambda: 100.0).intend(WANTED, estimated_cost=1.0)
-    Ledger(state, clock=lambda: 200.0).intend(WANTED, estimated_cost=2.0)
+    Ledger(beside, clock=lambda: 100.0).record_intent(WANTED, estimated_cost=1.0)
+    Ledger(state, clock=lambda: 200.0).record_intent(WANTED, estimated_cost=2.0)
     assert both.load()["estimated_cost"] == 2.0
-    Ledger(beside, clock=lambda: 300.0).intend(WANTED, estimated_cost=3.0)
+    Ledger(beside, clock=lambda: 300.0).record_intent(WANTED, estimated_cost=3.0)
     assert both.load()["estimated_cost"] == 3.0
-    Ledger(state, clock=lambda: 300.0).intend(WANTED, estimated_cost=4.0)
+    Ledger(state, clock=lambda: 300.0).record_intent(WANTED, estimated_cost=4.0)
     assert both.load()["estimated_cost"] == 3.0
 
 
@@ -473,7 +464,7 @@ def test_the_mirror_holds_no_text(tmp_path):
     accessor = StateStore()
     both = MirroredStore(FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY), TaskStateStore(accessor, NEVER_EXPIRE))
     book = Ledger(both)
-    book.intend(WANTED)
-    book.answered(Transcript("secret words", raw={"transcription": "secret words"}))
+    book.record_intent(WANTED)
+    book.record_answer(Transcript("secret words", raw={"transcription": "secret words"}))
     assert "secret words" in json.dumps(both.load())
     assert "secret words" not in json.dumps(accessor.get("nanostt"))

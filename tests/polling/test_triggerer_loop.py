@@ -28,7 +28,7 @@ def job_seconds() -> float:
 
 def submit(wav, count: int) -> list[Job]:
     hook = NanoGPTHook()
-    return [hook.submit(audio_path=wav, model=ASYNC) for _ in range(count)]
+    return [hook.transcribe(wait_for_completion=False, audio_path=wav, model=ASYNC) for _ in range(count)]
 
 
 def config(emulator: Emulator, **changes) -> Config:

@@ -704,7 +704,7 @@ def test_a_result_that_cannot_be_written_is_written_by_the_retry(emulator: Emula
 def test_the_record_of_another_job_is_left_alone(emulator: Emulator, memory, wav, logged):
     """A late event of one run must not put its transcript under the fingerprint of another."""
     emulator.script("note.wav", text=TEXT, duration=30.0, processing_seconds=0.0)
-    old = NanoGPTHook().submit(audio_path=wav, model=ASYNC)
+    old = NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model=ASYNC)
     assert isinstance(old, Job)
     made = operator(memory, audio_path=str(wav), wait_for_completion=False, diarize=True)
     made.execute(memory.context())

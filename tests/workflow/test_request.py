@@ -204,7 +204,7 @@ def test_without_a_catalogue_the_price_is_the_connections_or_ours(
 def test_the_hook_keeps_to_a_limit_as_well(emulator: Emulator, wav):
     """Without an operator around it."""
     with pytest.raises(CostLimit, match=r"max_cost = \$0\.001"):
-        NanoGPTHook().submit(audio=wav, model=ASYNC, max_cost=0.001)
+        NanoGPTHook().transcribe(wait_for_completion=False, audio=wav, model=ASYNC, max_cost=0.001)
     assert asked(emulator, "/transcribe") == 0
 
 
