@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ _LONGEST_ASKED = 86_400.0
 
 def _resubmits(context: Context | None) -> bool:
     task = (context or {}).get("task")
-    return getattr(task, "on_ambiguous_submit", "fail") == "resubmit"
+    policy = getattr(task, "recovery_policy", None)
+    return isinstance(policy, Mapping) and policy.get("on_ambiguous_submit") == "resubmit"
 
 
 class NanoGPTRetryPolicy(RetryPolicy):

@@ -68,6 +68,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     audio_preparation = recovery_policy = cost_limits = max_cost_usd = None
     force = False
     max_worker_wait = 0
+    poll_interval = 10.0
 
     def __init__(
         self,
@@ -138,7 +139,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             failure = self.as_failure(context, error)
         raise failure
 
-    def is_retryable(self, error: errors.NanoGPTError) -> bool:  # noqa: ARG002
+    def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:  # noqa: ARG002
         """Return False: every ending is final, as a sensor's timeout is; none of them pays again."""
         return False
 
@@ -162,7 +163,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         if status.transcript is None:
             self.log.info("Run %s is %s", job.run_id, status.raw_status)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=SingleTask(self).write(hook, context, status.transcript))
+        return PokeReturnValue(is_done=True, xcom_value=SingleTask(self).write(hook, context, status.transcript, job))
 
     def _ask(self, hook: NanoGPTHook, job: Job) -> JobStatus | None:
         """Ask for the job; None if the service does not answer just now, which gives up no paid job."""

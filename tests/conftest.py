@@ -165,7 +165,7 @@ class Memory:
     @property
     def arguments(self) -> dict[str, Any]:
         """What an operator is given so that it remembers here."""
-        return {"output": str(self.folder)} if self.kind == "files" else {}
+        return {"output_path": str(self.folder)} if self.kind == "files" else {}
 
     def context(self, **instance: Any) -> dict[str, Any]:
         """A task's context; keywords change the task instance."""

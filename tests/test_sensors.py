@@ -180,7 +180,7 @@ def test_a_failed_job_says_why(emulator: Emulator, wav, run_task, deferrable):
     )
     with pytest.raises(AirflowFailException, match="no speech was found") as caught:
         run_task(lambda: sensor(job=ticket, deferrable=deferrable), context())
-    assert isinstance(caught.value.__cause__, errors.TranscriptionFailed)
+    assert isinstance(caught.value.error, errors.TranscriptionFailed)
     assert ticket["run_id"] in str(caught.value)
 
 

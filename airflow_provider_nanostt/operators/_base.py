@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_seconds, texts_in
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, parse_seconds, texts_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +51,17 @@ class WaitSettings:
         )
 
 
+class TaskFailed(AirflowFailException):
+    """The task fails without retry.
+
+    :param error: the reason, with the job if there is one.
+    """
+
+    def __init__(self, error: errors.NanoGPTError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 @dataclass(frozen=True, slots=True)
 class TaskResult:
     """What a task returns, and the recordings that it has read, for lineage."""
@@ -64,6 +75,7 @@ class NanoGPTOperator(BaseOperator):
 
     nanogpt_conn_id: str
     output_path: Any
+    recovery_policy: Any = None
     operator_extra_links = (TranscriptLink(),)
     _lineage: ClassVar[LineageRecord | None] = None
 
@@ -75,14 +87,12 @@ class NanoGPTOperator(BaseOperator):
         """Go on after the trigger's event."""
         raise NotImplementedError
 
-    def is_retryable(self, error: errors.NanoGPTError) -> bool:
+    def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
         """Return whether another try is worth it, and pays for nothing twice."""
-        return error.retry == "yes" or (error.retry == "ledger" and self.has_ledger)
-
-    @property
-    def has_ledger(self) -> bool:
-        """Whether a retry will find what this try pays for."""
-        return none_if_blank(self.output_path) is not None or NEVER_EXPIRE is not None
+        if type(error) is errors.AmbiguousSubmit:
+            return parse_mapping("recovery_policy", self.recovery_policy).get("on_ambiguous_submit") == "resubmit"
+        has_ledger = none_if_blank(self.output_path) is not None or context.get("task_state_store") is not None
+        return error.retry == "yes" or (error.retry == "ledger" and has_ledger)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
@@ -114,12 +124,12 @@ class NanoGPTOperator(BaseOperator):
         debug level.
         """
         self.log.debug("The traceback of the failure that follows", exc_info=error)
-        is_retryable = self.is_retryable(error)
+        is_retryable = self.is_retryable(error, context)
         if self.do_xcom_push:
             push_jobs(self, context, [getattr(error, "job", None)])
             push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
         if not is_retryable:
-            return AirflowFailException(str(error))
+            return TaskFailed(error)
         if not isinstance(error, errors.BatchIncomplete):  # the retry policy looks at the cause of that
             error.__cause__ = None
         error.__suppress_context__ = True
@@ -148,7 +158,7 @@ class NanoGPTOperator(BaseOperator):
         self.log.warning(
             "The task was killed. A NanoGPT job cannot be cancelled and is still billed. %s",
             "The next try of this task looks for it before it submits anything."
-            if self.has_ledger
+            if none_if_blank(self.output_path) is not None or NEVER_EXPIRE is not None
             else "No ledger is configured, so a retry will submit and pay again.",
         )
 

@@ -73,8 +73,9 @@ class SingleTask:
         transcribe.load_for_resume(attempt, attempt.ledger)
         parts = event.get("parts") if isinstance(event, Mapping) else None
         if not isinstance(parts, list):
-            return self._finish(attempt, [(0.0, self._fetched(hook, attempt, event))])
-        done = [(float(part["start"]), self._fetched(hook, attempt, part)) for part in parts]
+            transcript, job = self._fetched(hook, attempt, event)
+            return self._finish(attempt, [(0.0, transcript)], job)
+        done = [(float(part["start"]), self._fetched(hook, attempt, part)[0]) for part in parts]
         return self._finish(attempt, done)
 
     def _open(self, hook: NanoGPTHook, context: Context) -> Attempt:
@@ -91,24 +92,19 @@ class SingleTask:
         now = time.time()
         deadline = now + wait.timeout
         jobs = [part.found for part in parts if isinstance(part.found, Job)]
+        only = jobs[0] if len(parts) == len(jobs) == 1 else None
         deferrable = parse_bool("deferrable", self._operator.deferrable)
         if deferrable and len(jobs) == len(parts):
             done = self._wait_shortly(hook, jobs, wait, deadline)
-            if done is not None:
-                return self._finish(attempt, [(part.start, one) for part, one in zip(parts, done, strict=True)])
-            self._defer(parts, wait, deadline)
-        return self._finish(
-            attempt,
-            [
-                (
-                    part.start,
-                    self._wait_until(hook, attempt, part.found, wait, deadline)
-                    if isinstance(part.found, Job)
-                    else part.found,
-                )
-                for part in parts
-            ],
-        )
+            if done is None:
+                self._defer(parts, wait, deadline)
+            starts = [part.start for part in parts]
+            return self._finish(attempt, list(zip(starts, done, strict=True)), only)
+        ended = [
+            self._wait_until(hook, attempt, part.found, wait, deadline) if isinstance(part.found, Job) else part.found
+            for part in parts
+        ]
+        return self._finish(attempt, [(part.start, one) for part, one in zip(parts, ended, strict=True)], only)
 
     def _wait_until(
         self, hook: NanoGPTHook, attempt: Attempt, job: Job, wait: WaitSettings, deadline: float
@@ -153,7 +149,7 @@ class SingleTask:
             operator.defer_to(TranscriptionTrigger, **how, job=tickets[0]["job"])
         operator.defer_to(PartsTrigger, **how, parts=tickets)
 
-    def _fetched(self, hook: NanoGPTHook, attempt: Attempt, event: Any) -> Transcript:
+    def _fetched(self, hook: NanoGPTHook, attempt: Attempt, event: Any) -> tuple[Transcript, Job]:
         """Fetch one job that the trigger reports as completed."""
         from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome
         from airflow_provider_nanostt.workflow.transcribe import clear_staging
@@ -163,21 +159,34 @@ class SingleTask:
             clear_staging(attempt)
         if outcome.kind != COMPLETED:
             raise outcome.as_error(job, waited=time.time() - job.submitted_at, recovery_hint=hook.recovery_hint(job))
-        return hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS, at_once=True)
+        return hook.wait_until(job, deadline=time.time() + _FETCH_SECONDS, at_once=True), job
 
-    def write(self, hook: NanoGPTHook, context: Context, transcript: Transcript) -> dict[str, Any]:
-        """Write a transcript that is there already."""
+    def write(self, hook: NanoGPTHook, context: Context, transcript: Transcript, job: Job) -> dict[str, Any]:
+        """Write the transcript of a job that another task submitted."""
         from airflow_provider_nanostt.workflow.transcribe import load_for_resume
 
         attempt = self._open(hook, context)
         load_for_resume(attempt, attempt.ledger)
-        return self._finish(attempt, [(0.0, transcript)])
+        return self._finish(attempt, [(0.0, transcript)], job)
 
-    def _finish(self, attempt: Attempt, parts: list[tuple[float, Transcript]]) -> dict[str, Any]:
+    def _finish(
+        self, attempt: Attempt, parts: list[tuple[float, Transcript]], job: Job | None = None
+    ) -> dict[str, Any]:
         """End the task: the result written, recorded and logged."""
+        from airflow_provider_nanostt.api.errors import usd
         from airflow_provider_nanostt.workflow.transcribe import finish
 
-        return write_and_log(attempt, parts, self._log, finish)
+        result: dict[str, Any] = dict(finish(attempt, parts, job=job))
+        minutes = result.get("charged_minutes")
+        self._log.info(
+            "Transcribed: run %s, model %s, %s minutes charged, %s, language %s",
+            ", ".join(transcript.run_id or "(answered at once)" for _, transcript in parts),
+            result.get("model"),
+            "unknown" if minutes is None else f"{minutes:g}",
+            usd(result.get("cost_usd")),
+            result.get("language") or "unknown",
+        )
+        return result
 
 
 def request_of(  # noqa: PLR0917  the three names of a recording
@@ -254,25 +263,6 @@ def open_single(operator: Any, hook: NanoGPTHook, context: Context, staging_path
         log=operator.log,
         staging_path=staging_path,
     )
-
-
-def write_and_log(
-    attempt: Attempt, parts: list[tuple[float, Transcript]], log: Any, finish: Callable[..., Any]
-) -> dict[str, Any]:
-    """Write the transcript, and log what it is."""
-    from airflow_provider_nanostt.api.errors import usd
-
-    result: dict[str, Any] = dict(finish(attempt, parts))
-    minutes = result.get("charged_minutes")
-    log.info(
-        "Transcribed: run %s, model %s, %s minutes charged, %s, language %s",
-        ", ".join(transcript.run_id or "(answered at once)" for _, transcript in parts),
-        result.get("model"),
-        "unknown" if minutes is None else f"{minutes:g}",
-        usd(result.get("cost_usd")),
-        result.get("language") or "unknown",
-    )
-    return result
 
 
 def progress_log(log: Any) -> Callable[[float], None]:

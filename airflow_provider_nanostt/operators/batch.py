@@ -222,7 +222,7 @@ class BatchTask:
             costs=read_costs(operator.cost_limits, operator.max_cost_usd),
             request=lambda item: self._request(hook, wait, settings, item),
             settings=settings,
-            is_retryable=operator.is_retryable,
+            is_retryable=lambda error: operator.is_retryable(error, context),
             staging_path=read_preparation(operator.audio_preparation, wait.timeout)[0].staging_path,
             skip_existing=skip_existing,
             max_parallel=parse_whole("max_parallel", operator.max_parallel, 1, 64),

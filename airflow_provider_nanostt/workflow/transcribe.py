@@ -105,15 +105,18 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         ]
 
 
-def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]]) -> TranscriptResult:
+def finish(
+    attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: Job | None = None
+) -> TranscriptResult:
     """Write the transcript, record that, and return what goes to XCom; staged audio is removed.
 
     :param parts: (where the part begins, seconds; its transcript), in order.
+    :param job: of a recording in one piece, if it is known.
     """
     clear_staging(attempt)
     if len(parts) == 1 and not (attempt.ledger.record and attempt.ledger.record.split_points):
         transcript = parts[0][1]
-        return _write(attempt, transcript, job_of(attempt, transcript), spent_before=0.0)
+        return _write(attempt, transcript, job or job_of(attempt, transcript), spent_before=0.0)
     ledgers = [attempt.part_ledger(number) for number in range(1, len(parts) + 1)]
     for ledger in ledgers:
         load_for_resume(attempt, ledger)

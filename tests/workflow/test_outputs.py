@@ -46,7 +46,7 @@ def test_a_transcript_too_large_for_xcom_waits_for_a_folder(emulator: Emulator, 
 
     with pytest.raises(AirflowFailException, match="xcom_limit allows 20 in XCom") as caught:
         attempt(output_options={"xcom_limit": 20})
-    assert isinstance(caught.value.__cause__, errors.ResultTooLarge)
+    assert isinstance(caught.value.error, errors.ResultTooLarge)
     assert "clear the task, and it is written there without paying again" in str(caught.value)
     assert state.record["state"] == ("submitted" if model == ASYNC else "answered")
     result = attempt(output_path=str(state.folder), formats=("txt",))
@@ -67,7 +67,7 @@ def test_what_nothing_remembers_is_kept_on_the_worker(emulator: Emulator, wav, t
 
 def test_a_job_that_nothing_remembers_can_be_picked_up(emulator: Emulator, wav):
     """The message has the line that fetches it."""
-    with pytest.raises(AirflowFailException, match=r"To pick it up: NanoGPTHook\("):
+    with pytest.raises(AirflowFailException, match=r"To fetch it later: NanoGPTHook\("):
         operator(audio_path=str(wav), model=ASYNC, output_options={"xcom_limit": 20}).execute({})
 
 
@@ -120,12 +120,12 @@ def test_a_cleared_task_with_other_wishes_pays_nothing(emulator: Emulator, wav, 
     [
         ({"formats": ("json", "docx")}, "unknown format 'docx'"),
         ({"formats": ("srt",)}, "'Whisper-Large-V3' gives no times"),
-        ({"name": "{day}"}, "unknown field {day}"),
-        ({"captions": {"lines": 2}}, "unknown rule 'lines'"),
-        ({"captions": [2]}, "captions is of type list, not a mapping"),
-        ({"speaker_names": "Agent"}, "speaker_names is neither a mapping nor JSON"),
-        ({"estimated_captions": "perhaps"}, "neither true nor false"),
-        ({"xcom_limit": "much"}, "is not a number of bytes"),
+        ({"filename": "{day}"}, "unknown field {day}"),
+        ({"output_options": {"captions": {"lines": 2}}}, "unknown rule 'lines'"),
+        ({"output_options": {"captions": [2]}}, "captions must be a mapping, got list"),
+        ({"output_options": {"speaker_names": "Agent"}}, "speaker_names is neither a mapping nor JSON"),
+        ({"output_options": {"estimated_captions": "perhaps"}}, "estimated_captions must be true or false"),
+        ({"output_options": {"xcom_limit": "much"}}, "xcom_limit must be a number of bytes"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_paid_for(emulator: Emulator, wav, arguments, words):
@@ -177,4 +177,5 @@ def test_templates_are_rendered_into_names_and_formats():
         output_options={"speaker_names": {"Speaker 1": "{{ params.who }}"}},
     )
     made.render_template_fields({"params": {"formats": "txt", "who": "Agent"}, "ds": "2026-07-01"})
-    assert (made.formats, made.name, made.speaker_names) == ("txt", "2026-07-01-{name}", {"Speaker 1": "Agent"})
+    assert (made.formats, made.filename) == ("txt", "2026-07-01-{name}")
+    assert made.output_options == {"speaker_names": {"Speaker 1": "Agent"}}

@@ -77,7 +77,7 @@ def test_killed_around_the_submit_the_next_attempt_fails_with_the_facts(
     assert charged == (0 if before else 1)
     with pytest.raises(AirflowFailException) as caught:
         attempt(**arguments)
-    assert isinstance(caught.value.__cause__, errors.OrphanedSubmit)
+    assert isinstance(caught.value.error, errors.OrphanedSubmit)
     told = str(caught.value)
     now = "$100.00" if before else "$99.98"
     for word in ("note.wav", ASYNC, "likely $0.06", "before: $100.00", f"now: {now}", "resubmit", "force=True"):
@@ -304,7 +304,7 @@ def test_a_lost_job_fails_by_default(emulator: Emulator, attempt, wav):
     emulator.fail("/transcribe/status", status=404, times=100)
     with pytest.raises(AirflowFailException) as caught:
         attempt(audio_path=str(wav))
-    assert isinstance(caught.value.__cause__, errors.JobLost)
+    assert isinstance(caught.value.error, errors.JobLost)
     for word in (emulator.charges[0].run_id, "$0.015", "on_lost_job='submit'", "force=True"):
         assert word in str(caught.value)
     assert len(emulator.charges) == 1
@@ -350,7 +350,7 @@ def test_a_changed_input_can_fail(emulator: Emulator, attempt, wav):
     first = attempt(audio_path=str(wav))
     with pytest.raises(AirflowFailException) as caught:
         attempt(audio_path=str(wav), language="de", recovery_policy={"on_changed_input": "fail"})
-    assert isinstance(caught.value.__cause__, errors.InputChanged)
+    assert isinstance(caught.value.error, errors.InputChanged)
     assert first["run_id"] in str(caught.value)
     assert "$0.015" in str(caught.value)
     assert len(emulator.charges) == 1
@@ -530,7 +530,7 @@ def test_an_answer_that_was_lost_is_told_with_the_facts(emulator: Emulator, memo
     emulator.fail("/transcribe", after_charge=True, **fault)
     with pytest.raises(AirflowFailException) as caught:
         attempt(audio_path=str(wav))
-    assert isinstance(caught.value.__cause__, errors.AmbiguousSubmit)
+    assert isinstance(caught.value.error, errors.AmbiguousSubmit)
     for word in ("note.wav", ASYNC, "before: $100.00", "now: $99.98", "'resubmit'", "force=True"):
         assert word in str(caught.value)
     with pytest.raises(AirflowFailException, match="never recorded an answer"):

@@ -123,7 +123,7 @@ def attempt(memory: Memory, run_task: Any, recordings: dict[str, Path]) -> Any:
 
     def run(model: str = SYNC, instance: dict[str, Any] | None = None, **arguments: Any) -> Any:
         codec = "mp3" if model == ASYNC else "opus"
-        given = {"poll_interval": 0.03, "deferrable": True, "codec": codec, "audio": str(recordings[model])}
+        given = {"poll_interval": 0.03, "deferrable": True, "audio_preparation": {"codec": codec}, "audio": str(recordings[model])}
         return run_task(
             lambda: TranscribeOperator(task_id="transcribe", model=model, **{**given, **memory.arguments, **arguments}),
             memory.context(**(instance or {})),
@@ -276,8 +276,8 @@ def test_one_ticket_cannot_stand_for_many(spoken: Emulator, attempt):
 @only_files
 @REAL
 def test_the_whole_recording_counts_against_the_limit(spoken: Emulator, attempt):
-    """max_cost is about all parts together, and is refused before the first."""
-    with pytest.raises(AirflowFailException, match=r"max_cost = \$0\.07.*25\.00 min"):
+    """max_cost_usd is about all parts together, and is refused before the first."""
+    with pytest.raises(AirflowFailException, match=r"max_cost_usd = \$0\.07.*25\.00 min"):
         attempt(max_cost_usd=0.07)
     assert list(spoken.charges) == []
     assert text_of(attempt(max_cost_usd="0.08")) == WHOLE

@@ -16,6 +16,8 @@ from airflow_provider_nanostt.api.models import Options
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.workflow.pricing import price_for
+from airflow_provider_nanostt.workflow.request import make_request
 from tests.audio.odd_files import everything
 from tests.audio.range_server import RangeServer
 from tests.audio.sounds import encoded, hiss, note
@@ -46,7 +48,7 @@ def unknown(tmp_path: Path) -> Path:
 
 def test_what_costs_too_much_is_not_submitted(emulator: Emulator, wav):
     """The failure has limit, length, price and whose price it is; nothing was sent to be paid for."""
-    words = r"max_cost = \$0\.001.*0\.20 min x \$0\.03/min for Elevenlabs-STT \(price from the service's catalogue\)"
+    words = r"max_cost_usd = \$0\.001.*0\.20 min x \$0\.03/min for Elevenlabs-STT \(price from the service's catalogue\)"
     with pytest.raises(AirflowFailException, match=words):
         operator(audio=str(wav), max_cost_usd="0.001").execute({})
     assert asked(emulator, "/transcribe") == 0
@@ -70,7 +72,7 @@ def test_what_is_within_the_limit_is_submitted(emulator: Emulator, wav, run_task
 def test_what_earlier_attempts_have_cost_counts(emulator: Emulator, wav, files: Memory, run_task):
     """A retry that would go over the limit together with them is refused, and says what they have cost."""
     emulator.script("note.wav", status="failed", error="noise", duration=12.036)
-    arguments = {"audio": str(wav), "max_cost": 1.5 * COST, **files.arguments}
+    arguments = {"audio": str(wav), "max_cost_usd": 1.5 * COST, **files.arguments}
     with pytest.raises(Exception, match="noise"):
         run_task(lambda: operator(**arguments), files.context())
     with pytest.raises(AirflowFailException, match=r"\$0\.006018 went to earlier attempts"):
@@ -89,11 +91,11 @@ def test_what_is_paid_for_is_never_refused(emulator: Emulator, wav, files: Memor
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"max_cost": 0.1}, r"may cost up to \$0\.26.*unknown length"),
-        ({"max_cost": 9.0, "max_cost_unknown": "fail"}, r"cannot be told.*Set actual_duration"),
-        ({"max_cost": 0.1, "max_cost_unknown": "guess"}, "max_cost_unknown='guess'"),
-        ({"max_cost": -1}, "max_cost=-1"),
-        ({"max_cost": "cheap"}, "max_cost='cheap'"),
+        ({"max_cost_usd": 0.1}, r"may cost up to \$0\.26.*unknown length"),
+        ({"max_cost_usd": 9.0, "cost_limits": {"unknown_length": "fail"}}, r"cost is unknown.*Set actual_duration"),
+        ({"max_cost_usd": 0.1, "cost_limits": {"unknown_length": "guess"}}, "unknown_length must be one of"),
+        ({"max_cost_usd": -1}, "max_cost_usd must be a non-negative number, got -1"),
+        ({"max_cost_usd": "cheap"}, "max_cost_usd must be a number of USD, got 'cheap'"),
         ({"check_balance_above": float("nan")}, "check_balance_above=nan"),
     ],
 )
@@ -107,9 +109,9 @@ def test_an_unknown_length_is_taken_for_the_worst(emulator: Emulator, unknown, a
 @pytest.mark.parametrize(
     ("arguments", "minutes"),
     [
-        ({"max_cost": 0.3}, None),
-        ({"max_cost": 0.01, "max_cost_unknown": "allow"}, None),
-        ({"max_cost": 0.01, "actual_duration": 0.25}, "0.25"),
+        ({"max_cost_usd": 0.3}, None),
+        ({"max_cost_usd": 0.01, "cost_limits": {"unknown_length": "allow"}}, None),
+        ({"max_cost_usd": 0.01, "actual_duration": 0.25}, "0.25"),
         ({}, None),
     ],
 )
@@ -169,7 +171,7 @@ def test_an_estimate_is_free_and_says_whose_price_it_is(emulator: Emulator, wav)
     found = NanoGPTHook().estimate(wav, model=ASYNC)
     assert found.minutes == pytest.approx(12.036 / 60, abs=0.001)
     assert found.usd == pytest.approx(COST, rel=0.001)
-    assert (found.way, found.price.source) == ("upload", "the service's catalogue")
+    assert (found.method, found.price.source) == ("upload", "the service's catalogue")
     assert asked(emulator, "/transcribe") == 0
 
 
@@ -196,15 +198,15 @@ def test_without_a_catalogue_the_price_is_the_connections_or_ours(
     emulator.fail("/v1/audio-models", status=503, times=100)
     monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps({**emulator.connection, "extra": extra}))
     for _ in range(3):
-        found = NanoGPTHook().price(ASYNC)
+        found = price_for(NanoGPTHook(), ASYNC)
     assert (found.per_minute, found.source) == (price, source)
     assert asked(emulator, "/v1/audio-models") == 1
 
 
 def test_the_hook_keeps_to_a_limit_as_well(emulator: Emulator, wav):
     """Without an operator around it."""
-    with pytest.raises(CostLimit, match=r"max_cost = \$0\.001"):
-        NanoGPTHook().transcribe(wait_for_completion=False, audio=wav, model=ASYNC, max_cost=0.001)
+    with pytest.raises(CostLimit, match=r"max_cost_usd = \$0\.001"):
+        NanoGPTHook().transcribe(wait_for_completion=False, audio=wav, model=ASYNC, max_cost_usd=0.001)
     assert asked(emulator, "/transcribe") == 0
 
 
@@ -237,9 +239,9 @@ def test_an_address_the_service_cannot_reach_is_refused(monkeypatch, url):
     }  # by number: no DNS
     monkeypatch.setenv("AIRFLOW_CONN_PUBLIC", json.dumps(public))
     with pytest.raises(InvalidInput, match=r"which the service cannot reach.*object storage URI"):
-        NanoGPTHook("public").order(audio=url, options=Options(SYNC))
+        make_request(NanoGPTHook("public"), audio=url, options=Options(SYNC))
     with pytest.raises(InvalidInput, match="not an http"):
-        NanoGPTHook("public").order(audio_url="file:///etc/passwd", options=Options(SYNC))
+        make_request(NanoGPTHook("public"), audio_url="file:///etc/passwd", options=Options(SYNC))
 
 
 def test_addresses_inside_the_network_are_read_where_the_connection_allows_it(emulator: Emulator, monkeypatch):

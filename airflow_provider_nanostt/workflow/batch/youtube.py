@@ -196,7 +196,8 @@ def _record(
             _record_not_charged(video, approval)
             raise errors.InvalidInput(f"this video has no transcript: {found.error}. It costs nothing")
         transcript, ledger = _transcript(found, cost), video.attempt.ledger
-        source = f"{re.sub(r'[\s./\\]+', ' ', found.title or 'video').strip()}-{video.id}"
+        title = re.sub(r"[\s./\\]+", " ", found.title or "video").strip()
+        source = f"{title}-{video.id}"
         keep_recording(video.attempt, "the answer", lambda: ledger.record_answer(transcript, source=source))
         count_cost(cost, None)
         approval.settle(cost)
