@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.common.errors import InvalidInput
 
 YOUTUBE_MODEL = "youtube"
 """What transcripts of videos bear as their model; the service has no name for it."""

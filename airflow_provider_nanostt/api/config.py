@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.endpoints import Call, Request, Response
+from airflow_provider_nanostt.api.http import Call, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,36 +72,30 @@ class Config:
             **request.headers,
         }
 
-    def timeout_for(self, call: Call[Any]) -> float:
-        """Seconds the whole exchange may take."""
+    def timeout_for(self, call: Call[object]) -> float:
+        """Return the seconds that the whole exchange may take."""
         return self.timeout if call.paid else min(self.timeout, _FREE_CALL_SECONDS)
 
-    def response(self, call: Call[Any], status: int, headers: Mapping[str, str], body: bytes = b"") -> Response:
-        """Build what ``protocol`` reads; should the service echo our key or another secret, it ends here."""
-        secrets = (self.api_key, *call.secrets)
-        told = {name.lower(): _without(value, secrets) for name, value in headers.items()}
-        for secret in secrets:
+    def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes = b"") -> Response:
+        """Return an answer as ``http`` reads it; should the service echo our key or another secret, it ends here."""
+        masked = {name.lower(): value for name, value in headers.items()}
+        for secret in (self.api_key, *call.secrets):
+            masked = {name: value.replace(secret, "***") for name, value in masked.items()}
             body = body.replace(secret.encode("utf-8", "replace"), b"***")
-        return Response(status=status, headers=told, body=body, received_at=time.time())
-
-
-def _without(value: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        value = value.replace(secret, "***")
-    return value
+        return Response(status=status, headers=masked, body=body, received_at=time.time())
 
 
 def _scheme_and_host(base_url: str) -> tuple[str, str]:
-    """Take a base URL apart; what is in the way of it being one, such as a password, is not shown."""
+    """Return scheme and host of a base URL; of a wrong one only the host is shown."""
     host = None
     try:
         parts = urlsplit(base_url)
         host = parts.hostname
-        sound = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
-        sound = sound and not parts.query and not parts.fragment
-        sound = sound and re.fullmatch(rb"[a-z0-9._-]+|[0-9a-f:.]+", (host or "").encode("idna")) is not None
+        is_sound = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
+        is_sound = is_sound and not parts.query and not parts.fragment
+        is_sound = is_sound and re.fullmatch(rb"[a-z0-9._-]+|[0-9a-f:.]+", (host or "").encode("idna")) is not None
     except ValueError:
-        sound = False
-    if not host or not sound:
+        is_sound = False
+    if not host or not is_sound:
         raise errors.InvalidInput(f"the host {host!r} is not a base URL such as {DEFAULT_BASE_URL!r}")
     return parts.scheme, host

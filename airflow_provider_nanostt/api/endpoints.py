@@ -1,23 +1,21 @@
-"""The service's protocol without any I/O: what to send, how to read what comes back, and what may be sent again.
+"""The service's endpoints, one function each: what to send, how the answer is read, and whether it costs money.
 
-One function per endpoint returns a :class:`Call`; :func:`read` turns an answer into the call's value or raises one of
-the errors in ``errors``; :func:`is_retryable` decides about repeating per call, not per HTTP verb: a status request is
-a POST and free, a submit is a POST and costs money. Sending is in ``transport``, reading bodies in ``responses``.
+No network and no decisions: a file to be uploaded is read here, everything else about a :class:`Call` is in ``http``.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from airflow_provider_nanostt.api import errors, responses
-from airflow_provider_nanostt.api.upload import Form, Upload
+from airflow_provider_nanostt.api.http import Call, Request
+from airflow_provider_nanostt.api.upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from airflow_provider_nanostt.api.models import (
@@ -31,61 +29,18 @@ if TYPE_CHECKING:
         YouTubeAnswer,
     )
 
-T = TypeVar("T")
-
-MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""Answers above this are refused: an hour of words is under 2 MB."""
-
 MAX_YOUTUBE_URLS = 10
 
 _SHORTEST_SECRET = 12
-_LONGEST_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to send: ``path`` is below the base URL, ``body`` is ready for the wire or, a form, to be read from."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Form | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back: header names in lower case; ``received_at`` in epoch seconds."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    received_at: float
-
-    @property
-    def request_id(self) -> str | None:
-        """The service's name for this exchange, for questions to its support."""
-        return self.headers.get("x-request-id")
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
-    """One exchange with the service.
-
-    :param request: what to send.
-    :param parse: reads a successful answer.
-    :param paid: whether being accepted costs money; such a call is repeated only where that is surely not yet so.
-    :param secrets: what is in the request and must not come back in an answer, a ticket or an error.
-    """
-
-    request: Request
-    parse: Callable[[Response], T]
-    paid: bool = False
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+_MAX_FILE_NAME_CHARS = 200
 
 
 def submit(submission: Submission) -> Call[Transcript | Job]:
-    """``POST /transcribe``: the transcript, or the ticket for it. Which of the two, only the answer tells. Paid."""
-    fields: dict[str, Any] = {"model": submission.model, "language": submission.language}
+    """``POST /transcribe``: the transcript, or the ticket for it. Which of the two, only the answer tells. Paid.
+
+    :raises FileChanged: if a file is not what it was when its digest was taken.
+    """
+    fields: dict[str, str | bool] = {"model": submission.model, "language": submission.language}
     if submission.actual_minutes is not None:
         fields["actualDuration"] = _minutes(submission.actual_minutes)
     if submission.sends_options:
@@ -95,7 +50,7 @@ def submit(submission: Submission) -> Call[Transcript | Job]:
         request, query = _multipart("/transcribe", fields, submission.audio), ""
     else:
         request = _json("/transcribe", {"audioUrl": submission.audio, **fields})
-        query = submission.audio.partition("?")[2]  # of a presigned URL: a secret
+        query = submission.audio.partition("?")[2]
     return Call(
         request,
         lambda response: responses.submitted(response, submission),
@@ -125,7 +80,7 @@ def youtube(urls: Sequence[str]) -> Call[YouTubeAnswer]:
     :raises InvalidInput: for no URL, or more than ten.
     """
     if isinstance(urls, str) or not all(isinstance(url, str) and url.strip() for url in urls):
-        raise errors.InvalidInput("urls is a list of addresses of videos, each a text")
+        raise errors.InvalidInput("urls must be a list of the addresses of videos, each a text")
     if not 1 <= len(urls) <= MAX_YOUTUBE_URLS:
         raise errors.InvalidInput(f"{len(urls)} URLs; one request takes 1 to {MAX_YOUTUBE_URLS}")
     return Call(_json("/youtube-transcribe", {"urls": list(urls)}), responses.youtube, paid=True)
@@ -139,7 +94,7 @@ def usage(start: date | None = None, end: date | None = None, group_by: str = "d
     if (start is None) != (end is None):
         raise errors.InvalidInput("usage needs both dates, start and end, or neither")
     if group_by not in ("day", "model", "day,model", "model,day"):
-        raise errors.InvalidInput(f"group_by={group_by!r}; the service groups by 'day', 'model' or 'day,model'")
+        raise errors.InvalidInput(f"group_by must be 'day', 'model' or 'day,model', got {group_by!r}")
     query = {"group_by": group_by}
     if start is not None and end is not None:
         if end < start:
@@ -148,65 +103,29 @@ def usage(start: date | None = None, end: date | None = None, group_by: str = "d
     return Call(Request("GET", f"/v1/usage?{urlencode(query, safe=',')}"), responses.usage)
 
 
-def read(call: Call[T], response: Response) -> T:
-    """Turn an answer into the call's value.
-
-    :raises NanoGPTError: one of the typed errors, whatever the bytes are.
-    """
-    problem: errors.NanoGPTError
-    if 200 <= response.status < 300:
-        try:
-            return call.parse(response)
-        except errors.ProtocolError as error:
-            problem = error
-    else:
-        problem = responses.error_from_response(response)
-    raise classify(call, problem)
-
-
-def classify(call: Call[Any], error: errors.NanoGPTError) -> errors.NanoGPTError:
-    """Return the error as the caller sees it: on a paid call, one that leaves the charge open is ambiguous."""
-    if not call.paid:
-        return error.of_free_call()
-    if error.charged != "maybe":
-        return error
-    ambiguous = errors.AmbiguousSubmit(str(error).rstrip("."))
-    ambiguous.__cause__ = error
-    return ambiguous
-
-
-def is_retryable(call: Call[Any], error: BaseException) -> bool:
-    """Whether sending this again is both harmless and promising.
-
-    A free call is repeated through any weather. A paid one only when nothing was sent, or when the answer says that
-    nothing was accepted (429, 503). A limit for the whole day is never waited for.
-    """
-    return is_transient(error) and (not call.paid or error.charged == "no")
-
-
-def is_transient(error: BaseException) -> TypeGuard[errors.NanoGPTError]:
-    """Whether an error of the exchange passes within minutes, so that a free call is worth repeating."""
-    if not isinstance(error, errors.TransportError | errors.ApiError | errors.ProtocolError):
-        return False
-    return error.retry == "yes" and not isinstance(error, errors.DailyLimitReached)
-
-
-def _json(path: str, payload: Mapping[str, Any]) -> Request:
+def _json(path: str, payload: Mapping[str, object]) -> Request:
     body = json.dumps(payload, allow_nan=False).encode()
     return Request("POST", path, {"Content-Type": "application/json"}, body)
 
 
-def _multipart(path: str, fields: Mapping[str, Any], upload: Upload) -> Request:
-    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
-    form = Form(texts, "audio", _file_name(upload.name), upload)
-    # The length is said here: aiohttp cannot ask a form for it.
-    return Request("POST", path, {"Content-Type": form.content_type, "Content-Length": str(len(form))}, form)
+def _multipart(path: str, fields: Mapping[str, str | bool], upload: Upload) -> Request:
+    from urllib3.filepost import encode_multipart_formdata
+
+    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
+    parts: dict[str, bytes | tuple[str, bytes, str]] = {
+        name: text.encode("utf-8", "replace") for name, text in texts.items()
+    }
+    file = (_file_name(upload.name), upload.read(), upload.content_type)
+    body, content_type = encode_multipart_formdata({**parts, "audio": file})
+    return Request("POST", path, {"Content-Type": content_type}, body)
 
 
 def _file_name(name: str) -> str:
     """Return the last part of a path in characters that every reader of multipart takes; the suffix stays."""
     last = re.split(r"[/\\]", name)[-1].encode("utf-8", "replace").decode()
-    return "".join(char if char.isprintable() and char != '"' else "_" for char in last)[-_LONGEST_NAME:] or "audio"
+    return (
+        "".join(char if char.isprintable() and char != '"' else "_" for char in last)[-_MAX_FILE_NAME_CHARS:] or "audio"
+    )
 
 
 def _minutes(value: float) -> str:

@@ -8,18 +8,22 @@ kept, and properties say what it means to us.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
-from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.upload import Upload
+from airflow_provider_nanostt.common.errors import InvalidInput
+from airflow_provider_nanostt.common.urls import display, redact
 
 RUNNING_WORDS = frozenset({"pending", "queued", "in_queue", "processing", "in_progress", "running"})
 COMPLETED_WORDS = frozenset({"completed", "complete", "succeeded", "success"})
 FAILED_WORDS = frozenset({"failed", "error", "cancelled", "canceled", "expired", "content_policy_violation"})
+
+TICKET_VERSION = 1
+"""Format of a stored ticket; one with a higher version is refused."""
 
 _MAX_TICKET_CHARS = 16_384
 
@@ -83,11 +87,10 @@ class Submission:
     def __post_init__(self) -> None:
         _ = self.options
         if isinstance(self.audio, str) and not _is_web_address(self.audio):
-            shown = self.audio if "?" not in self.audio else self.audio.split("?", 1)[0] + "?…"
-            shown = shown if "@" not in shown else "…@" + shown.rpartition("@")[2]
-            raise InvalidInput(f"audio_url={shown!r} is not an http(s) URL; for a file on disk use audio_path")
+            shown = redact(display(self.audio))
+            raise InvalidInput(f"audio_url must be an http(s) URL, got {shown!r}; for a file on disk use audio_path")
         if self.actual_minutes is not None and not 0 < self.actual_minutes < float("inf"):
-            raise InvalidInput(f"actual_duration={self.actual_minutes!r} minutes is not a positive length")
+            raise InvalidInput(f"actual_duration must be a positive number of minutes, got {self.actual_minutes!r}")
 
     @property
     def options(self) -> Options:
@@ -103,10 +106,19 @@ class Submission:
     @property
     def name(self) -> str:
         """The audio's name for people: the file's name, or the URL without what may be secret in it."""
-        if isinstance(self.audio, Upload):
-            return self.audio.name
-        parts = urlsplit(self.audio)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return self.audio.name if isinstance(self.audio, Upload) else display(self.audio)
+
+
+class Ticket(TypedDict):
+    """A :class:`Job` as it is stored: plain JSON."""
+
+    version: int
+    run_id: str
+    model: str
+    submitted_at: float
+    cost: float | None
+    charged_minutes: float | None
+    body: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +138,15 @@ class Job:
     submitted_at: float
     cost: float | None = None
     charged_minutes: float | None = None
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    body: Mapping[str, object] = field(default_factory=dict, repr=False)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Ticket:
         """Return the ticket as plain JSON; :meth:`from_json` reads it back."""
         body = dict(self.body)
         if len(json.dumps(body, default=str)) > _MAX_TICKET_CHARS:
             body = {key: value for key, value in body.items() if key in _ECHOED}
         return {
+            "version": TICKET_VERSION,
             "run_id": self.run_id,
             "model": self.model,
             "submitted_at": self.submitted_at,
@@ -143,15 +156,20 @@ class Job:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Job:
-        """Read a ticket.
+    def from_json(cls, data: object) -> Job:
+        """Read a ticket; a mapping that has only ``run_id`` is one, too.
 
-        :raises InvalidInput: if it names no run.
+        :raises InvalidInput: if it names no run, or is of a later version of the format.
         """
-        run_id = data.get("run_id") if isinstance(data, Mapping) else None
+        data = data if isinstance(data, Mapping) else {}
+        run_id, version, body = data.get("run_id"), data.get("version", TICKET_VERSION), data.get("body")
         if not isinstance(run_id, str) or not run_id:
             raise InvalidInput("this is not a ticket: it has no 'run_id'")
-        body = data.get("body")
+        if type(version) is not int or not 1 <= version <= TICKET_VERSION:
+            raise InvalidInput(
+                f"the ticket of run {run_id} has format version {version!r}, and this version of the provider reads "
+                f"{TICKET_VERSION}; read it with the version that wrote it, or a later one"
+            )
         return cls(
             run_id=run_id,
             model=str(data.get("model") or "unknown"),
@@ -161,17 +179,11 @@ class Job:
             body=dict(body) if isinstance(body, Mapping) else {},
         )
 
-    def echo(self) -> dict[str, Any]:
+    def echo(self) -> dict[str, object]:
         """Return the body of the status call: all that the accepting answer said, in the types the contract names."""
-        told = {key: value for key, value in self.body.items() if value is not None and key not in ("status", "error")}
-        for key, kind in _ECHOED.items():
-            if key in told:
-                value = kind(told[key])
-                if value is None:
-                    del told[key]
-                else:
-                    told[key] = value
-        return {"isApiRequest": True, **told, "runId": self.run_id}
+        read = {key: _ECHOED[key](value) if key in _ECHOED else value for key, value in self.body.items()}
+        echoed = {key: value for key, value in read.items() if value is not None and key not in ("status", "error")}
+        return {"isApiRequest": True, **echoed, "runId": self.run_id}
 
 
 def number(value: object) -> float | None:
@@ -196,16 +208,17 @@ def _flag(value: object) -> bool | None:
     return {"true": True, "false": False}.get(status_word(value))
 
 
-def _text(value: object) -> str | None:
+def text_or_none(value: object) -> str | None:
+    """Return a text; None for anything else."""
     return value if isinstance(value, str) else None
 
 
-_ECHOED = {
-    "runId": _text,
+_ECHOED: dict[str, Callable[[object], object]] = {
+    "runId": text_or_none,
     "cost": number,
-    "paymentSource": _text,
+    "paymentSource": text_or_none,
     "isApiRequest": _flag,
-    "fileName": _text,
+    "fileName": text_or_none,
     "fileSize": _whole,
     "chargedDuration": number,
     "diarize": _flag,
@@ -261,8 +274,8 @@ class Transcript:
     cost: float | None = None
     charged_minutes: float | None = None
     run_id: str | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +328,7 @@ class AudioModel:
     id: str
     name: str
     price_per_minute: float | None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,4 +356,4 @@ class Usage:
 
     net_cost: float | None
     requests: int | None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    raw: Mapping[str, object] = field(default_factory=dict, repr=False)

@@ -1,36 +1,35 @@
 """Sending calls: one client over requests for workers, one over aiohttp for the triggerer, and no logic in either.
 
-Each has a single I/O method, :meth:`send`. What to send, how to read it and whether to repeat it is decided in
-``protocol``; the two retry loops are fed from one bundle of arguments, so they cannot drift apart. Foreign exceptions
-are translated here and nowhere else.
+Each has a single I/O method, :meth:`send`. What an answer means and whether to repeat a call is decided in ``http``;
+the two retry loops are fed from one bundle of arguments, so they cannot drift apart. Proxies, certificates and the
+meaning of foreign exceptions are in ``network``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import io
 import logging
-import os
-import re
-import ssl
 import time
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypedDict, TypeVar
 
-from airflow_provider_nanostt.api import endpoints, errors
-from airflow_provider_nanostt.api.upload import sending
+from airflow_provider_nanostt.api import errors, http, network
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     import aiohttp
     import requests
     import tenacity
+    from urllib3.response import BaseHTTPResponse
 
     from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.endpoints import Call, Response
+    from airflow_provider_nanostt.api.http import Call, Response
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -38,6 +37,16 @@ log = logging.getLogger(__name__)
 _CHUNK = 64 * 1024
 _KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: longer than any job is left unasked, so a handshake serves many questions."""
+
+
+class RetryArguments(TypedDict):
+    """What both ``tenacity.Retrying`` and ``AsyncRetrying`` get."""
+
+    retry: tenacity.retry_base
+    wait: Callable[[tenacity.RetryCallState], float]
+    stop: tenacity.stop.stop_base
+    before_sleep: Callable[[tenacity.RetryCallState], None]
+    reraise: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +62,22 @@ class Retry:
     first: float = 0.5
     longest: float = 30.0
 
-    def options(self, call: Call[Any]) -> dict[str, Any]:
-        """Return the one bundle of arguments that both ``tenacity.Retrying`` and ``AsyncRetrying`` get."""
+    def arguments(self, call: Call[object]) -> RetryArguments:
+        """Return the one bundle of arguments for both loops."""
         import tenacity
 
         backoff = tenacity.wait_exponential(multiplier=self.first) + tenacity.wait_random(0, self.first)
 
         def wait(state: tenacity.RetryCallState) -> float:
             asked, pause = _retry_after(_error(state)), min(backoff(state), self.longest)
-            # A little jitter on top, or all who were told the same second come back in the same moment.
+            # A little jitter on top, or all that were given the same second come back in the same moment.
             return pause if asked is None else asked + 0.1 * min(pause, 5.0)
 
         def worthwhile(error: BaseException) -> bool:
             asked = _retry_after(error)
-            return endpoints.is_retryable(call, error) and (asked is None or asked <= self.longest)
+            return http.is_retryable(call, error) and (asked is None or asked <= self.longest)
 
-        def tell(state: tenacity.RetryCallState) -> None:
+        def log_pause(state: tenacity.RetryCallState) -> None:
             log.warning(
                 "%s; asking again in %.1f s (attempt %d of %d)",
                 str(_error(state)).rstrip("."),
@@ -81,13 +90,13 @@ class Retry:
             "retry": tenacity.retry_if_exception(worthwhile),
             "wait": wait,
             "stop": tenacity.stop_after_attempt(self.attempts),
-            "before_sleep": tell,
+            "before_sleep": log_pause,
             "reraise": True,
         }
 
 
 ONCE = Retry(attempts=1)
-"""For callers who have a schedule of their own."""
+"""For callers that have a schedule of their own."""
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:
@@ -96,10 +105,6 @@ def _error(state: tenacity.RetryCallState) -> BaseException | None:
 
 def _retry_after(error: BaseException | None) -> float | None:
     return error.retry_after if isinstance(error, errors.ApiError) else None
-
-
-_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Failed)")
-"""How urllib3 names a connection in its messages; tells people nothing."""
 
 
 class Client:
@@ -128,45 +133,38 @@ class Client:
             return self._attempt(call)
         import tenacity
 
-        options = {"sleep": self._sleep, **retry.options(call)}
-        answer: T = tenacity.Retrying(**options)(self._attempt, call)
+        answer: T = tenacity.Retrying(sleep=self._sleep, **retry.arguments(call))(self._attempt, call)
         return answer
 
     def _attempt(self, call: Call[T]) -> T:
         if call.paid:
             # A pooled connection may have been closed at the other end, which looks like a lost answer.
             # On a paid request that would be ambiguous, so it gets a connection of its own.
-            with _new_session() as session, sending(call.request.body) as body:
-                return endpoints.read(call, self._exchange(session, call, body))
+            with _new_session() as session:
+                return http.read(call, self._exchange(session, call))
         self._pooled = self._pooled or _new_session()
-        return endpoints.read(call, self._exchange(self._pooled, call, call.request.body))
+        return http.read(call, self._exchange(self._pooled, call))
 
-    def _exchange(self, session: requests.Session, call: Call[Any], sent: Any) -> Response:
-        import requests
-        import urllib3
-
-        request, patience = call.request, self.config.timeout_for(call)
-        give_up = time.monotonic() + patience
-        try:
-            with session.request(
+    def _exchange(self, session: requests.Session, call: Call[object]) -> Response:
+        request, timeout = call.request, self.config.timeout_for(call)
+        give_up = time.monotonic() + timeout
+        with (
+            http.classified(call),
+            network.requests_errors(self.config.host),
+            session.request(
                 request.method,
                 self.config.url(request),
-                data=sent,
+                data=request.body,
                 headers=self.config.headers(request),
-                timeout=(self.config.connect_timeout, patience),
+                timeout=(self.config.connect_timeout, timeout),
                 allow_redirects=False,
                 stream=True,
-            ) as raw:
-                body = _collect(raw.raw, give_up)
-                if len(body) > endpoints.MAX_RESPONSE_BYTES:
-                    raise _too_long(self.config.response(call, raw.status_code, raw.headers))
-                return self.config.response(call, raw.status_code, raw.headers, body)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            trouble = _translate_requests(error, self.config.host)
-            trouble.__cause__ = error
-        except errors.ReadError as error:
-            trouble = error
-        raise endpoints.classify(call, trouble)
+            ) as raw,
+        ):
+            body = _collect(raw.raw, give_up)
+            if len(body) > http.MAX_RESPONSE_BYTES:
+                raise _too_long(self.config.response(call, raw.status_code, raw.headers))
+            return self.config.response(call, raw.status_code, raw.headers, body)
 
     def close(self) -> None:
         """Close the connections."""
@@ -218,13 +216,13 @@ class AsyncClient:
         """
         if self._prepared is None:
             self._prepared = asyncio.ensure_future(asyncio.to_thread(self._prepare))
-        await asyncio.shield(self._prepared)  # whoever came first may be cancelled; the others still need it
+        await asyncio.shield(self._prepared)  # the first caller may be cancelled; the others still need it
 
     def _prepare(self) -> None:
         importlib.import_module("aiohttp")
-        self._proxy = _proxy(self.config.base_url)
-        if self.config.base_url.startswith("https:"):
-            self._tls = ssl.create_default_context(cafile=_certificates())
+        self._proxy = network.proxy_for(self.config.base_url)
+        if self.config.base_url.lower().startswith("https:"):
+            self._tls = network.tls_context()
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
         """Make the call and return its value.
@@ -236,29 +234,26 @@ class AsyncClient:
             return await self._attempt(call)
         import tenacity
 
-        options = {"sleep": self._sleep, **retry.options(call)}
-        return await tenacity.AsyncRetrying(**options)(self._attempt, call)
+        return await tenacity.AsyncRetrying(sleep=self._sleep, **retry.arguments(call))(self._attempt, call)
 
     async def _attempt(self, call: Call[T]) -> T:
         if self._prepared is None or not self._prepared.done():
             await self.open()
         if call.paid:  # a connection of its own, as in Client
-            # Of a file aiohttp makes no warning about blocking the loop, but ends the connection after it.
             async with self._new_session(call) as session:
-                with sending(call.request.body) as body:
-                    return endpoints.read(call, await self._exchange(session, call, body))
+                return http.read(call, await self._exchange(session, call))
         self._session = self._session or self._new_session(call)
-        return endpoints.read(call, await self._exchange(self._session, call, call.request.body))
+        return http.read(call, await self._exchange(self._session, call))
 
-    async def _exchange(self, session: aiohttp.ClientSession, call: Call[Any], sent: Any) -> Response:
-        import aiohttp
-
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call[object]) -> Response:
         request = call.request
-        try:
+        # A large body of bytes would draw a warning about blocking the loop; one in a file does not.
+        body = io.BytesIO(request.body) if call.paid and request.body is not None else request.body
+        with http.classified(call), network.aiohttp_errors(self.config.host):
             async with session.request(
                 request.method,
                 self.config.url(request),
-                data=sent,
+                data=body,
                 headers=self.config.headers(request),
                 allow_redirects=False,
                 proxy=self._proxy,
@@ -267,26 +262,22 @@ class AsyncClient:
                 async for piece in raw.content.iter_any():
                     pieces.append(piece)
                     size += len(piece)
-                    if size > endpoints.MAX_RESPONSE_BYTES:
+                    if size > http.MAX_RESPONSE_BYTES:
                         raise _too_long(self.config.response(call, raw.status, raw.headers))
                 return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            trouble = _translate_aiohttp(error, self.config.host)
-            trouble.__cause__ = error
-        raise endpoints.classify(call, trouble)
 
-    def _new_session(self, call: Call[Any]) -> aiohttp.ClientSession:
+    def _new_session(self, call: Call[object]) -> aiohttp.ClientSession:
         """Return a session for this call and others that may take as long."""
         import aiohttp
 
-        patience = self.config.timeout_for(call)
+        timeout = self.config.timeout_for(call)
         return aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=patience, sock_connect=min(self.config.connect_timeout, patience)),
+            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(self.config.connect_timeout, timeout)),
             connector=aiohttp.TCPConnector(
                 limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls if self._tls is not None else True
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # With trust_env aiohttp would also take credentials from ~/.netrc; see _proxy.
+            # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,
         )
 
@@ -315,13 +306,13 @@ def _new_session() -> requests.Session:
     return session
 
 
-def _collect(raw: Any, give_up: float) -> bytes:
+def _collect(raw: BaseHTTPResponse, give_up: float) -> bytes:
     """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in.
 
     :return: the answer; a little more than the limit if it is over that.
     """
     pieces, size = [], 0
-    while size <= endpoints.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
+    while size <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
         pieces.append(piece)
         size += len(piece)
         if time.monotonic() > give_up:
@@ -330,60 +321,5 @@ def _collect(raw: Any, give_up: float) -> bytes:
 
 
 def _too_long(head: Response) -> errors.ProtocolError:
-    limit = f"it is over {endpoints.MAX_RESPONSE_BYTES >> 20} MiB"
+    limit = f"it is over {http.MAX_RESPONSE_BYTES >> 20} MiB"
     return errors.ProtocolError(limit, status=head.status, request_id=head.request_id)
-
-
-def _certificates() -> str | None:
-    """Return whose certificates to trust, as requests finds it, so that worker and triggerer trust the same."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-
-
-def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for this address, as requests finds it; aiohttp looks elsewhere.
-
-    :raises InvalidInput: for a kind of proxy that aiohttp cannot use.
-    """
-    from requests.utils import get_environ_proxies, select_proxy
-
-    proxy = select_proxy(url, get_environ_proxies(url, no_proxy=None))
-    if not proxy:
-        return None
-    scheme, mark, _ = proxy.partition("://")
-    if mark and scheme.lower() not in ("http", "https"):
-        raise errors.InvalidInput(f"the environment names a {scheme} proxy; waiting in the triggerer needs an http one")
-    return proxy if mark else f"http://{proxy}"
-
-
-def _translate_requests(error: Exception, host: str) -> errors.NanoGPTError:
-    import requests
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
-
-    reason: Any = getattr(error.args[0] if error.args else None, "reason", None)
-    inner = reason.args[0] if isinstance(reason, Exception) and reason.args else None
-    unsent = isinstance(reason, ConnectTimeoutError | NewConnectionError | ProxyError) or isinstance(
-        inner, ssl.SSLCertVerificationError
-    )
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError) or unsent:
-        return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_named(reason or error)}")
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-        return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
-    return errors.ReadError(f"the connection to NanoGPT broke: {_named(error)}")
-
-
-def _translate_aiohttp(error: BaseException, host: str) -> errors.NanoGPTError:
-    import aiohttp
-
-    timed_out = getattr(aiohttp, "ConnectionTimeoutError", aiohttp.ClientConnectorError)  # since aiohttp 3.10
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, timed_out)):
-        return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_named(error)}")
-    if isinstance(error, aiohttp.InvalidURL):
-        return errors.InvalidInput(f"the request cannot be sent: {_named(error)}")
-    return errors.ReadError(f"the connection to NanoGPT broke: {_named(error)}")
-
-
-def _named(error: BaseException) -> str:
-    text = _OBJECT.sub("", " ".join(str(error).split()))[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from airflow_provider_nanostt.api.models import Segment, Word, number
 
@@ -49,7 +48,7 @@ def read_segments(diarization: object, words: Sequence[Word]) -> tuple[Segment, 
     return given or tuple(_rebuilt(words))
 
 
-def _given(raw: Iterable[Any]) -> Iterator[Segment]:
+def _given(raw: Iterable[object]) -> Iterator[Segment]:
     for entry in raw:
         if isinstance(entry, Mapping) and isinstance(entry.get("text"), str) and entry["text"].strip():
             yield Segment(
@@ -60,7 +59,7 @@ def _given(raw: Iterable[Any]) -> Iterator[Segment]:
             )
 
 
-def _first_present(entry: Mapping[str, Any], *names: str) -> object:
+def _first_present(entry: Mapping[str, object], *names: str) -> object:
     return next((entry[name] for name in names if entry.get(name) is not None), None)
 
 

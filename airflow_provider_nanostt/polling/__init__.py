@@ -7,7 +7,7 @@ send.
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.api.endpoints import is_transient
+from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.polling.duration_model import SurvivalModel, expected_seconds, is_short
 from airflow_provider_nanostt.polling.outcome import (
     COMPLETED,

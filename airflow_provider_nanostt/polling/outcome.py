@@ -14,7 +14,7 @@ from logging import INFO, WARNING
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.endpoints import is_transient
+from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.api.models import Job, JobStatus
 from airflow_provider_nanostt.polling.duration_model import expected_seconds
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.endpoints import Call
+    from airflow_provider_nanostt.api.http import Call
     from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
 
     Keep = Callable[[Transcript], object]

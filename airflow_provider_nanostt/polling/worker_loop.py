@@ -16,7 +16,7 @@ from airflow_provider_nanostt.polling import JobMonitor, Outcome, Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_provider_nanostt.api.endpoints import Call
+    from airflow_provider_nanostt.api.http import Call
     from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.polling import RateLimiter
 

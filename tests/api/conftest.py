@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from email.message import Message
 
-    from airflow_provider_nanostt.api.endpoints import Call
+    from airflow_provider_nanostt.api.http import Call
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from airflow_provider_nanostt.api import endpoints
-from airflow_provider_nanostt.api.endpoints import Call, Response
+from airflow_provider_nanostt.api.http import Call, Response
 from airflow_provider_nanostt.api.models import Job, Submission
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from airflow_provider_nanostt.api import endpoints
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
-from airflow_provider_nanostt.api.endpoints import Request
+from airflow_provider_nanostt.api.http import Request
 from airflow_provider_nanostt.api.models import Submission
 from airflow_provider_nanostt.api.upload import Upload
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_nanostt.api import endpoints, errors
-from airflow_provider_nanostt.api.endpoints import Request
+from airflow_provider_nanostt.api.http import Request
 from airflow_provider_nanostt.api.models import Submission
 from airflow_provider_nanostt.api.upload import Upload, sending
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api import endpoints, errors, responses
 from airflow_provider_nanostt.api.config import Config
-from airflow_provider_nanostt.api.endpoints import Response
+from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
 from airflow_provider_nanostt.api.upload import Upload

@@ -1,0 +1,184 @@
+"""One exchange with the service without any I/O: what goes out, what came back, and what an answer or an error means.
+
+A call that costs money is treated differently from one that is free, whatever its HTTP verb: that is decided here and
+nowhere else. The calls themselves are in ``endpoints``, sending them is in ``transport``.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
+
+from airflow_provider_nanostt.api import body as bodies
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.common.urls import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""Answers above this are refused: an hour of words is under 2 MB."""
+
+_LONGEST_RETRY_AFTER = 7 * 86_400
+_MAX_ADDRESS_CHARS = 200
+_EXCHANGE_ERRORS = (errors.TransportError, errors.ApiError, errors.ProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send: ``path`` is below the base URL, ``body`` is ready for the wire."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back: header names in lower case; ``received_at`` in epoch seconds."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    received_at: float
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's name for this exchange, for questions to its support."""
+        found = self.headers.get("x-request-id")
+        return redact(found) if found is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T_co]):
+    """One exchange with the service.
+
+    :param request: what to send.
+    :param parse: reads a successful answer.
+    :param paid: whether being accepted costs money; such a call is repeated only where that is surely not yet so.
+    :param secrets: parts of the request that must not come back in an answer, a ticket or an error.
+    """
+
+    request: Request
+    parse: Callable[[Response], T_co]
+    paid: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def read(call: Call[T], response: Response) -> T:
+    """Turn an answer into the call's value.
+
+    :raises NanoGPTError: one of the typed errors, whatever the bytes are.
+    """
+    with classified(call):
+        if 200 <= response.status < 300:
+            return call.parse(response)
+        raise error_from_response(response)
+
+
+@contextmanager
+def classified(call: Call[object]) -> Iterator[None]:
+    """Let errors of an exchange leave the block as :func:`classify` returns them."""
+    try:
+        yield
+    except _EXCHANGE_ERRORS as error:
+        raise classify(call, error)  # noqa: B904  it keeps or has the right cause
+
+
+def classify(call: Call[object], error: errors.NanoGPTError) -> errors.NanoGPTError:
+    """Return the error as the caller sees it: on a paid call, one that leaves the charge open is ambiguous."""
+    if not call.paid:
+        return error.of_free_call()
+    if error.charged != "maybe":
+        return error
+    ambiguous = errors.AmbiguousSubmit(str(error).rstrip("."))
+    ambiguous.__cause__ = error
+    return ambiguous
+
+
+def is_retryable(call: Call[object], error: BaseException) -> bool:
+    """Whether sending this again is both harmless and promising.
+
+    A free call is repeated after any transient error. A paid one only when nothing was sent, or when the answer says
+    that nothing was accepted (429, 503). A limit for the whole day is never waited for.
+    """
+    return is_transient(error) and (not call.paid or error.charged == "no")
+
+
+def is_transient(error: BaseException) -> TypeGuard[errors.NanoGPTError]:
+    """Whether an error of an exchange passes within minutes, so that a free call is worth repeating."""
+    if not isinstance(error, _EXCHANGE_ERRORS):
+        return False
+    return error.retry == "yes" and not isinstance(error, errors.DailyLimitReached)
+
+
+# --- answers that say no --------------------------------------------------------------------------------------------
+
+_REFUSALS: dict[int, type[errors.ApiError]] = {
+    401: errors.AuthError,
+    403: errors.AuthError,
+    404: errors.NotFound,
+    408: errors.ServiceUnavailable,
+    409: errors.Conflict,
+    413: errors.PayloadTooLarge,
+    429: errors.RateLimited,
+}
+
+
+def error_from_response(response: Response) -> errors.ApiError:
+    """Read an answer that is not a success: the documented envelopes, the undocumented ones, and HTML."""
+    status, request_id = response.status, response.request_id
+    body = bodies.decode_or_none(response.body)
+    code = bodies.code_of(body)
+    message = bodies.message_of(body) or bodies.excerpt(response.body) or "no explanation"
+    pause = retry_after(response)
+    if status == 402:
+        required = bodies.required_balance_of(body)
+        return errors.PaymentRequired(message, required=required, status=status, code=code, request_id=request_id)
+    if status == 429 and re.fullmatch(r"daily_\w*limit_exceeded", code or ""):
+        resets_at = _resets_at(response)
+        return errors.DailyLimitReached(
+            message, resets_at=resets_at, status=status, code=code, request_id=request_id, retry_after=pause
+        )
+    kind = _REFUSALS.get(status, errors.BadRequest)
+    if 300 <= status < 400:
+        kind, message = errors.Redirected, f"a redirect to {_redirect_target(response)!r}"
+    elif status >= 500 or status < 300:
+        kind = errors.ServiceUnavailable
+    return kind(message, status=status, code=code, request_id=request_id, retry_after=pause)
+
+
+def retry_after(response: Response) -> float | None:
+    """Return the seconds the service asks us to wait, from ``Retry-After`` in either of its forms; None without one."""
+    raw = response.headers.get("retry-after")
+    seconds = number(raw)
+    if seconds is None and raw:
+        try:
+            moment = parsedate_to_datetime(raw)
+            # A date without a zone is UTC by the HTTP standard.
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = moment.timestamp() - response.received_at
+        except (ValueError, OverflowError, IndexError, TypeError):
+            return None
+    return None if seconds is None else max(0.0, seconds)
+
+
+def _resets_at(response: Response) -> float:
+    wait = retry_after(response)
+    if wait is not None and wait <= _LONGEST_RETRY_AFTER:
+        return response.received_at + wait
+    today = datetime.fromtimestamp(response.received_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (today + timedelta(days=1)).timestamp()
+
+
+def _redirect_target(response: Response) -> str:
+    return redact(response.headers.get("location", "")).partition("?")[0][:_MAX_ADDRESS_CHARS]
