@@ -6,22 +6,26 @@ import errno
 import io
 import random
 import struct
-from types import SimpleNamespace
+import sys
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.audio.inspect import duration, formats
-from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found
-from airflow_provider_nanostt.audio.inspect.duration import Length, measure
-from airflow_provider_nanostt.audio.inspect.remote import remote_length
+from airflow_provider_nanostt.audio.inspect import formats
+from airflow_provider_nanostt.audio.inspect.containers import Doubtful
+from airflow_provider_nanostt.audio.inspect.duration import MAX_SECONDS, Length, measure
+from airflow_provider_nanostt.audio.inspect.packets import ReadLimits, add_up, refuse_other_files
+from airflow_provider_nanostt.audio.inspect.probe import probe
+from airflow_provider_nanostt.audio.sources import WebAddress
 
 av = pytest.importorskip("av")
 
 from tests.audio import odd_files  # noqa: E402 - it needs PyAV
 from tests.audio.range_server import RangeServer  # noqa: E402
 
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 R, U = "right", "unknown"
 OUTCOMES = {
     # name: with PyAV, without
@@ -57,7 +61,7 @@ OUTCOMES = {
     "piped.flac": (R, R),
     "truncated.flac": (R, U),
     "whole.aiff": (R, R),
-    "truncated.aiff": (R, U),
+    "truncated.aiff": (R, R),
     "live.webm": (R, U),
     "voice.amr": (R, R),
     "renamed-wav.mp3": (R, R),
@@ -81,17 +85,12 @@ def files():
 
 
 @pytest.fixture
-def without(monkeypatch):
-    """Let packages seem not to be installed."""
-
-    def hide(*names):
-        real = duration._installed
-        monkeypatch.setattr(duration, "_installed", lambda name: name not in names and real(name))
-
-    return hide
+def without_pyav(monkeypatch):
+    """Let PyAV seem not to be installed."""
+    monkeypatch.setitem(sys.modules, "av", None)
 
 
-def told(data, **how):
+def length_of(data, **how):
     file = io.BytesIO(data)
     return measure(file, len(data), formats.identify(file, len(data)), **how)
 
@@ -106,22 +105,19 @@ def verdict(file, length):
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_lengths_with_pyav(files, name):
     """Whatever has sound in it is measured within 1 %, and everything else is unknown with a reason."""
-    assert verdict(files[name], told(files[name].data)) == OUTCOMES[name][0]
+    assert verdict(files[name], length_of(files[name].data)) == OUTCOMES[name][0]
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_lengths_without_pyav(files, without, name):
+def test_lengths_without_pyav(files, without_pyav, name):
     """What needs packets is unknown without the extra; nothing becomes wrong."""
-    if name == "whole.aiff":
-        pytest.importorskip("tinytag")
-    without("av")
-    assert verdict(files[name], told(files[name].data)) == OUTCOMES[name][1]
+    assert verdict(files[name], length_of(files[name].data)) == OUTCOMES[name][1]
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_lengths_from_a_few_places(files, name):
     """What may not be read whole is right or unknown, never wrong."""
-    assert verdict(files[name], told(files[name].data, whole=False)) in (R, U)
+    assert verdict(files[name], length_of(files[name].data, whole=False)) in (R, U)
 
 
 DAMAGED = (
@@ -139,7 +135,7 @@ def test_what_was_cut_joined_or_has_a_strange_end_is_never_wrong(files, name):
     cuts = [data[: int(len(data) * part)] for part in (0.03, 0.3, 0.7, 0.97, 0.995)]
     for variant in (*cuts, data + data, data + b"\0" * 50_000, data + noise):
         kind = formats.identify(io.BytesIO(variant), len(variant))
-        lengths = [told(variant, whole=whole).seconds for whole in (True, False)]
+        lengths = [length_of(variant, whole=whole).seconds for whole in (True, False)]
         if any(lengths):
             true = odd_files.played(variant, kind.demuxer)
             for seconds in filter(None, lengths):
@@ -154,7 +150,7 @@ def test_lengths_over_the_web(files):
         for name, file in files.items():
             server.seen.clear()
             server.sent = 0
-            outcome = verdict(file, remote_length(server.url(name), allow_private=True))
+            outcome = verdict(file, probe(WebAddress(server.url(name), allow_private=True)).length)
             assert outcome in (R, U), name
             assert len(server.seen) <= 5, name
             assert server.sent <= 512 * 1024, name
@@ -162,12 +158,40 @@ def test_lengths_over_the_web(files):
     assert told_right >= 25
 
 
-def test_formats_without_tinytag_or_pyav(files, without):
-    """A format that only they know is unknown, naming the extra."""
-    without("av", "tinytag")
-    assert "[audio]" in told(files["whole.aiff"].data).source
-    assert "[audio]" in told(files["live.webm"].data).source
-    assert "far away" in told(files["live.webm"].data, whole=False).source
+RARE = {
+    "sound.wma": ("asf", "wmav2", {"bit_rate": 64_000}),
+    "live.wma": ("asf", "wmav2", {"bit_rate": 64_000, "pipe": True}),
+    "sound.w64": ("w64", "pcm_s16le", {}),
+    "sound.aifc": ("aiff", "pcm_mulaw", {}),
+    "live.aiff": ("aiff", "pcm_s16be", {"pipe": True}),
+}
+
+
+@pytest.fixture(scope="session")
+def rare():
+    """Files in formats that few use, as FFmpeg writes them."""
+    return {name: odd_files.encode(kind, codec, **how) for name, (kind, codec, how) in RARE.items()}
+
+
+@pytest.mark.parametrize("name", RARE)
+@pytest.mark.parametrize("part", [1, 0.7, 0.3, 1.5, 2])
+def test_rare_formats_are_right_or_unknown(rare, monkeypatch, name, part):
+    """Whole, cut off or joined, with PyAV or without, read whole or in a few places."""
+    data = (rare[name] * 2)[: int(len(rare[name]) * part)]
+    true = None if name == "live.aiff" else odd_files.played(data, formats.sniff(data).demuxer)  # no player reads it
+    found = [length_of(data), length_of(data, whole=False)]
+    monkeypatch.setitem(sys.modules, "av", None)
+    found.append(length_of(data))
+    for length in found:
+        assert length.seconds is None or (true and length.seconds == pytest.approx(true, rel=0.01, abs=0.1))
+    if part == 1 and name.startswith("sound"):
+        assert [length.seconds for length in found] == pytest.approx([odd_files.SECONDS] * 3, rel=0.01)
+
+
+def test_a_format_that_only_pyav_can_measure_names_the_extra(files, without_pyav):
+    """A user who lacks it learns what to install."""
+    assert "[audio]" in length_of(files["live.webm"].data).source
+    assert "whole file" in length_of(files["live.webm"].data, whole=False).source
 
 
 def test_minutes_are_what_the_service_counts():
@@ -205,40 +229,40 @@ def test_a_playlist_opens_nothing_under_any_name(kind, data):
 
 def test_pyav_may_open_nothing_else():
     """Should a reader ask for another file all the same, it is refused."""
-    with pytest.raises(PermissionError):
-        duration._nothing_else("file:///etc/passwd", 0)
+    with pytest.raises(PermissionError, match="not followed"):
+        refuse_other_files("file:///etc/passwd", 0)
 
 
-def test_a_claim_of_more_pieces_than_bytes_is_not_read_further(monkeypatch):
-    """FFmpeg would reserve memory for every piece a table of contents claims, so it is not shown the file."""
-    monkeypatch.setattr(duration, "_packets", lambda *_: pytest.fail("it was read further"))
+def test_a_claim_of_more_samples_than_bytes_is_not_read_further(monkeypatch):
+    """FFmpeg would reserve memory for every sample a table of contents claims, so it is not shown the file."""
+    monkeypatch.setattr(av, "open", lambda *_, **__: pytest.fail("it was read further"))
     bomb = odd_files.patched(odd_files.m4a(seconds=3), b"stsz", 4, struct.pack(">II", 1, 0x7FFFFFFF))
-    assert "more pieces than it has bytes" in told(bomb).source
+    assert "more pieces than it has bytes" in length_of(bomb).source
     crowd = odd_files.boxed(b"ftyp", b"M4A \0\0\0\0") + odd_files.boxed(b"moov", odd_files.boxed(b"trak") * 65)
-    assert "more tracks" in told(crowd + odd_files.boxed(b"mdat", b"x")).source
+    assert "more tracks" in length_of(crowd + odd_files.boxed(b"mdat", b"x")).source
 
 
-def test_reading_on_and_on_ends(files, monkeypatch):
-    """PyAV is shown the end of the file once time or bytes are used up, and what it says then is not believed."""
+@pytest.mark.parametrize(
+    "limits",
+    [ReadLimits(max_bytes=0), ReadLimits(max_seconds=0), ReadLimits(max_packets=10), ReadLimits(max_bytes=5000)],
+)
+def test_reading_on_and_on_ends(files, limits):
+    """PyAV is shown the end of the file once a limit is reached, and the length is unknown."""
     webm = files["live.webm"].data
-    assert told(webm).seconds
-    for limit in ("_READ_LIMIT", "_PATIENCE"):
-        with monkeypatch.context() as patch:
-            patch.setattr(duration, limit, 0)
-            assert told(webm).seconds is None
-    monkeypatch.setattr(duration, "_READ_LIMIT", len(webm) // 2)
-    assert "too long" in told(webm).source
-    monkeypatch.setattr(duration, "_READ_LIMIT", 1 << 30)
-    monkeypatch.setattr(duration, "_MAX_PACKETS", 10)
-    assert "too long" in told(webm).source
+    assert length_of(webm).seconds
+    assert length_of(webm, limits=limits).seconds is None
 
 
-def packets(*rows):
-    names = ("size", "pts", "duration", "is_discard")
-    return [SimpleNamespace(**dict(zip(names, (*row, False)[:4], strict=True))) for row in rows]
+@dataclass
+class Packet:
+    size: int
+    pts: int | None
+    duration: int | None
+    is_discard: bool = False
 
 
-NEVER = SimpleNamespace(is_over=False)
+def sum_of(rows):
+    return add_up([Packet(*row) for row in rows], 1, 1000, lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -253,14 +277,14 @@ NEVER = SimpleNamespace(is_over=False)
 )
 def test_packets_are_added_up(rows, expected):
     """Durations count, and pauses between them; times that start again do not."""
-    assert duration._summed(packets(*rows), 1, NEVER) == expected
+    assert sum_of(rows) == expected
 
 
 @pytest.mark.parametrize("rows", [[(10, 0, 11)], [(10, None, None)], [], [(10, 5, None), (10, 0, 1)]])
 def test_packets_that_say_nothing_of_their_length(rows):
     """A single packet of more than ten seconds, or none with a length, is not believed."""
     with pytest.raises(Doubtful):
-        duration._summed(packets(*rows), 1, NEVER)
+        sum_of(rows)
 
 
 @pytest.mark.parametrize(
@@ -268,8 +292,8 @@ def test_packets_that_say_nothing_of_their_length(rows):
     [
         b"FORM\0\0\0\x10AIFF" + b"COMM\0\0\0\x12" + b"\0" * 4,
         b"FORM\0\0\0\x2eAIFFCOMM\0\0\0\x12\0\1\xff\xff\xff\xff\0\x10" + b"\x40\x0b\xfa" + b"\0" * 23,
-        formats._ASF + b"\0" * 60,
-        formats._ASF
+        ASF + b"\0" * 60,
+        ASF
         + struct.pack("<QIH", 200, 1, 0x201)
         + bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
         + struct.pack("<Q", 104)
@@ -278,26 +302,24 @@ def test_packets_that_say_nothing_of_their_length(rows):
         + b"\xff" * 80,
     ],
 )
-def test_headers_that_make_no_sense_are_not_believed(data, without):
-    """What tinytag cannot read, or reads as something absurd, is unknown."""
-    pytest.importorskip("tinytag")
-    without("av")
-    assert told(data).seconds is None
+def test_headers_that_make_no_sense_are_not_believed(data, without_pyav):
+    """Fields that are cut off or absurd make the length unknown."""
+    assert length_of(data).seconds is None
 
 
-def test_what_a_header_implies_is_checked(without):
-    """Headers cut within a field, and bit rates that no recording has, are no answer."""
-    without("av")
-    assert "no sense" in told(b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0").source
-    slow = odd_files.patched(odd_files.m4a(seconds=3), b"stts", 12, struct.pack(">I", 200_000))
-    slow = odd_files.patched(slow, b"mdhd", 16, struct.pack(">I", 200_000 * (3 * 44_100 // 1024 + 2)))
-    assert told(slow).seconds is None
-    assert duration._believed(Found(10.0, "x"), 50_000, formats.M4A).seconds == 10
-    for seconds, size in ((10.0, 4_000), (10.0, 5_000_000), (0.0, 100), (1e9, 1 << 60), (-1.0, 100)):
-        with pytest.raises(Doubtful, match="would make it"):
-            duration._believed(Found(seconds, "x"), size, formats.M4A)
-    silent = b"FORM\0\0\0\x2eAIFFCOMM\0\0\0\x12\0\1\0\0\0\0\0\x10" + b"\x40\x0b\xfa" + b"\0" * 23
-    assert told(silent).seconds is None
+@pytest.mark.parametrize(("ticks", "seconds"), [(1024, 3), (200_000, None), (1, None)])
+def test_the_bit_rate_that_a_header_implies_is_checked(without_pyav, ticks, seconds):
+    """Claims that agree with each other are not believed if no recording has so few or so many bits a second."""
+    sound = odd_files.m4a(seconds=3).replace(b"edts", b"free")
+    claim = odd_files.patched(sound, b"stts", 12, struct.pack(">I", ticks))
+    found = length_of(odd_files.patched(claim, b"mdhd", 16, struct.pack(">I", 130 * ticks + 204)))
+    assert found.seconds == (seconds and pytest.approx(seconds, rel=0.02))
+    assert seconds or "kb/s" in found.source
+
+
+def test_headers_that_are_cut_within_a_field_are_malformed(without_pyav):
+    """No error, but a reason."""
+    assert "malformed" in length_of(b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0").source
 
 
 def test_pictures_without_sound_have_no_length():
@@ -309,13 +331,7 @@ def test_pictures_without_sound_have_no_length():
         for _ in range(5):
             out.mux(stream.encode(av.VideoFrame(32, 32, "yuv420p")))
         out.mux(stream.encode(None))
-    assert "no sound" in told(target.getvalue()).source
-
-
-def test_what_pyav_is_shown_is_a_file():
-    """It can be read, searched and asked where one is."""
-    shown = duration._Bounded(io.BytesIO(b"abc"))
-    assert (shown.readable(), shown.seekable(), shown.seek(1), shown.tell(), shown.read(5)) == (True, True, 1, 1, b"bc")
+    assert "no sound" in length_of(target.getvalue()).source
 
 
 @pytest.fixture(scope="session")
@@ -334,8 +350,8 @@ def test_damage_never_raises(seeds, data):
         damaged[at : at + 4] = data.draw(st.binary(min_size=4, max_size=4) | st.just(b"\xff" * 4))
     damaged = damaged[: data.draw(st.integers(1, len(damaged)))] if data.draw(st.booleans()) else damaged
     for whole in (True, False):
-        length = told(bytes(damaged), whole=whole)
-        assert length.seconds is None or 0 < length.seconds <= duration.MAX_SECONDS
+        length = length_of(bytes(damaged), whole=whole)
+        assert length.seconds is None or 0 < length.seconds <= MAX_SECONDS
 
 
 @given(
