@@ -22,10 +22,10 @@ import pytest
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, LedgerError, StorageUnavailable, TranscriptionFailed
 from airflow_provider_nanostt.api.models import Options
-from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
-from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe, probe
 from airflow_provider_nanostt.audio.prepare.staging import Staging
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
+from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.cli import main
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.emulator import Emulator

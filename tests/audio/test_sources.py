@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.audio.inspect import formats
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe, probe
+from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.common import object_storage
 
 pytestmark = pytest.mark.airflow

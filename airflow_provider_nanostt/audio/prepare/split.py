@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, Generic, Self
@@ -258,6 +259,7 @@ class _PartWriter(Generic[ItemT]):
         if self._open is not None:
             file, muxer = self._open
             muxer.abandon()
-            file.close()
+            with suppress(OSError):  # a full disk says so once more
+                file.close()
         for path in self._begun:
             path.unlink(missing_ok=True)

@@ -14,11 +14,11 @@ import pytest
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
-from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan, plan_upload
-from airflow_provider_nanostt.audio.sources import StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.audio.inspect import formats
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan, plan_upload
+from airflow_provider_nanostt.audio.sources import StoredObject, WebAddress, locate_source
 from airflow_provider_nanostt.common import object_storage
 from tests.audio.sounds import encoded, hiss, note, samples, seconds, wav
 

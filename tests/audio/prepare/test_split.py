@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from array import array
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare import split
-from airflow_provider_nanostt.audio.prepare.decoding import Bounds
-from airflow_provider_nanostt.audio.prepare.split import measure, plan_split_points, split_compress, split_copy
+from airflow_provider_nanostt.audio.prepare.encoder import Encoder
+from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
+from airflow_provider_nanostt.audio.prepare.split import Output, split_compress, split_copy
+from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 from airflow_provider_nanostt.emulator import sound as service
 from tests.audio.sounds import RATE, encoded, lag, note, raw_wav, samples, talk, wav
 
@@ -35,7 +37,7 @@ def heard(part):
 
 
 def planned(recording, longest):
-    loudness = measure(io.BytesIO(recording))
+    loudness = measure_loudness(io.BytesIO(recording))
     found = loudness.silences()
     cuts = plan_split_points(loudness.seconds, found, longest, quietest=loudness.quietest)
     assert all(any(start <= cut <= end for start, end in found) for cut in cuts)
@@ -49,18 +51,18 @@ def test_copied_parts_are_the_recording(kind, tmp_path):
     spoken, _ = talk(3)
     recording = encoded(spoken, codec, container, rate=rate)
     cuts = planned(recording, 20.0)
-    parts = split_copy(io.BytesIO(recording), tmp_path, cuts)
+    parts = split_copy(io.BytesIO(recording), Output(tmp_path), cuts)
     assert [part.path.name for part in parts] == [f"part-{at:03}{suffix}" for at in range(1, len(cuts) + 2)]
-    assert parts[0].start_seconds == 0
+    assert parts[0].start == 0
     for before, after in pairwise(parts):
-        assert after.start_seconds == pytest.approx(before.start_seconds + before.seconds)
-    assert [part.start_seconds for part in parts[1:]] == pytest.approx(cuts, abs=0.06)
-    assert parts[-1].start_seconds + parts[-1].seconds == pytest.approx(len(spoken) / RATE, abs=0.2)
+        assert after.start == pytest.approx(before.start + before.seconds)
+    assert [part.start for part in parts[1:]] == pytest.approx(cuts, abs=0.06)
+    assert parts[-1].start + parts[-1].seconds == pytest.approx(len(spoken) / RATE, abs=0.2)
     whole = samples(recording)
     for part in parts:
         sound = heard(part)
         assert len(sound) / RATE == pytest.approx(part.seconds, abs=0.15)
-        at = int(part.start_seconds * RATE)
+        at = int(part.start * RATE)
         assert abs(lag(whole[at : at + len(sound)], sound, at=5.0)) < 0.1
 
 
@@ -71,9 +73,9 @@ def test_pcm_is_cut_at_the_sample_and_loses_none(tag, rate, channels, width, tmp
     """Laid end to end, the parts are the recording, to the byte."""
     data = bytes(at * 7 % 251 for at in range(3 * rate * channels * width))
     recording = raw_wav(data, tag=tag, rate=rate, channels=channels, width=width)
-    parts = split_copy(io.BytesIO(recording), tmp_path, [0.50005, 0.5001, 2.25])
+    parts = split_copy(io.BytesIO(recording), Output(tmp_path), [0.50005, 0.5001, 2.25])
     starts = [round(cut * rate) for cut in (0, 0.50005, 0.5001, 2.25)]
-    assert [part.start_seconds for part in parts] == [start / rate for start in dict.fromkeys(starts)]
+    assert [part.start for part in parts] == [start / rate for start in dict.fromkeys(starts)]
     pieces = []
     for part in parts:
         content = part.path.read_bytes()
@@ -84,53 +86,53 @@ def test_pcm_is_cut_at_the_sample_and_loses_none(tag, rate, channels, width, tmp
 
 def test_a_codec_the_service_does_not_take_is_not_copied(tmp_path):
     """The caller compresses the parts instead."""
-    assert split_copy(io.BytesIO(encoded(note(), "flac", "flac")), tmp_path, [5.0]) is None
+    assert split_copy(io.BytesIO(encoded(note(), "flac", "flac")), Output(tmp_path), [5.0]) is None
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("cuts", [[], [-1.0, 0.0], [500.0, 600.0]])
 def test_cuts_outside_the_recording_make_no_parts(cuts, tmp_path):
     """There are no parts without sound."""
-    (part,) = split_copy(io.BytesIO(wav(note())), tmp_path, cuts)
+    (part,) = split_copy(io.BytesIO(wav(note())), Output(tmp_path), cuts)
     assert heard(part) == note()
-    (part,) = split_compress(io.BytesIO(wav(note())), tmp_path, cuts, limit_bytes=3_000_000, seconds=len(note()) / RATE)
+    (part,) = split_compress(io.BytesIO(wav(note())), Output(tmp_path, 3_000_000), cuts, seconds=len(note()) / RATE)
     assert part.seconds == pytest.approx(len(note()) / RATE)
 
 
 def test_cuts_nearer_than_a_packet_are_one(tmp_path):
     """A part has at least a packet."""
-    parts = split_copy(io.BytesIO(encoded(note(), "libmp3lame", "mp3")), tmp_path, [5.0, 5.001, 5.002])
-    assert [part.start_seconds for part in parts] == [0, pytest.approx(5.0, abs=0.04)]
+    parts = split_copy(io.BytesIO(encoded(note(), "libmp3lame", "mp3")), Output(tmp_path), [5.0, 5.001, 5.002])
+    assert [part.start for part in parts] == [0, pytest.approx(5.0, abs=0.04)]
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("opus", ".ogg"), ("mp3", ".mp3")])
 def test_compressed_parts_fit_and_are_the_recording(codec, suffix, tmp_path):
     """Each part under the limit, at the bit rate its length allows, and continuous with the next."""
     spoken, _ = talk(5)
-    recording, told = wav(spoken), []
+    recording, reported = wav(spoken), []
     length = len(spoken) / RATE
     cuts = planned(recording, 30.0)
     limit = 4500 + int(30 * 32_000 / 8 if codec == "mp3" else 30 * 16_500 / 8)
-    parts = split_compress(
-        io.BytesIO(recording), tmp_path, cuts, limit_bytes=limit, seconds=length, codec=codec, progress=told.append
-    )
+    output = Output(tmp_path, limit, reported.append)
+    parts = split_compress(io.BytesIO(recording), output, cuts, seconds=length, codec=codec)
     assert [part.path.name for part in parts] == [f"part-{at:03}{suffix}" for at in range(1, len(cuts) + 2)]
-    assert [part.start_seconds for part in parts[1:]] == pytest.approx(cuts, abs=0.031)
+    assert [part.start for part in parts[1:]] == pytest.approx(cuts, abs=0.031)
     assert sum(part.seconds for part in parts) == pytest.approx(length)
     assert all(part.bytes <= limit for part in parts)
-    assert [round(moment) for moment in told] == [10, 20, 30, 40, 50, 60]
+    assert [round(moment) for moment in reported] == [10, 20, 30, 40, 50, 60]
     for part in parts:
         sound = heard(part)
-        at = int(part.start_seconds * RATE)
+        at = int(part.start * RATE)
         assert abs(lag(spoken[at : at + len(sound)], sound, at=5.0)) < 0.04
 
 
 def test_parts_that_would_not_fit_are_not_written(tmp_path):
     """The caller plans shorter ones."""
     length = len(note()) / RATE
-    assert split_compress(io.BytesIO(wav(note())), tmp_path, [4.0], limit_bytes=10_000, seconds=length) is None
+    assert split_compress(io.BytesIO(wav(note())), Output(tmp_path, 10_000), [4.0], seconds=length) is None
     # A recording longer than it was said to be: found out on the way.
-    assert split_compress(io.BytesIO(wav(note())), tmp_path, [4.0], limit_bytes=16_000, seconds=6.0) is None
+    assert split_compress(io.BytesIO(wav(note())), Output(tmp_path, 16_000), [4.0], seconds=6.0) is None
+    assert split_copy(io.BytesIO(wav(note())), Output(tmp_path, 150_000), [4.0]) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,48 +142,38 @@ def test_an_error_at_the_very_end_leaves_no_part(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(split.Encoder, "finish", full)
-        with pytest.raises(OSError, match="No space left"):
-            split_compress(io.BytesIO(wav(note())), tmp_path, [], limit_bytes=100_000, seconds=12.1)
+    monkeypatch.setattr(Encoder, "finish", full)
+    with pytest.raises(OSError, match="No space left"):
+        split_compress(io.BytesIO(wav(note())), Output(tmp_path, 100_000), seconds=12.1)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_on_the_way_leaves_no_part(tmp_path):
+class Ending(io.BytesIO):
+    """A file whose second half cannot be read."""
+
+    def read(self, size=-1):
+        if self.tell() > len(self.getbuffer()) / 2:
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+
+@pytest.mark.parametrize("split", [split_copy, partial(split_compress, seconds=25.0)])
+def test_an_error_on_the_way_leaves_no_part(tmp_path, split):
     """Neither copied nor compressed parts outlive an error."""
-    few = Bounds(max_seconds=8, max_packets=100)
-    with pytest.raises(InvalidInput, match="more than 100 packets"):
-        split_copy(io.BytesIO(wav(note())), tmp_path, [1.0, 2.0], bounds=few)
-    with pytest.raises(InvalidInput, match="longer than"):
-        split_compress(
-            io.BytesIO(wav(note())),
-            tmp_path,
-            [4.0],
-            limit_bytes=3_000_000,
-            seconds=12.0,
-            bounds=Bounds(max_seconds=8),
-        )
+    with pytest.raises(OSError, match="Input/output error"):
+        split(Ending(wav(talk(2)[0])), Output(tmp_path, 3_000_000), [1.0, 2.0])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_that_cannot_be_begun_leaves_none(tmp_path, monkeypatch):
-    """If the second file cannot be set up, the first goes, too."""
-    made = []
-
-    def failing(file, recording, kind):
-        if made:
-            raise OSError(24, "Too many open files")
-        made.append(file)
-        return real(file, recording, kind)
-
-    real = split.Copy
-    monkeypatch.setattr(split, "Copy", failing)
-    with pytest.raises(OSError, match="Too many open files"):
-        split_copy(io.BytesIO(wav(note())), tmp_path, [4.0])
-    assert list(tmp_path.iterdir()) == []
+def test_a_part_that_cannot_be_begun_leaves_none(tmp_path):
+    """If the second file cannot be made, the first is removed, and a file that was there before is left alone."""
+    (tmp_path / "part-002.wav").write_bytes(b"before")
+    with pytest.raises(FileExistsError):
+        split_copy(io.BytesIO(wav(note())), Output(tmp_path), [4.0])
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 
 def test_a_track_with_nothing_in_it_is_refused(tmp_path):
     """There is no part to transcribe."""
     with pytest.raises(InvalidInput, match="nothing in it"):
-        split_copy(io.BytesIO(wav(array("h"))), tmp_path, [1.0])
+        split_copy(io.BytesIO(wav(array("h"))), Output(tmp_path), [1.0])

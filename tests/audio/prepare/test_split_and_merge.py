@@ -15,7 +15,9 @@ from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Job, Submission
 from airflow_provider_nanostt.api.transport import Client
 from airflow_provider_nanostt.api.upload import Upload
-from airflow_provider_nanostt.audio.prepare.split import measure, plan_split_points, split_compress, split_copy
+from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
+from airflow_provider_nanostt.audio.prepare.split import Output, split_compress, split_copy
+from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.outputs.merge import merge
 from tests.audio.sounds import SAMPLES, encoded, hiss, note, samples
@@ -68,18 +70,18 @@ def unsplit(listener, recording):
 @pytest.mark.parametrize("way", ["copied", "compressed"])
 def test_the_merged_transcript_is_that_of_the_unsplit_recording(way, listener, recording, unsplit, tmp_path):
     """At least 98 % of the words, each within 0.3 seconds of where it was, and the cost of all parts together."""
-    loudness = measure(io.BytesIO(recording))
+    loudness = measure_loudness(io.BytesIO(recording))
     cuts = plan_split_points(loudness.seconds, loudness.silences(), 16.0, quietest=loudness.quietest)
     assert len(cuts) >= 2
     parts = (
-        split_copy(io.BytesIO(recording), tmp_path, cuts)
+        split_copy(io.BytesIO(recording), Output(tmp_path), cuts)
         if way == "copied"
-        else split_compress(io.BytesIO(recording), tmp_path, cuts, limit_bytes=60_000, seconds=loudness.seconds)
+        else split_compress(io.BytesIO(recording), Output(tmp_path, 60_000), cuts, seconds=loudness.seconds)
     )
     transcripts = transcribed(
         listener, [Upload(part.path.name, part.content_type, Path(part.path).read_bytes()) for part in parts]
     )
-    merged = merge([(part.start_seconds, transcript) for part, transcript in zip(parts, transcripts, strict=True)])
+    merged = merge([(part.start, transcript) for part, transcript in zip(parts, transcripts, strict=True)])
 
     before = [word for word in unsplit.words if word.type == "word"]
     after = [word for word in merged.words if word.type == "word"]

@@ -68,7 +68,7 @@ def test_parts_are_balanced_where_there_is_silence_all_over(total, parts):
     assert max(found) - min(found) < total / parts * 0.1
 
 
-def test_what_is_short_enough_is_not_cut():
+def test_a_recording_that_is_short_enough_is_not_split():
     """A recording of exactly the allowed length is one part."""
     assert plan_split_points(1400.0, [(700.0, 701.0)], 1400.0) == []
     assert plan_split_points(0.0, [], 1400.0) == []
@@ -115,5 +115,5 @@ def test_an_answer_outside_what_was_asked_for_is_not_believed():
 @pytest.mark.parametrize("longest", [0, -1, float("nan")])
 def test_a_length_that_is_none_is_refused(longest):
     """No number of cuts would do."""
-    with pytest.raises(InvalidInput, match="max_seconds"):
+    with pytest.raises(InvalidInput, match="max_seconds must be a positive number"):
         plan_split_points(100.0, [], longest)

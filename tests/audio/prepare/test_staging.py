@@ -6,8 +6,8 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, TranscriptionFailed
-from airflow_provider_nanostt.audio.sources import LocalFile
 from airflow_provider_nanostt.audio.prepare.staging import Staging
+from airflow_provider_nanostt.audio.sources import LocalFile
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import hiss, note, wav

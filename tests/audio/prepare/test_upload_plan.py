@@ -185,5 +185,5 @@ def test_what_the_service_could_not_use_is_not_even_fetched(content, model, word
 @pytest.mark.parametrize("preparation", [{"oversize": "split"}, {"oversize": ("zip",)}, {"codec": "flac"}])
 def test_preparation_is_checked(preparation):
     """A word that is none of ours is refused, naming those that are."""
-    with pytest.raises(InvalidInput, match="oversize must be|codec must be"):
+    with pytest.raises(InvalidInput, match=r"oversize must be|codec must be"):
         PreparationRules(**preparation)
