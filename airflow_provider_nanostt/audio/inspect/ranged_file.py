@@ -36,10 +36,6 @@ class RangedFile(io.RawIOBase):
         """
         raise NotImplementedError
 
-    def first_needed(self, position: int) -> int:
-        """Return from where to fetch if a position is asked for that is not at hand."""
-        return position
-
     def read(self, size: int | None = -1, /) -> bytes:
         """Return up to ``size`` bytes; fewer only at the end."""
         stop = self.size if size is None or size < 0 else min(self._position + size, self.size)
@@ -47,11 +43,10 @@ class RangedFile(io.RawIOBase):
             return b""
         end = self._start + len(self._data)
         if not self._start <= self._position < end:
-            self._start = end = self.first_needed(self._position)
-            self._data = b""
+            self._start, self._data, end = self._position, b"", self._position
         if stop > end:
-            kept = self._data[self._position - self._start :] if end > self._position else b""
-            self._start, self._data = end - len(kept), kept + self.fetch(end, stop)
+            kept = self._data[self._position - self._start :]
+            self._start, self._data = self._position, kept + self.fetch(end, stop)
         data = self._data[self._position - self._start : stop - self._start]
         self._position += len(data)
         return data
@@ -117,22 +112,31 @@ class HashingFile(RangedFile):
         self._sha256 = hashlib.sha256()
         self._hashed = 0
 
-    def first_needed(self, position: int) -> int:
-        """Return the end of what is hashed if that is near, so that small gaps are read as well."""
-        return self._hashed if self._hashed <= position <= self._hashed + _HASH_BLOCK_BYTES else position
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to ``size`` bytes; a small gap behind the hashed bytes is read as well."""
+        if self._hashed < self._position <= self._hashed + _HASH_BLOCK_BYTES:
+            self._carry_on()
+        if self._start <= self._position <= self._hashed:
+            return super().read(size)
+        self._file.seek(self._position)
+        data = self._file.read(size)
+        self._position += len(data)
+        return data
 
     def fetch(self, start: int, stop: int) -> bytes:
-        """Return the bytes, and much more where that carries the digest on."""
-        stop = min(max(stop, start + _HASH_BLOCK_BYTES), self.size) if start == self._hashed else stop
+        """Return the next bytes to be hashed; ``start`` is where they begin."""
         self._file.seek(start)
-        data = self._file.read(stop - start)
-        if start <= self._hashed < start + len(data):
-            self._sha256.update(memoryview(data)[self._hashed - start :])
-            self._hashed = start + len(data)
+        data = self._file.read(max(stop - start, _HASH_BLOCK_BYTES))
+        self._sha256.update(data)
+        self._hashed += len(data)
         return data
 
     def sha256(self) -> str:
         """Read the rest, and return the digest of the whole in hexadecimal."""
-        while self.fetch(self._hashed, self._hashed + 1):
+        while self._carry_on():
             pass
         return self._sha256.hexdigest()
+
+    def _carry_on(self) -> bool:
+        self._start, self._data = self._hashed, self.fetch(self._hashed, self._hashed)
+        return bool(self._data)
