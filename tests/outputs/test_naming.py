@@ -86,7 +86,8 @@ def test_a_pattern_with_the_map_index_tells_mapped_tasks_apart_by_it():
     [
         (
             "{date}",
-            "unknown field {date}; allowed, without format or conversion: {name}, {run_id}, {model}, {language}, {map_index}",
+            "unknown field {date}; allowed, without format or conversion: {name}, {run_id}, {model}, {language}, "
+            "{map_index}",
         ),
         ("{}", "unknown field {}"),
         ("{0}", "unknown field {0}"),

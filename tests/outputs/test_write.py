@@ -217,7 +217,7 @@ def test_a_text_over_the_limit_is_refused_for_xcom():
     assert landed(settings=OutputSettings(xcom_limit=size)) == landed()
     with pytest.raises(ResultTooLarge) as caught:
         landed(settings=OutputSettings(xcom_limit=size - 1))
-    for words in (f"{size:,} bytes", "$0.015", "run run-1", "Set output= to a folder"):
+    for words in (f"{size:,} bytes", "$0.015", "run run-1", "Set output_path to a folder"):
         assert words in str(caught.value)
 
 
