@@ -67,8 +67,8 @@ def test_what_is_written_can_be_read_again(transcript):
 
 
 @pytest.mark.airflow
-def test_a_landed_file_validates(tmp_path):
-    """With all that landing adds to it."""
+def test_a_file_of_a_task_validates(tmp_path):
+    """With everything a task adds to it."""
     transcript = Transcript(
         "Yes.", (Segment("Speaker 1", 0.0, 1.0, "Yes."),), (Word("Yes.", 0.0, 1.0, speaker="Speaker 1"),), raw={"a": 1}
     )
@@ -78,7 +78,7 @@ def test_a_landed_file_validates(tmp_path):
     document = json.loads(Path(result["files"]["json"]).read_bytes())
     valid(document)
     assert document["renamed"] == {"Agent": "Speaker 1"}
-    assert {name: told["name"] for name, told in document["files"].items()} == {
+    assert {fmt: file["name"] for fmt, file in document["files"].items()} == {
         "txt": "note.txt",
         "srt": "note.srt",
         "vtt": "note.vtt",

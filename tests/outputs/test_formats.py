@@ -42,7 +42,7 @@ TXT = "Speaker 1: Good morning.\n\nSpeaker 2: Speaker 1: that is you.\n"
 
 
 def test_speakers_are_renamed_everywhere_and_what_is_said_stays():
-    """In segments, words and the labels of the text; not where somebody says a name. Unknown names are told."""
+    """In segments, words and the labels of the text; not where somebody says a name. Unknown names are returned."""
     renamed, unused = rename(CALL, {"Speaker 1": "Agent", "Speaker 9": "Nobody"})
     assert unused == ["Speaker 9"]
     assert renamed.text == "Agent: Good morning. Speaker 2: Speaker 1: that is you."
@@ -93,8 +93,8 @@ def test_scripts_may_have_a_transcript_in_any_form(given):
 
 
 @pytest.mark.airflow
-def test_a_file_as_it_was_landed_can_be_formatted(tmp_path):
-    """With all that landing adds to it; what it says of the audio goes into what is made of it."""
+def test_a_file_of_a_task_can_be_formatted(tmp_path):
+    """With everything a task adds to it; what it says of the audio goes into what is made of it."""
     files = write_outputs(CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None).result[
         "files"
     ]
@@ -157,7 +157,7 @@ def test_settings_that_could_not_be_followed_are_refused(settings, words):
 
 
 def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for():
-    """Unless their times may be guessed; of a model that nobody knows, the answer will tell."""
+    """Unless their times may be estimated; for an unknown model the answer will show."""
     settings = OutputSettings(formats=("srt", "vtt"))
     with pytest.raises(InvalidInput, match=r"'Wizper' gives no times, which srt and vtt need. Use 'Elevenlabs"):
         settings.check_model("Wizper")

@@ -51,7 +51,7 @@ def test_every_word_and_segment_is_kept_and_moved_by_where_its_part_begins(given
 
 @given(parts)
 def test_money_and_minutes_are_the_sums_of_what_is_known(given_parts):
-    """An unknown amount leaves the others; None only where nobody said anything."""
+    """An unknown amount leaves the others; None only where all are unknown."""
     merged = merge(given_parts)
     for name in ("cost", "charged_minutes"):
         known = [getattr(transcript, name) for _, transcript in given_parts]

@@ -86,8 +86,7 @@ def test_a_pattern_with_the_map_index_tells_mapped_tasks_apart_by_it():
     [
         (
             "{date}",
-            "unknown field {date}; allowed, without format or conversion: {name}, {run_id}, {model}, {language}, "
-            "{map_index}",
+            "unknown field {date}; allowed, without format or conversion: {name}, {run_id}, {model}, {language}",
         ),
         ("{}", "unknown field {}"),
         ("{0}", "unknown field {0}"),

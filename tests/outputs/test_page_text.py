@@ -1,4 +1,4 @@
-"""Paragraphs: nothing of a text is lost or told twice, and every word found stands where it is said to stand."""
+"""Paragraphs: no text is lost or repeated, and every word that is found is at its position."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ transcripts = st.builds(
 def test_any_transcript_makes_a_page(transcript):
     """Whatever texts, times and words come together: a page that can be written as UTF-8, with every text in it."""
     page(transcript, title=transcript.text, audio_url="https://host/a.wav").encode()
-    told = "".join("".join(paragraph.text.split()) for paragraph in paragraphs(transcript))
+    found = "".join("".join(paragraph.text.split()) for paragraph in paragraphs(transcript))
     texts = [segment.text for segment in transcript.segments] or [transcript.text]
-    assert told == "".join("".join(clean(text).split()) for text in texts)
+    assert found == "".join("".join(clean(text).split()) for text in texts)
 
 
 @given(transcripts)

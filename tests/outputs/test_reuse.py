@@ -186,6 +186,24 @@ def test_a_missing_file_is_written_again(night, tmp_path):
     assert (tmp_path / "note.srt").exists()
 
 
+def test_speakers_can_be_renamed_again(night, tmp_path):
+    """The JSON file has the names that the service gave them."""
+    night.settings = OutputSettings(speaker_names={"Speaker 1": "Wrong"})
+    before = night.write()
+    night.settings = OutputSettings(formats=("txt",), speaker_names={"Speaker 1": "Agent"})
+    assert night.check(before).result["speakers"] == ["Agent"]
+    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "Agent: Good morning.\n"
+
+
+def test_speakers_that_became_one_stay_one(night):
+    """Two speakers with one name cannot be separated again."""
+    two = replace(TRANSCRIPT, words=(*TRANSCRIPT.words, Word("Yes.", 1.0, 2.0, speaker="Speaker 2")))
+    night.settings = OutputSettings(speaker_names={"Speaker 1": "Both", "Speaker 2": "Both"})
+    before = night.write(transcript=two)
+    night.settings = OutputSettings(speaker_names={"Speaker 1": "Agent"})
+    assert night.check(before).result["speakers"] == ["Both"]
+
+
 def test_changed_settings_write_again(night, tmp_path):
     """The new record is of the new settings, and holds for the next night."""
     before = night.write()
@@ -221,9 +239,16 @@ def test_files_in_a_subfolder_are_found(night, tmp_path):
     assert (found.lost, found.rewritten) == ("", False)
 
 
+def test_a_damaged_json_file_is_lost(night, tmp_path):
+    """It does not say any more which task wrote it."""
+    before = night.write()
+    (tmp_path / "note.json").write_bytes(b"{}")
+    assert night.check(before).lost == "overwritten by another task"
+
+
 @pytest.mark.parametrize("listing", [None, {}])
 def test_a_result_without_its_json_file_is_gone(night, tmp_path, listing):
-    """However the other files are."""
+    """The other files alone do not say which task wrote them."""
     before = night.write()
     (tmp_path / "note.json").unlink()
     assert night.check(before, listing=listing).lost == "gone"

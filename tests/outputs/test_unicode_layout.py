@@ -67,7 +67,9 @@ def test_parts_and_words_agree_on_scripts_without_spaces(texts, gap):
     assert format_transcript(Transcript("", words=words)) == gap.join(texts) + "\n"
 
 
-@pytest.mark.parametrize("end", [". ", "! ", "? ", "… ", "\u3002", "\uff01", "\u061f ", "\u0589 ", "\u1362 ", "\u104b", "?» "])
+@pytest.mark.parametrize(
+    "end", [". ", "! ", "? ", "… ", "\u3002", "\uff01", "\u061f ", "\u0589 ", "\u1362 ", "\u104b", "?» "]
+)
 def test_page_and_plain_text_agree_on_where_a_sentence_ends(end):
     """A long text is cut there in both, and nowhere else."""
     text = (("word " * 20).strip() + end) * 30

@@ -1,4 +1,4 @@
-"""What becomes of a transcript: the dict for XCom, the file, and the file's name."""
+"""Writing a transcript: the dict for XCom, the files, and the files' names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput, ResultTooLarge
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.ledger import TaskIdentity
-from airflow_provider_nanostt.outputs import OutputSettings, check_existing, to_document, write_outputs
+from airflow_provider_nanostt.outputs import OutputSettings, to_document, write_outputs
 
 pytestmark = pytest.mark.airflow
 
@@ -33,14 +33,14 @@ TRANSCRIPT = Transcript(
 )
 
 
-def landed(folder=None, source="note.wav", identity=None, transcript=TRANSCRIPT, **more):
+def written(folder=None, source="note.wav", identity=None, transcript=TRANSCRIPT, **more):
     place = object_storage.resolve(str(folder)) if folder else None
     return write_outputs(transcript, folder=place, source=source, identity=identity, **more).result
 
 
 def test_without_a_folder_everything_but_the_words_goes_to_xcom():
     """The documented shape, plain JSON, without signatures."""
-    result = landed()
+    result = written()
     assert json.loads(json.dumps(result)) == result
     assert result == {
         "transcription": TRANSCRIPT.text,
@@ -59,7 +59,7 @@ def test_without_a_folder_everything_but_the_words_goes_to_xcom():
 
 def test_with_a_folder_the_text_stays_out_of_xcom(tmp_path):
     """The dict names the file and counts; the file holds text, segments and words."""
-    result = landed(tmp_path, identity=ALONE)
+    result = written(tmp_path, identity=ALONE)
     assert result == {
         "files": {"json": str(tmp_path / "note.json")},
         "run_id": "run-1",
@@ -83,20 +83,20 @@ def test_with_a_folder_the_text_stays_out_of_xcom(tmp_path):
 
 @pytest.mark.parametrize(("cost", "before", "total"), [(0.1, 0.2, 0.3), (None, 0.2, None), (0.0, 0.0, 0.0)])
 def test_the_cost_is_of_all_submits(cost, before, total):
-    """What earlier submits have cost is added; a cost that nobody told stays unknown."""
-    assert landed(transcript=Transcript("", cost=cost), spent_before=before)["cost_usd"] == total
+    """The cost of earlier submits is added; an unknown cost stays unknown."""
+    assert written(transcript=Transcript("", cost=cost), spent_before=before)["cost_usd"] == total
 
 
 def test_text_that_is_no_valid_unicode_is_written_all_the_same(tmp_path):
     """Half a surrogate pair in what the service says must not cost a paid transcript."""
-    landed(tmp_path, transcript=Transcript("half \ud83d a smile"))
+    written(tmp_path, transcript=Transcript("half \ud83d a smile"))
     assert json.loads((tmp_path / "note.json").read_bytes())["text"] == "half ? a smile"
 
 
 def test_two_mapped_tasks_with_recordings_of_one_name_have_files_of_their_own(tmp_path):
     """Neither overwrites the other, also in the same moment."""
-    one = landed(tmp_path, identity=TaskIdentity("d", "t", "r", 0))
-    two = landed(tmp_path, identity=TaskIdentity("d", "t", "r", 1))
+    one = written(tmp_path, identity=TaskIdentity("d", "t", "r", 0))
+    two = written(tmp_path, identity=TaskIdentity("d", "t", "r", 1))
     assert one["files"] != two["files"]
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -104,17 +104,17 @@ def test_two_mapped_tasks_with_recordings_of_one_name_have_files_of_their_own(tm
 def test_another_runs_transcript_is_not_overwritten(tmp_path):
     """A recording of the same name tomorrow goes beside today's transcript; a retry goes in its own place."""
     today, tomorrow = TaskIdentity("d", "t", "1"), TaskIdentity("d", "t", "2")
-    first = landed(tmp_path, identity=today)
-    second = landed(tmp_path, identity=tomorrow)
+    first = written(tmp_path, identity=today)
+    second = written(tmp_path, identity=tomorrow)
     assert second["files"]["json"] == str(tmp_path / f"note-{tomorrow.digest}.json")
-    assert landed(tmp_path, identity=today) == first
-    assert landed(tmp_path, identity=tomorrow) == second
+    assert written(tmp_path, identity=today) == first
+    assert written(tmp_path, identity=tomorrow) == second
 
 
 def test_a_file_of_the_users_own_is_left_alone(tmp_path):
-    """What happens to lie under the name of the transcript stays."""
+    """A file that has the transcript's name already stays."""
     (tmp_path / "note.json").write_text("my own notes")
-    result = landed(tmp_path, identity=ALONE)
+    result = written(tmp_path, identity=ALONE)
     assert (tmp_path / "note.json").read_text() == "my own notes"
     assert result["files"]["json"] == str(tmp_path / f"note-{ALONE.digest}.json")
 
@@ -127,11 +127,11 @@ def names(folder: Path) -> list[str]:
 
 
 def test_every_format_is_a_file_and_the_json_file_is_written_last(tmp_path, monkeypatch):
-    """Whoever finds the JSON file finds all that it names."""
+    """A reader who finds the JSON file finds all files that it names."""
     order = []
     write = object_storage.write
     monkeypatch.setattr(object_storage, "write", lambda place, data: order.append(place.name) or write(place, data))
-    result = landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
+    result = written(tmp_path, identity=ALONE, settings=ALL_TEXT)
     assert list(result["files"]) == ["json", "txt", "srt", "vtt"]
     assert result["files"] == {name: str(tmp_path / f"note.{name}") for name in ("json", "txt", "srt", "vtt")}
     assert order == ["note.txt", "note.srt", "note.vtt", "note.json"]
@@ -139,10 +139,10 @@ def test_every_format_is_a_file_and_the_json_file_is_written_last(tmp_path, monk
 
 
 def test_a_rerun_replaces_all_and_leaves_nothing_of_its_own_behind(tmp_path):
-    """A format that is no longer wanted is removed, if it is as it was written."""
-    landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
+    """A file in a format that is no longer asked for is removed, if it is as it was written."""
+    written(tmp_path, identity=ALONE, settings=ALL_TEXT)
     (tmp_path / "note.vtt").write_text("mended by hand")
-    landed(tmp_path, identity=ALONE, settings=OutputSettings(formats=("txt",)))
+    written(tmp_path, identity=ALONE, settings=OutputSettings(formats=("txt",)))
     assert names(tmp_path) == ["note.json", "note.txt", "note.vtt"]
     assert (tmp_path / "note.vtt").read_text() == "mended by hand"
 
@@ -153,14 +153,14 @@ def test_a_stale_file_that_cannot_be_removed_does_not_fail_the_task(tmp_path, mo
     def refuse(place):
         raise PermissionError(place)
 
-    landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
+    written(tmp_path, identity=ALONE, settings=ALL_TEXT)
     monkeypatch.setattr(object_storage, "remove", refuse)
-    assert list(landed(tmp_path, identity=ALONE)["files"]) == ["json"]
+    assert list(written(tmp_path, identity=ALONE)["files"]) == ["json"]
     assert "note.vtt of an earlier attempt" in caplog.text
 
 
 def test_a_rerun_after_a_kill_in_the_middle_writes_the_same_files(tmp_path, monkeypatch):
-    """What was written before the JSON file is known again by what is in it."""
+    """Files that were written before the JSON file are recognised by their content."""
     write = object_storage.write
 
     def dies(place, data):
@@ -171,52 +171,52 @@ def test_a_rerun_after_a_kill_in_the_middle_writes_the_same_files(tmp_path, monk
     with monkeypatch.context() as patched:
         patched.setattr(object_storage, "write", dies)
         with pytest.raises(KeyboardInterrupt):
-            landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
+            written(tmp_path, identity=ALONE, settings=ALL_TEXT)
     assert names(tmp_path) == ["note.srt", "note.txt"]
-    landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
+    written(tmp_path, identity=ALONE, settings=ALL_TEXT)
     assert names(tmp_path) == ["note.json", "note.srt", "note.txt", "note.vtt"]
 
 
 def test_a_text_file_of_somebody_else_is_left_alone(tmp_path):
     """All files of the transcript then go under a name of their own, and a re-run finds them there."""
     (tmp_path / "note.txt").write_text("my own notes")
-    landed(tmp_path, identity=ALONE, settings=OutputSettings(formats=("txt",)))
+    written(tmp_path, identity=ALONE, settings=OutputSettings(formats=("txt",)))
     own = f"note-{ALONE.digest}"
     assert names(tmp_path) == sorted(["note.txt", f"{own}.json", f"{own}.txt"])
     assert (tmp_path / "note.txt").read_text() == "my own notes"
-    landed(tmp_path, identity=ALONE)
+    written(tmp_path, identity=ALONE)
     assert names(tmp_path) == sorted(["note.txt", f"{own}.json"])
 
 
 def test_captions_that_cannot_be_made_leave_no_file(tmp_path):
     """It is all or nothing."""
     with pytest.raises(InvalidInput, match="given no times"):
-        landed(tmp_path, transcript=Transcript("Yes.", model="new"), identity=ALONE, settings=ALL_TEXT)
+        written(tmp_path, transcript=Transcript("Yes.", model="new"), identity=ALONE, settings=ALL_TEXT)
     assert names(tmp_path) == []
 
 
 def test_files_in_object_storage(bucket):
-    """Landing, and removing what is no longer wanted, work the same there."""
-    landed("s3://calls/july", identity=ALONE, settings=ALL_TEXT)
-    landed("s3://calls/july", identity=ALONE)
+    """Writing, and removing formats that are no longer asked for, work the same there."""
+    written("s3://calls/july", identity=ALONE, settings=ALL_TEXT)
+    written("s3://calls/july", identity=ALONE)
     assert sorted(bucket.store) == ["/calls/july/note.json"]
 
 
 def test_speakers_have_their_new_names_in_files_and_in_the_result(tmp_path, caplog):
-    """A name that nobody has is told in the log only."""
+    """Names that are not in the transcript are logged."""
     settings = OutputSettings(speaker_names={"Speaker 1": "Agent", "Speaker 7": "Nobody"})
-    assert landed(tmp_path, settings=settings)["speakers"] == ["Agent", "Speaker 2"]
-    assert [one["speaker"] for one in landed(settings=settings)["segments"]] == ["Agent", "Speaker 2"]
-    assert "Speaker 7" in caplog.text
+    assert written(tmp_path, settings=settings)["speakers"] == ["Agent", "Speaker 2"]
+    assert [one["speaker"] for one in written(settings=settings)["segments"]] == ["Agent", "Speaker 2"]
+    assert "speaker_names: no such speakers: Speaker 7" in caplog.text
     assert "Speaker 1" not in (tmp_path / "note.json").read_text(encoding="utf-8").replace('"Speaker 1"}', "")
 
 
 def test_a_text_over_the_limit_is_refused_for_xcom():
     """The message has the size, the cost, the run and the way out; a text of just the limit passes."""
-    size = len(json.dumps(landed()))
-    assert landed(settings=OutputSettings(xcom_limit=size)) == landed()
+    size = len(json.dumps(written()))
+    assert written(settings=OutputSettings(xcom_limit=size)) == written()
     with pytest.raises(ResultTooLarge) as caught:
-        landed(settings=OutputSettings(xcom_limit=size - 1))
+        written(settings=OutputSettings(xcom_limit=size - 1))
     for words in (f"{size:,} bytes", "$0.015", "run run-1", "Set output_path to a folder"):
         assert words in str(caught.value)
 
@@ -225,55 +225,5 @@ def test_the_limit_counts_what_airflow_writes():
     """Letters beyond ASCII take six bytes in Airflow's JSON."""
     long = replace(TRANSCRIPT, text="ü" * 9000)
     with pytest.raises(ResultTooLarge, match=re.escape("xcom_limit allows 48,000")):
-        landed(transcript=long)
-    assert landed(transcript=replace(TRANSCRIPT, text="u" * 40_000))["transcription"]
-
-
-def left_of(result, folder, settings):
-    place = object_storage.resolve(str(folder))
-    return check_existing(
-        result, None, listing=None, folder=place, source="note.wav", identity=ALONE, settings=settings
-    )
-
-
-def test_what_is_left_as_it_is_wanted_is_not_touched(tmp_path):
-    """The recorded result holds, and no file is written."""
-    result = landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
-    before = (tmp_path / "note.json").stat().st_mtime_ns
-    found = left_of(result, tmp_path, ALL_TEXT)
-    assert (found.result, found.lost, found.rewritten) == (result, "", False)
-    assert (tmp_path / "note.json").stat().st_mtime_ns == before
-
-
-def test_what_is_wanted_otherwise_is_written_from_the_file(tmp_path):
-    """Other formats, other names, a file that is gone: all is made of the JSON file, and the cost stays as it was."""
-    result = landed(
-        tmp_path, identity=ALONE, spent_before=1.0, settings=OutputSettings(speaker_names={"Speaker 1": "Wrong"})
-    )
-    wanted = OutputSettings(formats=("txt",), speaker_names={"Speaker 1": "Agent"})
-    found = left_of(result, tmp_path, wanted)
-    assert found.rewritten
-    assert found.result["cost_usd"] == 1.015
-    assert (tmp_path / "note.txt").read_text(encoding="utf-8").startswith("Agent: Grüße")
-    (tmp_path / "note.txt").unlink()
-    assert left_of(found.result, tmp_path, wanted).rewritten
-    assert names(tmp_path) == ["note.json", "note.txt"]
-    assert not left_of(found.result, tmp_path, wanted).rewritten
-
-
-def test_speakers_that_became_one_stay_one(tmp_path):
-    """What two had in common cannot be told apart again."""
-    both = OutputSettings(speaker_names={"Speaker 1": "Both", "Speaker 2": "Both"})
-    result = landed(tmp_path, identity=ALONE, settings=both)
-    found = left_of(result, tmp_path, OutputSettings(speaker_names={"Speaker 1": "Agent"}))
-    assert found.result["speakers"] == ["Both"]
-
-
-@pytest.mark.parametrize(("data", "lost"), [(None, "gone"), (b"{}", "overwritten by another task")])
-def test_a_result_without_its_json_file_is_lost(tmp_path, data, lost):
-    """The other files alone do not tell whose they are."""
-    result = landed(tmp_path, identity=ALONE, settings=ALL_TEXT)
-    (tmp_path / "note.json").unlink()
-    if data is not None:
-        (tmp_path / "note.json").write_bytes(data)
-    assert left_of(result, tmp_path, ALL_TEXT).lost == lost
+        written(transcript=long)
+    assert written(transcript=replace(TRANSCRIPT, text="u" * 40_000))["transcription"]
