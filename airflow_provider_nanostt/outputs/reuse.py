@@ -14,7 +14,6 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.outputs.document import from_document, own_document, read_result
 from airflow_provider_nanostt.outputs.results import ExistingResult, TranscriptResult, WrittenFile, WrittenFiles
-from airflow_provider_nanostt.outputs.settings import OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.write import write_outputs
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.outputs.naming import FileOwner
+    from airflow_provider_nanostt.outputs.settings import OutputSettings
 
 _Answer = TypeVar("_Answer")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -52,37 +52,35 @@ def check_existing(
     :raises LedgerError: if a storage cannot tell.
     """
     recorded = cast("TranscriptResult", dict(result))
+    uris = recorded.get("files") or {}
+    found = {fmt: _find(uri, listing, folder) for fmt, uri in uris.items()}
+    is_complete = not moved and None not in found.values()
 
     def rewrite(transcript: Transcript) -> ExistingResult:
         new = write_outputs(transcript, folder=folder, source=source, identity=identity, settings=settings)
         # What it cost is known already.
         return ExistingResult({**new.result, "cost_usd": recorded.get("cost_usd")}, new.written, rewritten=True)
 
-    uris = recorded.get("files") or {}
+    def is_current(digest: object) -> bool:
+        return folder is None or (is_complete and digest == settings.digest)
+
     if not uris:
-        if folder is None or "transcription" not in recorded:
-            return ExistingResult(recorded)
-        return rewrite(read_result(recorded))
-    found = {fmt: _find(uri, listing, folder) for fmt, uri in uris.items()}
-    is_complete = not moved and None not in found.values()
-    info = found.get("json")
-    if (
-        written is not None
-        and (folder is None or (is_complete and written.settings == settings.digest))
-        and _is_as_written(written.files.get("json"), uris.get("json", ""), info)
-    ):
+        is_kept = folder is None or "transcription" not in recorded
+        return ExistingResult(recorded) if is_kept else rewrite(read_result(recorded))
+    uri, info = uris.get("json", ""), found.get("json")
+    if written and is_current(written.settings) and _is_as_written(written.files.get("json"), uri, info):
         return ExistingResult(recorded, written)
-    data = _read(uris["json"]) if "json" in uris else None
+    data = _read(uri) if uri else None
     document = None if data is None else own_document(data, identity)
     if data is None or document is None:
         return ExistingResult(recorded, lost="gone" if data is None else "overwritten by another task")
-    if folder is None or (is_complete and document.get("settings", OutputSettings().digest) == settings.digest):
+    if is_current(document.get("settings")):
         return ExistingResult(recorded, _confirmed(written, data, info))
     return rewrite(_original(document))
 
 
 def _find(uri: str, listing: Mapping[str, FileInfo] | None, folder: ObjectStoragePath | None) -> FileInfo | None:
-    """Return what the listing says of a file; what it cannot tell, the storage is asked."""
+    """Return the entry of a file in the listing; for a file in another folder, ask the storage."""
     home, _, name = uri.rpartition("/")
     if listing is not None and folder is not None and home == str(folder).rstrip("/"):
         return listing.get(name)

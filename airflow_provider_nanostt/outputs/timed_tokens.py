@@ -112,19 +112,23 @@ def _of_words(transcript: Transcript) -> list[_Raw]:
     exact = any(word.type == "spacing" or word.text[:1].isspace() for word in transcript.words)
     pending = False
     for word in _with_speakers(transcript):
-        text, times = word.text, (_ms(word.start), _ms(word.end))
+        text = word.text
         if not text.strip():
             pending = pending or bool(text)
-        elif is_sound_event(word.type, text):
+            continue
+        times = _ms(word.start), _ms(word.end)
+        if word.type != "word" and is_sound_event(word.type, text):
             found.append(_Raw(f"[{event_name(one_line(text))}]", True, *times, word.speaker, event=True))
             pending = True
         elif parts := cleaned(text).split():
             before = found[-1].text if found else ""
             spaced = pending or text[0].isspace()
             spaced = spaced or (not exact and has_gap(before, parts[0], is_punctuation=word.type == "punctuation"))
-            found += _timed_entries(
-                [(part, spaced if at == 0 else True) for at, part in enumerate(parts)], times, word.speaker
-            )
+            if len(parts) == 1:
+                found.append(_Raw(parts[0], spaced, *times, word.speaker))
+            else:
+                gaps = [spaced, *[True] * (len(parts) - 1)]
+                found += _timed_entries(list(zip(parts, gaps, strict=True)), times, word.speaker)
             pending = text[-1].isspace()
     return found
 
@@ -138,8 +142,6 @@ def _timed_entries(
 ) -> list[_Raw]:
     """Share a time between the parts of one entry; half a time belongs to the first, or to the last."""
     begin, stop = times
-    if len(parts) == 1:
-        return [_Raw(*parts[0], begin, stop, speaker)]
     if begin is not None and stop is not None and stop >= begin:
         spans: Sequence[tuple[int | None, int | None]] = _spread(
             begin, stop, [display_width(part) for part, _ in parts]
@@ -196,9 +198,9 @@ def _with_times(raw: Sequence[_Raw]) -> list[Token]:
     starts = _filled(raw, kept)
     tokens = []
     for at, (one, start, following) in enumerate(zip(raw, starts, [*starts[1:], LATEST_MS], strict=True)):
-        end = start + 200 + round(display_width(one.text) * 1000 / _SLOWEST)
-        if one.end is not None and one.end >= start and at in kept:
-            end = one.end
+        end = one.end
+        if end is None or end < start or at not in kept:
+            end = start + 200 + round(display_width(one.text) * 1000 / _SLOWEST)
         tokens.append(Token(one.text, one.spaced, start, min(end, following), one.speaker, one.event))
     return tokens
 

@@ -63,7 +63,7 @@ def write_outputs(
     named, unused = rename(transcript, settings.speaker_names)
     if unused:
         _LOG.warning("speaker_names: no such speakers: %s", ", ".join(unused))
-    result: TranscriptResult = {
+    facts: TranscriptResult = {
         "run_id": named.run_id,
         "model": named.model,
         "language": named.language,
@@ -71,7 +71,7 @@ def write_outputs(
         "cost_usd": None if named.cost is None else round(named.cost + spent_before, 9),
     }
     if folder is None:
-        return WrittenResult(_with_text(result, named, settings), None)
+        return WrittenResult(_with_text(facts, named, settings), None)
     document: TranscriptDocument = {
         **to_document(named, source=source),
         "written_by": identity.digest if identity else None,
@@ -79,13 +79,8 @@ def write_outputs(
         "settings": settings.digest,
     }
     uris, written = _Folder(folder, identity, settings).write(named, document)
-    files: TranscriptResult = {
-        **result,
-        "files": uris,
-        "speakers": speakers(named),
-        "words": len(named.text.split()),
-    }
-    return WrittenResult(files, written)
+    words = len(named.text.split())
+    return WrittenResult({**facts, "files": uris, "speakers": speakers(named), "words": words}, written)
 
 
 def save_locally(transcript: Transcript, source: str | None) -> str:
@@ -100,17 +95,17 @@ def save_locally(transcript: Transcript, source: str | None) -> str:
     return path
 
 
-def _with_text(result: TranscriptResult, transcript: Transcript, settings: OutputSettings) -> TranscriptResult:
-    whole: TranscriptResult = {
-        **result,
+def _with_text(facts: TranscriptResult, transcript: Transcript, settings: OutputSettings) -> TranscriptResult:
+    result: TranscriptResult = {
+        **facts,
         "transcription": transcript.text,
         "segments": segments_of(transcript),
         "metadata": redact_value(dict(transcript.metadata)),
     }
-    size = len(json.dumps(whole))  # in ASCII, which is how Airflow writes it
+    size = len(json.dumps(result))  # in ASCII, which is how Airflow writes it
     if size > settings.xcom_limit:
-        raise ResultTooLarge(size, settings.xcom_limit, run_id=transcript.run_id, cost=result["cost_usd"])
-    return whole
+        raise ResultTooLarge(size, settings.xcom_limit, run_id=transcript.run_id, cost=facts["cost_usd"])
+    return result
 
 
 def _old_names(before: Transcript, after: Transcript, names: Mapping[str, str]) -> dict[str, str]:
