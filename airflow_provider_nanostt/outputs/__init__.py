@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_nanostt.outputs.document import SCHEMA_VERSION, from_document, schema, to_document
-from airflow_provider_nanostt.outputs.formats import format_transcript, render
+from airflow_provider_nanostt.outputs.formats import format_transcript
 from airflow_provider_nanostt.outputs.naming import file_stem
 from airflow_provider_nanostt.outputs.results import (
     ExistingResult,
@@ -35,7 +35,6 @@ __all__ = [
     "format_transcript",
     "from_document",
     "rename",
-    "render",
     "save_locally",
     "schema",
     "to_document",

@@ -21,26 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Transcript
 
 
-def render(
-    transcript: Transcript,
-    fmt: str,
-    settings: OutputSettings | None = None,
-    *,
-    source: str | None = None,
-    audio_url: str | None = None,
-) -> str:
-    """Return a transcript in one format.
-
-    :param fmt: one of :data:`FORMATS`.
-    :param source: the recording's name.
-    :param audio_url: where a browser finds the recording, for ``html``.
-    :raises InvalidInput: for another format, and for captions of a transcript without times.
-    """
-    if fmt not in FORMATS:
-        raise InvalidInput(f"unknown format {fmt!r}; allowed: {', '.join(FORMATS)}")
-    return render_all(transcript, [fmt], settings, source=source, audio_url=audio_url)[fmt]
-
-
 def render_all(
     transcript: Transcript,
     formats: Sequence[str],
@@ -50,9 +30,13 @@ def render_all(
     audio_url: str | None = None,
     downloads: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return a transcript in several formats; what they share is made once. Parameters as for :func:`render`.
+    """Return a transcript in several formats; what they share is made once.
 
+    :param formats: some of :data:`FORMATS`.
+    :param source: the recording's name.
+    :param audio_url: where a browser finds the recording, for ``html``.
     :param downloads: formats that the page offers, with the names of their files; they are inside the page.
+    :raises InvalidInput: for captions of a transcript without times.
     """
     settings = settings or OutputSettings()
     heard = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
@@ -97,6 +81,8 @@ def format_transcript(
     :param audio_url: where a browser finds the recording, for ``html``.
     :raises InvalidInput: if it is not a transcript, or cannot be written in that format.
     """
+    if fmt not in FORMATS:
+        raise InvalidInput(f"unknown format {fmt!r}; allowed: {', '.join(FORMATS)}")
     if isinstance(result, Mapping) and source is None and isinstance(named := result.get("source"), str):
         source = named
     settings = OutputSettings(
@@ -105,4 +91,4 @@ def format_transcript(
         estimated_captions=estimated_captions,
     )
     transcript, _ = rename(read_result(result), settings.speaker_names)
-    return render(transcript, fmt, settings, source=source, audio_url=audio_url)
+    return render_all(transcript, [fmt], settings, source=source, audio_url=audio_url)[fmt]

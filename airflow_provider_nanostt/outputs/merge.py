@@ -39,14 +39,13 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
     ordered = sorted(parts, key=lambda part: part[0])
     if len(ordered) == 1:
         start, only = ordered[0]
-        return replace(only, segments=_segments(only, start, ""), words=_words(only, start, ""))
-    marks = _speaker_marks([transcript for _, transcript in ordered])
-    marked = [(start, transcript, mark) for (start, transcript), mark in zip(ordered, marks, strict=True)]
+        return replace(only, segments=_moved(only.segments, start), words=_moved(only.words, start))
     transcripts = [transcript for _, transcript in ordered]
+    marked = [(*part, mark) for part, mark in zip(ordered, _speaker_marks(transcripts), strict=True)]
     return Transcript(
         text=join_texts(transcript.text for transcript in transcripts),
-        segments=tuple(segment for item in marked for segment in _segments(item[1], item[0], item[2])),
-        words=_joined_words([_words(transcript, start, mark) for start, transcript, mark in marked]),
+        segments=tuple(one for start, part, mark in marked for one in _moved(part.segments, start, mark)),
+        words=_joined_words([_moved(part.words, start, mark) for start, part, mark in marked]),
         language=_language(transcripts),
         model=" + ".join(dict.fromkeys(transcript.model for transcript in transcripts if transcript.model)),
         cost=_sum(transcript.cost for transcript in transcripts),
@@ -83,20 +82,16 @@ def _speaker_marks(transcripts: Sequence[Transcript]) -> list[str]:
     return [f" (part {at})" if sum(naming) > 1 else "" for at in range(1, len(transcripts) + 1)]
 
 
-def _segments(transcript: Transcript, start: float, mark: str) -> tuple[Segment, ...]:
-    return tuple(_moved(segment, start, mark) for segment in transcript.segments)
-
-
-def _words(transcript: Transcript, start: float, mark: str) -> tuple[Word, ...]:
-    return tuple(_moved(word, start, mark) for word in transcript.words)
-
-
-def _moved(entry: _Timed, start: float, mark: str) -> _Timed:
-    return replace(
-        entry,
-        start=None if entry.start is None else round(entry.start + start, 6),
-        end=None if entry.end is None else round(entry.end + start, 6),
-        speaker=f"{entry.speaker}{mark}" if entry.speaker else entry.speaker,
+def _moved(entries: Iterable[_Timed], start: float, mark: str = "") -> tuple[_Timed, ...]:
+    """Return words or segments with the times of the recording, and a mark at their speakers."""
+    return tuple(
+        replace(
+            entry,
+            start=None if entry.start is None else round(entry.start + start, 6),
+            end=None if entry.end is None else round(entry.end + start, 6),
+            speaker=f"{entry.speaker}{mark}" if entry.speaker else entry.speaker,
+        )
+        for entry in entries
     )
 
 
