@@ -8,6 +8,9 @@ RUN := AIRFLOW_HOME=$(CURDIR)/.venv/home AIRFLOW__CORE__LOAD_EXAMPLES=False
 PARALLEL := -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 TESTS_E2E := $(wildcard tests/e2e/test_*.py)
 
+# Whether `make lint` holds the architecture to the limits of scripts/architecture.py.
+LIMITS :=
+
 # Nothing of the caller's own Airflow or Python may reach ours; without byte code Airflow starts three times as slowly.
 unexport $(filter AIRFLOW_%,$(.VARIABLES))
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -57,11 +60,16 @@ chaos: env ## kill, lose and repeat everything: is each recording paid once? Who
 		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py $(ARGS)
 
 .PHONY: lint
-lint: env ## ruff, mypy, and which module may import which
+lint: env ## ruff, mypy, which module may import which, and the limits of the architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(LIMITS),$(BIN)/python scripts/architecture.py --check)
+
+.PHONY: architecture
+architecture: env ## count rooms, arrows, circles, lines and functions; BEFORE=/path/to/checkout beside it, WAY=1 names the functions
+	@$(BIN)/python scripts/architecture.py $(BEFORE) $(CURDIR) $(if $(WAY),--way)
 
 .PHONY: format
 format: env ## let ruff put the code in order

@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         inside = item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in ANYWHERE
         if inside and item.get_closest_marker("airflow") is None:
             item.add_marker(pytest.mark.anywhere)
-        if item.path.is_relative_to(TESTS / "batch") and item.path.name in LONG:
+        if item.path.is_relative_to(TESTS / "workflow" / "batch") and item.path.name in LONG:
             item.add_marker(pytest.mark.both_ends)
 
 
