@@ -111,6 +111,7 @@ class TranscriptionTrigger(_WaitingTrigger):
         self.job = job
 
     def own_arguments(self) -> dict[str, Any]:
+        """Return the job."""
         return {"job": dict(self.job)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -132,6 +133,7 @@ class PartsTrigger(_WaitingTrigger):
         self.parts = parts
 
     def own_arguments(self) -> dict[str, Any]:
+        """Return the parts."""
         return {"parts": [dict(part) for part in self.parts]}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -168,6 +170,7 @@ class BatchTrigger(_WaitingTrigger):
         self.answers = answers
 
     def own_arguments(self) -> dict[str, Any]:
+        """Return the jobs, compressed if they are many, and where to leave answers."""
         jobs = [dict(job) for job in self.jobs]
         return {
             "jobs": jobs if len(jobs) <= _MAX_UNPACKED_JOBS else _packed(jobs),

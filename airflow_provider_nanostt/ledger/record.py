@@ -20,8 +20,8 @@ WRITTEN = "written"
 FAILED = "failed"
 WITHDRAWN = "withdrawn"
 SPLIT = "split"
-"""The states of a record: about to submit, job accepted, transcript received, result written, given up by the service at
-once, certainly not charged, split into parts with a record each."""
+"""The states of a record: about to submit, job accepted, transcript received, result written, given up by the service
+at once, certainly not charged, split into parts with a record each."""
 
 _REQUIRED = {INTENDED: None, SUBMITTED: "job", ANSWERED: "answer", WRITTEN: None, FAILED: None, WITHDRAWN: None}
 _REQUIRED[SPLIT] = "split_points"

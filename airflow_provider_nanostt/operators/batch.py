@@ -53,17 +53,18 @@ class TranscribeBatchOperator(NanoGPTOperator):
     :param manifest: name of the manifest in ``output_path``, without suffix; one of that name is replaced. (templated)
     :param manifest_formats: any of ``jsonl``, ``csv``, ``parquet``; the last needs the extra ``[parquet]``. (templated)
     :param on_item_error: when some recordings fail, write the others and then ``fail`` the task, naming them, or
-        ``continue``: succeed, and leave them to the manifest. Trouble with the key, the account or the service fails the
-        task either way. (templated)
-    :param skip_existing: leave alone what any run of any task has written in ``output_path`` with the same recording and
-        options; for a folder that grows. (templated)
+        ``continue``: succeed, and leave them to the manifest. Trouble with the key, the account or the service fails
+        the task either way. (templated)
+    :param skip_existing: leave alone what any run of any task has written in ``output_path`` with the same recording
+        and options; for a folder that grows. (templated)
     :param max_parallel: how many recordings are looked at, prepared and submitted at once, 1 to 64. (templated)
     :param max_cost_usd: for the whole batch; it stops before the recording that would exceed it. (templated)
 
-    The other arguments are those of :class:`~airflow_provider_nanostt.operators.TranscribeOperator`, for all recordings.
+    The other arguments are as for :class:`~airflow_provider_nanostt.operators.TranscribeOperator`.
 
     :return: ``manifest`` (URIs by format), ``total``, ``written``, ``skipped``, ``duplicate``, ``failed``,
-        ``not_started`` (counts), ``cost_usd``, ``charged_minutes``, ``words``, ``languages`` (counts), ``failed_audio``.
+        ``not_started`` (counts), ``cost_usd``, ``charged_minutes``, ``words``, ``languages`` (counts),
+        ``failed_audio``.
     """
 
     template_fields: Sequence[str] = (

@@ -6,7 +6,6 @@ when the task runs, before anything is paid for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -20,6 +19,7 @@ from airflow_provider_nanostt.operators._arguments import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
@@ -39,9 +39,9 @@ _PRESIGN_MARGIN_SECONDS = 300.0
 class AudioPreparation:
     """How a recording may be made fit for the service. All fields are templated.
 
-    :param oversize: what may be done with a recording that is too large for an upload (3 MB) and has no address that the
-        service could fetch it from, in order: ``stage`` it in ``staging_path``, ``compress`` it, ``split`` it. The last
-        two need the extra ``[audio]``.
+    :param oversize: what may be done with a recording that is too large for an upload (3 MB) and has no address that
+        the service could fetch it from, in order: ``stage`` it in ``staging_path``, ``compress`` it, ``split`` it. The
+        last two need the extra ``[audio]``.
     :param staging_path: a folder in object storage that can sign addresses; files put there are removed again.
     :param codec: what recordings are compressed to.
     :param split_diarized: split although speakers are told apart; their labels do not match across parts.

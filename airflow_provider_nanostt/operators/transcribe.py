@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,7 @@ from airflow_provider_nanostt.operators._single import SingleTask
 from airflow_provider_nanostt.operators.options import as_template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from airflow_provider_nanostt._compat import Context
@@ -68,9 +67,9 @@ class TranscribeOperator(NanoGPTOperator):
     :param cost_limits: how costs are limited beside ``max_cost_usd``, as
         :class:`~airflow_provider_nanostt.operators.options.CostLimits` or a dict. (templated)
     :return: without ``output_path``: ``transcription``, ``segments`` (``speaker``, ``start``, ``end``, ``text``),
-        ``metadata``, ``run_id``, ``model``, ``language``, ``charged_minutes``, ``cost_usd``; with it: ``files`` (URIs by
-        format), ``speakers`` and ``words`` (a count) in place of the first three; with ``wait_for_completion=False``:
-        ``run_id``, ``model``, ``cost_usd`` and ``job``.
+        ``metadata``, ``run_id``, ``model``, ``language``, ``charged_minutes``, ``cost_usd``; with it: ``files`` (URIs
+        by format), ``speakers`` and ``words`` (a count) in place of the first three; with
+        ``wait_for_completion=False``: ``run_id``, ``model``, ``cost_usd`` and ``job``.
     """
 
     template_fields: Sequence[str] = (

@@ -62,9 +62,9 @@ def log_bin(ratio: float) -> float:
 class SurvivalModel:
     """The life table of one model's jobs.
 
-    ``survival`` is the probability to be still running at each step of the scale. ``poll_density`` is how many questions
-    an even-handed plan has asked up to each step, in units of job length over poll interval: the density of questions that
-    minimises the mean delay for a given number of them goes with the square root of the hazard.
+    ``survival`` is the probability to be still running at each step of the scale. ``poll_density`` is how many
+    questions an even-handed plan has asked up to each step, in units of job length over poll interval: the density of
+    questions that minimises the mean delay for a given number of them goes with the square root of the hazard.
     """
 
     __slots__ = ("_entered", "_finished", "_hazard", "_stale", "poll_density", "survival")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TOKEN_FILE = "open"
+_TOKEN_FILE = "open"  # noqa: S105  the name of a file
 _AT_ONCE = 4
 MAX_PENDING_WRITES = 8
 """Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
@@ -64,7 +64,7 @@ class TranscriptSpool:
         return self._folder.fs
 
     def is_open(self, token: str) -> bool:
-        """Return whether this is the folder that :meth:`open` made ready, and not another of that name on another machine.
+        """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine.
 
         :raises Exception: whatever a storage raises.
         """

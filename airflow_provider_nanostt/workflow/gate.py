@@ -1,4 +1,4 @@
-"""What an attempt asks before it spends money or requests; the gate of a recording on its own. Nothing is submitted here.
+"""What an attempt asks before it spends money or requests; the gate of a recording on its own. Nothing is sent here.
 
 An item of a batch has a gate of its own, in ``batch.item``.
 """

@@ -1,7 +1,7 @@
 """What an earlier attempt has left, and what follows from it. Nothing is submitted here.
 
-The record is read, :func:`~airflow_provider_nanostt.ledger.decide` says what follows, and that is carried out: reuse the
-result, look at the job that is paid for, read a recorded answer again. What is left is to submit.
+The record is read, :func:`~airflow_provider_nanostt.ledger.decide` says what follows, and that is carried out: reuse
+the result, look at the job that is paid for, read a recorded answer again. What is left is to submit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt import ledger as ledgers
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
 from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject
@@ -21,6 +20,7 @@ from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
 from airflow_provider_nanostt.workflow.submit import balance_now, keep_recording
 
 if TYPE_CHECKING:
+    from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
     from airflow_provider_nanostt.audio.sources import Recording
     from airflow_provider_nanostt.ledger import Decision, Ledger, Record, RequestFingerprint

@@ -59,9 +59,9 @@ def submit_once(
 ) -> Transcript | Job:
     """Submit a recording; this is charged once it is accepted.
 
-    A recording that is too large for an upload is compressed, a format that the service does not take is converted; that
-    needs the extra ``[audio]``. A recording that would have to be staged or split needs a ``TranscribeOperator``, which
-    keeps track of the parts.
+    A recording that is too large for an upload is compressed, a format that the service does not take is converted;
+    that needs the extra ``[audio]``. A recording that would have to be staged or split needs a ``TranscribeOperator``,
+    which keeps track of the parts.
 
     :param audio: a file on this machine, an object storage URI, or an address the service can fetch; or
     :param audio_path: a file on this machine; or

@@ -99,15 +99,11 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
             forced_generation=attempt.generation if attempt.rules.force else None,
             source_version=wanted.version.to_json() if wanted.version else None,
         )
-        return [
-            Part(part.start, _begin_part(attempt, request, wanted, number, parts, estimate))
-            for number, part in enumerate(parts, 1)
-        ]
+        split = _Split(attempt, request, wanted, parts, estimate)
+        return [Part(part.start, _begin_part(split, number)) for number, part in enumerate(parts, 1)]
 
 
-def finish(
-    attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: Job | None = None
-) -> TranscriptResult:
+def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: Job | None = None) -> TranscriptResult:
     """Write the transcript, record that, and return what goes to XCom; staged audio is removed.
 
     :param parts: (where the part begins, seconds; its transcript), in order.
@@ -183,29 +179,43 @@ def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Ident
         if plan.method != "split":  # settings have changed since; what is half paid for is finished
             plan = UploadPlan("split", "it was split before")
         estimate = estimate_of(attempt, request, info, plan)
-        with prepared_audio(
-            wanted.source, info, plan, _options(attempt, request, wanted), record.split_points
-        ) as parts:
-            shares = _shares(parts, estimate)
+        options = _options(attempt, request, wanted)
+        with prepared_audio(wanted.source, info, plan, options, record.split_points) as parts:
+            split = _Split(attempt, request, wanted, parts, estimate)
             missing = [index for index, part in enumerate(found) if part is None]
-            attempt.gate.check(estimate.of_part(_sum([shares[index] for index in missing])))
+            attempt.gate.check(split.estimate_of(missing))
             for index in missing:
-                found[index] = _submit_part(attempt, ledgers[index], request, wanted, index + 1, parts, estimate)
+                found[index] = _submit_part(split, ledgers[index], index + 1)
     return [Part(start, part) for start, part in zip(starts, found, strict=True) if part is not None]
 
 
-def _begin_part(
-    attempt: Attempt,
-    request: TranscriptionRequest,
-    wanted: Identified,
-    number: int,
-    parts: Sequence[AudioPart],
-    estimate: Estimate,
-) -> Transcript | Job:
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """A recording whose parts are prepared.
+
+    :param estimate: of the whole.
+    """
+
+    attempt: Attempt
+    request: TranscriptionRequest
+    wanted: Identified
+    parts: Sequence[AudioPart]
+    estimate: Estimate
+
+    def estimate_of(self, indices: Sequence[int]) -> Estimate:
+        """Return what some parts are expected to cost; all together cost what the whole was expected to."""
+        lengths = [part.seconds for part in self.parts]
+        chosen, total = _sum([lengths[index] for index in indices]), _sum(lengths)
+        if chosen is None or not total or self.estimate.minutes is None:
+            return self.estimate.of_part(chosen)
+        return self.estimate.of_part(chosen * self.estimate.minutes * 60 / total)
+
+
+def _begin_part(split: _Split, number: int) -> Transcript | Job:
     """Find or submit one part of a recording that is split now; it may have been split in the same places before."""
-    ledger = attempt.part_ledger(number)
-    found = _recover_part(attempt, ledger, wanted.request.of_part(number, len(parts)))
-    return found if found is not None else _submit_part(attempt, ledger, request, wanted, number, parts, estimate)
+    ledger = split.attempt.part_ledger(number)
+    found = _recover_part(split.attempt, ledger, split.wanted.request.of_part(number, len(split.parts)))
+    return found if found is not None else _submit_part(split, ledger, number)
 
 
 def _recover_part(attempt: Attempt, ledger: Ledger, part: RequestFingerprint) -> Transcript | Job | None:
@@ -218,19 +228,11 @@ def _recover_part(attempt: Attempt, ledger: Ledger, part: RequestFingerprint) ->
     return found
 
 
-def _submit_part(  # noqa: PLR0917  all of them what a part is about
-    attempt: Attempt,
-    ledger: Ledger,
-    request: TranscriptionRequest,
-    wanted: Identified,
-    number: int,
-    parts: Sequence[AudioPart],
-    estimate: Estimate,
-) -> Transcript | Job:
-    part = parts[number - 1]
-    submission = request.options.submission(part.audio, None if part.seconds is None else part.seconds / 60)
-    share = estimate.of_part(_shares(parts, estimate)[number - 1])
-    return submit(attempt, ledger, wanted.request.of_part(number, len(parts)), submission, share)
+def _submit_part(split: _Split, ledger: Ledger, number: int) -> Transcript | Job:
+    part = split.parts[number - 1]
+    submission = split.request.options.submission(part.audio, None if part.seconds is None else part.seconds / 60)
+    fingerprint = split.wanted.request.of_part(number, len(split.parts))
+    return submit(split.attempt, ledger, fingerprint, submission, split.estimate_of([number - 1]))
 
 
 def _submit_whole(
@@ -265,15 +267,6 @@ def _plan(request: TranscriptionRequest, wanted: Identified, info: AudioInfo) ->
 def _options(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> PrepareOptions:
     staging, seconds = attempt.staging, request.presign_seconds
     return PrepareOptions(request.preparation, staging, seconds, request.progress, wanted.digest)
-
-
-def _shares(parts: Sequence[AudioPart], estimate: Estimate) -> list[float | None]:
-    """Return the seconds of each part, so that together they cost what the whole was expected to."""
-    seconds = [part.seconds for part in parts]
-    total = _sum(seconds)
-    if estimate.minutes is None or not total:
-        return seconds
-    return [None if one is None else one * estimate.minutes * 60 / total for one in seconds]
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:

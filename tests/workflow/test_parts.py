@@ -123,7 +123,12 @@ def attempt(memory: Memory, run_task: Any, recordings: dict[str, Path]) -> Any:
 
     def run(model: str = SYNC, instance: dict[str, Any] | None = None, **arguments: Any) -> Any:
         codec = "mp3" if model == ASYNC else "opus"
-        given = {"poll_interval": 0.03, "deferrable": True, "audio_preparation": {"codec": codec}, "audio": str(recordings[model])}
+        given = {
+            "poll_interval": 0.03,
+            "deferrable": True,
+            "audio_preparation": {"codec": codec},
+            "audio": str(recordings[model]),
+        }
         return run_task(
             lambda: TranscribeOperator(task_id="transcribe", model=model, **{**given, **memory.arguments, **arguments}),
             memory.context(**(instance or {})),

@@ -48,7 +48,9 @@ def unknown(tmp_path: Path) -> Path:
 
 def test_what_costs_too_much_is_not_submitted(emulator: Emulator, wav):
     """The failure has limit, length, price and whose price it is; nothing was sent to be paid for."""
-    words = r"max_cost_usd = \$0\.001.*0\.20 min x \$0\.03/min for Elevenlabs-STT \(price from the service's catalogue\)"
+    words = (
+        r"max_cost_usd = \$0\.001.*0\.20 min x \$0\.03/min for Elevenlabs-STT \(price from the service's catalogue\)"
+    )
     with pytest.raises(AirflowFailException, match=words):
         operator(audio=str(wav), max_cost_usd="0.001").execute({})
     assert asked(emulator, "/transcribe") == 0

@@ -117,8 +117,7 @@ class BatchRun:
         with self._pool() as pool:
             self.add_earlier(pool.map(self._spent_so_far, attempts.values()))
             begun = pool.map(lambda row: self._begin(row, items[row.number], attempts.get(row.number)), list(self.rows))
-            pending = [one for one in begun if one is not None]
-        return pending
+            return [one for one in begun if one is not None]
 
     def open_rows(self, items: Sequence[Item], *, told_apart: bool | None = None) -> dict[str, int]:
         """Make a row for each item; return the number of the first by its key."""
