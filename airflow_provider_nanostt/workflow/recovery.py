@@ -194,7 +194,8 @@ def _reuse(attempt: Attempt, ledger: Ledger, record: Record) -> ReusedResult | N
         return None
     if found.rewritten:
         attempt.log.info("Writing the recorded result again: its files, or the settings for them, have changed")
-        written = found.written.to_json() if found.written else None
+    written = found.written.to_json() if found.written else None
+    if found.rewritten or written != record.written:
         keep_recording(attempt, "the result", lambda: ledger.record_result(found.result, written=written))
     return ReusedResult(found.result)
 

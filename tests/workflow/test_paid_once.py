@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -386,7 +387,7 @@ def test_a_retry_does_not_repeat_force(emulator: Emulator, attempt, wav, logged)
         attempt(audio_path=str(wav), force=True)
     first = attempt(audio_path=str(wav), force=True)
     assert len(emulator.charges) == 1
-    assert any("force has done its work" in line for line in logged())
+    assert any("force was already applied" in line for line in logged())
     assert attempt({"max_tries": 5}, audio_path=str(wav), force=True)["run_id"] != first["run_id"]
     assert len(emulator.charges) == 2
 
@@ -479,9 +480,9 @@ def test_a_door_that_stays_shut_is_open_to_a_retry(emulator: Emulator, attempt, 
     assert len(emulator.charges) == 1
 
 
-def test_a_file_that_changes_on_its_way_is_open_to_a_retry(emulator: Emulator, memory, attempt, wav):
-    """Turned away once, it is another file the second time: nothing is paid for in the first one's name."""
-    other = wav.read_bytes()[:44] + wav.read_bytes()[:43:-1]
+def test_a_request_that_is_repeated_sends_the_same_bytes(emulator: Emulator, memory, attempt, wav):
+    """Turned away once, the file is another one the second time: what is paid for is what the record says."""
+    first, other = wav.read_bytes(), wav.read_bytes()[:44] + wav.read_bytes()[:43:-1]
 
     def exchange() -> None:
         while not any(request.endpoint == "/transcribe" for request in emulator.requests):
@@ -491,12 +492,12 @@ def test_a_file_that_changes_on_its_way_is_open_to_a_retry(emulator: Emulator, m
     emulator.fail("/transcribe", status=503, delay=1.0)
     thread = threading.Thread(target=exchange)
     thread.start()
-    with pytest.raises(errors.FileChanged, match=r"note\.wav"):
-        attempt(audio_path=str(wav))
-    thread.join()
-    assert (memory.record["state"], emulator.charges) == ("withdrawn", [])
     assert text_of(attempt(audio_path=str(wav))) == TEXT
-    assert len(emulator.charges) == 1
+    thread.join()
+    recorded = memory.record["source_version"]["key"]
+    assert (recorded, len(emulator.charges)) == (hashlib.sha256(first).hexdigest(), 1)
+    attempt(audio_path=str(wav))
+    assert (memory.record["source_version"]["key"], len(emulator.charges)) == (hashlib.sha256(other).hexdigest(), 2)
 
 
 def test_a_service_that_cannot_be_reached_is_open_to_a_retry(emulator: Emulator, memory, attempt, wav, monkeypatch):
@@ -641,7 +642,7 @@ def test_a_record_that_has_become_unreadable_keeps_no_transcript_back(
         return made[-1]
 
     assert text_of(run_task(make, memory.context())) == TEXT
-    assert any("fetched all the same" in line for line in logged())
+    assert any("Fetching the transcript anyway" in line for line in logged())
 
 
 SLOW_DOWN = OSError("503 Slow Down")
@@ -659,7 +660,7 @@ def test_a_ticket_that_cannot_be_written_is_used_and_told(emulator: Emulator, me
     with failing(record("submitted"), SLOW_DOWN, times=3):
         result = attempt(audio_path=str(wav))
     assert text_of(result) == TEXT
-    (line,) = {line for line in logged() if "Going on without having recorded the ticket" in line}
+    (line,) = {line for line in logged() if "Going on without having recorded the job" in line}
     assert f"'run_id': '{result['run_id']}'" in line
     kept = memory.record
     assert (kept["state"], kept["job"]["run_id"]) == (WRITTEN, result["run_id"])
@@ -713,7 +714,7 @@ def test_the_record_of_another_job_is_left_alone(emulator: Emulator, memory, wav
     result = operator(memory, audio_path=str(wav)).execute_complete(memory.context(), event=event)
     assert (result["run_id"], text_of(result)) == (old.run_id, TEXT)
     assert memory.record == before
-    assert any("it is left alone" in line for line in logged())
+    assert any("not updating it" in line for line in logged())
 
 
 def test_where_nothing_is_remembered_a_warning_says_so(emulator: Emulator, run_task, wav, logged):
@@ -723,9 +724,9 @@ def test_where_nothing_is_remembered_a_warning_says_so(emulator: Emulator, run_t
         result = run_task(lambda: operator(audio_path=str(wav), deferrable=True), context)
         assert TEXT in result["transcription"]
     assert len(emulator.charges) == 2
-    warnings = [line for line in logged() if "a retry or a clear of this task may pay again" in line]
+    warnings = [line for line in logged() if "a retry or clear of this task will pay again" in line]
     assert warnings
-    assert "output= location" in warnings[0]
+    assert "output_path=" in warnings[0]
     assert "3.3" in warnings[0]
 
 
@@ -881,7 +882,7 @@ def test_force_goes_past_a_record_that_nobody_can_read(emulator: Emulator, memor
 def test_without_a_ledger_the_log_holds_the_ticket(emulator: Emulator, wav, run_task, logged):
     """Where nothing remembers the job, the line that picks it up is logged as soon as it is accepted."""
     result = run_task(lambda: operator(audio_path=str(wav), deferrable=True))
-    (line, *_) = [line for line in logged() if "To pick it up: " in line]
+    (line, *_) = [line for line in logged() if "To fetch it later: " in line]
     assert result["run_id"] in line
 
 

@@ -272,8 +272,8 @@ def test_other_options_are_another_recording(spoken: Emulator, attempt):
 
 @only_files
 def test_one_ticket_cannot_stand_for_many(spoken: Emulator, attempt):
-    """wait=False is refused before anything is paid for."""
-    with pytest.raises(AirflowFailException, match=r"2 parts.*wait=False"):
+    """wait_for_completion=False is refused before anything is paid for."""
+    with pytest.raises(AirflowFailException, match=r"2 parts.*wait_for_completion=False"):
         attempt(wait_for_completion=False)
     assert list(spoken.charges) == []
 

@@ -40,6 +40,7 @@ class Item:
     :param name: what its files are called, without suffix; None for the recording's own name.
     :param options: what it says for itself, by the names of :data:`OPTIONS`.
     :param identity: what the ledger knows it by, if that is not its address.
+    :param label: how it is stored and shown, if not as its address.
     :param info: what the listing that found it said of it.
     """
 
@@ -47,12 +48,13 @@ class Item:
     name: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     identity: str | None = None
+    label: str | None = None
     info: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def shown(self) -> str:
         """The recording as it may be stored and shown: without what signs an address."""
-        return display(self.audio)
+        return self.label or display(self.audio)
 
     @property
     def bucket(self) -> str:

@@ -113,9 +113,9 @@ class BatchRun:
         if not items:
             return []
         self.prepare(items)
-        attempts = {row.number: self.open_item(row.number) for row in self.rows if first[row.key] == row.number}
+        attempts = {number: self._try_open(number) for number in first.values()}
         with self._pool() as pool:
-            self.add_earlier(pool.map(self._spent_so_far, attempts.values()))
+            self.add_earlier(pool.map(self._spent_so_far, filter(None, attempts.values())))
             begun = pool.map(lambda row: self._begin(row, items[row.number], attempts.get(row.number)), list(self.rows))
             return [one for one in begun if one is not None]
 
@@ -163,6 +163,13 @@ class BatchRun:
             shared=plan.skip_existing,
         )
 
+    def _try_open(self, number: int) -> Attempt | None:
+        try:
+            return self.open_item(number)
+        except errors.InvalidInput as error:  # such as names that are not a mapping
+            self.record_error(number, error, None)
+            return None
+
     def add_earlier(self, spent: Iterable[float]) -> None:
         """Count what earlier attempts have cost, if that matters."""
         if self.plan.costs.max_usd is not None:
@@ -187,7 +194,7 @@ class BatchRun:
 
     def _begin(self, row: ManifestRow, item: Item, attempt: Attempt | None) -> Pending | None:
         try:
-            if attempt is None:  # it repeats another item
+            if attempt is None:  # it repeats another item, or could not be opened
                 return None
             if isinstance(self.breaker.error, errors.LedgerError):
                 self.breaker.raise_if_open()

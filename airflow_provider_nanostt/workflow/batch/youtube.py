@@ -72,10 +72,11 @@ def video_items(urls: Iterable[str]) -> list[Item]:
     """
     items = []
     for url in urls:
-        video = None
-        with contextlib.suppress(errors.InvalidInput):
+        try:
             video = video_id(url.strip())
-        items.append(Item(url.strip(), identity=video))
+            items.append(Item(url.strip(), identity=video, label=f"https://www.youtube.com/watch?v={video}"))
+        except errors.InvalidInput:
+            items.append(Item(url.strip()))
     return items
 
 

@@ -42,9 +42,9 @@ class Batch:
         self.before_resume: Callable[[], object] | None = None
         self.usual: dict[str, Any] = {
             "model": ASYNC,
-            "output": str(memory.folder),
+            "output_path": str(memory.folder),
             "deferrable": True,
-            "defer_after": 0,
+            "max_worker_wait": 0,
             "poll_interval": 0.1,
             "actual_duration": MINUTES,
         }

@@ -76,7 +76,7 @@ def test_those_that_need_no_submit_let_the_others_go_on():
 
 
 @pytest.mark.parametrize(
-    ("unknown", "size", "left"), [("allow", None, []), ("fail", 100, [0]), ("worst", 3_000, []), ("worst", 30_000, [0])]
+    ("unknown", "size", "not_started"), [("allow", None, []), ("fail", 100, [0]), ("worst", 3_000, []), ("worst", 30_000, [0])]
 )
 def test_recordings_of_unknown_length(unknown, size, left):
     """They count with the longest their size allows, or are refused, or pass, as the user says."""

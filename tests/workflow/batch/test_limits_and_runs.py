@@ -25,7 +25,7 @@ NIGHTLY: dict[str, Any] = {"skip_existing": True}
 def test_a_limit_stops_before_the_file_that_would_exceed_it(batch: Batch, model, max_parallel, on_item_error):
     """Always the same files, however many threads; what is left is named, and costs nothing."""
     audio = batch.recordings(12)
-    limit = {"max_cost": 7.5 * PRICE[model], "max_parallel": max_parallel, "model": model}
+    limit = {"max_cost_usd": 7.5 * PRICE[model], "max_parallel": max_parallel, "model": model}
     if on_item_error == "fail":
         with pytest.raises(AirflowFailException, match="5 of 12 recordings") as caught:
             batch.run(audio, **limit)
@@ -33,9 +33,9 @@ def test_a_limit_stops_before_the_file_that_would_exceed_it(batch: Batch, model,
         assert "call-011.wav: The batch stopped before this" in str(caught.value)
     else:
         result = batch.run(audio, **limit, on_item_error="continue")
-        assert (result["written"], result["left"], result["failed"]) == (7, 5, 0)
-        assert result["cost_usd"] <= limit["max_cost"]
-    assert batch.statuses == ["written"] * 7 + ["left"] * 5
+        assert (result["written"], result["not_started"], result["failed"]) == (7, 5, 0)
+        assert result["cost_usd"] <= limit["max_cost_usd"]
+    assert batch.statuses == ["written"] * 7 + ["not_started"] * 5
     assert {row["error_type"] for row in batch.rows[7:]} == {"CostLimit"}
     assert batch.charged == once(audio[:7])
 
@@ -43,13 +43,13 @@ def test_a_limit_stops_before_the_file_that_would_exceed_it(batch: Batch, model,
 def test_a_retry_has_no_new_limit(batch: Batch):
     """What earlier attempts have cost counts, also that of recordings further down the list."""
     audio = [str(batch.folder / "late.wav"), *batch.recordings(4)]
-    limit = {"max_cost": 4.5 * PRICE[ASYNC]}
+    limit = {"max_cost_usd": 4.5 * PRICE[ASYNC]}
     with pytest.raises(AirflowFailException, match="does not exist"):
         batch.run(audio, **limit)
     batch.recording("late.wav")
-    with pytest.raises(AirflowFailException, match=r"max_cost.*went to recordings before it and earlier attempts"):
+    with pytest.raises(AirflowFailException, match=r"max_cost.*went to earlier submits"):
         batch.run(audio, **limit)
-    assert batch.statuses == ["left"] + ["written"] * 4
+    assert batch.statuses == ["not_started"] + ["written"] * 4
     assert batch.run(audio, max_cost_usd=5.5 * PRICE[ASYNC])["cost_usd"] == pytest.approx(5 * PRICE[ASYNC])
     assert batch.charged == once(audio)
 
@@ -64,7 +64,7 @@ def test_recordings_of_unknown_length(batch: Batch, unknown, landed):
         cost_limits={"unknown_length": unknown},
         on_item_error="continue",
     )
-    assert (result["written"], result["left"]) == (landed, 2 - landed)
+    assert (result["written"], result["not_started"]) == (landed, 2 - landed)
 
 
 def test_the_account_must_have_what_the_batch_costs(batch: Batch):
@@ -72,7 +72,7 @@ def test_the_account_must_have_what_the_batch_costs(batch: Batch):
     batch.emulator.set_balance(3.5 * PRICE[ASYNC])
     with pytest.raises(AirflowFailException, match=r"2 of 5(.|\n)*The account has"):
         batch.run(batch.recordings(5), cost_limits={"check_balance_above": 0.0})
-    assert batch.statuses == ["written"] * 3 + ["left"] * 2
+    assert batch.statuses == ["written"] * 3 + ["not_started"] * 2
 
 
 # Other runs
@@ -169,7 +169,7 @@ def test_a_changed_model_names_the_first_run(batch: Batch, caplog):
     assert [charge.model for charge in batch.emulator.charges] == [ASYNC, SYNC]
     assert result["cost_usd"] == pytest.approx(PRICE[ASYNC] + PRICE[SYNC])
     (record,) = (batch.memory.folder / ".nanostt").glob("*item*.json")
-    assert json.loads(record.read_text())["earlier"][0]["run_id"] == first
+    assert json.loads(record.read_text())["history"][0]["run_id"] == first
     with pytest.raises(AirflowFailException, match="on_changed_input is 'fail'"):
         batch.run([audio], recovery_policy={"on_changed_input": "fail"})
 

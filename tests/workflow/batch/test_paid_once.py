@@ -111,7 +111,7 @@ def test_a_gateway_that_loses_everything_is_not_fed_a_whole_night(batch: Batch):
     with pytest.raises(AirflowFailException, match="200 of 200"):
         batch.run(audio, max_parallel=4)
     assert batch.submits <= 5 + 4
-    assert batch.statuses.count("failed") + batch.statuses.count("left") == 200
+    assert batch.statuses.count("failed") + batch.statuses.count("not_started") == 200
 
 
 def refused(status: int, code: str | None = None) -> Fault:
@@ -137,7 +137,7 @@ def test_trouble_that_meets_everything_stops_the_rest(batch: Batch, trouble, ret
         batch.run(audio, on_item_error=on_item_error)
     statuses = batch.statuses
     assert statuses[:10] == ["written"] * 10
-    assert statuses[19:] == ["left"] * 5
+    assert statuses[19:] == ["not_started"] * 5
     assert batch.submits <= 10 + 8 * 6  # a refusal for being too quick is tried a few times by each thread
     batch.emulator.clear_faults()
     assert batch.run(audio)["written"] == 24
@@ -158,7 +158,7 @@ def test_nothing_is_begun_where_nothing_can_be(batch: Batch, monkeypatch, what):
         with pytest.raises(errors.BatchIncomplete if what == "dead host" else AirflowFailException):
             batch.run(audio)
         assert len(batch.emulator.requests) - before < 30
-    assert batch.statuses == ["left"] * 40
+    assert batch.statuses == ["not_started"] * 40
     batch.emulator.set_balance(100.0)
     assert batch.run(audio)["written"] == 40
     assert_all_landed(batch, audio)
@@ -174,7 +174,7 @@ def test_a_stopped_retry_still_tells_of_what_has_landed(batch: Batch, trouble):
     batch.emulator.fail("/transcribe", Fault(status=trouble, times=100))
     with pytest.raises(AirflowFailException):
         batch.run(audio, max_parallel=1)
-    assert batch.statuses == ["left", *["written"] * 4]
+    assert batch.statuses == ["not_started", *["written"] * 4]
 
 
 def test_without_money_what_is_paid_for_lands(batch: Batch):
@@ -187,7 +187,7 @@ def test_without_money_what_is_paid_for_lands(batch: Batch):
     batch.emulator.set_balance(0.0)
     with pytest.raises(AirflowFailException, match=f"{6 - paid} of 6"):
         batch.run(audio, max_parallel=1)
-    assert batch.statuses == ["left"] * (6 - paid) + ["written"] * paid
+    assert batch.statuses == ["not_started"] * (6 - paid) + ["written"] * paid
 
 
 def test_a_ledger_that_cannot_be_written_stops_everything(batch: Batch, bucket):
@@ -299,7 +299,7 @@ def test_a_job_still_running_at_the_deadline(batch: Batch, deferrable):
     audio = [*batch.recordings(3), batch.recording("long.wav", processing_seconds=4.0)]
     with pytest.raises(errors.BatchIncomplete, match=r"long\.wav: Run .* was not finished") as caught:
         batch.run(audio, timeout=1.5, deferrable=deferrable)
-    assert "To pick it up" in str(caught.value)
+    assert "To fetch it later" in str(caught.value)
     assert batch.statuses == ["written"] * 3 + ["failed"]
     assert batch.run(audio, deferrable=deferrable)["written"] == 4
     assert_all_landed(batch, audio)

@@ -32,7 +32,7 @@ def audio(spoken, batch: Batch, recordings, request) -> list[str]:  # noqa: F811
     batch.usual |= {
         "actual_duration": None,
         "model": request.param,
-        "codec": "mp3" if request.param == ASYNC else "opus",
+        "audio_preparation": {"codec": "mp3" if request.param == ASYNC else "opus"},
     }
     first, last = batch.recordings(2)
     return [first, str(recordings[request.param]), last]
@@ -80,5 +80,5 @@ def test_a_limit_counts_the_parts(batch: Batch, audio):
     cost = sum(charge.cost for charge in batch.emulator.charges)
     batch.recording("late.wav")
     batch.run([*audio, late], on_item_error="continue", max_cost_usd=cost + 1e-6, actual_duration=None)
-    assert batch.statuses == ["written"] * 3 + ["left"]
+    assert batch.statuses == ["written"] * 3 + ["not_started"]
     assert Path(late).exists()

@@ -61,7 +61,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "missing": ({"audio": "/nowhere/a.wav"}, "does not exist"),
     "no audio": ({"audio": "BATCH/text.wav"}, "text.wav"),
     "cannot tell speakers": ({"audio": "BATCH/good.wav", "model": SYNC, "diarize": True}, "does not work with"),
-    "not a number": ({"audio": "BATCH/good.wav", "actual_duration": "long"}, "not a number of minutes"),
+    "not a number": ({"audio": "BATCH/good.wav", "actual_duration": "long"}, "must be a number of minutes"),
     "wrong model": ({"audio": "BATCH/good.wav", "model": "qwen-voice-clone"}, "clones voices"),
     "names": ({"audio": "BATCH/good.wav", "speaker_names": "Agent"}, "speaker_names"),
     "unknown storage": ({"audio": "odd://bucket/a.wav"}, "odd://bucket/a.wav"),
@@ -82,7 +82,7 @@ def test_one_bad_item_fails_alone(batch: Batch, name, on_item_error):
         with pytest.raises(AirflowFailException, match="1 of 3 recordings have no transcript") as caught:
             batch.run([first, bad, last])
         assert bad["audio"] in str(caught.value)
-        assert "The others have landed" in str(caught.value)
+        assert "The others are written" in str(caught.value)
     else:
         result = batch.run([first, bad, last], on_item_error="continue")
         assert (result["written"], result["failed"], result["failed_audio"]) == (2, 1, [bad["audio"]])
@@ -99,14 +99,14 @@ def test_one_bad_item_fails_alone(batch: Batch, name, on_item_error):
         (["BATCH/good.wav"], {"on_item_error": "ignore"}, "on_item_error"),
         (["BATCH/good.wav"], {"max_parallel": 0}, "from 1 to 64"),
         (["BATCH/good.wav"], {"max_parallel": 65}, "from 1 to 64"),
-        (["BATCH/good.wav"], {"manifest": "a/b"}, "no name of a file"),
-        (["BATCH/good.wav"], {"manifest_formats": ("xlsx",)}, "there are jsonl"),
-        (["BATCH/good.wav"], {"formats": ("pdf",)}, "formats has"),
-        (["BATCH/good.wav"], {"output": ""}, "output is needed"),
-        (["BATCH/good.wav"], {"output": "relative"}, "relative path"),
+        (["BATCH/good.wav"], {"manifest": "a/b"}, 'must be a file name without "/"'),
+        (["BATCH/good.wav"], {"manifest_formats": ("xlsx",)}, "must be any of jsonl"),
+        (["BATCH/good.wav"], {"formats": ("pdf",)}, "unknown format"),
+        (["BATCH/good.wav"], {"output_path": ""}, "output_path is needed"),
+        (["BATCH/good.wav"], {"output_path": "relative"}, "relative path"),
         (["BATCH/good.wav"], {"skip_existing": True, "force": True}, "contradict"),
-        (["BATCH/good.wav"], {"max_cost": -1}, "no amount"),
-        (["BATCH/good.wav"], {"on_lost_job": "cry"}, "on_lost_job"),
+        (["BATCH/good.wav"], {"max_cost_usd": -1}, "must be a non-negative number"),
+        (["BATCH/good.wav"], {"recovery_policy": {"on_lost_job": "cry"}}, "on_lost_job"),
         (["BATCH/good.wav"], {"timeout": 0}, "timeout"),
     ],
 )
@@ -215,7 +215,7 @@ def test_in_a_real_store(batch: Batch, shelf: Shelf):
     """A night in a bucket with a connection, twice: the second pays only for what is new."""
     for name in ("a.wav", "b.wav"):
         shelf.put(f"calls/{name}", Path(batch.recording(name)).read_bytes())
-    given = {"output": f"{shelf.uri}/results", "skip_existing": True, "formats": ("json", "txt")}
+    given = {"output_path": f"{shelf.uri}/results", "skip_existing": True, "formats": ("json", "txt")}
     assert batch.run(f"{shelf.uri}/calls/*.wav", {"run_id": "monday"}, **given)["written"] == 2
     shelf.put("calls/c.wav", Path(batch.recording("c.wav")).read_bytes())
     result = batch.run(f"{shelf.uri}/calls/*.wav", {"run_id": "tuesday"}, **given)
@@ -264,7 +264,7 @@ def test_templates_are_rendered(batch: Batch):
     params = {"folder": str(batch.folder), "out": str(batch.memory.folder / "x"), "skip": True}
     made.render_template_fields({"params": params, "ds": "2026-11-25"})
     assert made.audio == f"{batch.folder}/*.wav"
-    assert made.output_location == str(batch.memory.folder / "x")
+    assert made.output_path == str(batch.memory.folder / "x")
     assert (made.manifest, made.skip_existing) == ("2026-11-25", "True")
     listed = batch.make([{"audio": "{{ params.folder }}/a.wav", "language": "{{ params.skip }}"}])
     listed.render_template_fields({"params": params, "ds": "2026-11-25"})
@@ -294,7 +294,8 @@ def test_what_signs_an_address_is_written_nowhere(batch: Batch, logged, end):
         message = str(error)
     assert (end == "failed") == ("cannot fetch https://bucket.example/call.mp3" in message)
     written = batch.everything_written()
-    assert "https://bucket.example/call.mp3?versionId=3" in written
+    assert "https://bucket.example/call.mp3" in written
+    assert "versionId" not in written
     for text in (kwargs, json.dumps(event), message, written, "\n".join(logged())):
         assert SIGNATURE not in text
 

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.operators import YouTubeTranscribeOperator
-from airflow_provider_nanostt.workflow.batch.youtube import video_of
+from airflow_provider_nanostt.workflow.batch.youtube import video_id
 from tests.outside import killed, output
 
 
@@ -30,7 +30,7 @@ def videos(emulator, no_pauses):
 @pytest.fixture
 def run(files):
     def run(urls, instance=None, **arguments):
-        operator = YouTubeTranscribeOperator(task_id="t", urls=urls, **{"output": str(files.folder), **arguments})
+        operator = YouTubeTranscribeOperator(task_id="t", urls=urls, **{"output_path": str(files.folder), **arguments})
         return operator.execute(files.context(**(instance or {})))
 
     return run
@@ -57,7 +57,7 @@ def requests(emulator) -> int:
 )
 def test_the_video_is_told_from_its_address(address, video):
     """Every usual form of address leads to the same id."""
-    assert video_of(address) == video
+    assert video_id(address) == video
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_the_video_is_told_from_its_address(address, video):
 def test_what_is_no_video_is_refused(address):
     """The message names the address."""
     with pytest.raises(InvalidInput, match="not the address of a YouTube video"):
-        video_of(address)
+        video_id(address)
 
 
 def test_twelve_videos_take_two_requests(emulator, videos, run, rows, files):
@@ -166,7 +166,7 @@ def test_results_without_addresses_come_in_order(emulator, videos, run, files, m
 def test_a_video_that_the_answer_passes_over_may_have_been_charged(emulator, videos, run, monkeypatch, rows):
     """The others land; this one is not asked for again until somebody decides."""
     answering(emulator, [result(1), result(2)])
-    with pytest.raises(AirflowFailException, match="does not speak of this video"):
+    with pytest.raises(AirflowFailException, match="does not mention this video"):
         run(videos[:3])
     assert [row["status"] for row in rows()] == ["failed", "written", "written"]
     with pytest.raises(AirflowFailException, match="on_ambiguous_submit"):
@@ -185,7 +185,7 @@ def test_what_was_refused_is_no_part_of_the_limit(emulator, videos, run, rows):
 def test_addresses_come_as_any_sequence(emulator, videos, run):
     """Airflow hands over what mapped tasks have returned as one of its own; a text is none."""
     assert run(UserList(videos[:2]))["written"] == 2
-    with pytest.raises(AirflowFailException, match="not a list of addresses"):
+    with pytest.raises(AirflowFailException, match="must be a list of addresses"):
         run(videos[0])
 
 
@@ -200,7 +200,7 @@ def test_the_limit_stops_before_the_video_that_would_exceed_it(emulator, videos,
     """Those after it are left, and named."""
     with pytest.raises(AirflowFailException, match="max_cost"):
         run(videos[:5], max_cost_usd=0.03)
-    assert [row["status"] for row in rows()] == ["written"] * 3 + ["left"] * 2
+    assert [row["status"] for row in rows()] == ["written"] * 3 + ["not_started"] * 2
     assert len(emulator.charges) == 3
 
 
@@ -220,7 +220,7 @@ def test_what_an_earlier_run_has_landed_is_skipped(emulator, videos, run):
     assert len(emulator.charges) == 3
 
 
-@pytest.mark.parametrize("arguments", [{"formats": ("srt",)}, {"output": ""}, {"on_item_error": "no"}])
+@pytest.mark.parametrize("arguments", [{"formats": ("srt",)}, {"output_path": ""}, {"on_item_error": "no"}])
 def test_what_cannot_be_is_refused_before_money_is_spent(emulator, videos, run, arguments):
     """Captions without times, no folder, words nobody knows."""
     with pytest.raises(AirflowFailException):
