@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airflow_provider_nanostt.api import endpoints
+from airflow_provider_nanostt.api import endpoints, http
 from airflow_provider_nanostt.api.http import Call, Response
 from airflow_provider_nanostt.api.models import Job, Submission
 
@@ -37,7 +37,7 @@ def response(body: bytes | str, status: int = 200, **headers: str) -> Response:
 
 
 def read(call: Call[T], body: bytes | str, status: int = 200, **headers: str) -> T:
-    return endpoints.read(call, response(body, status, **headers))
+    return http.read(call, response(body, status, **headers))
 
 
 def every_call() -> dict[str, Call[Any]]:

@@ -10,26 +10,20 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_nanostt.api import endpoints, errors
+from airflow_provider_nanostt.api import endpoints, errors, http
 from airflow_provider_nanostt.api.http import Request
 from airflow_provider_nanostt.api.models import Submission
-from airflow_provider_nanostt.api.upload import Upload, sending
+from airflow_provider_nanostt.api.upload import Upload
 
 from .recorded import JOB, KEY, URL, every_call
 
 CALLS = every_call()
 
 
-def body(request: Request) -> bytes:
-    """Return the bytes of a request's body, which may be a form to read from."""
-    with sending(request.body) as file:
-        return file.read()
-
-
 def form(request: Request) -> dict[str, Any]:
     """Read a multipart body with the standard library: texts as text, the file as (name, type, bytes)."""
     head = b"".join(f"{name}: {value}\r\n".encode() for name, value in request.headers.items())
-    message = BytesParser(policy=HTTP).parsebytes(head + b"\r\n" + body(request))
+    message = BytesParser(policy=HTTP).parsebytes(head + b"\r\n" + request.body)
     assert message.is_multipart()
     fields: dict[str, Any] = {}
     for part in message.iter_parts():
@@ -111,7 +105,7 @@ def test_a_file_name_cannot_change_the_form(name: str, sent: str):
     fields = upload(name)
     assert set(fields) == {"model", "language", "audio"}
     raw = endpoints.submit(Submission(audio=Upload(name, "audio/wav", b"RIFF"))).request
-    assert f'name="audio"; filename="{sent}"\r\n'.encode() in body(raw)
+    assert f'name="audio"; filename="{sent}"\r\n'.encode() in raw.body
 
 
 def test_a_status_call_carries_the_run():
@@ -185,21 +179,21 @@ AMBIGUOUS = {"lost", "408", "500", "502", "504", "unreadable"}
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_repeating_is_decided_by_the_money(trouble: str):
     """A free call goes through any weather; a paid one again only when surely nothing was accepted."""
-    assert endpoints.is_retryable(CALLS["status"], TROUBLE[trouble]) == (trouble in FREE_AGAIN)
-    assert endpoints.is_retryable(CALLS["submit"], TROUBLE[trouble]) == (trouble in PAID_AGAIN)
+    assert http.is_retryable(CALLS["status"], TROUBLE[trouble]) == (trouble in FREE_AGAIN)
+    assert http.is_retryable(CALLS["submit"], TROUBLE[trouble]) == (trouble in PAID_AGAIN)
 
 
 @pytest.mark.parametrize("trouble", sorted(set(TROUBLE) - {"a bug"}))
 def test_an_open_charge_is_called_ambiguous(trouble: str):
     """Only a paid call, and only where the charge is open, becomes AmbiguousSubmit, which is never repeated."""
     error = TROUBLE[trouble]
-    free = endpoints.classify(CALLS["status"], error)
+    free = http.classify(CALLS["status"], error)
     assert (type(free), free.args, free.charged) == (type(error), error.args, "no")
-    verdict = endpoints.classify(CALLS["submit"], error)
+    verdict = http.classify(CALLS["submit"], error)
     if trouble in AMBIGUOUS:
         assert isinstance(verdict, errors.AmbiguousSubmit)
         assert verdict.__cause__ is error
-        assert not endpoints.is_retryable(CALLS["submit"], verdict)
+        assert not http.is_retryable(CALLS["submit"], verdict)
     else:
         assert verdict is error
 
@@ -211,7 +205,7 @@ def test_only_submitting_and_videos_cost_money():
 
 def test_no_request_holds_the_key():
     """Requests are built without knowing who we are."""
-    assert all(KEY not in repr(call) and KEY.encode() not in body(call.request) for call in CALLS.values())
+    assert all(KEY not in repr(call) and KEY.encode() not in (call.request.body or b"") for call in CALLS.values())
 
 
 def test_a_status_call_keeps_the_run_of_its_ticket():
@@ -228,5 +222,5 @@ def test_nothing_was_charged_is_said_of_submits_only(call, said, status):
     """A refusal of a free request says nothing about what was charged before."""
     body = b'{"error": {"message": "enough", "code": "daily_usd_limit_exceeded"}}'
     with pytest.raises(errors.ApiError) as caught:
-        endpoints.read(call, endpoints.Response(status, {}, body, 0.0))
+        http.read(call, http.Response(status, {}, body, 0.0))
     assert ("Nothing was charged" in str(caught.value)) is said

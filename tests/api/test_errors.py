@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -157,6 +158,84 @@ def test_errors_survive_a_change_of_process(error: errors.NanoGPTError):
 def test_messages_say_what_happened_to_the_money_and_what_to_do(error: errors.NanoGPTError, said: str):
     """A user reads what the service said, what it cost, and the next step."""
     assert str(error) == said
+
+
+def test_an_error_is_made_complete_without_being_changed():
+    """What is learned later makes a new error with the same words, cause and traceback; the old one stays."""
+    cause = OSError("reset")
+    lost = errors.AmbiguousSubmit("timed out")
+    lost.__cause__ = cause
+    full = lost.with_record("call.wav, at noon", before=1.0, now=0.925)
+    assert (lost.record, full.record, full.__cause__) == (None, "call.wav, at noon", cause)
+    assert "(call.wav, at noon); balance before: $1.00, now: $0.925." in str(full)
+    orphan = errors.OrphanedSubmit("call.wav", estimated_cost=0.075, before=1.0)
+    assert "now: $0.5." in str(orphan.with_balance(0.5))
+    assert type(orphan.with_balance(0.5)) is errors.OrphanedSubmit
+    assert "balance: $0.25" in str(errors.PaymentRequired("Too little.").with_balance(0.25))
+    assert str(errors.AuthError("Who?", status=401).with_remedy("Ask Ann.")) == "NanoGPT answered 401: Who?. Ask Ann."
+    assert str(errors.AuthError("Who?", status=401, remedy="")) == "NanoGPT answered 401: Who?"
+    large = errors.ResultTooLarge(60_000, 48_000, run_id=None, cost=0.5).with_way_out("It is in /tmp/x.")
+    assert str(large).endswith("It is paid for ($0.5). It is in /tmp/x.")
+
+
+@pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: type(error).__name__)
+def test_a_free_request_charges_nothing(error: errors.NanoGPTError):
+    """Whatever becomes of it; nothing is said of a charge then, since a job may be paid for."""
+    free = error.of_free_call()
+    assert (type(free), free.charged, free.retry, free.scope) == (type(error), "no", error.retry, error.scope)
+    assert "Nothing was charged" not in str(free)
+
+
+@pytest.mark.parametrize(
+    ("status", "charged"), [(408, "maybe"), (500, "maybe"), (502, "maybe"), (503, "no"), (504, "maybe")]
+)
+def test_only_a_503_is_said_before_a_job_is_accepted(status: int, charged: str):
+    """Every other trouble of the service leaves the charge of a paid request open."""
+    assert errors.ServiceUnavailable("busy", status=status).charged == charged
+    assert errors.ServiceUnavailable("busy", status=status, paid=False).charged == "no"
+
+
+@pytest.mark.parametrize(
+    ("cause", "damaged", "scope"),
+    [(OSError("disk"), False, "run"), (ValueError("not JSON"), True, "item"), (KeyError("state"), True, "item")],
+)
+def test_a_damaged_record_is_one_items_matter(cause: Exception, damaged: bool, scope: str):
+    """A storage in trouble stops the others, a record that cannot be understood does not."""
+    error = errors.LedgerError.of("the record cannot be read", cause)
+    assert (error.damaged, error.scope, error.retry) == (damaged, scope, "yes")
+    assert f"the record cannot be read ({type(cause).__name__}: " in str(error)
+
+
+def test_an_exception_without_words_is_named():
+    """Its class is all there is to say."""
+    assert errors.describe_exception(TimeoutError()) == "TimeoutError"
+
+
+# --- the page about them --------------------------------------------------------------------------------------------
+
+TRAITS = ("charged", "retry", "scope")
+
+
+def table() -> dict[str, dict[str, str]]:
+    """Read the table of docs/errors.md by its heads: class to cells."""
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    start = next(number for number, row in enumerate(rows) if row[:2] == ["exception", "when"])
+    heads = rows[start]
+    cells = {}
+    for row in rows[start + 2 :]:
+        if len(row) != len(heads):
+            break
+        cells[row[0].strip("`")] = dict(zip(heads, row, strict=True))
+    return cells
+
+
+def test_the_page_says_what_the_classes_say():
+    """Every class that is raised, with what happens to the money, to the task and to the others of a batch."""
+    branches = {"NanoGPTError", "TransportError", "ApiError"}
+    told = {name: tuple(row[trait].strip("`") for trait in TRAITS) for name, row in table().items()}
+    kinds = {name: getattr(errors, name) for name in real() if name not in branches}
+    assert told == {name: tuple(getattr(kind, trait) for trait in TRAITS) for name, kind in kinds.items()}
 
 
 @pytest.mark.parametrize(

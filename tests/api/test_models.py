@@ -11,7 +11,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Job, Submission, number, status_word
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 
-from .recorded import NOW, SUBMISSION, URL, read
+from .recorded import JOB, NOW, SUBMISSION, URL, read
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,13 @@ def test_what_is_no_ticket_is_refused(ticket: object):
     """Without a run id there is nothing to pick up."""
     with pytest.raises(InvalidInput, match="run_id"):
         Job.from_json(ticket)
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", True, None, 1.0])
+def test_a_ticket_of_another_version_is_refused(version: object):
+    """A later provider may have written it: one clear message names the run."""
+    with pytest.raises(InvalidInput, match=r"run-7c1e has format version .* reads 1"):
+        Job.from_json({**JOB.to_json(), "version": version})
 
 
 def test_the_least_a_ticket_says_is_its_run():

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.api import endpoints, errors, responses
+from airflow_provider_nanostt.api import endpoints, errors, http
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
@@ -35,7 +35,7 @@ def outcome(name: str, status: int, headers: dict[str, str], body: bytes) -> Any
     """Read an answer as the transports do, and show whatever came of it."""
     call = CALLS[name]
     try:
-        value = endpoints.read(call, CONFIG.response(call, status, headers, body))
+        value = http.read(call, CONFIG.response(call, status, headers, body))
     except errors.NanoGPTError as error:
         value = error
     assert KEY not in f"{value} {value!r}"
@@ -77,7 +77,7 @@ def test_any_bytes_are_read_or_refused(name: str, body: bytes, status: int, head
 def test_no_answer_leads_to_a_second_submit_unless_nothing_was_accepted(body: Any, status: int):
     """Of all answers to a submit only 429 and 503 let it go out again."""
     result = outcome("submit", status, {}, json.dumps(body).encode())
-    again = isinstance(result, Exception) and endpoints.is_retryable(CALLS["submit"], result)
+    again = isinstance(result, Exception) and http.is_retryable(CALLS["submit"], result)
     assert not again or status in (429, 503)
 
 
@@ -88,7 +88,7 @@ def test_no_answer_leads_to_a_second_submit_unless_nothing_was_accepted(body: An
 @example(raw="0 0 0 0 0 0")
 def test_any_retry_after_is_a_pause_or_none(raw: str):
     """Never negative, never infinite, never an exception."""
-    seconds = responses.retry_after(Response(429, {"retry-after": raw}, b"", NOW))
+    seconds = http.retry_after(Response(429, {"retry-after": raw}, b"", NOW))
     assert seconds is None or 0 <= seconds < float("inf")
 
 
@@ -189,7 +189,7 @@ def test_anything_is_a_ticket_or_refused(raw: Any):
 @given(body=bodies_of_tickets(), run_id=st.text(min_size=1).filter(str.strip))
 def test_every_accepted_job_can_be_asked_about(body: dict[str, Any], run_id: str):
     """Whatever else a 202 says, its run id is what the status call sends."""
-    job = endpoints.read(endpoints.submit(SUBMISSION), response(json.dumps({**body, "runId": run_id}).encode(), 202))
+    job = http.read(endpoints.submit(SUBMISSION), response(json.dumps({**body, "runId": run_id}).encode(), 202))
     assert json.loads(endpoints.status(job).request.body)["runId"] == run_id
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from airflow_provider_nanostt.api import endpoints, errors, responses
+from airflow_provider_nanostt.api import endpoints, errors, http
+from airflow_provider_nanostt.api.body import shorten
 from airflow_provider_nanostt.api.models import AudioModel, Balance, Job, JobStatus, Segment, Submission, Transcript
+from airflow_provider_nanostt.api.responses import stored_answer, stored_status
 
-from .recorded import JOB, NOW, SUBMISSION, URL, every_call, names, read, response
+from .recorded import JOB, NOW, SUBMISSION, URL, every_call, names, read, response, sample
 
 CALLS = every_call()
 SUBMIT, STATUS = endpoints.submit(SUBMISSION), endpoints.status(JOB)
@@ -103,8 +106,15 @@ def test_a_submit_that_cannot_be_read_keeps_the_answer(name: str):
         read(SUBMIT, name, 202, x_request_id="req-1")
     cause = caught.value.__cause__
     assert (cause.status, cause.request_id) == (202, "req-1")
-    assert cause.body == responses._shorten(response(name).body.decode("utf-8", "replace"))
+    assert cause.body == shorten(response(name).body.decode("utf-8", "replace"))
     assert "req-1" in str(caught.value)
+
+
+def test_half_an_address_is_not_shown():
+    """Of a text that is cut off, the last word goes: it may be the beginning of an address with a password."""
+    text = "cannot fetch" + " " * 19_960 + "https://somebody:password-that-goes-on@host.example/"
+    with pytest.raises(errors.BadRequest, match=r"answered 400: cannot fetch$"):
+        read(STATUS, json.dumps({"error": text}).encode(), 400)
 
 
 def test_a_long_unreadable_answer_is_shortened():
@@ -113,6 +123,38 @@ def test_a_long_unreadable_answer_is_shortened():
         read(SUBMIT, b"<html>" + b"x" * 100_000)
     assert caught.value.__cause__.body.startswith("<html>xxx")
     assert len(caught.value.__cause__.body) == 500
+
+
+# --- stored answers -------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_on_record_is_read_as_it_was_when_it_came():
+    """What a record keeps of a synchronous answer makes the same transcript again."""
+    first = read(SUBMIT, "transcribe/200.json")
+    assert stored_answer(json.loads(json.dumps(first.raw)), model="another") == first
+    assert stored_answer({"text": "Hello."}, model="another") == Transcript(
+        "Hello.", model="another", raw={"text": "Hello."}
+    )
+
+
+def test_a_record_without_a_transcript_is_damaged():
+    """It is one item's matter, and says so."""
+    with pytest.raises(errors.LedgerError, match="no transcription") as caught:
+        stored_answer({"runId": "r"}, model="m")
+    assert (caught.value.scope, caught.value.damaged) == ("item", True)
+
+
+def test_a_stored_status_is_read_as_it_was_when_it_came():
+    """What the triggerer has left for the worker makes the same transcript."""
+    name = "status/completed-diarized.json"
+    assert stored_status(JOB, sample(name)) == read(STATUS, name)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"status": "completed"}'])
+def test_a_stored_status_that_cannot_be_read_is_an_error(data):
+    """Then the service is asked again."""
+    with pytest.raises(errors.LedgerError, match="run-7c1e"):
+        stored_status(JOB, data)
 
 
 # --- status ---------------------------------------------------------------------------------------------------------
@@ -244,7 +286,7 @@ def test_a_status_that_cannot_be_read_is_an_error_worth_repeating(name: str):
     """Completed without a text, or nothing at all, is no news; asking again is free."""
     with pytest.raises(errors.ProtocolError) as caught:
         read(STATUS, name)
-    assert endpoints.is_retryable(STATUS, caught.value)
+    assert http.is_retryable(STATUS, caught.value)
 
 
 def test_what_json_cannot_say_does_not_get_into_a_ticket():
@@ -434,7 +476,7 @@ def test_a_daily_limit_says_when_it_ends(told: dict[str, str], resets_at: float)
 def test_retry_after_is_read_in_both_forms(raw: str | None, seconds: float | None):
     """Seconds or a date; never negative, and None where it cannot be read."""
     headers = {} if raw is None else {"retry_after": raw}
-    assert responses.retry_after(response(b"", 429, **headers)) == seconds
+    assert http.retry_after(response(b"", 429, **headers)) == seconds
 
 
 def test_a_deep_envelope_ends_somewhere():

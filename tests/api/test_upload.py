@@ -1,18 +1,17 @@
-"""Files on their way to the service: read as they go, the same each time, and not paid for if they are not."""
+"""Files on their way to the service: read once, sent as they were when they were looked at, or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.models import Submission
-from airflow_provider_nanostt.api.upload import Upload
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 
 from .conftest import answer
 
@@ -31,34 +30,19 @@ def recording(folder: Path, data: bytes = bytes(range(256)) * 4000) -> Path:
     return path
 
 
-def test_a_file_is_read_as_it_is_sent(service: Replay, send: Sender, tmp_path: Path):
-    """Sent again after a refusal it arrives whole again; it is never in memory as one."""
+def test_a_retry_sends_the_same_bytes(service: Replay, send: Sender, tmp_path: Path):
+    """Sent again after a refusal it arrives whole again, even if the file has changed or gone in between."""
     path = recording(tmp_path)
-    pieces: list[int] = []
+    data = path.read_bytes()
+    call = endpoints.submit(Submission(audio=Upload("call.wav", "audio/wav", path)))
+    path.unlink()
     service.play(BUSY, ACCEPTED)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Upload, "open", lambda upload: Watched(upload.data, pieces))
-        send(endpoints.submit(Submission(audio=Upload("call.wav", "audio/wav", path))))
-    assert [path.read_bytes() in seen.body for seen in service.seen] == [True, True]
+    send(call)
+    first, second = service.seen
+    assert first.body == second.body
+    assert data in first.body
     assert all(int(seen.headers["Content-Length"]) == len(seen.body) for seen in service.seen)
     assert not any("Transfer-Encoding" in seen.headers for seen in service.seen)
-    assert max(pieces) <= 256 * 1024 < path.stat().st_size
-
-
-class Watched(io.FileIO):
-    """A file that notes how much of it is asked for at a time."""
-
-    def __init__(self, path: Path, pieces: list[int]) -> None:
-        super().__init__(path)
-        self._pieces = pieces
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._pieces.append(self.seek(0, 2) if size is None or size < 0 else size)
-        return super().read(size)
-
-    def readinto(self, buffer: Any, /) -> int:
-        self._pieces.append(len(memoryview(buffer)))
-        return super().readinto(buffer)
 
 
 def shortened(path: Path) -> None:
@@ -71,37 +55,37 @@ def altered(path: Path) -> None:
         file.write(b"!")
 
 
-@pytest.mark.parametrize("change", [shortened, altered, Path.unlink])
-def test_a_file_that_is_no_longer_the_same_is_not_paid_for(
-    service: Replay, send: Sender, tmp_path: Path, change: Callable[[Path], None]
-):
-    """The request is broken off before its end, so there is nothing to accept; nor is it sent again."""
+def grown(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"more")
+
+
+def grown_too_large(path: Path) -> None:
+    path.write_bytes(bytes(MAX_UPLOAD_BYTES + 1))
+
+
+@pytest.mark.parametrize("change", [shortened, altered, grown, grown_too_large, Path.unlink])
+def test_a_file_that_changed_is_never_paid_for(tmp_path: Path, change: Callable[[Path], None]):
+    """Nothing is sent; another try looks at the file again."""
     path = recording(tmp_path)
     upload = Upload("call.wav", "audio/wav", path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    call = endpoints.submit(Submission(audio=upload))
     change(path)
-    service.play(ACCEPTED)
-    with pytest.raises(errors.FileChanged, match=r"'call\.wav'.*nothing is paid for\. A retry"):
-        send(call)
-    assert all(int(seen.headers["Content-Length"]) > len(seen.body) for seen in service.seen)
-    assert send.naps == []
+    with pytest.raises(errors.FileChanged, match=r"'call\.wav'.*nothing was sent\. A retry") as caught:
+        endpoints.submit(Submission(audio=upload))
+    assert (caught.value.charged, caught.value.retry) == ("no", "yes")
 
 
-def test_a_file_that_has_grown_is_sent_as_it_was(service: Replay, send: Sender, tmp_path: Path):
-    """What was added after it was looked at is left for another time: the length that was announced holds."""
-    path = recording(tmp_path, b"RIFF" * 100)
-    upload = Upload("call.wav", "audio/wav", path, sha256=hashlib.sha256(b"RIFF" * 100).hexdigest())
-    call = endpoints.submit(Submission(audio=upload))
-    path.write_bytes(b"RIFF" * 100 + b"more")
-    service.play(ACCEPTED)
-    assert send(call).run_id == "run-7c1e"
-    assert b"RIFF" * 100 + b"\r\n" in service.seen[0].body
+def test_a_file_without_a_digest_has_to_keep_its_size(tmp_path: Path):
+    """What was checked against the limit is what is sent."""
+    path = recording(tmp_path)
+    upload = Upload("call.wav", "audio/wav", path)
+    grown(path)
+    with pytest.raises(errors.FileChanged, match="has changed"):
+        upload.read()
 
 
-def test_a_form_is_a_file_like_any_other():
-    """Whatever reads files can read it, in whatever pieces."""
-    form = endpoints.submit(Submission(audio=Upload("call.wav", "audio/wav", b"RIFF" * 9))).request.body
-    with form.open() as whole, form.open() as bare, io.BufferedReader(bare) as buffered:
-        pieces = iter(lambda: buffered.read(7), b"")
-        assert b"".join(pieces) == whole.read()
-        assert bare.tell() == len(form)
+def test_bytes_are_sent_as_they_are():
+    """Also with a digest that fits, and not with one that does not."""
+    digest = hashlib.sha256(b"RIFF").hexdigest()
+    assert Upload("call.wav", "audio/wav", b"RIFF", sha256=digest).read() == b"RIFF"
+    with pytest.raises(errors.FileChanged):
+        Upload("call.wav", "audio/wav", b"RIFX", sha256=digest).read()

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.api.models import Submission
 from airflow_provider_nanostt.common.urls import display, identity_url, redact, redact_value, secret_parts
-from airflow_provider_nanostt.ledger import fingerprint
 
 SIGNATURES = {
     "AWS, version 4": (
@@ -37,12 +35,11 @@ MINE = "https://bucket.example.com/calls/a.mp3"
 
 @pytest.mark.parametrize("query", SIGNATURES.values(), ids=SIGNATURES)
 def test_signing_an_address_again_does_not_change_what_it_identifies(query):
-    """Two signatures of one object have one identity and one fingerprint, beside other parameters too."""
+    """Two signatures of one object have one identity, beside other parameters too."""
     one, two = (f"https://bucket.example.com/calls/a%20b.mp3?versionId=7&{query.format(n)}#t=1" for n in (1, 2))
     assert one != two
     assert identity_url(one) == identity_url(two)
     assert identity_url(one) == identity_url("https://bucket.example.com/calls/a%20b.mp3?versionId=7")
-    assert fingerprint(Submission(one)) == fingerprint(Submission(two))
     assert identity_url(f"{MINE}?{query.format(1)}") == MINE
 
 
@@ -59,10 +56,8 @@ def test_signing_an_address_again_does_not_change_what_it_identifies(query):
     ],
 )
 def test_every_other_parameter_identifies_the_recording(other):
-    """A parameter that does not sign may say which recording is meant, so it makes another fingerprint."""
-    mine = f"{MINE}?versionId=7"
-    assert fingerprint(Submission(mine)) != fingerprint(Submission(other))
-    assert identity_url(other) != identity_url(mine)
+    """A parameter that does not sign may say which recording is meant."""
+    assert identity_url(other) != identity_url(f"{MINE}?versionId=7")
 
 
 def test_addresses_inside_of_addresses_are_told_apart_without_being_shown():
@@ -142,7 +137,7 @@ FORMS = {
     "with an apostrophe": SIGNED.replace("versionId=", "q=it's&versionId="),
     "inside of another": f"https://proxy.example.com/{SIGNED}",
     "encoded inside of another": f"https://proxy.example.com/{quote(SIGNED, safe='')}",
-    "many inside of another": "https://proxy.example.com/" * 2_000 + SIGNED,
+    "many inside of another": "https://proxy.example.com/" * 200 + SIGNED,
     "another scheme": SIGNED.replace("https", "sftp"),
     "without host": "Max retries exceeded with url: /calls/a.mp3?versionId=topsecret&sig=deadbeef99 (Caused by x)",
     "without host, encoded": "url=%2Fcalls%2Fa.mp3%3FversionId%3Dtopsecret%26sig%3Ddeadbeef99",
