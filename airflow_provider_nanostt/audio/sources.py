@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
-from airflow_provider_nanostt.audio.inspect.url_safety import display, system_resolver
+from airflow_provider_nanostt.audio.inspect.url_safety import system_resolver
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import identity_url
+from airflow_provider_nanostt.common.urls import display, identity_url, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -300,5 +300,5 @@ def _checked_url(text: str, argument: str) -> str:
     except ValueError:
         is_url = False
     if not is_url:
-        raise InvalidInput(f"{argument}={display(text)!r} is not an http(s) URL; for a file on disk use audio_path")
+        raise InvalidInput(f"{argument}={redact(text)!r} is not an http(s) URL; for a file on disk use audio_path")
     return text

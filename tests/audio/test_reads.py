@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
-from airflow_provider_nanostt.audio.prepare.upload_plan import AudioPreparation, UploadPlan, plan_upload
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan, plan_upload
 from airflow_provider_nanostt.audio.sources import LocalFile
 from tests.audio import odd_files
 from tests.audio.sounds import av, wav
@@ -119,7 +119,7 @@ def test_until_its_parts_are_made_a_recording_is_read_twice(recording, tmp_path,
         has_parts = any(tmp_path.glob("*/part-*"))
         reads.append((has_parts, bytes_read()))
 
-    preparation = AudioPreparation(oversize=("split",))
+    preparation = PreparationRules(oversize=("split",))
     options = PrepareOptions(preparation, progress=progress)
     short = LocalFile(tmp_path / "short.wav")
     short.path.write_bytes(wav(bytes(8000 * 40), rate=8000, width=1))

@@ -17,7 +17,7 @@ from airflow_provider_nanostt.audio.inspect.remote import SMALL_FILE_BYTES
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
 
 if TYPE_CHECKING:
-    from airflow_provider_nanostt.audio.sources import SourceVersion
+    from airflow_provider_nanostt.audio.sources import Recording, SourceVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class AudioInfo:
     length: Length
 
 
-def probe(source: LocalFile | StoredObject | WebAddress) -> AudioInfo:
+def probe(source: Recording) -> AudioInfo:
     """Read what a recording is.
 
     Of an object that is too large for an upload, and of a web address, only a few ranges are read.
@@ -55,9 +55,7 @@ def probe(source: LocalFile | StoredObject | WebAddress) -> AudioInfo:
     return AudioInfo(size, info.format, info.length)
 
 
-def identify_and_probe(
-    source: LocalFile | StoredObject | WebAddress, known: SourceVersion | None = None
-) -> tuple[SourceVersion, AudioInfo]:
+def identify_and_probe(source: Recording, known: SourceVersion | None = None) -> tuple[SourceVersion, AudioInfo]:
     """Return version and info of a recording together: a local one is read once for both.
 
     Some formats have to be read to their end to be measured; so has every local file that is identified.

@@ -119,7 +119,7 @@ class HashingFile(RangedFile):
         if self._start <= self._position <= self._hashed:
             return super().read(size)
         self._file.seek(self._position)
-        data = self._file.read(size)
+        data = self._file.read(-1 if size is None else size)
         self._position += len(data)
         return data
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
+from airflow_provider_nanostt.common.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,14 +62,6 @@ def system_resolver(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
-def display(url: str) -> str:
-    """Return an address as it may be shown: without query, fragment and password."""
-    bare = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, mark, rest = bare.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme.lower()}{mark}{host.rpartition('@')[2]}{slash}{path}"
-
-
 def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_resolver) -> ResolvedUrl:
     """Check a web address from which we are to read, and resolve it.
 
@@ -81,7 +74,7 @@ def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_res
     """
     parts, host, port = _split_url(url)
     if "@" in parts.netloc:
-        raise InvalidInput(f"{display(url)!r} carries a user name or password; use a presigned URL instead")
+        raise InvalidInput(f"{redact(url)!r} carries a user name or password; use a presigned URL instead")
     if not allow_private:
         _check_name(url, host)
     addresses = [host] if _number(host) else _resolve_host(host, port, resolve)
@@ -89,7 +82,7 @@ def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_res
     for address in addresses:
         kind = None if allow_private else not_public(address)
         if kind:
-            raise InvalidInput(f"{display(url)!r} leads to {address}, which is {kind}, so it is not read. {_ALLOW}")
+            raise InvalidInput(f"{redact(url)!r} leads to {address}, which is {kind}, so it is not read. {_ALLOW}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return ResolvedUrl(parts.scheme, host, port, tuple(addresses), target)
 
@@ -106,7 +99,7 @@ def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = system
     """
     reason = unreachable_reason(audio_url, base_url, resolve=resolve)
     if reason is not None:
-        raise InvalidInput(f"audio_url={display(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
+        raise InvalidInput(f"audio_url={redact(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
 
 
 def unreachable_reason(url: str, base_url: str, *, resolve: Resolver = system_resolver) -> str | None:
@@ -157,20 +150,18 @@ def _within(ip: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...] | No
 def _split_url(url: str) -> tuple[SplitResult, str, int]:
     """Return the parts of a web address, its host in ASCII, and its port."""
     if re.search(r"[\0-\x20\x7f\\]", url.strip()):
-        raise InvalidInput(f"{display(url)!r} is not a web address: it has spaces, backslashes or control characters")
+        raise InvalidInput(f"{redact(url)!r} is not a web address: it has spaces, backslashes or control characters")
     try:
         parts = urlsplit(url.strip())
         port = parts.port
         host = unicodedata.normalize("NFKC", parts.hostname or "").rstrip(".")
         host = host if ":" in host else host.encode("idna").decode("ascii").lower()
     except ValueError as error:
-        raise InvalidInput(f"{display(url)!r} is not a web address") from error
+        raise InvalidInput(f"{redact(url)!r} is not a web address") from error
     if parts.scheme not in _PORTS:
-        raise InvalidInput(
-            f"{display(url)!r} is not an http(s) address, which is all that can be fetched. {_ELSEWHERE}"
-        )
+        raise InvalidInput(f"{redact(url)!r} is not an http(s) address, which is all that can be fetched. {_ELSEWHERE}")
     if not host or "%" in host or not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", host):
-        raise InvalidInput(f"{display(url)!r} is not a web address: its host is malformed")
+        raise InvalidInput(f"{redact(url)!r} is not a web address: its host is malformed")
     return parts, host, _PORTS[parts.scheme] if port is None else port
 
 
@@ -188,7 +179,7 @@ def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _check_name(url: str, host: str) -> None:
     if host == "localhost" or host.endswith(_INSIDE):
-        raise InvalidInput(f"{display(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
+        raise InvalidInput(f"{redact(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
 
 
 def _resolve_host(host: str, port: int, resolve: Resolver) -> list[str]:

@@ -1,4 +1,4 @@
-"""Recordings from outside are opened with FFmpeg (through PyAV, the extra ``[audio]``), within limits.
+"""AudioTracks from outside are opened with FFmpeg (through PyAV, the extra ``[audio]``), within limits.
 
 FFmpeg only ever sees a file object, and only demuxers that read nothing else: no address, path, playlist or stream
 description gets through. Damage is skipped and counted; a recording that never ends, or decodes to hours out of
@@ -63,8 +63,8 @@ class Demuxer(Protocol):
         """Yield packets."""
 
 
-class Recording:
-    """One sound track of an open file; :func:`open_recording` makes it.
+class AudioTrack:
+    """One sound track of an open file; :func:`open_track` makes it.
 
     ``seconds`` and ``broken`` count while :meth:`packets` or :meth:`frames` is read: seconds of sound decoded so far,
     and damaged packets that were skipped.
@@ -160,7 +160,7 @@ def can_transcode() -> bool:
 
 
 @contextmanager
-def open_recording(source: BinaryIO, *, bounds: Bounds = _BOUNDS) -> Iterator[Recording]:
+def open_track(source: BinaryIO, *, bounds: Bounds = _BOUNDS) -> Iterator[AudioTrack]:
     """Open the first sound track of a recording from its first byte; the source stays open afterwards.
 
     :param source: seekable; of a video, the sound is taken.
@@ -192,15 +192,15 @@ def open_recording(source: BinaryIO, *, bounds: Bounds = _BOUNDS) -> Iterator[Re
         if stream.codec_context is None:
             raise InvalidInput(f"{name} has a sound track in a codec that cannot be decoded here")
         stream.codec_context.thread_count = 1
-        yield Recording(container, stream, bounds, name)
+        yield AudioTrack(container, stream, bounds, name)
 
 
-def packet_seconds(recording: Recording, packet: Packet[AudioStream]) -> float:
+def packet_seconds(track: AudioTrack, packet: Packet[AudioStream]) -> float:
     """Return the length of a packet's sound in seconds; by the codec's frame size, since time stamps may be rounded."""
     if not packet.size:
         return 0.0
-    if size := recording.stream.codec_context.frame_size:
-        return size / recording.rate
+    if size := track.stream.codec_context.frame_size:
+        return size / track.rate
     base = packet.time_base
     return float((packet.duration or 0) * base) if base else 0.0
 

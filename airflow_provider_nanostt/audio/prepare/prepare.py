@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.audio.prepare.staging import Staging
     from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
+    from airflow_provider_nanostt.audio.sources import Recording
 
 MAX_FETCHED_BYTES = 4_000_000_000
 """The largest object that is copied from object storage to be compressed or split here."""
@@ -68,7 +69,7 @@ class PrepareOptions:
 
 @contextmanager
 def prepared_audio(
-    source: LocalFile | StoredObject | WebAddress,
+    source: Recording,
     info: AudioInfo,
     plan: UploadPlan,
     options: PrepareOptions,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from av import Packet
     from av.audio.stream import AudioStream
 
-    from airflow_provider_nanostt.audio.prepare.decoding import Recording
+    from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,22 @@ _TARGETS = {
 }  # fmt: skip
 
 
-def remux_target(recording: Recording) -> RemuxTarget | None:
+def remux_target(track: AudioTrack) -> RemuxTarget | None:
     """Return what a recording's sound can be copied into so that the service takes it, or None."""
-    return _TARGETS.get(recording.codec)
+    return _TARGETS.get(track.codec)
 
 
-def sample_count(recording: Recording, packet: Packet[AudioStream]) -> int:
+def sample_count(track: AudioTrack, packet: Packet[AudioStream]) -> int:
     """Return the samples (of one channel) that a packet of a copyable codec holds."""
-    size = _TARGETS[recording.codec].sample_bytes
+    size = _TARGETS[track.codec].sample_bytes
     if size:
-        return packet.size // (size * recording.channels)
-    return round(packet_seconds(recording, packet) * recording.rate)
+        return packet.size // (size * track.channels)
+    return round(packet_seconds(track, packet) * track.rate)
 
 
-def cut_packet(recording: Recording, data: bytes, samples: int) -> tuple[bytes, bytes]:
+def cut_packet(track: AudioTrack, data: bytes, samples: int) -> tuple[bytes, bytes]:
     """Cut a PCM packet after so many samples and return both halves."""
-    at = samples * _TARGETS[recording.codec].sample_bytes * recording.channels
+    at = samples * _TARGETS[track.codec].sample_bytes * track.channels
     return data[:at], data[at:]
 
 
@@ -74,12 +74,12 @@ class Remuxer(Muxer[bytes]):
     :param target: see :func:`remux_target`.
     """
 
-    def __init__(self, file: BinaryIO, recording: Recording, target: RemuxTarget) -> None:
-        super().__init__(file, target.container, recording.rate)
+    def __init__(self, file: BinaryIO, track: AudioTrack, target: RemuxTarget) -> None:
+        super().__init__(file, target.container, track.rate)
         if hasattr(self.container, "add_stream_from_template"):
-            self._stream = self.container.add_stream_from_template(recording.stream)
+            self._stream = self.container.add_stream_from_template(track.stream)
         else:  # pragma: no cover  # PyAV 13
-            self._stream = self.container.add_stream(template=recording.stream)  # type: ignore[call-overload]
+            self._stream = self.container.add_stream(template=track.stream)  # type: ignore[call-overload]
 
     def write(self, item: bytes, samples: int) -> None:
         """Copy the bytes of a packet that holds so many samples.

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler
     from av.filter import Graph
 
-    from airflow_provider_nanostt.audio.prepare.decoding import Recording
+    from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack
 
 
 def resampled(
-    recording: Recording,
+    track: AudioTrack,
     *,
     rate: int | None,
     channels: int = 1,
@@ -34,7 +34,7 @@ def resampled(
     :param channels: 1 or 2, mixed down or doubled where needed.
     :param frame_size: samples per frame, the last may be shorter; None takes them as they come.
     :param planar: one plane per channel, for encoders that need that.
-    :raises InvalidInput: as :meth:`Recording.frames`, and for sound that FFmpeg cannot bring into this form.
+    :raises InvalidInput: as :meth:`AudioTrack.frames`, and for sound that FFmpeg cannot bring into this form.
     """
     import av
 
@@ -42,25 +42,25 @@ def resampled(
     resampler: AudioResampler | None = None
     mixer: Graph | None = None
     before: tuple[str, str, int] | None = None
-    for frame in recording.frames():
+    for frame in track.frames():
         frame.pts = None  # gaps in the times of a file are not filled: recognisers do not, either
         now = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or now != before:
-            yield from _convert(recording, resampler, None)
+            yield from _convert(track, resampler, None)
             resampler = av.AudioResampler(format=sample_format, layout=layout, rate=rate, frame_size=frame_size)
             mixer, before = _mixer(frame), now
         for mixed in _mix(mixer, frame):
-            yield from _convert(recording, resampler, mixed)
-    yield from _convert(recording, resampler, None)
+            yield from _convert(track, resampler, mixed)
+    yield from _convert(track, resampler, None)
 
 
-def _convert(recording: Recording, resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
+def _convert(track: AudioTrack, resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
     import av
 
     try:
         frames = [] if resampler is None else resampler.resample(frame)
     except (av.FFmpegError, ValueError) as error:
-        raise InvalidInput(f"{recording.name} has sound that cannot be converted ({ffmpeg_reason(error)})") from error
+        raise InvalidInput(f"{track.name} has sound that cannot be converted ({ffmpeg_reason(error)})") from error
     yield from (made for made in frames if made is not None)
 
 

@@ -10,7 +10,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_nanostt.audio.prepare.decoding import open_recording, throttled
+from airflow_provider_nanostt.audio.prepare.decoding import open_track, throttled
 from airflow_provider_nanostt.audio.prepare.resample import resampled
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | 
     :raises OSError: if the source cannot be read.
     """
     levels, report = _Levels(), throttled(progress)
-    with open_recording(source) as recording:
-        for frame in resampled(recording, rate=None):
+    with open_track(source) as track:
+        for frame in resampled(track, rate=None):
             levels.add(frame)
-            report(recording.seconds)
-    return Loudness(recording.seconds, levels.found)
+            report(track.seconds)
+    return Loudness(track.seconds, levels.found)
 
 
 class _Levels:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, Generic, Self
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import open_recording, throttled
+from airflow_provider_nanostt.audio.prepare.decoding import open_track, throttled
 from airflow_provider_nanostt.audio.prepare.encoder import RATE, Codec, Encoder, bit_rate_for, codec_spec
 from airflow_provider_nanostt.audio.prepare.muxer import ItemT, Muxer, TooLarge
 from airflow_provider_nanostt.audio.prepare.remux import Remuxer, cut_packet, remux_target, sample_count
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from airflow_provider_nanostt.audio.prepare.decoding import Recording
+    from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack
     from airflow_provider_nanostt.audio.prepare.encoder import CodecSpec
     from airflow_provider_nanostt.audio.prepare.remux import RemuxTarget
 
@@ -76,22 +76,22 @@ def split_copy(source: BinaryIO, output: Output, split_points: Sequence[float] =
     :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
     :raises OSError: if the source cannot be read or a part not be written; none is left then.
     """
-    with open_recording(source) as recording:
-        target = remux_target(recording)
+    with open_track(source) as track:
+        target = remux_target(track)
         if target is None:
             return None
-        make = lambda file, _: Remuxer(file, recording, target)  # noqa: E731
-        parts = _PartWriter(output, target, split_points, recording.rate, make)
+        make = lambda file, _: Remuxer(file, track, target)  # noqa: E731
+        parts = _PartWriter(output, target, split_points, track.rate, make)
         try:
             with parts:
-                for packet in recording.packets():
+                for packet in track.packets():
                     if packet.size:
-                        _copy(recording, parts, bytes(packet), sample_count(recording, packet), target.sample_bytes)
+                        _copy(track, parts, bytes(packet), sample_count(track, packet), target.sample_bytes)
         except TooLarge:
             return None
     if not parts.done:
-        raise InvalidInput(f"{recording.name} has a sound track with nothing in it")
-    _report_damage(recording)
+        raise InvalidInput(f"{track.name} has a sound track with nothing in it")
+    _report_damage(track)
     return parts.done
 
 
@@ -132,9 +132,9 @@ def encode(
     :param max_channels: 2 keeps two channels apart, if there are two.
     """
     spec = codec_spec(codec)
-    with open_recording(source) as recording:
-        channels = min(recording.channels, max_channels)
-        frames = resampled(recording, rate=RATE, channels=channels, frame_size=spec.frame, planar=codec == "mp3")
+    with open_track(source) as track:
+        channels = min(track.channels, max_channels)
+        frames = resampled(track, rate=RATE, channels=channels, frame_size=spec.frame, planar=codec == "mp3")
 
         def make(file: BinaryIO, number: int) -> Encoder:
             return Encoder(file, codec=codec, channels=channels, bit_rate=bit_rates[number] * channels)
@@ -147,15 +147,15 @@ def encode(
                     parts.write(frame, frame.samples)
         except TooLarge:
             return None
-    _report_damage(recording)
+    _report_damage(track)
     return parts.done
 
 
-def _copy(recording: Recording, parts: _PartWriter[bytes], data: bytes, count: int, sample_bytes: int) -> None:
+def _copy(track: AudioTrack, parts: _PartWriter[bytes], data: bytes, count: int, sample_bytes: int) -> None:
     """Copy a packet of so many samples; one of PCM that reaches over a split point is cut there."""
     parts.advance(0 if sample_bytes else count / 2)
     while sample_bytes and (before := parts.until_next) < count:
-        head, data = cut_packet(recording, data, before)
+        head, data = cut_packet(track, data, before)
         count -= before
         parts.write(head, before)
         parts.advance(0)
@@ -163,9 +163,9 @@ def _copy(recording: Recording, parts: _PartWriter[bytes], data: bytes, count: i
         parts.write(data, count)
 
 
-def _report_damage(recording: Recording) -> None:
-    if recording.broken:
-        log.warning("%s: %d damaged packets were left out", recording.name, recording.broken)
+def _report_damage(track: AudioTrack) -> None:
+    if track.broken:
+        log.warning("%s: %d damaged packets were left out", track.name, track.broken)
 
 
 class _PartWriter(Generic[ItemT]):

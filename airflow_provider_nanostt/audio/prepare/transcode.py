@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import open_recording, packet_seconds
+from airflow_provider_nanostt.audio.prepare.decoding import open_track, packet_seconds
 from airflow_provider_nanostt.audio.prepare.encoder import Codec, bit_rate_for, codec_spec
 from airflow_provider_nanostt.audio.prepare.split import encode, split_copy
 
@@ -64,8 +64,8 @@ def measured_seconds(source: BinaryIO) -> float:
     :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
     :raises OSError: if the source cannot be read.
     """
-    with open_recording(source) as recording:
-        seconds = sum(packet_seconds(recording, packet) for packet in recording.packets())
-    if seconds > recording.bounds.max_seconds:
-        raise InvalidInput(f"{recording.name} is longer than {recording.bounds.max_seconds / 3600:g} hours")
+    with open_track(source) as track:
+        seconds = sum(packet_seconds(track, packet) for packet in track.packets())
+    if seconds > track.bounds.max_seconds:
+        raise InvalidInput(f"{track.name} is longer than {track.bounds.max_seconds / 3600:g} hours")
     return seconds

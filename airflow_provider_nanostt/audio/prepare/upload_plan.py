@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.audio.inspect.formats import Format
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
     from airflow_provider_nanostt.audio.prepare.encoder import Codec
+    from airflow_provider_nanostt.audio.sources import Recording
 
 Method = Literal["upload", "url", "presign", "stage", "convert", "compress", "split"]
 OversizeMethod = Literal["stage", "compress", "split"]
@@ -72,7 +73,7 @@ class UploadPlan:
 
 
 def plan_upload(
-    source: LocalFile | StoredObject | WebAddress,
+    source: Recording,
     info: AudioInfo,
     *,
     model: str,
@@ -115,7 +116,7 @@ def _is_accepted(kind: Format | None, model: str) -> bool:
     return kind is None or kind.accepted(takes_video=facts is None or facts.takes_video)
 
 
-def _check_media(source: LocalFile | StoredObject | WebAddress, info: AudioInfo) -> None:
+def _check_media(source: Recording, info: AudioInfo) -> None:
     if info.format is not None and not info.format.is_media:
         raise InvalidInput(f"{source.name!r} is {info.format.name}, not a recording")
     if info.format is None and not isinstance(source, WebAddress) and info.size:

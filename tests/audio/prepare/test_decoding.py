@@ -1,4 +1,4 @@
-"""Recordings from outside are read, damaged ones too, and nothing else is."""
+"""AudioTracks from outside are read, damaged ones too, and nothing else is."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from array import array
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import Bounds, Recording, open_recording, packet_seconds
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, Bounds, open_track, packet_seconds
 from airflow_provider_nanostt.audio.prepare.resample import resampled
 from tests.audio.sounds import RATE, av, encoded, note, raw_wav, talk, wav
 
 
 def heard(recording, **options):
     """All of a recording's sound, 16 kHz mono, and what is known of it afterwards."""
-    with open_recording(io.BytesIO(recording), **options) as found:
+    with open_track(io.BytesIO(recording), **options) as found:
         sound = array("h")
         for frame in resampled(found, rate=RATE):
             sound.frombytes(bytes(frame.planes[0])[: 2 * frame.samples])
@@ -50,7 +50,7 @@ def test_playlists_and_addresses_are_refused(kind, tmp_path, monkeypatch):
     with (
         (tmp_path / "list.m3u8").open("rb") as source,
         pytest.raises(InvalidInput, match=r"'list.m3u8' is not a recording"),
-        open_recording(source),
+        open_track(source),
     ):
         pass
 
@@ -60,7 +60,7 @@ def test_bytes_that_are_not_a_recording_are_refused(junk):
     """An error page under an audio file's name, for example."""
     with (
         pytest.raises(InvalidInput, match="the recording is not a recording that can be read here"),
-        open_recording(io.BytesIO(junk)),
+        open_track(io.BytesIO(junk)),
     ):
         pass
 
@@ -70,7 +70,7 @@ def test_without_pyav_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with (
         pytest.raises(InvalidInput, match=r"pip install 'airflow-provider-nanostt\[audio\]'"),
-        open_recording(io.BytesIO(wav(note()))),
+        open_track(io.BytesIO(wav(note()))),
     ):
         pass
 
@@ -80,10 +80,10 @@ def test_a_file_without_a_name_of_its_own_is_read_from_its_first_byte(tmp_path):
     with (tmp_path / "note.wav").open("w+b", buffering=0) as named:
         named.write(wav(note()))
         named.read()
-        with open(named.fileno(), "rb", closefd=False) as numbered, open_recording(numbered) as found:
+        with open(named.fileno(), "rb", closefd=False) as numbered, open_track(numbered) as found:
             assert found.name == "the recording"
             assert sum(frame.samples for frame in found.frames()) == len(note())
-        with open_recording(named) as found:
+        with open_track(named) as found:
             assert found.name == "'note.wav'"
 
 
@@ -112,7 +112,7 @@ def test_odd_formats_sound_as_long_as_they_are(codec, container, rate, layout):
     assert len(sound) / RATE == pytest.approx(len(note()) / RATE, abs=0.15)
     assert loudest(sound) > 3000
     assert found.broken == 0
-    with open_recording(io.BytesIO(recording)) as again:
+    with open_track(io.BytesIO(recording)) as again:
         total = sum(packet_seconds(again, packet) for packet in again.packets())
     assert total == pytest.approx(len(note()) / RATE, abs=0.15)
 
@@ -134,7 +134,7 @@ def test_the_sound_of_a_video_is_read():
 
 
 def test_the_first_track_is_the_recording():
-    """Recordings with several tracks have one that players play."""
+    """AudioTracks with several tracks have one that players play."""
     recording = encoded(note(), "libmp3lame", "matroska", tracks=2)
     assert loudest(heard(recording)[0]) < 100  # of the two, the last speaks
 
@@ -224,7 +224,7 @@ def test_silent_bombs_are_bounded_before_the_memory_is():
     """Ten minutes of FLAC silence in kilobytes stop at the bound, not after it."""
     recording = encoded(array("h", bytes(2 * 600 * RATE)), "flac", "flac")
     assert len(recording) * 100 < 2 * 600 * RATE
-    with open_recording(io.BytesIO(recording), bounds=Bounds(max_seconds=60)) as found:
+    with open_track(io.BytesIO(recording), bounds=Bounds(max_seconds=60)) as found:
         with pytest.raises(InvalidInput, match="longer than"):
             list(found.frames())
         assert found.seconds < 70
@@ -240,7 +240,7 @@ def test_a_source_that_fails_says_so_itself():
             return super().read(size)
 
     with (
-        open_recording(Failing(wav(talk(3)[0]))) as found,
+        open_track(Failing(wav(talk(3)[0]))) as found,
         pytest.raises(ConnectionResetError, match="the bucket is gone"),
     ):
         list(found.frames())
@@ -274,14 +274,14 @@ def test_reading_that_fails_for_ever_ends():
         def demux(self, _):
             raise av.error.InvalidDataError(1, "stuck")
 
-    with open_recording(io.BytesIO(wav(note()))) as found:
-        stuck = Recording(Stuck(), found.stream, Bounds(), "it")
+    with open_track(io.BytesIO(wav(note()))) as found:
+        stuck = AudioTrack(Stuck(), found.stream, Bounds(), "it")
         assert list(stuck.packets()) == []
         assert stuck.broken == 100
 
 
 def test_packets_without_a_length_count_for_nothing():
     """The empty packet at the end has none, and what has no time base has none that can be known."""
-    with open_recording(io.BytesIO(wav(note()))) as found:
+    with open_track(io.BytesIO(wav(note()))) as found:
         assert [packet_seconds(found, packet) for packet in found.packets()][-1] == 0
         assert packet_seconds(found, av.Packet(b"abc")) == 0

@@ -8,14 +8,14 @@ from array import array
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import open_recording
+from airflow_provider_nanostt.audio.prepare.decoding import open_track
 from airflow_provider_nanostt.audio.prepare.resample import resampled
 from tests.audio.sounds import RATE, encoded, note, raw_wav, wav
 
 
 def made(recording, **form):
     """The frames of a recording in a form."""
-    with open_recording(io.BytesIO(recording)) as found:
+    with open_track(io.BytesIO(recording)) as found:
         return list(resampled(found, **form))
 
 
