@@ -226,7 +226,7 @@ def presign(place: ObjectStoragePath, seconds: float) -> str | None:
     if lasting > _LONGEST_SIGNED and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
         raise InvalidInput(
             f"an address is signed for {_LONGEST_SIGNED:,} seconds (7 days) at the most, not for {lasting:,}; "
-            "set signed_for"
+            "set presign_for"
         )
     return url
 

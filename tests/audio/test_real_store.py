@@ -21,15 +21,13 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput, LedgerError, StorageUnavailable, TranscriptionFailed
-from airflow_provider_nanostt.api.models import Options
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe, probe
 from airflow_provider_nanostt.audio.prepare.staging import Staging
-from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan, plan_upload
 from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.cli import main
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.emulator import Emulator
-from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import note, samples, wav
 from tests.conftest import AUDIO, fire
@@ -80,7 +78,13 @@ def context(**instance: Any) -> dict[str, Any]:
 
 
 def operator(**arguments: Any) -> TranscribeOperator:
-    given = {"model": "Elevenlabs-STT", "poll_interval": 0.05, "timeout": HOUR, "deferrable": True, "defer_after": 0}
+    given = {
+        "model": "Elevenlabs-STT",
+        "poll_interval": 0.05,
+        "timeout": HOUR,
+        "deferrable": True,
+        "max_worker_wait": 0,
+    }
     return TranscribeOperator(task_id="transcribe", **{**given, **arguments})
 
 
@@ -132,7 +136,9 @@ def test_a_large_object_is_fetched_at_a_signed_address(listening: Emulator, shel
     assert shelf.keys() == ["calls/large.wav"]
 
 
-@pytest.mark.parametrize(("arguments", "least"), [({}, HOUR), ({"signed_for": 900}, 900.0), ({"timeout": 60}, 60.0)])
+@pytest.mark.parametrize(
+    ("arguments", "least"), [({}, HOUR), ({"audio_preparation": {"presign_for": 900}}, 900.0), ({"timeout": 60}, 60.0)]
+)
 def test_the_address_is_good_until_the_deadline(emulator: Emulator, shelf: Shelf, large, arguments, least):
     """It is signed, in the newer way, for as long as the job is waited for and a little more, or as long as is said."""
     emulator.script("*", text="Hello.", duration=12.0)
@@ -142,7 +148,7 @@ def test_the_address_is_good_until_the_deadline(emulator: Emulator, shelf: Shelf
     assert int(signature["X-Amz-Expires"]) == least + MARGIN
     at = time.mktime(time.strptime(signature["X-Amz-Date"] + " UTC", "%Y%m%dT%H%M%SZ %Z")) - time.timezone
     deadline = deferred.value.trigger.serialize()[1]["deadline"]
-    if "signed_for" not in arguments:
+    if "audio_preparation" not in arguments:
         assert at + int(signature["X-Amz-Expires"]) >= deadline
 
 
@@ -160,7 +166,7 @@ def test_an_address_is_refused_after_its_time(shelf: Shelf, large):
 
 def test_a_time_for_which_nothing_is_signed_is_refused(emulator: Emulator, shelf: Shelf, large):
     """More than seven days would make an address that the store refuses, after the submit."""
-    with pytest.raises(AirflowFailException, match=r"7 days.*signed_for"):
+    with pytest.raises(AirflowFailException, match=r"7 days.*presign_for"):
         operator(audio=shelf.put("large.wav", large), timeout=8 * 86_400).execute({})
     assert submits(emulator) == []
 
@@ -197,7 +203,7 @@ def test_after_a_failure_nothing_is_left(
     """Refused, without an answer, or given up on: the folder is empty."""
     emulator.script("*", text="Hello.", duration=12.0)
     trouble(emulator)
-    folder = {"staging": f"{shelf.uri}/staging", "output": f"{shelf.uri}/results"}
+    folder = {"audio_preparation": {"staging_path": f"{shelf.uri}/staging"}, "output_path": f"{shelf.uri}/results"}
     with pytest.raises(error, match=words):
         run_task(lambda: operator(audio=str(local), **folder), context())
     assert len(submits(emulator)) == 1
@@ -233,7 +239,8 @@ def hang(adapter, request, *given, **named):
 requests.adapters.HTTPAdapter.send = hang
 file, staging, seconds = sys.argv[1:]
 ti = types.SimpleNamespace(dag_id="other", task_id="t", run_id="r", map_index=-1, max_tries=0)
-TranscribeOperator(task_id="t", audio=file, staging=staging, signed_for=float(seconds)).execute({"ti": ti})
+preparation = {"staging_path": staging, "presign_for": float(seconds)}
+TranscribeOperator(task_id="t", audio=file, audio_preparation=preparation).execute({"ti": ti})
 """
 
 
@@ -285,8 +292,9 @@ def test_wrong_credentials_cost_nothing(
     uri = shelf.put("large.wav", large)
     forget(monkeypatch)
     monkeypatch.setenv("AIRFLOW_CONN_STORE", shelf.store.connection(**wrong))
-    given = {"audio": {"audio": uri}, "staging": {"audio": str(local), "staging": f"{shelf.uri}/staging"},
-             "output": {"audio": str(NOTE), "output": f"{shelf.uri}/results"}}[what]  # fmt: skip
+    staging = {"audio_preparation": {"staging_path": f"{shelf.uri}/staging"}}
+    given = {"audio": {"audio": uri}, "staging": {"audio": str(local), **staging},
+             "output": {"audio": str(NOTE), "output_path": f"{shelf.uri}/results"}}[what]  # fmt: skip
     with pytest.raises(Exception, match=r"PermissionError|Forbidden|403") as caught:
         operator(**given).execute(context())
     assert "store" in str(caught.value)
@@ -346,7 +354,7 @@ def test_a_signature_version_of_the_users_choice_is_kept(shelf: Shelf, large, mo
 
 
 def test_of_a_large_object_little_is_read_to_know_it(shelf: Shelf, caplog):
-    """Size, format and length of an hour in the bucket come from a few small reads."""
+    """Version, size, format and length of an hour in the bucket come from one request and a few small reads."""
     hour = wav(bytes(2 * 8000 * 3600), rate=8000)
     source = locate_source(shelf.put("hour.wav", hour))
     with caplog.at_level("DEBUG", "s3fs"):
@@ -374,32 +382,28 @@ def test_what_is_not_there_is_named(emulator: Emulator, shelf: Shelf, key):
         probe(locate_source(f"{shelf.uri}/{key}"))
 
 
-@pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> NanoGPTHook:
-    """A service that is not on this machine, nor in its network; nothing is asked of it here."""
-    connection = {"conn_type": "nanogpt", "password": "sk-nano-00000000", "host": "https://8.8.8.8/api"}
-    monkeypatch.setenv("AIRFLOW_CONN_FAR", json.dumps(connection))
-    return NanoGPTHook("far")
+FAR = "https://8.8.8.8/api"
+"""A service that is not on this machine, nor in its network; nothing is asked of it here."""
 
 
-def test_a_storage_that_the_service_cannot_reach_is_not_signed_for(shelf: Shelf, large, local, far):
-    """An object in a store of one's own, and a staging folder there, take the next way, which works from here."""
-    options = Options("Whisper-Large-V3")
+def plan(audio: str, **preparation: Any) -> UploadPlan:
+    source, rules = locate_source(audio), PreparationRules(**preparation)
+    return plan_upload(source, probe(source), model="Whisper-Large-V3", diarize=False, preparation=rules, base_url=FAR)
+
+
+def test_a_storage_that_the_service_cannot_reach_is_not_signed_for(shelf: Shelf, large, local):
+    """An object in a private store, and a staging folder there, take the next method, which works from here."""
     uri, staging = shelf.put("large.wav", large), f"{shelf.uri}/staging"
-    assert far.order(audio=uri, options=options).plan.method == "compress"
-    assert (
-        far.order(audio=str(local), options=options, means=PreparationRules(staging_path=staging)).plan.method
-        == "compress"
-    )
+    assert plan(uri).method == "compress"
+    assert plan(str(local), staging_path=staging).method == "compress"
 
 
 @pytest.mark.parametrize("what", ["presign", "stage"])
-def test_where_no_other_way_is_open_the_error_says_what_is_out_of_reach(shelf: Shelf, large, local, far, what):
+def test_where_no_other_method_is_possible_the_error_says_what_is_out_of_reach(shelf: Shelf, large, local, what):
     """Before the submit, with the kind of address, and without a signature."""
     audio = shelf.put("large.wav", large) if what == "presign" else str(local)
-    means = PreparationRules(oversize=("stage",), staging_path=f"{shelf.uri}/staging")
     with pytest.raises(InvalidInput, match=rf"{what}: the storage's address is loopback.*cannot reach") as caught:
-        _ = far.order(audio=audio, options=Options("Whisper-Large-V3"), means=means).plan
+        plan(audio, oversize=("stage",), staging_path=f"{shelf.uri}/staging")
     assert "Signature" not in str(caught.value)
     assert shelf.keys("staging") == []
 

@@ -41,7 +41,7 @@ def transcribed(emulator, uploads):
 
 def finished(client, job):
     assert isinstance(job, Job)
-    for _ in range(600):
+    for _ in range(6000):
         status = client.send(endpoints.status(job))
         if status.is_terminal:
             assert status.transcript is not None, status.error

@@ -149,10 +149,10 @@ def test_the_operator_stages_and_cleans_up(
                 task_id="transcribe",
                 audio=str(large),
                 model="Elevenlabs-STT",
-                staging=FOLDER,
+                audio_preparation={"staging_path": FOLDER},
                 deferrable=deferrable,
                 poll_interval=0.1,
-                defer_after=0,
+                max_worker_wait=0,
                 **files.arguments,
             ),
             files.context(),
@@ -199,7 +199,8 @@ def test_credentials_that_cannot_sign_leave_the_next_way(
     """As Google's without a private key: the recording is compressed, and the log says why."""
     monkeypatch.setattr(type(signing), "sign", keyless)
     signing.pipe_file("/bucket/calls/large.wav", large.read_bytes())
-    given = {"audio": "s3://bucket/calls/large.wav"} if what == "presign" else {"audio": str(large), "staging": FOLDER}
+    staged = {"audio": str(large), "audio_preparation": {"staging_path": FOLDER}}
+    given = {"audio": "s3://bucket/calls/large.wav"} if what == "presign" else staged
     emulator.script("large.ogg", text="Hello.", duration=102.0)
     result = run_task(
         lambda: TranscribeOperator(task_id="transcribe", model="Elevenlabs-STT", poll_interval=0.1, **given)
@@ -212,5 +213,7 @@ def test_credentials_that_cannot_sign_leave_the_next_way(
 def test_a_staging_folder_that_is_not_there_is_not_passed_over(emulator: Emulator, large):
     """What the user has named and cannot be had fails before the submit; nothing is done instead."""
     with pytest.raises(AirflowFailException, match="nosuch://bucket"):
-        TranscribeOperator(task_id="transcribe", audio=str(large), staging="nosuch://bucket/staging").execute({})
+        TranscribeOperator(
+            task_id="transcribe", audio=str(large), audio_preparation={"staging_path": "nosuch://bucket/staging"}
+        ).execute({})
     assert list(emulator.charges) == []
