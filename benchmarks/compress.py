@@ -7,6 +7,7 @@ Airflow, which a task process has besides, is not loaded for it.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
@@ -24,37 +25,52 @@ LIMIT = 3_000_000
 LEAST_SPEED, MOST_MB = 40.0, 120.0
 
 
-def one_file(source, folder: Path, seconds: float):
-    """Compress to one file and return the sizes and the number of tries."""
-    from airflow_provider_nanostt.audio.prepare import transcode
+class Counted(io.FileIO):
+    """A file that knows how many bytes of it were read."""
 
-    tries, encode = [], transcode._encode
-    transcode._encode = lambda *arguments: tries.append(1) or encode(*arguments)
-    made = transcode.compress(source, folder / "one.ogg", limit_bytes=LIMIT, seconds=seconds)
+    seen = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = super().read(size) or b""
+        self.seen += len(data)
+        return data
+
+
+def rates(made):
+    return [part.bytes for part in made], [round(part.bytes * 8 / part.seconds) for part in made]
+
+
+def one_file(source: Counted, folder: Path, seconds: float):
+    """Compress to one file and return the sizes and the number of tries, each of which reads the whole file."""
+    from airflow_provider_nanostt.audio.prepare.split import Output
+    from airflow_provider_nanostt.audio.prepare.transcode import compress
+
+    made = compress(source, Output(folder, LIMIT), seconds=seconds)
     assert made is not None
-    return [made.bytes], [made.bit_rate], len(tries)
+    return *rates([made]), round(source.seen / source.seek(0, 2))
 
 
-def parts(source, folder: Path, _: float):
-    """Listen, cut in silences, compress to parts; there is but one try, which says so if a part is too large."""
-    from airflow_provider_nanostt.audio.prepare import split
+def parts(source: Counted, folder: Path, _: float):
+    """Find silences, split there, compress to parts; there is but one try, which says so if a part is too large."""
     from airflow_provider_nanostt.audio.prepare.encoder import longest_seconds
+    from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
+    from airflow_provider_nanostt.audio.prepare.split import Output, split_compress
+    from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 
-    loudness = split.measure(source)
-    cuts = split.plan_split_points(
-        loudness.seconds, loudness.silences(), longest_seconds(LIMIT) - 1, quietest=loudness.quietest
-    )
-    made = split.split_compress(source, folder, cuts, limit_bytes=LIMIT, seconds=loudness.seconds)
+    loudness = measure_loudness(source)
+    longest = longest_seconds(LIMIT) - 1
+    points = plan_split_points(loudness.seconds, loudness.silences(), longest, quietest=loudness.quietest)
+    made = split_compress(source, Output(folder, LIMIT), points, seconds=loudness.seconds)
     assert made is not None
-    return [part.bytes for part in made], [round(part.bytes * 8 / part.seconds) for part in made], 1
+    return *rates(made), 1
 
 
 def child(kind: str, path: Path, seconds: float) -> dict[str, object]:
-    with tempfile.TemporaryDirectory() as folder, path.open("rb") as source:
+    with tempfile.TemporaryDirectory() as folder, Counted(path) as source:
         began, cpu = time.monotonic(), time.process_time()
-        sizes, rates, tries = (one_file if kind == "one" else parts)(source, Path(folder), seconds)
+        sizes, speeds, tries = (one_file if kind == "one" else parts)(source, Path(folder), seconds)
         cpu, wall = time.process_time() - cpu, time.monotonic() - began
-    return {"cpu": cpu, "wall": wall, "mb": recordings.peak_mb(), "sizes": sizes, "rates": rates, "tries": tries}
+    return {"cpu": cpu, "wall": wall, "mb": recordings.peak_mb(), "sizes": sizes, "rates": speeds, "tries": tries}
 
 
 def row(figure: str, kind: str, seconds: float, folder: Path) -> report.Row:

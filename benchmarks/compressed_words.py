@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import tempfile
 from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,19 +46,15 @@ def errors(said: list[str], heard: list[str]) -> int:
 
 def compressed(spoken: array[int], codec: str, seconds: float) -> array[int]:
     """The speech as it sounds after being compressed at the bit rate that a recording of this length gets."""
-    from airflow_provider_nanostt.audio.prepare import transcode
-    from airflow_provider_nanostt.audio.prepare.encoder import bit_rate_for
+    from airflow_provider_nanostt.audio.prepare.split import Output
+    from airflow_provider_nanostt.audio.prepare.transcode import compress
 
-    limit = 3_000_000
-    source, target = io.BytesIO(), io.BytesIO()
+    source = io.BytesIO()
     recordings.wav_to(source, [spoken])
-    asked = bit_rate_for(seconds, limit, codec=codec)
-    fitting, transcode.bit_rate_for = transcode.bit_rate_for, lambda *_, **__: asked
-    try:
-        assert transcode.compress(source, target, limit_bytes=limit, codec=codec)
-    finally:
-        transcode.bit_rate_for = fitting
-    return recordings.samples(target.getvalue())
+    with tempfile.TemporaryDirectory() as folder:
+        made = compress(source, Output(Path(folder), 3_000_000), seconds=seconds, codec=codec)
+        assert made is not None
+        return recordings.samples(made.path.read_bytes())
 
 
 def measure(options: argparse.Namespace) -> list[report.Row]:

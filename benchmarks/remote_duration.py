@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 
 import report
 
-from airflow_provider_nanostt.audio.inspect import remote
+from airflow_provider_nanostt.audio.inspect.probe import probe
+from airflow_provider_nanostt.audio.sources import WebAddress
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "audio"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import av
-import odd_files
-import range_server
+
+from tests.audio import odd_files, range_server
 
 MEGABYTE = 1_000_000
 MOST_REQUESTS, MOST_BYTES = 4, 512 * 1024
@@ -85,7 +86,7 @@ def measure(options: argparse.Namespace) -> list[report.Row]:
             server.files = {file.name: file.data}
             server.seen.clear()
             server.sent = 0
-            found = remote.remote_length(server.url(file.name), allow_private=True)
+            found = probe(WebAddress(server.url(file.name), allow_private=True)).length
             count += 1
             error = abs(found.seconds - file.seconds) / file.seconds if found.seconds else 1.0
             asked, sent = len(server.seen), server.sent

@@ -27,14 +27,16 @@ RATE, REACH = recordings.RATE, 0.5
 
 
 def child(path: Path, folder: Path, longest: float) -> dict[str, object]:
-    from airflow_provider_nanostt.audio.prepare import split
+    from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
+    from airflow_provider_nanostt.audio.prepare.split import Output, split_copy
+    from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 
     with path.open("rb") as source:
         began, cpu = time.monotonic(), time.process_time()
-        loudness = split.measure(source)
-        cuts = split.plan_split_points(loudness.seconds, loudness.silences(), longest, quietest=loudness.quietest)
+        loudness = measure_loudness(source)
+        cuts = plan_split_points(loudness.seconds, loudness.silences(), longest, quietest=loudness.quietest)
         planned = time.process_time() - cpu
-        made = split.split_copy(source, folder, cuts)
+        made = split_copy(source, Output(folder), cuts)
         cpu, wall = time.process_time() - cpu, time.monotonic() - began
     assert made is not None
     return {
@@ -43,7 +45,7 @@ def child(path: Path, folder: Path, longest: float) -> dict[str, object]:
         "wall": wall,
         "mb": recordings.peak_mb(),
         "seconds": loudness.seconds,
-        "parts": [[str(part.path), part.start_seconds, part.seconds] for part in made],
+        "parts": [[str(part.path), part.start, part.seconds] for part in made],
     }
 
 
