@@ -147,7 +147,7 @@ class Record:
             raise ValueError("it is not a record of this provider")  # noqa: TRY004  its value is wrong, whatever it is
         if data["version"] > VERSION:
             raise ValueError(f"the record has version {data['version']}; this provider knows {VERSION}")
-        state, at, job = data.get("state"), number(data.get("intended_at")), data.get("job")
+        state, at, job = data.get("state"), number(data.get("intended_at")), _mapping(data, "job")
         if not isinstance(state, str) or state not in _REQUIRED:
             raise ValueError(f"its state is {state!r}")
         if at is None or not 0 <= at < _END_OF_TIME:
@@ -166,7 +166,7 @@ class Record:
             balance_before=number(data.get("balance_before")),
             owner=owner if isinstance(owner, str) else None,
             forced_generation=generation if isinstance(generation, int) else None,
-            job=Job.from_json(job) if isinstance(job, Mapping) else None,
+            job=None if job is None else Job.from_json(job),
             answer=_mapping(data, "answer"),
             cost=_usd(data, "cost"),
             written_at=number(data.get("written_at")),
