@@ -42,9 +42,9 @@ def test_flags_may_be_what_a_template_makes_of_them(value, meaning):
 
 
 @pytest.mark.parametrize("value", ["perhaps", "2", 2, "{{ params.force }}", ["True"]])
-def test_what_is_no_flag_is_refused(value):
+def test_other_values_are_not_taken_for_a_flag(value):
     """A flag that spends money is not guessed."""
-    with pytest.raises(errors.InvalidInput, match=r"force=.* is neither true nor false"):
+    with pytest.raises(errors.InvalidInput, match=r"force must be true or false, got "):
         parse_bool("force", value)
 
 
@@ -55,9 +55,9 @@ def test_times_may_be_numbers_text_or_timedeltas(value, seconds):
 
 
 @pytest.mark.parametrize("value", [0, -1, "", "soon", None, timedelta(0), "nan", "inf", True])
-def test_what_is_no_positive_time_is_refused(value):
+def test_other_values_are_not_taken_for_a_length_of_time(value):
     """The message names the argument and the value."""
-    with pytest.raises(errors.InvalidInput, match=r"timeout=.* is not a positive number of seconds"):
+    with pytest.raises(errors.InvalidInput, match=r"timeout must be a positive number of seconds, got "):
         parse_seconds("timeout", value)
 
 
@@ -69,14 +69,14 @@ def test_what_a_template_renders_from_nothing_is_nothing(value, meaning):
 
 @pytest.mark.parametrize(("value", "number"), [(None, None), ("", None), ("None", None), ("1.5", 1.5), (2, 2.0)])
 def test_amounts_may_be_text(value, number):
-    """Nothing is no amount."""
-    assert parse_number("max_cost", value, "USD") == number
+    """Nothing stays None."""
+    assert parse_number("max_cost_usd", value, "USD") == number
 
 
-def test_what_is_no_amount_is_refused():
+def test_other_values_are_not_taken_for_an_amount():
     """The message names the argument and the unit."""
-    with pytest.raises(errors.InvalidInput, match="max_cost='much' is not a number of USD"):
-        parse_number("max_cost", "much", "USD")
+    with pytest.raises(errors.InvalidInput, match="max_cost_usd must be a number of USD, got 'much'"):
+        parse_number("max_cost_usd", "much", "USD")
 
 
 @pytest.mark.parametrize("value", [{"a": "b"}, '{"a": "b"}'])
@@ -85,8 +85,10 @@ def test_mappings_may_be_json(value):
     assert parse_mapping("speaker_names", value) == {"a": "b"}
 
 
-@pytest.mark.parametrize(("value", "why"), [("{a", "neither a mapping nor JSON"), ("[1]", "list, not a mapping")])
-def test_what_is_no_mapping_is_refused(value, why):
+@pytest.mark.parametrize(
+    ("value", "why"), [("{a", "neither a mapping nor JSON"), ("[1]", "must be a mapping, got list")]
+)
+def test_other_values_are_not_taken_for_a_mapping(value, why):
     """The message names the argument."""
     with pytest.raises(errors.InvalidInput, match=rf"speaker_names.*{why}"):
         parse_mapping("speaker_names", value)

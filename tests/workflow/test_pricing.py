@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.api.errors import CostLimit
+from airflow_provider_nanostt.api.errors import CostLimit, InvalidInput
 from airflow_provider_nanostt.api.models import AudioModel
-from airflow_provider_nanostt.workflow.pricing import Estimate, Price, check_balance, check_limit, price_of
+from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate, Price, check_limit, price_of
 
 CATALOGUE = [AudioModel("Wizper", "Wizper", 0.004), AudioModel("New-STT", "New", None)]
 TWO_CENTS = Price(0.02, "the connection")
@@ -59,17 +59,17 @@ def test_the_worst_case_follows_from_the_size():
 @pytest.mark.parametrize(
     ("estimate", "unknown", "words"),
     [
-        (Estimate("M", 30.0, TWO_CENTS), "worst", r"more than max_cost = \$0.5: 30.00 min"),
+        (Estimate("M", 30.0, TWO_CENTS), "worst", r"more than max_cost_usd = \$0.5: 30.00 min"),
         (Estimate("M", None, TWO_CENTS, size=3_000_000), "worst", r"up to \$2.00"),
-        (Estimate("M", None, TWO_CENTS, size=3_000_000), "fail", "cannot be told"),
-        (Estimate("M", None, TWO_CENTS), "worst", "cannot be told"),
-        (Estimate("M", 1.0, Price(None, "nobody")), "worst", "cannot be told"),
+        (Estimate("M", None, TWO_CENTS, size=3_000_000), "fail", "the cost is unknown"),
+        (Estimate("M", None, TWO_CENTS), "worst", "the cost is unknown"),
+        (Estimate("M", 1.0, Price(None, "nobody")), "worst", "the cost is unknown"),
     ],
 )
 def test_too_much_is_refused_with_the_figures(estimate, unknown, words):
     """A limit that would be passed, or may be, is a refusal that shows the sum."""
     with pytest.raises(CostLimit, match=words):
-        check_limit(estimate, max_cost=0.5, unknown=unknown)
+        check_limit(estimate, CostRules(0.5, unknown), spent=0.0)
 
 
 @pytest.mark.parametrize(
@@ -83,25 +83,38 @@ def test_too_much_is_refused_with_the_figures(estimate, unknown, words):
 )
 def test_what_is_within_the_limit_passes(estimate, limit, unknown):
     """The limit itself is allowed, and without a limit everything is."""
-    check_limit(estimate, max_cost=limit, unknown=unknown)
+    check_limit(estimate, CostRules(limit, unknown), spent=0.0)
 
 
-def test_an_account_that_cannot_pay_is_told_before():
-    """An estimate above the balance is refused, naming both; an unknown balance is no refusal."""
-    with pytest.raises(CostLimit, match=r"has \$0.1, which is less"):
-        check_balance(Estimate("M", 30.0, TWO_CENTS), 0.1)
-    check_balance(Estimate("M", 30.0, TWO_CENTS), 0.6)
-    check_balance(Estimate("M", 30.0, TWO_CENTS), None)
-    check_balance(Estimate("M", None, TWO_CENTS), 0.0)
+def test_what_was_spent_before_is_in_the_message():
+    """A limit that is passed only by what earlier submits have cost says so."""
+    check_limit(Estimate("M", 20.0, TWO_CENTS), CostRules(0.5), spent=0.1)
+    with pytest.raises(CostLimit, match=r"\$0\.11 went to earlier submits"):
+        check_limit(Estimate("M", 20.0, TWO_CENTS), CostRules(0.5), spent=0.11)
 
 
-@given(minutes=st.floats(0.001, 1e5), price=st.floats(1e-5, 1.0), limit=st.floats(1e-4, 1e3))
-def test_the_limit_is_never_passed_silently(minutes, price, limit):
-    """Whatever the figures, either the estimate is within the limit or it is refused."""
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((-1,), "max_cost_usd must be a non-negative number, got -1"),
+        ((float("nan"),), "max_cost_usd must be a non-negative number, got nan"),
+        ((1, "often"), "unknown_length must be one of worst, fail, allow; got 'often'"),
+        ((None, "worst", float("nan")), "check_balance_above must be a non-negative number, got nan"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused(arguments, words):
+    """The mistake is named before any recording is looked at."""
+    with pytest.raises(InvalidInput, match=words):
+        CostRules(*arguments)
+
+
+@given(minutes=st.floats(0.001, 1e5), price=st.floats(1e-5, 1.0), limit=st.floats(1e-4, 1e3), spent=st.floats(0, 1e3))
+def test_the_limit_is_never_passed_silently(minutes, price, limit, spent):
+    """Whatever the figures, what is spent and the estimate are within the limit together, or it is refused."""
     estimate = Estimate("M", minutes, Price(price, "x"))
     try:
-        check_limit(estimate, max_cost=limit, unknown="worst")
+        check_limit(estimate, CostRules(limit), spent=spent)
     except CostLimit:
-        assert minutes * price > limit
+        assert minutes * price + spent > limit
     else:
-        assert minutes * price <= limit
+        assert minutes * price + spent <= limit + 1e-9
