@@ -96,13 +96,13 @@ def test_a_clock_that_is_set_back_does_not_stop_the_asking():
 
 @pytest.mark.parametrize("starts", [(0.0, 0.0, 0.0), (0.0, 5.0, 15.0)])
 def test_three_processes_with_one_key_come_to_terms(starts):
-    """Against a limit of 25 in any second, three pacers of 20 settle under 1 % refusals, each with its share.
+    """Against a limit of 25 in any second, three limiters of 20 settle under 1 % refusals, each with its share.
 
     Simulated: each request arrives after a random latency; the first 20 s are for settling.
     """
     for seed in range(5):
         chance = random.Random(seed)
-        pacers = [RateLimiter(20.0) for _ in starts]
+        limiters = [RateLimiter(20.0) for _ in starts]
         turns = [(start + chance.random() * 0.05, index) for index, start in enumerate(starts)]
         window: deque[float] = deque()
         sent, refused, served = 0, 0, [0, 0, 0]
@@ -111,7 +111,7 @@ def test_three_processes_with_one_key_come_to_terms(starts):
             turns.remove((now, index))
             if now > 140.0:
                 continue
-            pacers[index].reserve(now)
+            limiters[index].reserve(now)
             arrived = now + chance.expovariate(1 / 0.003)
             while window and window[0] <= arrived - 1.0:
                 window.popleft()
@@ -119,11 +119,11 @@ def test_three_processes_with_one_key_come_to_terms(starts):
             sent += settled
             if len(window) >= 25:
                 refused += settled
-                pacers[index].refused(now, arrived, 1.0)
+                limiters[index].on_rejected(now, arrived, 1.0)
             else:
                 window.append(arrived)
                 served[index] += settled
-            turns.append((arrived + pacers[index].wait(arrived), index))
+            turns.append((arrived + limiters[index].delay(arrived), index))
         assert refused / sent < 0.01
         assert sent / 120.0 > 20.0
         assert min(served) / sum(served) > 1 / 6

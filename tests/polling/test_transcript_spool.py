@@ -8,12 +8,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.polling import transcript_spool
 from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, TranscriptSpool
 from tests.real_store import Shelf
 
@@ -35,7 +35,7 @@ def test_what_one_leaves_the_other_finds(place):
     """Under any run id, as often as it is left; the folder goes when it has served."""
     told = json.loads(json.dumps(TranscriptSpool(place).open()))
     other = TranscriptSpool(object_storage.resolve(told["folder"]))
-    assert other.is_open(told["mark"])
+    assert other.is_open(told["token"])
     for run_id in RUNS:
         other.put(run_id, {"of": "an earlier time"})
         other.put(run_id, {"of": run_id})
@@ -98,7 +98,7 @@ def test_a_folder_of_the_same_name_elsewhere_is_not_the_same(place):
     assert told is not None
     assert not TranscriptSpool(place).is_open("of-another-time")
     object_storage.remove_folder(place)
-    assert not TranscriptSpool(place).is_open(told["mark"])
+    assert not TranscriptSpool(place).is_open(told["token"])
 
 
 def test_where_nothing_can_be_written_nothing_is_promised(tmp_path, caplog):
@@ -137,27 +137,24 @@ class Said:
 
 @pytest.fixture
 def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slow:
-    """What every keeper finds."""
+    """The folder that every writer finds."""
     made = Slow(object_storage.resolve(str(tmp_path / "answers")))
-    monkeypatch.setattr("airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool", lambda _: made)
+    monkeypatch.setattr(transcript_spool, "TranscriptSpool", lambda _: made)
     return made
 
 
 def keep(slow: Slow, count: int, log: Said, *, let_go: bool = True) -> None:
-    told = slow.open()
+    location = slow.open()
 
     async def all_of_them() -> None:
-        async with SpoolWriter(told, log) as keeper:
-            assert keeper.is_of_use
-            given = [
-                asyncio.create_task(keeper.keep(f"run-{number}", SimpleNamespace(raw={})))  # type: ignore[arg-type]
-                for number in range(count)
-            ]
+        async with SpoolWriter(location, log) as writer:
+            assert writer.is_open
+            given = [asyncio.create_task(writer.keep(f"run-{number}", {})) for number in range(count)]
             await asyncio.sleep(0)
             if let_go:
                 slow.go.set()
             await asyncio.gather(*given)
-            assert keeper.is_of_use is (log.lines == [])
+            assert writer.is_open is (log.lines == [])
 
     asyncio.run(all_of_them())
 
@@ -181,8 +178,8 @@ def test_a_broken_storage_is_tried_no_more(slow):
 
 
 def test_nobody_waits_long_for_a_storage(slow, monkeypatch):
-    """One that never answers costs the patience once, and no more answers."""
-    monkeypatch.setattr("airflow_provider_nanostt.polling.transcript_spool._PATIENCE", 0.2)
+    """One that never answers costs the longest wait once, and no more answers."""
+    monkeypatch.setattr(transcript_spool, "STORAGE_TIMEOUT_SECONDS", 0.2)
     said = Said()
     keep(slow, 10, said, let_go=False)
     slow.go.set()
@@ -191,17 +188,17 @@ def test_nobody_waits_long_for_a_storage(slow, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
-    [(None, ""), ({}, ""), ({"folder": "nowhere://x", "mark": ""}, "nowhere"), ({"folder": "/no", "mark": "x"}, "")],
+    ("location", "words"),
+    [(None, ""), ({}, ""), ({"folder": "nowhere://x", "token": ""}, "nowhere"), ({"folder": "/no", "token": "x"}, "")],
 )
-def test_no_answers_are_kept_where_they_cannot_be(told, words):
+def test_no_answers_are_kept_where_they_cannot_be(location, words):
     """Whatever the arguments of a trigger say, it waits."""
     said = Said()
 
-    async def of_use() -> bool:
-        async with SpoolWriter(told, said) as keeper:
-            await keeper.keep("run-1", {})
-            return keeper.is_of_use
+    async def is_open() -> bool:
+        async with SpoolWriter(location, said) as writer:
+            await writer.keep("run-1", {})
+            return writer.is_open
 
-    assert asyncio.run(of_use()) is False
+    assert asyncio.run(is_open()) is False
     assert words in "".join(said.lines)

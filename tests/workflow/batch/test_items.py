@@ -65,7 +65,7 @@ def test_a_list_that_a_template_made_text_is_read():
         ("unknown-storage://bucket/*.wav", "no place for files|No filesystem registered"),
     ],
 )
-def test_what_is_no_list_of_recordings_is_refused(given, words):
+def test_other_values_are_refused_by_name(given, words):
     """Each mistake is named, before anything else happens."""
     with pytest.raises(InvalidInput, match=words):
         expand(given)
@@ -166,9 +166,9 @@ def test_what_the_ledger_knows_an_item_by():
 def test_names_that_meet_are_told_apart_whatever_their_order():
     """Recordings of the same name get a few characters that belong to them; others keep their names."""
     items = expand(["/a/call.wav", "/b/CALL.mp3", "/a/note.wav", {"audio": "/c/x.wav", "name": "{odd}"}])
-    named = [told.get("filename") for told in own_names(items, "{name}")]
+    named = [own.get("filename") for own in own_names(items, "{name}")]
     assert named[2:] == [None, "{{odd}}"]
     assert named[0] != named[1]
-    backwards = [told.get("filename") for told in own_names(items[::-1], "{name}")]
+    backwards = [own.get("filename") for own in own_names(items[::-1], "{name}")]
     assert backwards[::-1] == named
     assert own_names([*items, items[0]], "{name}")[:4] == own_names(items, "{name}")

@@ -12,29 +12,29 @@ import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.workflow.batch import Row, manifest
+from airflow_provider_nanostt.workflow.batch import ManifestRow, manifest
 from airflow_provider_nanostt.workflow.batch.manifest_row import FAILED, WRITTEN
 
 ODD = 'ü "quoted", with\na line and \udcff'
 
 
-def rows(count: int) -> Iterator[Row]:
-    """Rows of which every other one has landed."""
+def rows(count: int) -> Iterator[ManifestRow]:
+    """Rows of which every other one is written."""
     for number in range(count):
-        landed = number % 2 == 0
-        yield Row(
+        written = number % 2 == 0
+        yield ManifestRow(
             number,
             f"/calls/{number}.wav" if number else f"/calls/{ODD}.wav",
             key=f"{number:024x}",
-            status=WRITTEN if landed else FAILED,
-            files={"json": f"/t/{number}.json", "srt": f"/t/{number}.srt"} if landed else {},
-            run_id=f"run-{number}" if landed else None,
-            charged_minutes=1.5 if landed else None,
-            cost_usd=0.045 if landed else None,
-            speakers=("Agent", "Caller") if landed else (),
-            words=number if landed else None,
-            error=None if landed else "it is silent",
-            retry=not landed,
+            status=WRITTEN if written else FAILED,
+            files={"json": f"/t/{number}.json", "srt": f"/t/{number}.srt"} if written else {},
+            run_id=f"run-{number}" if written else None,
+            charged_minutes=1.5 if written else None,
+            cost_usd=0.045 if written else None,
+            speakers=("Agent", "Caller") if written else (),
+            words=number if written else None,
+            error=None if written else "it is silent",
+            retry=not written,
         )
 
 
@@ -102,7 +102,7 @@ def test_an_unfinished_manifest_leaves_the_old_one(tmp_path: Path):
     file = write(tmp_path, 3, "jsonl")["jsonl"]
     before = file.read_bytes()
 
-    def broken() -> Iterator[Row]:
+    def broken() -> Iterator[ManifestRow]:
         yield from rows(2)
         raise OSError("gone")
 
@@ -123,7 +123,7 @@ def test_formats_are_checked_before_anything_is_paid(monkeypatch):
     """An unknown one is named; for Parquet without its library the extra is named."""
     assert manifest.check_formats("csv") == ("csv",)
     assert manifest.check_formats(()) == ("jsonl",)
-    with pytest.raises(InvalidInput, match="'xlsx'; there are jsonl, csv, parquet"):
+    with pytest.raises(InvalidInput, match="any of jsonl, csv, parquet; got 'xlsx'"):
         manifest.check_formats(["jsonl", "xlsx"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(InvalidInput, match=r"airflow-provider-nanostt\[parquet\]"):

@@ -235,9 +235,9 @@ def test_captions_with_guessed_times_are_marked(emulator, videos, run, files):
 
 
 def test_a_wrong_key_stops_at_the_first_request(emulator, videos, run, monkeypatch, rows):
-    """It would meet every other request, too."""
+    """The balance is asked for first, and it is refused for the key: nothing else is sent."""
     connection = {**json.loads(emulator.connection_json), "password": "sk-nano-00000000-0000-4000-8000-00000000dead"}
     monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(connection))
     with pytest.raises(AirflowFailException, match="12 of 12"):
         run(videos)
-    assert requests(emulator) == 1
+    assert (requests(emulator), emulator.charges) == (0, [])
