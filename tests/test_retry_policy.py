@@ -121,7 +121,7 @@ def test_a_batch_is_retried_as_what_has_stopped_it():
 
 def test_the_users_word_on_unknown_submits_holds():
     """With on_ambiguous_submit='resubmit' the operator asks for a retry, and the policy does not stand in its way."""
-    resubmits = SimpleNamespace(on_ambiguous_submit="resubmit")
+    resubmits = SimpleNamespace(recovery_policy={"on_ambiguous_submit": "resubmit"})
     assert decided(errors.AmbiguousSubmit("reset"), task=resubmits).action.value == "retry"
     assert decided(errors.AmbiguousSubmit("reset"), task=SimpleNamespace()).action.value == "fail"
 

@@ -21,6 +21,8 @@ from airflow_provider_nanostt.common.urls import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from airflow_provider_nanostt.api.refusals import Facts
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -136,25 +138,21 @@ _REFUSALS: dict[int, type[errors.ApiError]] = {
 
 def error_from_response(response: Response) -> errors.ApiError:
     """Read an answer that is not a success: the documented envelopes, the undocumented ones, and HTML."""
-    status, request_id = response.status, response.request_id
+    status = response.status
     body = bodies.decode_or_none(response.body)
     code = bodies.code_of(body)
     message = bodies.message_of(body) or bodies.excerpt(response.body) or "no explanation"
-    pause = retry_after(response)
+    facts: Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
     if status == 402:
-        required = bodies.required_balance_of(body)
-        return errors.PaymentRequired(message, required=required, status=status, code=code, request_id=request_id)
+        return errors.PaymentRequired(message, required=bodies.required_balance_of(body), **facts)
     if status == 429 and re.fullmatch(r"daily_\w*limit_exceeded", code or ""):
-        resets_at = _resets_at(response)
-        return errors.DailyLimitReached(
-            message, resets_at=resets_at, status=status, code=code, request_id=request_id, retry_after=pause
-        )
+        return errors.DailyLimitReached(message, resets_at=_resets_at(response), **facts)
     kind = _REFUSALS.get(status, errors.BadRequest)
     if 300 <= status < 400:
         kind, message = errors.Redirected, f"a redirect to {_redirect_target(response)!r}"
     elif status >= 500 or status < 300:
         kind = errors.ServiceUnavailable
-    return kind(message, status=status, code=code, request_id=request_id, retry_after=pause)
+    return kind(message, status=status, **facts)
 
 
 def retry_after(response: Response) -> float | None:

@@ -6,13 +6,23 @@ Import them from ``api.errors``, where the whole tree is drawn.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from airflow_provider_nanostt.common.errors import Charged, NanoGPTError, RetryWorth, Scope, usd
 
 FUNDS_PAGE = "https://nano-gpt.com/balance"
 KEYS_PAGE = "https://nano-gpt.com/api"
 """Where a user makes and revokes API keys."""
+
+
+class Facts(TypedDict, total=False):
+    """What else an :class:`ApiError` knows, by the names of its parameters."""
+
+    code: str | None
+    request_id: str | None
+    retry_after: float | None
+    paid: bool
+    remedy: str | None
 
 
 class ApiError(NanoGPTError):
@@ -98,13 +108,11 @@ class PaymentRequired(ApiError):
         message: str,
         *,
         status: int = 402,
-        code: str | None = None,
-        request_id: str | None = None,
-        paid: bool = True,
         required: float | None = None,
         balance: float | None = None,
+        **facts: Unpack[Facts],
     ) -> None:
-        super().__init__(message, status=status, code=code, request_id=request_id, paid=paid)
+        super().__init__(message, status=status, **facts)
         self.required = required
         self.balance = balance
 
@@ -159,18 +167,8 @@ class DailyLimitReached(ApiError):
     retry: RetryWorth = "yes"
     scope: Scope = "run"
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        resets_at: float,
-        status: int = 429,
-        code: str | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-        paid: bool = True,
-    ) -> None:
-        super().__init__(message, status=status, code=code, request_id=request_id, retry_after=retry_after, paid=paid)
+    def __init__(self, message: str, *, resets_at: float, status: int = 429, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, status=status, **facts)
         self.resets_at = resets_at
 
     def __str__(self) -> str:

@@ -111,7 +111,7 @@ class Client:
     """The client for workers and scripts, over requests.
 
     :param config: where and who.
-    :param retry: how calls are repeated; :meth:`send` can be told otherwise.
+    :param retry: how calls are repeated; :meth:`send` may be given another.
     :param sleep: for pausing between attempts.
     """
 
@@ -187,7 +187,7 @@ class AsyncClient:
     One instance belongs to one event loop and may serve any number of coroutines in it.
 
     :param config: where and who.
-    :param retry: how calls are repeated; :meth:`send` can be told otherwise.
+    :param retry: how calls are repeated; :meth:`send` may be given another.
     :param sleep: for pausing between attempts.
     :param connections: how many connections to the service at the most.
     """

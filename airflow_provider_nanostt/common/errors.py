@@ -7,7 +7,7 @@ that knows a job or a request.
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from airflow_provider_nanostt.common.urls import redact
 
@@ -56,12 +56,12 @@ class NanoGPTError(Exception):
         other.__cause__, other.__suppress_context__ = self.__cause__, self.__suppress_context__
         return other.with_traceback(self.__traceback__)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Between processes an exception travels as its class and arguments, which here are mostly keywords.
         return _revive, (type(self), self.args), self.__dict__
 
 
-def _revive(kind: type[NanoGPTError], args: tuple[Any, ...]) -> NanoGPTError:
+def _revive(kind: type[NanoGPTError], args: tuple[object, ...]) -> NanoGPTError:
     return kind.__new__(kind, *args)
 
 
@@ -157,7 +157,7 @@ class BatchIncomplete(NanoGPTError):
     :param total: number of items in the batch.
     :param listing: the names and errors of the missing items, for people.
     :param manifest: URI of the manifest.
-    :param retry: ``yes`` if another try may mend one of them, else ``no``.
+    :param retry: ``yes`` if another try may fix one of them, else ``no``.
     """
 
     retry: RetryWorth = "yes"

@@ -1,6 +1,6 @@
-"""Files wherever ``ObjectStoragePath`` reaches: read and written whole or not at all, and signed for others to fetch.
+"""Files that ``ObjectStoragePath`` reaches: read and written whole or not at all, listed, and signed for others.
 
-Nothing about content, and nothing of what a storage raises means the same as "there is no file".
+Nothing about their content; and no error of a storage means the same as "there is no file".
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_nanostt.common.errors import InvalidInput, StorageUnavailable, describe_exception
+from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
 _WEB = ("http://", "https://")
-_FOR_GOOD = (
+_LASTING_ERRORS = (
     FileNotFoundError,
     PermissionError,
     NotADirectoryError,
@@ -32,101 +33,102 @@ _FOR_GOOD = (
     TypeError,
     ImportError,
 )
-"""What a storage raises that another try would not mend."""
+"""Errors of a storage that another try would not fix."""
 
-_LONGEST_SIGNED = 7 * 86_400
+_MAX_SIGNED_SECONDS = 7 * 86_400
 """Seconds for which S3 and Google Cloud Storage accept a signature of version 4."""
 
 _LOCAL = ("file", "local", "")
-_LONGEST_PREFIX = 80
+_MAX_PREFIX_BYTES = 80
 
 
 def resolve(uri: str) -> ObjectStoragePath:
-    """Return the place a user named: an object storage URI, or a path on this machine.
+    """Return the path that a user named: an object storage URI, or a path on this machine.
 
-    :raises InvalidInput: for a kind of storage that is not installed, and for a relative path; from where such a path
-        counts differs between workers and Airflow versions.
+    :raises InvalidInput: for a kind of storage that is not installed, and for a relative path, which would mean another
+        folder on each worker.
     """
-    from airflow_provider_nanostt._compat import ObjectStoragePath  # all of Airflow, which sound has no need of
+    from airflow_provider_nanostt._compat import ObjectStoragePath  # imports all of Airflow
 
     text = str(uri)
     if "://" not in text and not Path(text).is_absolute():
-        raise InvalidInput(f"{text!r} is a relative path; name a folder from the root, or an object storage URI")
+        raise InvalidInput(
+            f"{display(text)!r} is a relative path; name a folder from the root, or an object storage URI"
+        )
     try:
         return ObjectStoragePath(text)
     except ValueError as error:
-        raise InvalidInput(f"{text!r} is no place for files: {error}") from error
+        raise InvalidInput(f"{display(text)!r} cannot be used for files: {describe_exception(error)}") from error
 
 
 def join(folder: ObjectStoragePath, parts: Iterable[str]) -> ObjectStoragePath:
-    """Return a place below a folder."""
-    place = folder
+    """Return a path below a folder."""
     for part in parts:
-        place /= part
-    return place
+        folder /= part
+    return folder
 
 
-def read(place: ObjectStoragePath) -> bytes | None:
+def read(path: ObjectStoragePath) -> bytes | None:
     """Return a file's bytes; None only if the storage says that there is none.
 
-    :raises OSError: if the storage cannot tell.
+    :raises OSError: if the storage does not answer.
     """
     try:
-        with place.open("rb") as file:  # type: ignore[no-untyped-call]
+        with path.open("rb") as file:  # type: ignore[no-untyped-call]
             return bytes(file.read())
     except FileNotFoundError:
         return None
 
 
-def write(place: ObjectStoragePath, data: bytes) -> str:
-    """Put a file in its place, replacing what is there; whoever reads sees the old or the new, never a part.
+def write(path: ObjectStoragePath, data: bytes) -> str:
+    """Write a file, replacing the one that is there; a reader sees the old or the new, never a part.
 
     :return: the file's URI.
     :raises OSError: if it cannot be written.
     """
-    if place.protocol in _LOCAL:
-        with _replacing(Path(place.path)) as file:
+    if path.protocol in _LOCAL:
+        with _replacing(Path(path.path)) as file:
             file.write(data)
     else:
         # Not through open(): closing a file after an exception would upload the part that was written.
-        place.fs.pipe_file(place.path, data)
-    return str(place)
+        path.fs.pipe_file(path.path, data)
+    return str(path)
 
 
 @contextmanager
-def writing(place: ObjectStoragePath) -> Iterator[BinaryIO]:
-    """Return a block that writes a file piece by piece; it is in its place after the block, whole or not at all.
+def writing(path: ObjectStoragePath) -> Iterator[BinaryIO]:
+    """Open a block that writes a file piece by piece; the file is there after the block, whole or not at all.
 
     :raises OSError: if it cannot be written.
     """
-    if place.protocol in _LOCAL:
-        with _replacing(Path(place.path)) as file:
+    if path.protocol in _LOCAL:
+        with _replacing(Path(path.path)) as file:
             yield file
         return
     with tempfile.NamedTemporaryFile(prefix="nanostt-") as file:
         yield cast("BinaryIO", file)
         file.flush()
-        place.fs.put_file(file.name, place.path)
+        path.fs.put_file(file.name, path.path)
 
 
-def remove(place: ObjectStoragePath) -> None:
-    """Remove a file; one that is gone already is no error.
+def remove(path: ObjectStoragePath) -> None:
+    """Remove a file, if it is there.
 
     :raises OSError: if it cannot be removed.
     """
     try:
-        if place.protocol in _LOCAL:
-            Path(place.path).unlink()
+        if path.protocol in _LOCAL:
+            Path(path.path).unlink()
         else:
-            place.fs.rm_file(place.path)
+            path.fs.rm_file(path.path)
     except FileNotFoundError:
         pass
 
 
 def names(folder: ObjectStoragePath) -> list[str]:
-    """Return the names of what lies in a folder; none if there is no such folder.
+    """Return the names of the files and folders in a folder; none if there is no such folder.
 
-    :raises OSError: if the storage cannot tell.
+    :raises OSError: if the storage does not answer.
     """
     folder.fs.invalidate_cache()
     try:
@@ -162,42 +164,41 @@ def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
     except FileNotFoundError:
         return {}
     return {
-        str(entry["name"]).rpartition("/")[2]: FileInfo(int(entry.get("size") or 0), _etag(entry), _mtime(entry))
+        str(entry["name"]).rpartition("/")[2]: _file_info(entry)
         for entry in entries
         if entry.get("type") != "directory" and str(entry["name"]).strip("/") != folder.path.strip("/")
     }
 
 
-def _etag(entry: Mapping[str, object]) -> str | None:
-    found = entry.get("ETag") or entry.get("etag")
-    return found.strip('"') if isinstance(found, str) else None
-
-
-def _mtime(entry: Mapping[str, object]) -> float | None:
-    found = entry.get("mtime")
-    return found if isinstance(found, float) else None
-
-
-def file_info(place: ObjectStoragePath) -> FileInfo | None:
+def file_info(path: ObjectStoragePath) -> FileInfo | None:
     """Return what the storage says of one file; None only if it says that there is none.
 
     :raises OSError: if the storage does not answer.
     """
-    place.fs.invalidate_cache()
+    path.fs.invalidate_cache()
     try:
-        entry = place.fs.info(place.path)
+        entry = path.fs.info(path.path)
     except FileNotFoundError:
         return None
-    return FileInfo(int(entry.get("size") or 0), _etag(entry), _mtime(entry))
+    return _file_info(entry)
 
 
-def is_local(place: ObjectStoragePath) -> bool:
-    """Return whether a file is on a disk of this machine."""
-    return place.protocol in _LOCAL
+def _file_info(entry: Mapping[str, object]) -> FileInfo:
+    size, mtime, etag = entry.get("size"), entry.get("mtime"), entry.get("ETag") or entry.get("etag")
+    return FileInfo(
+        size if isinstance(size, int) else 0,
+        etag.strip('"') if isinstance(etag, str) else None,
+        mtime if isinstance(mtime, float) else None,
+    )
+
+
+def is_local(path: ObjectStoragePath) -> bool:
+    """Whether a path is on a disk of this machine."""
+    return path.protocol in _LOCAL
 
 
 def remove_folder(folder: ObjectStoragePath) -> None:
-    """Remove a folder with all that is in it; one that is gone already is no error.
+    """Remove a folder with everything in it, if it is there.
 
     :raises OSError: if it cannot be removed.
     """
@@ -205,41 +206,39 @@ def remove_folder(folder: ObjectStoragePath) -> None:
         folder.fs.rm(folder.path, recursive=True)
 
 
-def presign(place: ObjectStoragePath, seconds: float) -> str | None:
-    """Return a web address at which a file can be fetched for so many seconds, None if the storage has no such thing.
+def presign(path: ObjectStoragePath, seconds: float) -> str | None:
+    """Return a URL at which a file can be fetched for so many seconds, None if the storage has no such thing.
 
-    :raises InvalidInput: if no address is good for as long.
-    :raises Exception: whatever a storage raises.
+    :raises InvalidInput: if no URL is valid for as long.
+    :raises Exception: any error of the storage.
     """
     lasting = ceil(seconds)
     try:
-        url = place.fs.sign(place.path, expiration=lasting)
-        if _is_of_old(url) and (newer := _signing_anew(place.fs)) is not None:
-            newer.info(
-                place.path
-            )  # on the way it learns in which region the bucket is, which becomes a part of the URL
-            url = newer.sign(place.path, expiration=lasting)
+        url = path.fs.sign(path.path, expiration=lasting)
+        if _has_v2_signature(url) and (newer := _with_v4_signatures(path.fs)) is not None:
+            newer.info(path.path)  # so it learns in which region the bucket is, which becomes a part of the URL
+            url = newer.sign(path.path, expiration=lasting)
     except NotImplementedError:
         return None
     if not isinstance(url, str) or not url.startswith(_WEB):
         return None
-    if lasting > _LONGEST_SIGNED and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
+    if lasting > _MAX_SIGNED_SECONDS and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
         raise InvalidInput(
-            f"an address is signed for {_LONGEST_SIGNED:,} seconds (7 days) at the most, not for {lasting:,}; "
+            f"a URL can be signed for {_MAX_SIGNED_SECONDS:,} seconds (7 days) at the most, not for {lasting:,}; "
             "set presign_for"
         )
     return url
 
 
-def public_url(place: ObjectStoragePath) -> str | None:
-    """Return where others would fetch a file, without any signature; None if the storage has no such addresses.
+def public_url(path: ObjectStoragePath) -> str | None:
+    """Return the URL at which others would fetch a file, without any signature; None if the storage has no URLs.
 
-    Nothing is asked, so the file need not be there.
+    The storage is not asked, so the file need not be there.
 
-    :raises Exception: whatever a storage raises.
+    :raises Exception: any error of the storage.
     """
     try:
-        url = place.fs.sign(place.path, expiration=60)
+        url = path.fs.sign(path.path, expiration=60)
     except NotImplementedError:
         return None
     return url.partition("?")[0] if isinstance(url, str) and url.startswith(_WEB) else None
@@ -249,15 +248,15 @@ def _query(url: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(url).query)
 
 
-def _is_of_old(url: Any) -> bool:
-    """Whether an address bears an S3 signature of version 2, as botocore makes it in the oldest regions.
+def _has_v2_signature(url: object) -> bool:
+    """Whether a URL has an S3 signature of version 2, as botocore makes it in the oldest regions.
 
     S3 refuses it for encrypted objects and for buckets made since 2020.
     """
     return isinstance(url, str) and {"AWSAccessKeyId", "Signature", "Expires"} <= _query(url).keys()
 
 
-def _signing_anew(fs: Any) -> Any:
+def _with_v4_signatures(fs: Any) -> Any:
     """Return the same S3 file system with signatures of version 4; None if its version is the user's own choice."""
     settings = dict(fs.storage_options)
     config = dict(settings.get("config_kwargs") or {})
@@ -266,22 +265,22 @@ def _signing_anew(fs: Any) -> Any:
     return type(fs)(*fs.storage_args, **{**settings, "config_kwargs": {**config, "signature_version": "s3v4"}})
 
 
-def wrap_error(error: Exception, what: str, place: ObjectStoragePath) -> InvalidInput | StorageUnavailable:
-    """Turn what a storage has raised into what is raised here.
+def wrap_error(error: Exception, problem: str, path: ObjectStoragePath) -> InvalidInput | StorageUnavailable:
+    """Return our own error for an error of a storage.
 
-    :param what: what cannot be done, as the beginning of a sentence.
-    :return: :class:`InvalidInput` for what another try would not mend, such as refused credentials.
+    :param problem: what cannot be done, as the beginning of a sentence.
+    :return: :class:`InvalidInput` for an error that another try would not fix, such as refused credentials.
     """
-    kind = InvalidInput if isinstance(error, _FOR_GOOD) else StorageUnavailable
-    conn_id = getattr(place, "conn_id", None) or place.storage_options.get("conn_id")  # the latter before Airflow 3.2
+    kind = InvalidInput if isinstance(error, _LASTING_ERRORS) else StorageUnavailable
+    conn_id = getattr(path, "conn_id", None) or path.storage_options.get("conn_id")  # the latter before Airflow 3.2
     through = f" (connection {conn_id!r})" if conn_id else ""
-    return kind(f"{what}: {describe_exception(error)}{through}")
+    return kind(f"{problem}: {describe_exception(error)}{through}")
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_LONGEST_PREFIX] + b".")
+    prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_MAX_PREFIX_BYTES] + b".")
     # Made with the permissions that any new file gets: to ask for the umask is to set it, for all threads at once.
     temporary = path.parent / f"{prefix}{secrets.token_hex(8)}.part"
     try:

@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_nanostt.api import endpoints
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import Job, Submission, number, status_word
+from airflow_provider_nanostt.api.models import Job, Options, Submission, number, status_word
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 
 from .recorded import JOB, NOW, SUBMISSION, URL, read
@@ -56,6 +56,14 @@ def test_a_length_is_positive(minutes: float):
     """A length that no audio has is refused under the name the user gave it."""
     with pytest.raises(InvalidInput, match="actual_duration"):
         Submission(audio=URL, actual_minutes=minutes)
+
+
+def test_options_make_a_submission():
+    """How a recording is to be transcribed is said once, for whatever part of it is sent."""
+    options = Options("Elevenlabs-STT", "de", diarize=True)
+    made = options.submission(URL, 1.5)
+    assert made == Submission(URL, "Elevenlabs-STT", "de", diarize=True, actual_minutes=1.5)
+    assert made.options == options
 
 
 def test_audio_has_a_name_for_people():

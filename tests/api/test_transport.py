@@ -151,6 +151,21 @@ def test_clients_close_what_they_opened(service: Replay):
     assert [seen.connection for seen in service.seen] == [1, 2, 3, 4]
 
 
+def test_an_event_loop_prepares_once(service: Replay):
+    """Coroutines that come while the first prepares wait for it; one that gives up does not take it along."""
+    service.play(PENDING)
+
+    async def several() -> list[str]:
+        async with AsyncClient(Config(KEY, f"{service.origin}/api")) as client:
+            impatient = asyncio.ensure_future(client.open())
+            others = [asyncio.ensure_future(client.send(STATUS)) for _ in range(3)]
+            await asyncio.sleep(0)
+            impatient.cancel()
+            return [(await one).raw_status for one in others]
+
+    assert asyncio.run(several()) == ["pending"] * 3
+
+
 # --- free calls, through every weather ------------------------------------------------------------------------------
 
 WEATHER = {
