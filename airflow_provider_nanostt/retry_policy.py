@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,9 @@ _LONGEST_ASKED = 86_400.0
 def _resubmits(context: Context | None) -> bool:
     task = (context or {}).get("task")
     policy = getattr(task, "recovery_policy", None)
+    if isinstance(policy, str):  # from a template
+        with suppress(ValueError):
+            policy = json.loads(policy)
     return isinstance(policy, Mapping) and policy.get("on_ambiguous_submit") == "resubmit"
 
 

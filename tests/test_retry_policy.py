@@ -119,11 +119,22 @@ def test_a_batch_is_retried_as_what_has_stopped_it():
     assert incomplete(None) == "default"
 
 
-def test_the_users_word_on_unknown_submits_holds():
+@pytest.mark.parametrize(
+    ("policy", "action"),
+    [
+        ({"on_ambiguous_submit": "resubmit"}, "retry"),
+        ('{"on_ambiguous_submit": "resubmit"}', "retry"),
+        ({"on_ambiguous_submit": "fail"}, "fail"),
+        ("{not JSON", "fail"),
+        (None, "fail"),
+    ],
+)
+def test_the_users_word_on_unknown_submits_holds(policy, action):
     """With on_ambiguous_submit='resubmit' the operator asks for a retry, and the policy does not stand in its way."""
-    resubmits = SimpleNamespace(recovery_policy={"on_ambiguous_submit": "resubmit"})
-    assert decided(errors.AmbiguousSubmit("reset"), task=resubmits).action.value == "retry"
-    assert decided(errors.AmbiguousSubmit("reset"), task=SimpleNamespace()).action.value == "fail"
+    task = SimpleNamespace(recovery_policy=policy)
+    assert decided(errors.AmbiguousSubmit("reset"), task=task).action.value == action
+    orphan = errors.OrphanedSubmit("call.wav", estimated_cost=None, before=None)
+    assert decided(orphan, task=task).action.value == "fail"
 
 
 @pytest.mark.parametrize("policy", [NanoGPTRetryPolicy(), NanoGPTRetryPolicy(timedelta(minutes=5))])
