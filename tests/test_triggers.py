@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from typing import Any
 
 import pytest
 
+from airflow_provider_nanostt.api import transport
+from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
@@ -27,6 +30,25 @@ def job(emulator: Emulator, wav) -> Job:
     answer = NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     assert isinstance(answer, Job)
     return answer
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> tuple[list[Config], list[Config]]:
+    """The settings of every asynchronous client that is made, and of every one that is closed."""
+    made: list[Config] = []
+    closed: list[Config] = []
+
+    class Client(transport.AsyncClient):
+        def __init__(self, config: Config, **how: Any) -> None:
+            made.append(config)
+            super().__init__(config, **how)
+
+        async def close(self) -> None:
+            closed.append(self.config)
+            await super().close()
+
+    monkeypatch.setattr(transport, "AsyncClient", Client)
+    return made, closed
 
 
 def trigger(job: Job, **changes) -> TranscriptionTrigger:
@@ -70,9 +92,11 @@ def test_a_failed_job_is_an_outcome(emulator: Emulator, wav):
 
 def test_a_deadline_in_the_past_still_asks_once(emulator: Emulator, job):
     """A triggerer that comes back late takes a finished job, and gives up on an unfinished one."""
+    emulator.fail("/transcribe/status", status=200, body='{"status": "processing"}')
     outcome, _ = Outcome.from_event(fire(trigger(job, deadline=time.time() - 60)))
     assert outcome.kind == TIMED_OUT
-    time.sleep(0.3)  # the job takes 0.2 s
+    while emulator.jobs[0].finished is None:
+        time.sleep(0.01)
     outcome, _ = Outcome.from_event(fire(trigger(job, deadline=time.time() - 60)))
     assert outcome.kind == COMPLETED
 
@@ -111,38 +135,41 @@ def test_no_event_before_its_time(emulator: Emulator, job):
     assert time.time() >= held_until
 
 
-def test_all_triggers_of_a_loop_share_one_client_and_leave_nothing_behind(emulator: Emulator, job):
+def test_all_triggers_of_a_loop_share_one_client_and_leave_nothing_behind(emulator: Emulator, job, clients):
     """Thirty waits use few connections, and the last one to leave closes them, cancelled ones included."""
 
-    async def many() -> int:
+    async def many() -> None:
         async def wait(one: TranscriptionTrigger) -> None:
             async for _ in one.run():
                 pass
 
         waits = [asyncio.create_task(wait(trigger(job, poll_interval=0.5))) for _ in range(30)]
         await asyncio.sleep(0.1)
-        clients = sum(len(shared) for shared in triggerer_loop._pollers.values())
         for cancelled in waits[:10]:
             cancelled.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        assert not any(triggerer_loop._pollers.values())
-        return clients
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    assert asyncio.run(many()) == 1
+    opened, closed = clients
+    asyncio.run(many())
+    assert len(opened) == 1
+    assert closed == opened
 
 
-def test_two_keys_share_nothing(emulator: Emulator, job, monkeypatch):
+def test_two_keys_share_nothing(emulator: Emulator, job, monkeypatch, clients):
     """Each credential has a client of its own."""
     other = emulator.add_key()
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({**emulator.connection, "password": other}))
 
-    async def both() -> set[str]:
+    async def both() -> None:
         one, two = await NanoGPTHook().aget_config(), await NanoGPTHook("other").aget_config()
         async with triggerer_loop.shared_poller(one) as mine, triggerer_loop.shared_poller(two) as theirs:
             assert mine is not theirs
-            return {config.api_key for clients in triggerer_loop._pollers.values() for config in clients}
 
-    assert asyncio.run(both()) == {emulator.api_key, other}
+    asyncio.run(both())
+    opened, closed = clients
+    assert {config.api_key for config in opened} == {emulator.api_key, other}
+    assert len(closed) == len(opened) == 2
 
 
 @pytest.mark.parametrize("count", [1, 20, 21, 600])
@@ -157,7 +184,7 @@ def test_a_batch_travels_whole_and_fits_mysql(job, count):
     assert len(text) * 4 / 3 < 65_535
 
 
-def test_a_batch_tells_counts_and_no_tickets(emulator: Emulator, job):
+def test_the_event_of_a_batch_has_counts_and_no_jobs(emulator: Emulator, job):
     """The event names the jobs that are not completed, and nothing else of them."""
     gone = {**job.to_json(), "run_id": "nobody-knows-it"}
     event = fire(

@@ -33,7 +33,7 @@ _SLOWING = 60.0
 _QUICKEST = 1.0
 _GRACE = 1.0
 """Seconds after the deadline at which a wait ends even if the last question found no slot or no answer."""
-_LATE_GRACE = 60.0
+LATE_GRACE_SECONDS = 60.0
 """The same for a job that came when its deadline was about over: it is to be asked once."""
 _WINDOWS = 20
 
@@ -94,7 +94,7 @@ class Schedule:
         table = self._tables.setdefault(job.model, SurvivalModel())
         waiting = _Waiting(key, job, table=table, interval=poll_interval, deadline=deadline, now=now)
         self._jobs[key] = waiting
-        heapq.heappush(self._ends, (max(deadline + _GRACE, now + _LATE_GRACE), key))
+        heapq.heappush(self._ends, (max(deadline + _GRACE, now + LATE_GRACE_SECONDS), key))
         if at_once or now - waiting.born > poll_interval:
             self._put(waiting, now)  # nobody knows when it was asked last: another process waited for it before
         else:

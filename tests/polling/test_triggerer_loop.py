@@ -9,11 +9,12 @@ import warnings
 
 import pytest
 
+from airflow_provider_nanostt.api import transport
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
-from airflow_provider_nanostt.polling import COMPLETED, TIMED_OUT, Outcome, triggerer_loop
+from airflow_provider_nanostt.polling import COMPLETED, TIMED_OUT, Outcome, Schedule, schedule, triggerer_loop
 
 pytestmark = pytest.mark.airflow
 
@@ -45,7 +46,7 @@ async def outcome(
 
 
 class Counts:
-    """A meter that keeps what it is told."""
+    """A meter that keeps its counts."""
 
     def __init__(self) -> None:
         self.counted: dict[str, float] = {}
@@ -78,24 +79,30 @@ def test_many_waits_share_few_connections(emulator: Emulator, wav):
 
 
 def test_the_last_one_out_closes_everything(emulator: Emulator, wav):
-    """When nobody waits any more, no task, timer or session is left; cancelled waits included."""
+    """When nobody waits any more, no task or session is left and nothing is asked; cancelled waits included."""
     jobs = submit(wav, 6)
 
     async def run() -> None:
+        pollers: set[triggerer_loop.Poller] = set()
+
         async def wait(job: Job) -> None:
             async with triggerer_loop.shared_poller(config(emulator)) as shared:
+                pollers.add(shared)
                 await outcome(shared, job, poll_interval=0.3)
 
         waits = [asyncio.create_task(wait(job)) for job in jobs]
         await asyncio.sleep(0.1)
-        (shared,) = triggerer_loop._pollers[asyncio.get_running_loop()].values()
         for cancelled in waits[:3]:
             cancelled.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
-        assert not triggerer_loop._pollers[asyncio.get_running_loop()]
+        (shared,) = pollers
         assert len(shared) == 0
-        assert shared._timer is None
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        asked = len(emulator.requests)
+        await asyncio.sleep(0.4)
+        assert len(emulator.requests) == asked
+        async with triggerer_loop.shared_poller(config(emulator)) as another:
+            assert another is not shared
 
     with warnings.catch_warnings(record=True) as unclosed:
         warnings.simplefilter("always", ResourceWarning)
@@ -122,9 +129,8 @@ def test_a_refusal_slows_everybody_and_loses_nobody(emulator: Emulator, wav):
     assert statuses.count(429) == 2
 
 
-def test_it_counts_what_it_does(emulator: Emulator, wav, monkeypatch):
+def test_it_counts_what_it_does(emulator: Emulator, wav):
     """Jobs waiting, questions, refusals and how closely an end was noticed are counted."""
-    monkeypatch.setattr(triggerer_loop, "_METER_EVERY", 0.0)
     jobs = submit(wav, 2)
     emulator.fail("/transcribe/status", status=429, retry_after=0)
     counts = Counts()
@@ -152,43 +158,40 @@ def test_a_service_that_hangs_does_not_outlast_the_deadline(monkeypatch, wav):
 
         async def run() -> Outcome:
             async with triggerer_loop.shared_poller(config(emulator)) as shared:
-                shared._schedule._ends.clear()
-                wait = asyncio.create_task(outcome(shared, job, patience=0.5))
-                await asyncio.sleep(0.2)
-                return await wait
+                return await outcome(shared, job, patience=0.5)
 
-        monkeypatch.setattr("airflow_provider_nanostt.polling.schedule._LATE_GRACE", 1.0)
+        monkeypatch.setattr(schedule, "LATE_GRACE_SECONDS", 1.0)
         found = asyncio.run(run())
     assert (found.kind, found.message) == (TIMED_OUT, "no answer came in time")
 
 
-def test_a_fault_in_the_loop_is_told_to_all_who_wait(emulator: Emulator, wav, monkeypatch):
+def test_a_fault_in_the_loop_ends_every_wait(emulator: Emulator, wav, monkeypatch):
     """Should the loop itself fail, every wait ends with the reason instead of hanging."""
     (job,) = submit(wav, 1)
 
     async def run() -> None:
         async with triggerer_loop.shared_poller(config(emulator)) as shared:
-            monkeypatch.setattr(shared._schedule, "next", lambda _: 1 / 0)
+            monkeypatch.setattr(Schedule, "next", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 await outcome(shared, job)
 
     asyncio.run(run())
 
 
-def test_a_fault_in_one_question_is_told_to_that_wait(emulator: Emulator, wav, monkeypatch):
+def test_a_fault_in_one_question_ends_that_wait_alone(emulator: Emulator, wav, monkeypatch):
     """An unforeseen exception while asking for one job ends that wait alone."""
     one, other = submit(wav, 2)
+    send = transport.AsyncClient.send
+
+    async def broken(client, call, **options):
+        if one.run_id.encode() in call.request.body:
+            raise LookupError("unforeseen")
+        return await send(client, call, **options)
+
+    monkeypatch.setattr(transport.AsyncClient, "send", broken)
 
     async def run() -> list[object]:
         async with triggerer_loop.shared_poller(config(emulator)) as shared:
-            send = shared._client.send
-
-            async def broken(call, **options):
-                if one.run_id.encode() in call.request.body:
-                    raise LookupError("unforeseen")
-                return await send(call, **options)
-
-            monkeypatch.setattr(shared._client, "send", broken)
             return await asyncio.gather(outcome(shared, one), outcome(shared, other), return_exceptions=True)
 
     failed, found = asyncio.run(run())
