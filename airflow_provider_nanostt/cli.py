@@ -46,7 +46,7 @@ class Row:
     price_source: str = ""
     usd: float | None = None
     worst_usd: float | None = None
-    way: str = ""
+    method: str = ""
     length_source: str = ""
     problem: str = ""
 
@@ -181,7 +181,7 @@ def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
             name,
             model=given.model,
             diarize=given.diarize,
-            staging=given.staging,
+            staging_path=given.staging,
             oversize=given.oversize,
         )
     except Exception as error:  # noqa: BLE001  one that cannot be told shall not hide the others
@@ -193,7 +193,7 @@ def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
         price_source=found.price.source,
         usd=found.usd,
         worst_usd=found.worst_usd,
-        way=found.way,
+        method=found.method,
         length_source=found.length_source,
     )
 
@@ -215,8 +215,8 @@ def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, w
         cost = "unknown" if row.usd is None else errors.usd(row.usd)
         if row.usd is None and row.worst_usd is not None:
             cost = f"up to {errors.usd(row.worst_usd)}"
-        way = row.way if row.minutes is not None else f"{row.way}; {row.length_source}"
-        table.add_row(row.file, minutes, model, price, cost, way)
+        method = row.method if row.minutes is not None else f"{row.method}; {row.length_source}"
+        table.add_row(row.file, minutes, model, price, cost, method)
     console.print(table)
     console.print("Total: " + (errors.usd(total) if whole else f"at least {errors.usd(total)}" if total else "unknown"))
     for source in dict.fromkeys(row.price_source for row in rows if row.price_per_minute is not None):
@@ -278,9 +278,9 @@ def _airflow() -> Check:
     if (major, minor) < (2, 11):
         return Check("Airflow", "failed", f"{found} is not supported", "2.11 is the oldest that is.")
     if (major, minor) < (3, 3):
-        keep = "Give operators an output=: before 3.3 nothing else remembers what was paid for."
+        keep = "Give operators an output_path: before 3.3 nothing else remembers what was paid for."
         return Check("Airflow", "warning", f"{found}.", keep)
-    return Check("Airflow", "ok", f"{found}; what was paid for is remembered in the task's state, and in output=")
+    return Check("Airflow", "ok", f"{found}; what was paid for is remembered in the task's state, and in output_path")
 
 
 def _extra(extra: str, package: str, use: str) -> Check:

@@ -1,4 +1,4 @@
-"""The command line: what it tells of recordings and of the set-up, for people and for programs."""
+"""The command line: recordings and the set-up, shown for people and for programs."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_each_recording_is_a_line_with_its_price(emulator: Emulator, calls, caps
     code, out = told(capsys, "estimate", *names, "--model", "Elevenlabs-STT")
     assert code == 0
     (line,) = (line for line in out.splitlines() if "weekly-note.wav" in line)
-    minutes, model, price, cost, way = line.split()[1:]
-    assert (minutes, model, price, way) == ("0.20", "Elevenlabs-STT", "$0.03", "upload")
+    minutes, model, price, cost, method = line.split()[1:]
+    assert (minutes, model, price, method) == ("0.20", "Elevenlabs-STT", "$0.03", "upload")
     assert float(cost.removeprefix("$")) == pytest.approx(0.2 * 0.03, rel=0.01)
     assert "Prices from the service's catalogue." in out
     costs = [float(line.split()[-2].removeprefix("$")) for line in out.splitlines() if line.rstrip().endswith("upload")]
@@ -62,7 +62,7 @@ def test_a_pattern_is_expanded_and_a_broken_file_hides_no_other(emulator: Emulat
     rows = {Path(row["file"]).name: row for row in found["files"]}
     assert "is an HTML page, not a recording" in rows["broken.mp3"]["problem"]
     assert rows["weekly-note.wav"]["minutes"] == pytest.approx(0.2, abs=0.01)
-    assert rows["closed-office.ogg"]["way"] == "upload"
+    assert rows["closed-office.ogg"]["method"] == "upload"
     known = [row["usd"] for row in rows.values() if row["usd"] is not None]
     assert found["total"] == {"usd": pytest.approx(sum(known), abs=1e-8), "is_complete": False}
 
