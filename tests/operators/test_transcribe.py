@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_nanostt import polling
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.polling import duration_model
 from tests.conftest import AUDIO, TEXT
 
 ASYNC = "Elevenlabs-STT"
@@ -120,30 +120,45 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
         ({"audio_url": "https://example.com/a.mp3", "model": "qwen-voice-clone"}, "clones voices"),
         ({"audio_url": "https://example.com/a.mp3", "diarize": True}, "diarize=True does not work with"),
         ({"audio_url": "https://example.com/a.mp3", "tag_audio_events": True}, "tag_audio_events=True does not work"),
-        ({"audio_url": "https://example.com/a.mp3", "diarize": "perhaps"}, "neither true nor false"),
-        ({"audio_url": "https://example.com/a.mp3", "actual_duration": "long"}, "not a number of minutes"),
-        ({"audio_url": "https://example.com/a.mp3", "actual_duration": -1}, "not a positive length"),
-        ({"audio_url": "https://example.com/a.mp3", "timeout": 0}, "timeout=0 is not a positive"),
-        ({"audio_url": "https://example.com/a.mp3", "poll_interval": "often"}, "poll_interval='often'"),
+        ({"audio_url": "https://example.com/a.mp3", "diarize": "perhaps"}, "diarize must be true or false"),
+        ({"audio_url": "https://example.com/a.mp3", "actual_duration": "long"}, "actual_duration must be a number of minutes"),
+        ({"audio_url": "https://example.com/a.mp3", "actual_duration": -1}, "must be a positive number of minutes"),
+        ({"audio_url": "https://example.com/a.mp3", "timeout": 0}, "timeout must be a positive number of seconds, got 0"),
+        ({"audio_url": "https://example.com/a.mp3", "poll_interval": "often"}, "poll_interval must be .* got 'often'"),
         ({"audio_url": "https://example.com/a.mp3", "language": " "}, "language is empty"),
         ({"audio_url": "https://example.com/a.mp3", "model": ""}, "model is empty"),
-        ({"audio_url": "https://example.com/a.mp3", "force": "perhaps"}, "force='perhaps' is neither true nor false"),
-        ({"audio_url": "https://example.com/a.mp3", "on_changed_input": "pay"}, "one of submit, fail"),
-        ({"audio_url": "https://example.com/a.mp3", "on_ambiguous_submit": "yes"}, "one of fail, resubmit"),
-        ({"audio_url": "https://example.com/a.mp3", "on_lost_job": "again"}, "one of fail, submit"),
-        ({"audio_url": "https://example.com/a.mp3", "output": "results"}, "relative path"),
+        ({"audio_url": "https://example.com/a.mp3", "force": "perhaps"}, "force must be true or false, got 'perhaps'"),
+        ({"audio_url": "https://example.com/a.mp3", "output_path": "results"}, "relative path"),
+        *(
+            ({"audio_url": "https://example.com/a.mp3", group: options}, words)
+            for group, options, words in (
+                ("recovery_policy", {"on_changed_input": "pay"}, "one of submit, fail"),
+                ("recovery_policy", {"on_ambiguous_submit": "yes"}, "one of fail, resubmit"),
+                ("recovery_policy", {"on_lost_job": "again"}, "one of fail, submit"),
+                ("recovery_policy", {"on_lost": "fail"}, "recovery_policy has no 'on_lost'; its fields are on_changed"),
+                ("recovery_policy", ["fail"], "recovery_policy must be a mapping, got list"),
+                ("cost_limits", {"unknown_length": "guess"}, "one of worst, fail, allow; got 'guess'"),
+                ("cost_limits", {"check_balance_above": "much"}, "check_balance_above must be a number of USD"),
+                ("audio_preparation", {"oversize": "shrink"}, "'shrink'"),
+                ("audio_preparation", {"codec": "wma"}, "'wma'"),
+                ("audio_preparation", {"presign_for": "long"}, "presign_for must be a positive number of seconds"),
+                ("output_options", {"xcom_limit": "little"}, "xcom_limit must be a number of bytes"),
+                ("output_options", {"captions": {"width": 3}}, "width"),
+                ("output_options", "{", "output_options is neither a mapping nor JSON"),
+            )
+        ),
     ],
 )
 def test_bad_input_fails_for_good_before_any_request(emulator: Emulator, arguments, words):
     """A retry cannot mend it, so it fails at once with the value and the remedy, and nothing is sent."""
     with pytest.raises(AirflowFailException, match=words) as caught:
         operator(**arguments).execute({})
-    assert isinstance(caught.value.__cause__, errors.InvalidInput)
+    assert isinstance(caught.value.error, errors.InvalidInput)
     assert list(emulator.requests) == []
 
 
 @pytest.mark.parametrize(
-    ("status", "cause"),
+    ("status", "kind"),
     [
         (400, errors.BadRequest),
         (401, errors.AuthError),
@@ -158,12 +173,12 @@ def test_bad_input_fails_for_good_before_any_request(emulator: Emulator, argumen
         (408, errors.AmbiguousSubmit),
     ],
 )
-def test_what_a_retry_cannot_mend_fails_for_good(emulator: Emulator, wav, status, cause):
+def test_a_failure_that_a_retry_cannot_fix_is_final(emulator: Emulator, wav, status, kind):
     """The service's no, and an answer that leaves the charge open, end the task without a retry, after one submit."""
     emulator.fail("/transcribe", status=status, times=100, message="for a reason")
     with pytest.raises(AirflowFailException, match="for a reason") as caught:
         operator(audio_path=str(wav), model=ASYNC).execute({})
-    assert isinstance(caught.value.__cause__, cause)
+    assert isinstance(caught.value.error, kind)
     assert sum(request.endpoint == "/transcribe" for request in emulator.requests) == 1
 
 
@@ -199,7 +214,7 @@ def test_a_job_that_fails_at_the_service_says_why(emulator: Emulator, wav, run_t
     emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
     with pytest.raises(AirflowFailException, match="no speech was found") as caught:
         run_task(lambda: operator(audio_path=str(wav), model=ASYNC, deferrable=deferrable))
-    assert isinstance(caught.value.__cause__, errors.TranscriptionFailed)
+    assert isinstance(caught.value.error, errors.TranscriptionFailed)
     assert emulator.charges[0].run_id in str(caught.value)
 
 
@@ -216,7 +231,7 @@ def test_a_deadline_that_passes_names_the_way_back(monkeypatch, wav, run_task, d
                 )
             )
         run_id = emulator.charges[0].run_id
-    assert isinstance(caught.value.__cause__, errors.TranscriptionTimeout)
+    assert isinstance(caught.value.error, errors.TranscriptionTimeout)
     for word in (run_id, "$0.015", "wait(Job.from_json("):
         assert word in str(caught.value)
 
@@ -241,14 +256,14 @@ def test_an_unknown_model_is_left_to_the_service(emulator: Emulator, wav):
     """The live list of models is longer than any table, so the service decides."""
     with pytest.raises(AirflowFailException) as caught:
         operator(audio_path=str(wav), model="brand-new-stt").execute({})
-    assert isinstance(caught.value.__cause__, errors.BadRequest)
+    assert isinstance(caught.value.error, errors.BadRequest)
 
 
 def test_killing_a_task_destroys_nothing(emulator: Emulator, logged):
-    """There is no way to cancel a job, and the log says that it stays paid for."""
+    """There is no way to cancel a job, and the log says that it is still billed."""
     operator(audio_url="https://example.com/a.mp3").on_kill()
     assert list(emulator.requests) == []
-    assert any("stays paid for" in line for line in logged())
+    assert any("cannot be cancelled and is still billed" in line for line in logged())
 
 
 def redacted(text: str) -> str:
@@ -281,7 +296,7 @@ def test_the_signature_of_the_address_for_the_page_is_masked():
         output_options={"page_audio_url": "https://example.com/a.mp3?X-Amz-Signature={{ params.secret }}"},
     )
     made.render_template_fields({"params": {"secret": "for-the-page-only"}})
-    assert redacted(f"rendered {made.page_audio_url}") == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
+    assert redacted(f"rendered {made.output_options['page_audio_url']}") == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
 
 
 def test_the_signatures_of_a_mapped_task_are_masked():
@@ -299,8 +314,8 @@ def test_the_signatures_of_a_mapped_task_are_masked():
 
 
 def test_an_address_without_secrets_stays_readable():
-    """Nothing is masked that people want to see in the UI."""
-    made = operator(audio_url="https://example.com/folder/a.mp3?versionId=abcdefghijk")
+    """Host, path and the names of parameters are not masked: people want to see them in the UI."""
+    made = operator(audio_url="https://example.com/folder/a.mp3")
     made.render_template_fields({})
     assert redacted(made.audio_url) == made.audio_url
 
@@ -348,20 +363,20 @@ def test_a_short_job_is_not_deferred(emulator: Emulator, wav):
 
 
 @pytest.mark.parametrize(
-    ("duration", "defer_after"), [(5.0, 0), (5.0, 0.5), (60.0, 5.0)], ids=["never", "too short a patience", "long job"]
+    ("duration", "max_worker_wait"), [(5.0, 0), (5.0, 0.5), (60.0, 5.0)], ids=["never", "too short a patience", "long job"]
 )
-def test_other_jobs_are_deferred_at_once(emulator: Emulator, wav, duration, defer_after):
+def test_other_jobs_are_deferred_at_once(emulator: Emulator, wav, duration, max_worker_wait):
     """A longer job, or one for which the worker shall not wait, goes to the triggerer without being asked for."""
     emulator.script("note.wav", text=TEXT, duration=duration)
     with pytest.raises(BaseException) as caught:  # noqa: PT011  TaskDeferred is not an Exception, and moves about
-        operator(audio_path=str(wav), model=ASYNC, deferrable=True, max_worker_wait=defer_after).execute({})
+        operator(audio_path=str(wav), model=ASYNC, deferrable=True, max_worker_wait=max_worker_wait).execute({})
     assert type(caught.value).__name__ == "TaskDeferred"
     assert [request.endpoint for request in emulator.requests].count("/transcribe/status") == 0
 
 
 def test_a_short_job_that_takes_longer_is_deferred_after_all(monkeypatch, wav, logged):
     """The worker's patience is twice what was expected at the most."""
-    monkeypatch.setattr(polling, "expected_seconds", lambda _: 0.3)
+    monkeypatch.setattr(duration_model, "expected_seconds", lambda _: 0.3)
     with Emulator(processing_seconds=60.0) as emulator:
         emulator.script("note.wav", text=TEXT, duration=1.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
@@ -369,4 +384,4 @@ def test_a_short_job_that_takes_longer_is_deferred_after_all(monkeypatch, wav, l
             operator(audio_path=str(wav), model=ASYNC, deferrable=True, max_worker_wait=0.4).execute({})
         assert type(caught.value).__name__ == "TaskDeferred"
         assert [request.endpoint for request in emulator.requests].count("/transcribe/status") >= 2
-    assert any("waiting for it here" in line for line in logged())
+    assert any("waiting here" in line for line in logged())
