@@ -17,7 +17,18 @@ from airflow_provider_nanostt.common.urls import display
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_FACTS = ("model", "language", "charged_minutes", "cost_usd", "run_id", "total", "written", "skipped", "failed", "not_started")
+_FACTS = (
+    "model",
+    "language",
+    "charged_minutes",
+    "cost_usd",
+    "run_id",
+    "total",
+    "written",
+    "skipped",
+    "failed",
+    "not_started",
+)
 
 
 @dataclass(frozen=True, slots=True)
