@@ -95,16 +95,16 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait in the triggerer, or as sensors do."""
-        if parse_bool("deferrable", self.deferrable):
-            try:
-                return super().execute(context)
-            except AirflowFailException as error:
-                # Airflow does this after a poke and after a resume, and not here.
-                if self.soft_fail or self.never_fail:
-                    raise AirflowSkipException(str(error)) from None
-                raise
+        is_deferrable = parse_bool("deferrable", self.deferrable)
         try:
+            if is_deferrable:
+                return super().execute(context)
             result = BaseSensorOperator.execute(self, context)
+        except AirflowFailException as error:
+            # Airflow does this after a poke and after a resume, and not here.
+            if is_deferrable and (self.soft_fail or self.never_fail):
+                raise AirflowSkipException(str(error)) from None
+            raise error.with_traceback(None)  # noqa: B904  it is the same one
         except AirflowSensorTimeout:
             job = self._given_job()
             self.log.warning(

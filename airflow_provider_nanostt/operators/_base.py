@@ -130,8 +130,8 @@ class NanoGPTOperator(BaseOperator):
             push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
         if not is_retryable:
             return TaskFailed(error)
-        if not isinstance(error, errors.BatchIncomplete):  # the retry policy looks at the cause of that
-            error.__cause__ = None
+        cause = error.__cause__ if isinstance(error, errors.BatchIncomplete) else None  # the retry policy looks at it
+        error.__cause__ = cause and cause.with_traceback(None)
         error.__suppress_context__ = True
         return error.with_traceback(None)
 
