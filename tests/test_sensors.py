@@ -31,7 +31,7 @@ def job_seconds() -> float:
 
 @pytest.fixture
 def submitted(emulator: Emulator, wav) -> dict[str, Any]:
-    """What the submitting task has left in XCom."""
+    """The result of the submitting task, as XCom has it."""
     ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait_for_completion=False).execute(
         {}
     )
@@ -64,7 +64,7 @@ def still(emulator: Emulator, times: int) -> None:
 
 
 def test_what_the_submitting_task_returns(emulator: Emulator, submitted):
-    """wait=False returns the ticket at once, without asking for the job."""
+    """wait_for_completion=False returns the job at once, without asking for it."""
     (charge,) = emulator.charges
     assert submitted["job"]["run_id"] == submitted["run_id"] == charge.run_id
     assert (submitted["model"], submitted["cost_usd"]) == (ASYNC, charge.cost)
@@ -72,9 +72,9 @@ def test_what_the_submitting_task_returns(emulator: Emulator, submitted):
     assert not any(request.endpoint == "/transcribe/status" for request in emulator.requests)
 
 
-@pytest.mark.parametrize("form", ["result", "ticket", "result as text", "ticket as text"])
+@pytest.mark.parametrize("form", ["result", "job", "result as text", "job as text"])
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_a_ticket_may_come_in_any_form(emulator: Emulator, submitted, run_task, form, deferrable):
+def test_a_job_may_come_in_any_form(emulator: Emulator, submitted, run_task, form, deferrable):
     """As XCom gives it, or as a template renders it with tojson."""
     job = submitted if "result" in form else submitted["job"]
     job = json.dumps(job) if "text" in form else job
@@ -86,7 +86,7 @@ def test_a_ticket_may_come_in_any_form(emulator: Emulator, submitted, run_task, 
 
 
 def test_a_bare_run_id_works_where_the_service_takes_it(monkeypatch, wav, run_task):
-    """For jobs whose ticket is nowhere; the service may want to hear more."""
+    """For jobs that nobody has kept; the service may ask for more."""
     with Emulator(processing_seconds=0.1, strict_echo=False) as emulator:
         emulator.script("note.wav", text=TEXT, duration=30.0)
         monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", emulator.connection_json)
@@ -119,7 +119,7 @@ def test_in_reschedule_mode_no_worker_is_held(emulator: Emulator, submitted):
 
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_results_may_go_to_files(emulator: Emulator, submitted, run_task, tmp_path, deferrable):
-    """With an output the text stays out of XCom, as with the operator."""
+    """With an output_path the text stays out of XCom, as with the operator."""
     result = run_task(lambda: sensor(job=submitted, output_path=str(tmp_path), deferrable=deferrable), context())
     (file,) = result["files"].values()
     assert file == str(tmp_path / "note.json")
@@ -137,8 +137,8 @@ def test_a_result_that_is_there_already_is_passed_on(emulator: Emulator, wav):
 
 
 @pytest.mark.parametrize("processing_seconds", [0.0, 30.0])
-def test_a_cleared_submitting_task_returns_the_same_ticket(emulator: Emulator, wav, files, processing_seconds):
-    """Also when the job is done by then: what waits downstream needs the ticket, and nothing is paid again."""
+def test_a_cleared_submitting_task_returns_the_same_job(emulator: Emulator, wav, files, processing_seconds):
+    """Also when the job is done by then: the sensor downstream needs it, and nothing is paid again."""
     emulator.script("note.wav", text=TEXT, duration=30.0, processing_seconds=processing_seconds)
     make = lambda: TranscribeOperator(  # noqa: E731
         task_id="submit", audio_path=str(wav), model=ASYNC, wait_for_completion=False, **files.arguments
@@ -208,7 +208,7 @@ def test_a_poking_sensor_that_times_out_names_the_way_back(emulator: Emulator, s
     with pytest.raises(AirflowSensorTimeout):
         sensor(job=submitted, timeout=0.2).execute(context())
     told = "\n".join(logged())
-    assert f"Run {submitted['run_id']} stays paid for and may still finish" in told
+    assert f"Run {submitted['run_id']} is still billed and may still finish" in told
     assert "wait(Job.from_json(" in told
 
 
@@ -223,7 +223,7 @@ def test_a_deferred_sensor_that_times_out_names_the_way_back(emulator: Emulator,
 
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_soft_fail_skips(emulator: Emulator, submitted, run_task, deferrable):
-    """What every sensor knows holds for this one: a failure may be a skip."""
+    """As with every sensor: a failure may be a skip."""
     emulator.fail("/transcribe/status", status=401, times=100)
     with pytest.raises(Exception) as caught:  # noqa: PT011  a class of Airflow whose place depends on the version
         run_task(lambda: sensor(job=submitted, soft_fail=True, deferrable=deferrable), context())
@@ -237,8 +237,8 @@ def test_soft_fail_skips(emulator: Emulator, submitted, run_task, deferrable):
         ({"run_id": "", "job": "None"}, "got neither"),
         ({"run_id": "run-1", "job": {"run_id": "run-1"}}, "got both"),
         ({"job": "{'run_id': 'run-1'}"}, "use the filter tojson"),
-        ({"job": "[1]"}, "of type list, not a ticket"),
-        ({"job": 7}, "of type int, not a ticket"),
+        ({"job": "[1]"}, "job must be a mapping, got list"),
+        ({"job": 7}, "job must be a mapping, got int"),
         ({"job": {"model": ASYNC}}, "has no 'run_id'"),
         ({"job": {"job": "run-1"}}, "has no 'run_id'"),
     ],
@@ -256,20 +256,20 @@ def test_a_bad_timeout_fails_when_it_is_used(emulator: Emulator, submitted):
     still(emulator, 10)
     made = sensor(job=submitted, deferrable=True)
     made.timeout = "soon"
-    with pytest.raises(AirflowFailException, match="timeout='soon'"):
+    with pytest.raises(AirflowFailException, match="timeout must be a positive number of seconds, got 'soon'"):
         made.execute(context())
 
 
-def test_its_fields_are_templates():
-    """A ticket comes from another task's XCom."""
-    made = sensor(job="{{ params.ticket | tojson }}", run_id="{{ params.none }}")
-    made.render_template_fields({"params": {"ticket": {"run_id": "run-1"}, "none": ""}})
-    assert json.loads(made.job) == {"run_id": "run-1"}
-    assert made._ticket().run_id == "run-1"
+def test_its_fields_are_templates(emulator: Emulator, submitted, tmp_path):
+    """A job comes from another task's XCom."""
+    made = sensor(job="{{ params.job | tojson }}", run_id="{{ params.none }}", output_path="{{ params.folder }}")
+    made.render_template_fields({"params": {"job": submitted, "none": "", "folder": str(tmp_path)}})
+    assert json.loads(made.job) == submitted
+    assert made.execute(context())["files"] == {"json": str(tmp_path / "note.json")}
 
 
-def test_a_record_of_its_own_is_not_needed(emulator: Emulator, submitted, run_task, tmp_path):
-    """It writes results and nothing into the ledger, since it pays nothing."""
+def test_it_writes_no_record(emulator: Emulator, submitted, run_task, tmp_path):
+    """It pays nothing, so the ledger has nothing of it."""
     memory = Memory("task state", tmp_path)
     run_task(lambda: sensor(job=submitted, deferrable=True), memory.context())
     (state,) = memory.states.values()
@@ -279,4 +279,14 @@ def test_a_record_of_its_own_is_not_needed(emulator: Emulator, submitted, run_ta
 def test_a_killed_sensor_says_that_the_next_one_waits_on(emulator: Emulator, logged):
     """Killing what only waits costs nothing."""
     sensor(run_id="run-1").on_kill()
-    assert any("the next attempt of this sensor waits on" in line for line in logged())
+    assert any("the next try of this sensor waits on" in line for line in logged())
+
+
+def test_a_result_too_large_for_xcom_names_the_way_to_the_job(emulator: Emulator, submitted, tmp_path):
+    """A sensor has no record to point at, so the message has the line that picks the job up."""
+    context = Memory("task state", tmp_path).context()
+    with pytest.raises(AirflowFailException, match="xcom_limit allows 10") as caught:
+        while not sensor(job=submitted, output_options={"xcom_limit": 10}).poke(context).is_done:
+            pass
+    assert "wait(Job.from_json(" in str(caught.value)
+    assert "has its record" not in str(caught.value)

@@ -121,9 +121,15 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
         ({"audio_url": "https://example.com/a.mp3", "diarize": True}, "diarize=True does not work with"),
         ({"audio_url": "https://example.com/a.mp3", "tag_audio_events": True}, "tag_audio_events=True does not work"),
         ({"audio_url": "https://example.com/a.mp3", "diarize": "perhaps"}, "diarize must be true or false"),
-        ({"audio_url": "https://example.com/a.mp3", "actual_duration": "long"}, "actual_duration must be a number of minutes"),
+        (
+            {"audio_url": "https://example.com/a.mp3", "actual_duration": "long"},
+            "actual_duration must be a number of minutes",
+        ),
         ({"audio_url": "https://example.com/a.mp3", "actual_duration": -1}, "must be a positive number of minutes"),
-        ({"audio_url": "https://example.com/a.mp3", "timeout": 0}, "timeout must be a positive number of seconds, got 0"),
+        (
+            {"audio_url": "https://example.com/a.mp3", "timeout": 0},
+            "timeout must be a positive number of seconds, got 0",
+        ),
         ({"audio_url": "https://example.com/a.mp3", "poll_interval": "often"}, "poll_interval must be .* got 'often'"),
         ({"audio_url": "https://example.com/a.mp3", "language": " "}, "language is empty"),
         ({"audio_url": "https://example.com/a.mp3", "model": ""}, "model is empty"),
@@ -296,7 +302,10 @@ def test_the_signature_of_the_address_for_the_page_is_masked():
         output_options={"page_audio_url": "https://example.com/a.mp3?X-Amz-Signature={{ params.secret }}"},
     )
     made.render_template_fields({"params": {"secret": "for-the-page-only"}})
-    assert redacted(f"rendered {made.output_options['page_audio_url']}") == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
+    assert (
+        redacted(f"rendered {made.output_options['page_audio_url']}")
+        == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
+    )
 
 
 def test_the_signatures_of_a_mapped_task_are_masked():
@@ -363,7 +372,9 @@ def test_a_short_job_is_not_deferred(emulator: Emulator, wav):
 
 
 @pytest.mark.parametrize(
-    ("duration", "max_worker_wait"), [(5.0, 0), (5.0, 0.5), (60.0, 5.0)], ids=["never", "too short a patience", "long job"]
+    ("duration", "max_worker_wait"),
+    [(5.0, 0), (5.0, 0.5), (60.0, 5.0)],
+    ids=["never", "too short a patience", "long job"],
 )
 def test_other_jobs_are_deferred_at_once(emulator: Emulator, wav, duration, max_worker_wait):
     """A longer job, or one for which the worker shall not wait, goes to the triggerer without being asked for."""
