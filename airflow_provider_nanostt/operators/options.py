@@ -1,11 +1,12 @@
 """The rarely needed arguments, in groups: frozen dataclasses that a dict or JSON text may stand for, and their reading.
 
-Fields may hold templates, so nothing is checked when an option is made; :func:`read_settings` and the others do that
-when the task runs, before anything is paid for.
+Fields may hold templates, so they are checked when the task runs, before anything is paid for, by :func:`read_settings`
+and the others. Another task's output can be in a dict only: Airflow does not look for dependencies in other objects.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -19,7 +20,7 @@ from airflow_provider_nanostt.operators._arguments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import timedelta
 
     from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
@@ -35,8 +36,27 @@ T = TypeVar("T")
 _PRESIGN_MARGIN_SECONDS = 300.0
 
 
+class _Options:
+    """What every group has: it refuses another task's output, which Airflow would not see in it."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]  # each of them is a dataclass
+            if _has_output(getattr(self, field.name)):
+                raise TypeError(
+                    f"{type(self).__name__}({field.name}=...) has the output of another task, and Airflow would not "
+                    "see that the task depends on it. Use a dict in its place"
+                )
+
+
+def _has_output(value: object) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return hasattr(value, "iter_references") or any(map(_has_output, inner))
+
+
 @dataclass(frozen=True, slots=True)
-class AudioPreparation:
+class AudioPreparation(_Options):
     """How a recording may be made fit for the service. All fields are templated.
 
     :param oversize: what may be done with a recording that is too large for an upload (3 MB) and has no address that
@@ -57,7 +77,7 @@ class AudioPreparation:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputOptions:
+class OutputOptions(_Options):
     """How results are written. All fields are templated.
 
     :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``.
@@ -77,7 +97,7 @@ class OutputOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class RecoveryPolicy:
+class RecoveryPolicy(_Options):
     """What to do about an earlier attempt. All fields are templated.
 
     :param on_changed_input: if recording, model or options are not those submitted before.
@@ -91,7 +111,7 @@ class RecoveryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class CostLimits:
+class CostLimits(_Options):
     """How costs are limited, beside ``max_cost_usd``. All fields are templated.
 
     :param unknown_length: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail``
