@@ -28,7 +28,10 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
     """
 
     custom_operator_name = "@task.transcribe"
-    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *TranscribeBatchOperator.template_fields)
+    template_fields: Sequence[str] = (
+        *DecoratedOperator.template_fields,
+        *(name for name in TranscribeBatchOperator.template_fields if name != "audio"),
+    )
     # Airflow 3.0 passes this on to a method that does not use it, but its own base class does not have it.
     xcom_push: Any = None
     wait_for_completion = True
