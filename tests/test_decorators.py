@@ -65,7 +65,7 @@ def test_the_function_gets_its_arguments_and_the_context(emulator, wav, run_task
 
 
 class Lazy(Sequence):
-    """What a mapped task has returned arrives as a sequence that is no list."""
+    """The results of a mapped task arrive as a sequence of a class of Airflow's."""
 
     def __init__(self, *values):
         self.values = values
@@ -77,7 +77,7 @@ class Lazy(Sequence):
         return len(self.values)
 
 
-def test_what_mapped_tasks_have_returned_is_a_list(emulator, wav, run, files):
+def test_the_results_of_a_mapped_task_are_a_list(emulator, wav, run, files):
     """It is a batch, though Airflow hands it over as something else."""
     assert run(lambda: Lazy(str(wav)), model=ASYNC, output_path=str(files.folder))["written"] == 1
 
@@ -85,14 +85,14 @@ def test_what_mapped_tasks_have_returned_is_a_list(emulator, wav, run, files):
 @pytest.mark.parametrize("returned", [None, "", 7, b"RIFF", {"audio": "x.wav"}])
 def test_a_function_that_names_no_recording_fails_before_money_is_spent(emulator, run, returned):
     """The error shows what it has returned."""
-    with pytest.raises(AirflowFailException, match="a recording, or a list"):
+    with pytest.raises(AirflowFailException, match="must return a recording or a list, got"):
         run(lambda: returned)
     assert not emulator.charges
 
 
 def test_an_error_shows_no_signature_of_what_was_returned(run):
     """Whoever returns a mapping sees which, but for what is secret in it."""
-    with pytest.raises(AirflowFailException, match="a recording, or a list") as caught:
+    with pytest.raises(AirflowFailException, match="must return a recording or a list, got") as caught:
         run(lambda: {"audio": "https://example.com/a.mp3?X-Amz-Signature=5ec2e7f00d"})
     assert "example.com/a.mp3" in str(caught.value)
     assert "5ec2e7f00d" not in str(caught.value)
@@ -100,7 +100,7 @@ def test_an_error_shows_no_signature_of_what_was_returned(run):
 
 def test_a_list_without_a_folder_is_refused(emulator, wav, run):
     """A batch needs a place for its transcripts."""
-    with pytest.raises(AirflowFailException, match="output is needed"):
+    with pytest.raises(AirflowFailException, match="output_path is needed"):
         run(lambda: [str(wav)])
     assert not emulator.charges
 
@@ -113,8 +113,8 @@ def test_a_retry_pays_nothing(emulator, wav, run, files):
     assert len(emulator.charges) == 1
 
 
-@pytest.mark.parametrize("argument", ["audio", "audio_url", "audio_path", "wait"])
-def test_what_the_function_says_is_no_argument(argument):
-    """What makes no sense here is refused when the DAG is parsed."""
+@pytest.mark.parametrize("argument", ["audio", "audio_url", "audio_path", "wait_for_completion"])
+def test_the_recording_is_no_argument(argument):
+    """The function returns it, and an argument for it is refused when the DAG is parsed."""
     with pytest.raises(TypeError, match=argument):
         made(lambda: "x.wav", **{argument: "x"})
