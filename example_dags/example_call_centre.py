@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
+from airflow.sdk import DAG, ObjectStoragePath, task
 
 from airflow_provider_nanostt.operators import TranscribeBatchOperator
-
-try:
-    from airflow.sdk import DAG, ObjectStoragePath, task
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
-    from airflow.decorators import task
-    from airflow.io.path import ObjectStoragePath
 
 CALL = Path(__file__).parent / "audio" / "delivery-call.wav"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
@@ -38,14 +32,14 @@ def channels(call: str, folder: str) -> list[dict[str, str]]:
     Path(folder).mkdir(parents=True, exist_ok=True)
     sides = []
     for number, side in enumerate(SIDES):
-        place = Path(folder) / f"{Path(call).stem}-{side.lower()}.wav"
+        path = Path(folder) / f"{Path(call).stem}-{side.lower()}.wav"
         mono = b"".join(samples[at : at + width] for at in range(number * width, len(samples), 2 * width))
-        with wave.open(str(place), "wb") as file:
+        with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(width)
             file.setframerate(rate)
             file.writeframes(mono)
-        sides.append({"audio": str(place), "name": place.stem})
+        sides.append({"audio": str(path), "name": path.stem})
     return sides
 
 
@@ -78,5 +72,3 @@ with DAG(
         retries=2,
     )
     dialogue(both.output)
-
-# mypy: disable-error-code="arg-type, attr-defined, import-not-found, no-redef"

@@ -1,7 +1,7 @@
 """The hook in tasks of your own.
 
 A free question about the account first, then a transcription. The hook keeps no ledger: a retry of the second task
-would submit, and pay, once more, so it has no retries. Where retries are wanted, take ``TranscribeOperator``.
+would submit, and pay, once more, so it has no retries. For retries, use ``TranscribeOperator``.
 """
 
 from __future__ import annotations
@@ -9,14 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pendulum
+from airflow.sdk import DAG, task
 
 from airflow_provider_nanostt.hooks import NanoGPTHook
-
-try:
-    from airflow.sdk import DAG, task
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
-    from airflow.decorators import task
 
 AUDIO = Path(__file__).parent / "audio"
 
@@ -45,5 +40,3 @@ with DAG(
     tags=["example", "nanogpt", "speech-to-text"],
 ):
     transcribe(str(AUDIO / "weekly-note.wav"), balance())
-
-# mypy: disable-error-code="arg-type, attr-defined, no-redef"

@@ -1,7 +1,7 @@
 """One task for each recording: worth it when each has retries, logs and successors of its own.
 
-For many recordings a batch is cheaper: it waits in one trigger and lands all of them in one task. Where tasks are
-mapped, a pool and ``max_active_tis_per_dag`` keep a long list from taking every slot while it submits.
+For many recordings a batch is cheaper: it waits in one trigger and writes all transcripts in one task. For
+mapped tasks, a pool and ``max_active_tis_per_dag`` keep a long list from taking every slot while it submits.
 """
 
 from __future__ import annotations
@@ -12,15 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
+from airflow.sdk import DAG, ObjectStoragePath, task
 
 from airflow_provider_nanostt.operators import TranscribeOperator
-
-try:
-    from airflow.sdk import DAG, ObjectStoragePath, task
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
-    from airflow.decorators import task
-    from airflow.io.path import ObjectStoragePath
 
 AUDIO = Path(__file__).parent / "audio"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
@@ -28,7 +22,7 @@ OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "
 
 @task
 def recordings(folder: str) -> list[str]:
-    """List what is to be transcribed, in a steady order: a retry finds what was paid for by its place in the list."""
+    """List the recordings, always in the same order: a retry finds its job by the place in the list."""
     return sorted(str(file) for file in Path(folder).iterdir() if file.suffix in (".wav", ".ogg"))
 
 
@@ -58,5 +52,3 @@ with DAG(
         max_active_tis_per_dag=8,
     ).expand(audio=recordings(str(AUDIO)))
     longest(each.output)
-
-# mypy: disable-error-code="arg-type, attr-defined, import-not-found, no-redef"

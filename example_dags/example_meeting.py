@@ -11,13 +11,10 @@ import tempfile
 from pathlib import Path
 
 import pendulum
+from airflow.sdk import DAG
 
 from airflow_provider_nanostt.operators import TranscribeOperator
-
-try:
-    from airflow.sdk import DAG
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
+from airflow_provider_nanostt.operators.options import OutputOptions
 
 AUDIO = Path(__file__).parent / "audio"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
@@ -36,15 +33,13 @@ with DAG(
         audio=str(AUDIO / "delivery-call.wav"),
         model="Elevenlabs-STT",
         diarize=True,
-        output_options={
-            "speaker_names": {"Speaker 1": "Service", "Speaker 2": "Customer"},
-            "captions": {"line_width": 37},
-        },
         output_path="{{ params.output }}/meetings",
         formats=("json", "txt", "srt", "vtt", "html"),
+        output_options=OutputOptions(
+            speaker_names={"Speaker 1": "Service", "Speaker 2": "Customer"},
+            captions={"line_width": 37},
+        ),
         max_cost_usd=0.50,
         deferrable=True,
         retries=2,
     )
-
-# mypy: disable-error-code="no-redef"

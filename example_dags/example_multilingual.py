@@ -1,7 +1,7 @@
-"""A list of recordings in several languages: each says for itself what it is, and the rest is the same for all.
+"""A list of recordings in several languages: each item has options of its own, the rest is the same for all.
 
-The list is a parameter of the run, as a query or an API might give it. An item may name its language, model, speakers
-and files; one bad item does not stop the others, and the manifest tells of each.
+The list is a parameter of the run, as a query or an API might give it. An item may set its language, model, speakers
+and file name; one bad item does not stop the others, and the manifest has a row for each.
 """
 
 from __future__ import annotations
@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
+from airflow.sdk import DAG, ObjectStoragePath, task
 
 from airflow_provider_nanostt.operators import TranscribeBatchOperator
-
-try:
-    from airflow.sdk import DAG, ObjectStoragePath, task
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
-    from airflow.decorators import task
-    from airflow.io.path import ObjectStoragePath
 
 AUDIO = Path(__file__).parent / "audio"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
@@ -71,5 +65,3 @@ with DAG(
         retries=2,
     )
     words_by_language(batch.output)
-
-# mypy: disable-error-code="arg-type, attr-defined, import-not-found, no-redef"

@@ -1,7 +1,7 @@
 """Transcripts as files, with the ledger of what was paid for beside them.
 
-Each recording becomes a JSON file in the folder ``output``, and XCom holds only its address and a few figures. The
-folder is a parameter of the run; by default it is what the environment variable ``NANOSTT_OUTPUT`` names, such as
+Each recording becomes a JSON file in the folder ``output``, and XCom holds only its URI and a few figures. The folder
+is a parameter of the run; the default is the environment variable ``NANOSTT_OUTPUT``, such as
 ``s3://my_aws_connection@my-bucket/transcripts``, else a folder for temporary files on this machine.
 """
 
@@ -14,15 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
+from airflow.sdk import DAG, ObjectStoragePath, task
 
 from airflow_provider_nanostt.operators import TranscribeOperator
-
-try:
-    from airflow.sdk import DAG, ObjectStoragePath, task
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
-    from airflow.decorators import task
-    from airflow.io.path import ObjectStoragePath
 
 AUDIO = Path(__file__).parent / "audio"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
@@ -55,5 +49,3 @@ with DAG(
         retries=2,
     ).expand(audio_path=[str(AUDIO / "weekly-note.wav"), str(AUDIO / "closed-office.ogg")])
     summary(each.output)
-
-# mypy: disable-error-code="arg-type, attr-defined, import-not-found, no-redef"

@@ -1,7 +1,7 @@
 """Submit in one place, wait in another.
 
-The first DAG submits and hands the ticket on: submitting and waiting are two tasks, each with retries of its own. The
-second waits for a job that something outside of this DAG has submitted; start it with ``{"job": <the ticket>}`` as its
+The first DAG submits and passes the job on: submitting and waiting are two tasks, each with retries of its own. The
+second waits for a job that was submitted outside of this DAG; start it with ``{"job": <the job as JSON>}`` as its
 configuration. A sensor never submits, so it never pays.
 """
 
@@ -10,14 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pendulum
+from airflow.sdk import DAG
 
 from airflow_provider_nanostt.operators import TranscribeOperator
 from airflow_provider_nanostt.sensors import TranscriptionSensor
-
-try:
-    from airflow.sdk import DAG
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
 
 AUDIO = Path(__file__).parent / "audio"
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
@@ -38,7 +34,7 @@ with DAG(dag_id="example_submit_and_wait", schedule=None, start_date=START, catc
     )
 
 with DAG(
-    dag_id="example_wait_for_a_ticket",
+    dag_id="example_wait_for_job",
     schedule=None,
     start_date=START,
     catchup=False,
@@ -52,5 +48,3 @@ with DAG(
         deferrable=True,
         poke_interval=30,
     )
-
-# mypy: disable-error-code="arg-type"

@@ -1,4 +1,4 @@
-"""TaskFlow: a function says what to transcribe, and the task does it; tasks after it use the result.
+"""TaskFlow: a function returns the recordings, the task transcribes them, and later tasks use the result.
 
 A function that returns one recording is a single transcription, with its text in XCom; one that returns a list is a
 batch, with its transcripts as files.
@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pendulum
-
-try:
-    from airflow.sdk import DAG, ObjectStoragePath, task
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
-    from airflow.decorators import task
-    from airflow.io.path import ObjectStoragePath
+from airflow.sdk import DAG, ObjectStoragePath, task
 
 AUDIO = Path(__file__).parent / "audio"
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
@@ -27,7 +21,7 @@ OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "
 
 @task.transcribe(model="Elevenlabs-STT", language="en", deferrable=True, retries=2)
 def newest_note(folder: str) -> str:
-    """Name the newest note in a folder."""
+    """Return the newest note in a folder."""
     return str(max(Path(folder).glob("*note*.wav"), key=lambda file: file.stat().st_mtime))
 
 
@@ -51,7 +45,7 @@ def first_sentence(note: dict[str, Any]) -> str:
 
 @task
 def texts(batch: dict[str, Any]) -> dict[str, str]:
-    """Return what the announcements say, from the files that the manifest names."""
+    """Return the texts of the announcements, from the files that the manifest names."""
     rows = [json.loads(line) for line in ObjectStoragePath(batch["manifest"]["jsonl"]).read_text().splitlines()]
     return {row["name"]: ObjectStoragePath(row["files"]["txt"]).read_text() for row in rows}
 
@@ -67,5 +61,3 @@ with DAG(
 ):
     first_sentence(newest_note(str(AUDIO)))
     texts(announcements(str(AUDIO)))
-
-# mypy: disable-error-code="arg-type, attr-defined, import-not-found, no-redef"

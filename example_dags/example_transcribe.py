@@ -1,7 +1,7 @@
 """Transcribe recordings while no worker slot is held.
 
-Three stories: a file of plain speech, a stereo call with its two speakers told apart, and one mapped task for each file
-of a list. The connection ``nanogpt_default`` holds the API key as its password.
+Three tasks: a file of plain speech, a stereo call with two speakers, and one mapped task for each file of a list.
+The connection ``nanogpt_default`` holds the API key as its password.
 """
 
 from __future__ import annotations
@@ -9,13 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pendulum
+from airflow.sdk import DAG
 
 from airflow_provider_nanostt.operators import TranscribeOperator
-
-try:
-    from airflow.sdk import DAG
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
 
 AUDIO = Path(__file__).parent / "audio"
 
@@ -40,7 +36,7 @@ with DAG(
         language="en",
         diarize=True,
         deferrable=True,
-        max_worker_wait=0,  # a job this short would be waited for in the worker; here it is to be seen in the triggerer
+        max_worker_wait=0,  # else a job this short is waited for in the worker
     )
     TranscribeOperator.partial(
         task_id="each",

@@ -1,7 +1,7 @@
 """Transcripts of YouTube videos as text files, ten videos with each request, each paid once.
 
 The list of videos is a parameter of the run. One that has no transcript costs nothing, and does not stop the others;
-the manifest tells which it was.
+the manifest names it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pendulum
+from airflow.sdk import DAG
 
 from airflow_provider_nanostt.operators import YouTubeTranscribeOperator
-
-try:
-    from airflow.sdk import DAG
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
 
 OUTPUT = os.environ.get("NANOSTT_OUTPUT") or str(Path(tempfile.gettempdir()) / "nanostt-transcripts")
 
@@ -41,5 +37,3 @@ with DAG(
         max_cost_usd=1.00,
         retries=2,
     )
-
-# mypy: disable-error-code="no-redef"
