@@ -26,12 +26,14 @@ from airflow_provider_nanostt.common.object_storage import resolve
 from airflow_provider_nanostt.emulator import Emulator, Fault, Script, Settings
 from airflow_provider_nanostt.emulator.__main__ import parser
 from airflow_provider_nanostt.hooks import NanoGPTHook
-from airflow_provider_nanostt.ledger import SUBMITTED, Entry, FileStore, TaskIdentity
-from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
+from airflow_provider_nanostt.ledger import FileStore, Record, TaskIdentity, record
+from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
+from airflow_provider_nanostt.operators.options import AudioPreparation, CostLimits, OutputOptions, RecoveryPolicy
 from airflow_provider_nanostt.outputs import CaptionStyle, format_transcript, schema
 from airflow_provider_nanostt.sensors import TranscriptionSensor
 from airflow_provider_nanostt.triggers import TranscriptionTrigger
-from airflow_provider_nanostt.workflow.batch.manifest_row import ENDS, Row
+from airflow_provider_nanostt.workflow import scripts
+from airflow_provider_nanostt.workflow.batch import manifest_row
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -69,7 +71,7 @@ def prose(text: str) -> str:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None) -> Iterator[Emulator]:
-    """What the code on the pages finds: an account, a recording, a transcript and a record of a paid job."""
+    """The surroundings of the code on the pages: an account, a recording, a transcript and a record of a paid job."""
     (tmp_path / "note.wav").write_bytes((AUDIO / "weekly-note.wav").read_bytes())
     monkeypatch.chdir(tmp_path)
     with Emulator(processing_seconds=0.02, speed=100.0) as emulator:
@@ -83,9 +85,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None) ->
         time.sleep(0.05)
         TranscriptionSensor(task_id="wait", job=job.to_json(), output_path=str(tmp_path / "transcripts")).poke({})
         (tmp_path / "transcripts" / "call.json").rename(tmp_path / "transcripts" / "note.json")
-        entry = Entry(SUBMITTED, "0" * 32, "call.mp3", job.model, time.time(), job=job, cost=job.cost)
-        store = FileStore(resolve(str(tmp_path / "transcripts")), TaskIdentity("calls", "transcribe", "manual__1"))
-        store.save(entry.to_json(), is_open=True, verify=True)
+        paid = Record(record.SUBMITTED, "0" * 32, "call.mp3", job.model, time.time(), job=job, cost=job.cost)
+        identity = TaskIdentity("calls", "transcribe", "manual__1")
+        FileStore(resolve(str(tmp_path / "transcripts")), identity.file_name).save(
+            paid.to_json(), is_open=True, verify=True
+        )
         yield emulator
 
 
@@ -182,14 +186,20 @@ def named(path: str) -> Any:
     raise AttributeError(path)
 
 
-DOCUMENTED = {
-    "docs/operators.md": [TranscribeOperator.__init__],
-    "docs/batch.md": [TranscribeBatchOperator.__init__],
-    "docs/sensors.md": [TranscriptionSensor.__init__],
+OPTIONS: tuple[Any, ...] = (AudioPreparation, OutputOptions, RecoveryPolicy, CostLimits)
+TABLES: dict[str, Any] = {
+    "docs/operators.md": TranscribeOperator,
+    "docs/batch.md": TranscribeBatchOperator,
+    "docs/youtube.md": YouTubeTranscribeOperator,
+    "docs/sensors.md": TranscriptionSensor,
+}
+DOCUMENTED: dict[str, list[Any]] = {
+    **{page: [kind.__init__] for page, kind in TABLES.items()},
     "docs/triggers.md": [TranscriptionTrigger.__init__],
     "docs/hooks.md": [
         NanoGPTHook.__init__,
-        *(getattr(NanoGPTHook, name) for name in ("submit", "wait", "transcribe", "wait_until", "usage")),
+        *(getattr(NanoGPTHook, name) for name in ("submit", "wait", "wait_until", "as_completed", "youtube", "usage")),
+        *(getattr(scripts, name) for name in ("transcribe", "submit_once", "estimate")),
     ],
     "docs/api.md": [Config.__init__, Submission.__init__],
     "docs/outputs.md": [CaptionStyle.__init__, format_transcript],
@@ -200,30 +210,72 @@ DOCUMENTED = {
 @pytest.mark.parametrize("page", DOCUMENTED)
 def test_every_argument_is_on_its_page(page):
     """Nobody has to read the code to learn which arguments there are."""
-    wanted = set().union(*map(parameters, DOCUMENTED[page])) - {"args", "kwargs"}
+    wanted = set().union(*map(parameters, DOCUMENTED[page])) - {"args", "kwargs", "service"}
     assert wanted - ticked(page) == set()
 
 
-def test_the_tables_of_arguments_name_no_others():
-    """What stands in the first column of the operator's and the sensor's table is an argument of theirs."""
-    for page, kind in (("docs/operators.md", TranscribeOperator), ("docs/sensors.md", TranscriptionSensor)):
-        table = PAGES[page].partition("\n## Arguments\n")[2].partition("\n## ")[0]
-        named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
-        assert named - parameters(kind.__init__) - {"poke_interval", "timeout"} == set()
+@pytest.mark.parametrize("page", TABLES)
+def test_the_tables_of_arguments_name_no_others(page):
+    """The first column of the tables has arguments of the operator or sensor, or fields of its options."""
+    fields = {field.name for kind in OPTIONS for field in dataclasses.fields(kind)}
+    every_sensor = {"poke_interval", "timeout"} if page == "docs/sensors.md" else set()
+    assert set(tabled_arguments(page)) - parameters(TABLES[page].__init__) - fields - every_sensor == set()
 
 
-def test_the_marked_arguments_are_the_templated_ones():
-    """A T in the table is a template field, and the other way round."""
-    for page, kind in (("docs/operators.md", TranscribeOperator), ("docs/sensors.md", TranscriptionSensor)):
-        marked = set(re.findall(r"^\| `(\w+)` \| [^|]*\| T \|", PAGES[page], re.MULTILINE))
-        assert {"output_location" if name == "output" else name for name in marked} == set(kind.template_fields)
+@pytest.mark.parametrize("page", TABLES)
+def test_the_marked_arguments_are_the_templated_ones(page):
+    """A T in a table of arguments stands for a template field; the tables of operator and sensor have all of them."""
+    fields = set(TABLES[page].template_fields)
+    marks = {name: mark for name, mark in tabled_arguments(page).items() if mark is not None}
+    assert {name for name, mark in marks.items() if mark} == fields & set(marks)
+    if page != "docs/batch.md":  # which has a table of its own arguments only
+        assert fields <= set(marks)
+
+
+def tabled_arguments(page: str) -> dict[str, bool | None]:
+    """Return the arguments and fields in the tables of a page, each with its mark; None in a table without marks."""
+    found: dict[str, bool | None] = {}
+    for table in tables(PAGES[page]):
+        header = cells(table[0])
+        if header[0] not in ("argument", "field"):
+            continue
+        for row in table[2:]:
+            for name in re.findall(r"`(\w+)`", cells(row)[0]):
+                found[name] = cells(row)[header.index("T")] == "T" if "T" in header else None
+    return found
+
+
+def test_every_option_has_a_row_with_its_default():
+    """The page of operators has a table for each group, with the fields of the group and their defaults."""
+    for kind in OPTIONS:
+        rest = PAGES["docs/operators.md"].partition(f"\n`{kind.__name__}`, for `")[2]
+        rows = [cells(row) for row in tables(rest)[0][2:]]
+        said = {name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows}
+        assert said == {field.name: field.default for field in dataclasses.fields(kind)}
+
+
+def test_the_defaults_in_the_tables_are_those_of_the_code():
+    """A default in a table of arguments that is written as Python is the argument's default."""
+    compared = 0
+    for page, kind in TABLES.items():
+        known = inspect.signature(kind.__init__).parameters
+        for table in tables(PAGES[page]):
+            if cells(table[0])[:2] != ["argument", "default"]:
+                continue
+            for name, default, *_ in map(cells, table[2:]):
+                found = re.fullmatch(r"`([^`\[]+)`", default)
+                if found and name.strip("`") in known:
+                    assert ast.literal_eval(found[1]) == known[name.strip("`")].default, f"{page}: {name}"
+                    compared += 1
+    assert compared > 30
 
 
 def test_every_key_of_the_file_is_on_its_page():
     """The page has what the schema of the JSON file has, and the defaults of the reading rules."""
     rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGES["docs/outputs.md"], re.MULTILINE))
     assert {name: float(value) for name, value in rows.items() if name != "version"} == asdict(CaptionStyle())
-    keys = {*schema()["properties"], *schema()["properties"]["words"]["items"]["properties"]}
+    properties: Any = schema()["properties"]
+    keys = {*properties, *properties["words"]["items"]["properties"]}
     assert keys - ticked("docs/outputs.md") == set()
 
 
@@ -244,9 +296,10 @@ def test_the_fields_of_the_connection_are_on_its_page():
 def test_every_exception_is_explained():
     """Each class of the tree is on the page of errors, and each of those that are raised has its row."""
     kinds = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
-    rows = set(re.findall(r"^\| `(\w+)` \|", PAGES["docs/errors.md"], re.MULTILINE))
+    (table,) = (table for table in tables(PAGES["docs/errors.md"]) if cells(table[0])[0] == "exception")
+    rows = {cells(row)[0].strip("`") for row in table[2:]}
     assert set(kinds) - ticked("docs/errors.md") == set()
-    assert set(kinds) - rows == {"NanoGPTError", "TransportError", "Refused"}
+    assert set(kinds) - rows == {"NanoGPTError", "TransportError", "ApiError"}
     assert rows <= set(kinds)
 
 
@@ -257,16 +310,45 @@ def test_the_manifest_is_explained():
     first = {
         name for row in re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
-    assert first == {field.name for field in dataclasses.fields(Row)}
-    assert re.findall(r"^\| `(\w+)` \|", statuses, re.MULTILINE) == list(ENDS)
+    assert first == {field.name for field in dataclasses.fields(manifest_row.ManifestRow)}
+    assert re.findall(r"^\| `(\w+)` \|", statuses, re.MULTILINE) == list(manifest_row.ENDS)
+    assert words(manifest_row) <= ticked("docs/batch.md") | {manifest_row.RUN_ID_SEPARATOR}
+
+
+def test_every_state_of_a_record_is_explained():
+    """The page of the ledger has a row for each state, and says for each what the next attempt does."""
+    states = words(record)
+    assert len(states) == 7
+    page = PAGES["docs/ledger.md"]
+    written, _, after = page.partition("\n## What the next attempt does\n")
+    rows = re.findall(r"^\| `(\w+)` \|", written.partition("\n## What is recorded, and when\n")[2], re.MULTILINE)
+    assert sorted(rows) == sorted(states)
+    (follows, *_) = tables(after)
+    assert states <= set(re.findall(r"`(\w+)`", "\n".join(cells(row)[0] for row in follows)))
+
+
+def words(module: Any) -> set[str]:
+    """Return the words that a module has as constants, such as states."""
+    return {value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)}
 
 
 def test_every_metric_is_explained():
-    """The page of polling has the metrics that are sent, and no others."""
-    source = sources()["poller.py"]
-    sent = set(re.findall(r"_meter\.\w+\(\"(\w+)\"", source)) | set(re.findall(r"_counts\[\"(\w+)\"\]", source))
-    told = set(re.findall(r"^\| `nanostt\.(\w+)` \|", PAGES["docs/polling.md"], re.MULTILINE))
-    assert sent == told
+    """The tables have the metrics that are sent, and no others."""
+    sent = set()
+    for text in sources().values():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                if node.func.attr in ("incr", "gauge", "timing") and isinstance(node.args[0], ast.Constant):
+                    sent.add(node.args[0].value)
+            elif isinstance(node, ast.AugAssign):  # counted first, and sent later
+                sent.update(re.findall(r"counts\['(\w+)'\]$", ast.unparse(node.target)))
+    explained = {
+        name
+        for text in PAGES.values()
+        for table in tables(text)
+        for name in re.findall(r"^\| `nanostt\.(\w+)` \|", "\n".join(table), re.MULTILINE)
+    }
+    assert sent == explained
 
 
 def test_every_option_of_the_emulator_is_explained():
@@ -296,10 +378,10 @@ def spans(page: str) -> list[str]:
 
 # Names that are not ours: Airflow's, Python's, the service's, those of the commands.
 FOREIGN = {
-    "ARGS", "AirflowFailException", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True",
+    "ARGS", "AirflowFailException", "DAG", "False", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON", "True",
     "ValueError", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest", "dag", "dag_run",
     "default_deferrable", "execution_timeout", "keep_task_state", "max_active_runs", "max_active_tis_per_dag",
-    "operators", "pyproject", "retries", "retry_delay",
+    "operators", "pyproject", "render_template_as_native_obj", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
 }  # fmt: skip
 
@@ -324,6 +406,19 @@ def vocabulary() -> set[str]:
     return names
 
 
+@functools.cache
+def settable() -> set[str]:
+    """Return every name that something can be given under: parameters, and fields of dataclasses."""
+    names: set[str] = set()
+    for text in sources().values():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names.add(node.target.id)
+    return names
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_names_in_code_font_exist(page):
     """A module, class, parameter or field that a page names is in the code; a path is in the tree."""
@@ -342,6 +437,8 @@ def test_names_in_code_font_exist(page):
             head = re.split(r"[(=]", span)[0]
             unknown = set(head.split(".")) - known
             assert not unknown, f"{page}: nothing is called {span}"
+            if re.fullmatch(r"[a-z_]+=.*", span):
+                assert head in settable() | FOREIGN, f"{page}: nothing takes {span}"
 
 
 def test_dotted_names_exist():
@@ -367,32 +464,98 @@ def messages() -> list[str]:
                     "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
                 )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(re.sub(r"%[.\d]*[sdfr]", "…", node.value))
+                found.append(with_gaps(node.value))
+    return [" ".join(text.split()) for text in found]
+
+
+def logged(*packages: str, levels: tuple[str, ...] = ("info", "warning", "error", "exception")) -> dict[str, str]:
+    """Return the constant messages that modules of some packages log, with ``…`` for what varies, and their modules."""
+    found = {}
+    for name, text in sources().items():
+        if not any(Path(name).parent == Path(package) for package in packages):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in levels:
+                (first, *_) = [*node.args, None]
+                is_log = ast.unparse(node.func.value).lower().endswith("log")
+                if is_log and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found[with_gaps(first.value)] = name
     return found
 
 
-@pytest.mark.parametrize("page", ["docs/ledger.md"])
+def with_gaps(text: str) -> str:
+    return re.sub(r"%[.\d]*[sdfrg]", "…", text)
+
+
+def literal(text: str) -> list[str]:
+    """Return what does not vary in a message, piece by piece."""
+    return [piece for part in text.split("…") if (piece := part.strip(" .;:,()"))]
+
+
+def quotes(page: str) -> list[str]:
+    """Return the messages that a page quotes: in block quotes, or in double quotes with ``…`` for what varies."""
+    text = prose(PAGES[page])
+    blocks = re.findall(r"^> (.*)$", text, re.MULTILINE)
+    inline = [found for found in re.findall(r"\"([^\"`]+)\"", re.sub(r"`[^`\n]*`", "", text)) if "…" in found]
+    causes = re.findall(r"\"([^\"]+)\"", text.partition("| in the middle |")[2].partition("\n\n")[0])
+    return [" ".join(found.split()) for found in [*blocks, *inline, *causes]]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_quoted_messages_are_those_of_the_code(page):
-    """Each message explained on the page is one that the code can say, piece by piece."""
-    quoted = [" ".join(found.split()) for found in re.findall(r"^> (.*)$", PAGES[page], re.MULTILINE)]
-    inline = re.findall(r"\"([^\"]+)\"", PAGES[page].partition("| in the middle |")[2].partition("\n\n")[0])
-    assert len(quoted) > 25
-    for message in [*quoted, *inline]:
-        pieces = [piece.strip(" .;:,()") for piece in message.split("…")]
-        for piece in filter(None, pieces):
+    """Each message on a page is one that the code can say, piece by piece."""
+    assert page != "docs/ledger.md" or len(quotes(page)) > 40
+    for message in quotes(page):
+        for piece in literal(message):
             assert any(piece in text for text in messages()), f"{page}: nothing says {piece!r}"
 
 
-def test_every_message_of_the_ledger_is_explained():
-    """What the ledger's errors and an attempt's warnings begin with stands on the page."""
-    quoted = " ".join(PAGES["docs/ledger.md"].split())
-    for node in ast.walk(ast.parse(sources()["attempt.py"])):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("self._log.warning", "self._log.error"):
-            text = node.args[0]
-            assert isinstance(text, ast.Constant)
-            pieces = [piece.strip(" .;:,()") for piece in re.split(r"%[.\d]*[sdfr]", str(text.value))]
-            longest = max(pieces, key=len).partition(". ")[0]
-            assert longest in quoted, f"docs/ledger.md does not explain {text.value!r}"
+@pytest.mark.parametrize("page", PAGES)
+def test_quoted_log_lines_are_those_of_the_code(page):
+    """Each line of a block marked as log is one of the code's messages, with values in it."""
+    known = [
+        re.compile(re.escape(text).replace("…", ".+"))
+        for text in messages()
+        if "…" in text and len("".join(literal(text))) >= 12
+    ]
+    for found in FENCE.finditer(PAGES[page]):
+        for line in found[3].splitlines() if found[2] == "log" else ():
+            assert any(pattern.fullmatch(line.strip()) for pattern in known), f"{page}: nothing logs {line!r}"
+
+
+@pytest.mark.parametrize(
+    ("page", "packages", "at_least"),
+    [("docs/ledger.md", ("workflow", "ledger"), 15), ("docs/batch.md", ("workflow/batch",), 3)],
+)
+def test_every_message_of_the_money_path_is_explained(page, packages, at_least):
+    """A line that the workflow logs for people, as a warning or not, is on the page with its next step."""
+    texts = {text: name for text, name in logged(*packages).items() if len("".join(literal(text))) >= 8}
+    assert len(texts) >= at_least
+    quoted = " ".join(quotes(page))
+    for text, name in texts.items():
+        missing = [piece for piece in literal(text) if piece.partition(". ")[0] not in quoted]
+        assert not missing, f"{page} does not explain {text!r} of {name}: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_are_whole(page):
+    """No row is cut off from its table by an empty line, and every row has as many cells as the header."""
+    for table in tables(PAGES[page]):
+        assert len(table) > 2, f"{page}: {table[0]}"
+        assert re.fullmatch(r"\|(\s*:?-+:?\s*\|)+", table[1]), f"{page}: {table[0]} is not the header of a table"
+        for row in table:
+            assert row.endswith("|"), f"{page}: {row}"
+            assert len(cells(row)) == len(cells(table[0])), f"{page}: {row}"
+
+
+def tables(text: str) -> list[list[str]]:
+    """Return the tables of a text, as lists of lines."""
+    found = re.findall(r"^\|.*(?:\n\|.*)*", prose(text), re.MULTILINE)
+    return [block.split("\n") for block in found]
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip())[1:-1]]
 
 
 def test_the_table_of_the_readme_is_complete():
@@ -403,11 +566,11 @@ def test_the_table_of_the_readme_is_complete():
     ]
     for module in listed:
         for name, value in vars(importlib.import_module(module)).items():
-            if inspect.isclass(value) and value.__module__ == module and not name.startswith("_"):
+            if inspect.isclass(value) and value.__module__.startswith(module) and not name.startswith("_"):
                 assert f"`{name}`" in PAGES["README.md"], name
 
 
 def test_the_record_on_the_page_is_a_record(place: Emulator):
-    """What the page says of a record's form holds: it is JSON with a ticket in ``job``."""
+    """A record is JSON with the job in ``job``, as the page says."""
     (file,) = Path("transcripts/.nanostt").glob("calls-transcribe-*.json")
     assert Job.from_json(json.loads(file.read_text())["job"]).run_id == place.charges[0].run_id

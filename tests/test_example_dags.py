@@ -136,7 +136,7 @@ def submit_elsewhere(emulator: Emulator) -> dict[str, Any]:
     with Client(Config(emulator.api_key, emulator.url)) as client:
         job = client.send(endpoints.submit(Submission("https://example.com/talk.mp3", "Elevenlabs-STT")))
     assert isinstance(job, Job)
-    return job.to_json()
+    return dict(job.to_json())
 
 
 def test_every_dag_of_every_file_runs(ran: Ran):
