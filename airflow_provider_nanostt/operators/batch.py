@@ -48,7 +48,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
 
     :param audio: recordings, as a list; a pattern such as ``s3://conn@bucket/calls/{{ ds }}/*.mp3``; or a list of both
         and of mappings with ``audio`` and what this one says for itself: ``name``, ``model``, ``language``,
-        ``diarize``, ``tag_audio_events``, ``actual_duration``, ``speaker_names``. (templated)
+        ``diarize``, ``tag_audio_events``, ``actual_duration``, ``speaker_names``, ``page_audio_url``. (templated)
     :param output_path: the folder for results, ledger and manifest. (templated)
     :param manifest: name of the manifest in ``output_path``, without suffix; one of that name is replaced. (templated)
     :param manifest_formats: any of ``jsonl``, ``csv``, ``parquet``; the last needs the extra ``[parquet]``. (templated)
