@@ -10,6 +10,7 @@ import inspect
 import json
 import re
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -349,6 +350,14 @@ def test_every_metric_is_explained():
         for name in re.findall(r"^\| `nanostt\.(\w+)` \|", "\n".join(table), re.MULTILINE)
     }
     assert sent == explained
+
+
+def test_the_layers_on_the_page_are_those_of_the_linter():
+    """The page of development lists the layers that the linter keeps, in their order."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    kept = [sorted(re.findall(r"\w+", layer)) for layer in contracts[0]["layers"]]
+    (table,) = (table for table in tables(PAGES["docs/development.md"]) if cells(table[0])[0] == "layer")
+    assert [sorted(re.findall(r"`(\w+)`", cells(row)[1])) for row in table[2:]] == kept
 
 
 def test_every_option_of_the_emulator_is_explained():
