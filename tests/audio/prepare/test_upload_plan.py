@@ -18,6 +18,7 @@ from tests.audio.sounds import encoded, note, wav
 pytestmark = pytest.mark.airflow
 
 SAMPLES = Path(__file__).parents[3] / "example_dags" / "audio"
+DOCS = Path(__file__).parents[3] / "docs"
 WHISPER, MINI, SPEAKERS, VIDEO = (
     "Whisper-Large-V3",
     "gpt-4o-mini-transcribe",
@@ -50,8 +51,12 @@ def method(*given, **more):
 
 
 def test_the_reason_is_in_plain_words(tmp_path):
-    """The log shows the size and the limit."""
-    assert plan(hours(tmp_path, 6000)).reason == "48,000,044 bytes exceed the 3,000,000-byte upload limit"
+    """The log shows the size and the limit, as the documentation quotes it."""
+    file = tmp_path / "call.wav"
+    file.write_bytes(wav(bytes(2 * 16_000 * 1500)))
+    found = plan(file)
+    assert f"Upload method: {found.method} ({found.reason})\n" in (DOCS / "audio.md").read_text()
+    assert f"call.wav: 25.00 minutes ({probe(locate_source(file)).length.source})." in (DOCS / "audio.md").read_text()
 
 
 def test_a_recording_that_fits_is_uploaded():
