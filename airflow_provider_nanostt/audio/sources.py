@@ -33,7 +33,7 @@ _VERSION_NAMES = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastM
 
 @dataclass(frozen=True, slots=True)
 class SourceVersion:
-    """The bytes that a recording had when it was looked at.
+    """The bytes that a recording had when it was identified.
 
     :param key: identifies the recording: SHA-256 of a local one; URI, size and ETag of an object; an address without
         its signature.

@@ -48,7 +48,7 @@ _LIMITS = packets.ReadLimits()
 class Length:
     """How long a recording is.
 
-    :param seconds: None if it cannot be told.
+    :param seconds: None if unknown.
     :param source: how it is known, or why it is not; for people.
     """
 

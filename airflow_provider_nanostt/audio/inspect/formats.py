@@ -1,8 +1,7 @@
-"""What kind of file some bytes are, told from the bytes alone; names and content types that agree with them.
+"""The format of a file, by its bytes alone; names and content types that agree with it.
 
-Nothing here trusts a suffix, decodes sound or opens anything: the functions look at bytes they are given, or at the
-beginning of a file object. What is recognisably not sound, such as the error page of a web server under the name of a
-recording, is named as what it is.
+No suffix is trusted, no sound decoded and no file opened. Files that are recognisably not sound, such as the error page
+of a web server under the name of a recording, have a format as well.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 HEAD_BYTES = 4096
-"""How much of a file's beginning :func:`sniff` should be shown at the least."""
+"""How much of a file's beginning :func:`sniff` needs."""
 
 _LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file.
+    """A format of files.
 
     :param name: for people: ``MP3``, ``Ogg Opus``, ``an HTML page``.
     :param content_type: what an upload of it declares.
     :param suffix: the suffix that agrees with the bytes, with its dot.
     :param is_video: whether it holds, or is assumed to hold, pictures that move.
     :param service_takes: whether the service takes it; video only with a video model, see :meth:`accepted`.
-    :param demuxer: FFmpeg's reader for exactly this container, ``""`` if it is no media. Opening a file with it keeps
+    :param demuxer: FFmpeg's reader for exactly this container, ``""`` if it is not media. Opening a file with it keeps
         every other reader, such as those of playlists, out of reach.
     """
 
@@ -118,27 +117,27 @@ _MARKUP = re.compile(rb"<(!doctype\s+html|html|head|body|title|script)\b", re.IG
 _PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"v=0\r", b"v=0\n", b"[reference]")
 
 
-def sniff(head: bytes, tail: bytes = b"") -> Format | None:
-    """Tell a format from the beginning of a file.
+def sniff(head: bytes) -> Format | None:
+    """Return a format by the beginning of a file.
 
     :param head: its first bytes, :data:`HEAD_BYTES` or more unless the file ends before.
-    :param tail: its last bytes, if at hand: an MP4 may say only there whether it holds video.
-    :return: the format, also of what is no sound; None for bytes that nothing here knows. Behind an ID3 tag that fills
-        the whole head an MP3 is assumed; :func:`identify` looks behind the tag.
+    :return: the format, also if it is not sound; None for unrecognised bytes. Behind an ID3 tag that fills the whole
+        head an MP3 is assumed, and an MP4 is taken for a video unless its brand says otherwise; :func:`identify` reads
+        more.
     """
     tag = mpeg.id3_size(head)
     while tag and tag < len(head) - 4:
         head = head[tag:]
         tag = mpeg.id3_size(head)
         if not tag:
-            return sniff(head, tail) or MP3
+            return sniff(head) or MP3
     if tag:
         return MP3
     plain = next((known for magic, known in _PLAIN if head.startswith(magic)), None)
     return (
         plain
         or _riff(head)
-        or _boxes(head, tail)
+        or _boxes(head)
         or _ogg(head)
         or _ebml(head)
         or _streamed(head)
@@ -148,9 +147,9 @@ def sniff(head: bytes, tail: bytes = b"") -> Format | None:
 
 
 def identify(file: BinaryIO, size: int) -> Format | None:
-    """Tell a file's format, looking behind an ID3 tag of any size and into an MP4's table of contents wherever it is.
+    """Return a file's format; ID3 tags of any size are skipped, and an MP4's table of contents is read wherever it is.
 
-    :param file: seekable; left at an undefined place. A few kilobytes of it are read.
+    :param file: seekable; left at an undefined position. A few kilobytes of it are read.
     :param size: its bytes.
     :raises OSError: if the file cannot be read.
     """
@@ -185,7 +184,7 @@ def _brand_is_audio(head: bytes) -> bool:
     return bool(brands & {b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
 
 
-def _boxes(head: bytes, tail: bytes) -> Format | None:
+def _boxes(head: bytes) -> Format | None:
     kind = head[4:8]
     if kind != b"ftyp":
         old = kind in (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot") and (len(head) < 16 or head[:2] == b"\0\0")
@@ -194,16 +193,7 @@ def _boxes(head: bytes, tail: bytes) -> Format | None:
         return IMAGE
     if _brand_is_audio(head):
         return M4A
-    seen = {handler for part in (head, tail) for handler in re.findall(rb"hdlr.{8}(.{4})", part, re.DOTALL)}
-    if b"soun" in seen and b"vide" not in seen and not _cut_off(head, tail):
-        return M4A
     return MOV if head[8:12] == b"qt  " else MP4
-
-
-def _cut_off(head: bytes, tail: bytes) -> bool:
-    """Whether the table of contents goes on behind what is seen of it, so that a video track may yet come."""
-    at = head.find(b"moov")
-    return at >= 4 and not tail and at - 4 + int.from_bytes(head[at - 4 : at], "big") > len(head)
 
 
 def _ogg(head: bytes) -> Format | None:
@@ -249,7 +239,7 @@ def _text(head: bytes) -> Format | None:
     try:
         bare[:-4].decode("utf-8") if len(bare) > 4 else bare.decode("utf-8")
     except UnicodeDecodeError as error:
-        # A character cut at the end is no sign of anything.
+        # A character that is cut off at the end proves nothing.
         return TEXT if error.start > len(bare) - 8 > 0 else None
     return TEXT
 

@@ -1,6 +1,6 @@
 """What a recording is: its size, format and length, from headers and a few samples of its bytes, read once.
 
-Nothing is decoded, and nothing is kept: :class:`AudioInfo` is passed on to whoever decides or prepares something.
+Nothing is decoded, and nothing is kept: :class:`AudioInfo` is passed on to the plan and the preparation.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | 
 
 
 class _Levels:
-    """Levels as they are found; :data:`PER_SECOND` of them are a second at whatever rate, without drift."""
+    """Levels as they are found; :data:`PER_SECOND` of them are a second at any rate, without drift."""
 
     def __init__(self) -> None:
         self.found = array("H")

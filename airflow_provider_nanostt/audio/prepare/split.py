@@ -10,8 +10,9 @@ import logging
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, BinaryIO, Generic, Self
+from typing import TYPE_CHECKING, BinaryIO, Generic
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.decoding import open_track, throttled
@@ -21,9 +22,8 @@ from airflow_provider_nanostt.audio.prepare.remux import Remuxer, cut_packet, re
 from airflow_provider_nanostt.audio.prepare.resample import resampled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack
     from airflow_provider_nanostt.audio.prepare.encoder import CodecSpec
@@ -80,19 +80,14 @@ def split_copy(source: BinaryIO, output: Output, split_points: Sequence[float] =
         target = remux_target(track)
         if target is None:
             return None
-        make = lambda file, _: Remuxer(file, track, target)  # noqa: E731
-        parts = _PartWriter(output, target, split_points, track.rate, make)
-        try:
-            with parts:
-                for packet in track.packets():
-                    if packet.size:
-                        _copy(track, parts, bytes(packet), sample_count(track, packet), target.sample_bytes)
-        except TooLarge:
-            return None
-    if not parts.done:
+        packets = ((bytes(packet), sample_count(track, packet)) for packet in track.packets() if packet.size)
+        cut = partial(cut_packet, track) if target.sample_bytes else None
+        writer = _PartWriter(output, target, split_points, track.rate, lambda file, _: Remuxer(file, track, target))
+        parts = writer.write_all(packets, cut)
+    if parts == []:
         raise InvalidInput(f"{track.name} has a sound track with nothing in it")
     _report_damage(track)
-    return parts.done
+    return parts
 
 
 def split_compress(
@@ -139,28 +134,10 @@ def encode(
         def make(file: BinaryIO, number: int) -> Encoder:
             return Encoder(file, codec=codec, channels=channels, bit_rate=bit_rates[number] * channels)
 
-        parts = _PartWriter(output, spec, split_points, RATE, make)
-        try:
-            with parts:
-                for frame in frames:
-                    parts.advance(frame.samples / 2)
-                    parts.write(frame, frame.samples)
-        except TooLarge:
-            return None
+        writer = _PartWriter(output, spec, split_points, RATE, make)
+        parts = writer.write_all((frame, frame.samples) for frame in frames)
     _report_damage(track)
-    return parts.done
-
-
-def _copy(track: AudioTrack, parts: _PartWriter[bytes], data: bytes, count: int, sample_bytes: int) -> None:
-    """Copy a packet of so many samples; one of PCM that reaches over a split point is cut there."""
-    parts.advance(0 if sample_bytes else count / 2)
-    while sample_bytes and (before := parts.until_next) < count:
-        head, data = cut_packet(track, data, before)
-        count -= before
-        parts.write(head, before)
-        parts.advance(0)
-    if count:
-        parts.write(data, count)
+    return parts
 
 
 def _report_damage(track: AudioTrack) -> None:
@@ -169,7 +146,7 @@ def _report_damage(track: AudioTrack) -> None:
 
 
 class _PartWriter(Generic[ItemT]):
-    """Writes the parts of a recording one after the other; a context manager: on an error none is left.
+    """Writes the parts of a recording one after the other; on an error none is left.
 
     :param target: has their suffix and content type.
     :param split_points: seconds, ascending.
@@ -185,7 +162,7 @@ class _PartWriter(Generic[ItemT]):
         rate: int,
         make: Callable[[BinaryIO, int], Muxer[ItemT]],
     ) -> None:
-        self.done: list[Part] = []
+        self._done: list[Part] = []
         self._output, self._target = output, target
         self._points = [round(point * rate) for point in split_points if point > 0]
         self._rate, self._make, self._report = rate, make, throttled(output.progress)
@@ -193,39 +170,50 @@ class _PartWriter(Generic[ItemT]):
         self._begun: list[Path] = []
         self._open: tuple[BinaryIO, Muxer[ItemT]] | None = None
 
-    @property
-    def until_next(self) -> int:
-        """Samples until the next split point; more than any packet has if there is none."""
+    def write_all(
+        self, items: Iterable[tuple[ItemT, int]], cut: Callable[[ItemT, int], tuple[ItemT, ItemT]] | None = None
+    ) -> list[Part] | None:
+        """Write packets or frames of so many samples each; None if a part exceeds the limit.
+
+        :param cut: cuts an item after so many samples; None splits at the nearest item.
+        """
+        try:
+            for item, samples in items:
+                self._write(item, samples, cut)
+            self._complete()
+        except BaseException as error:
+            self._discard()
+            if isinstance(error, TooLarge):
+                return None
+            raise
+        return self._done
+
+    def _write(self, item: ItemT, samples: int, cut: Callable[[ItemT, int], tuple[ItemT, ItemT]] | None) -> None:
+        self._advance(0 if cut else samples / 2)
+        while cut and (before := self._until_next()) < samples:
+            head, item = cut(item, before)
+            samples -= before
+            self._append(head, before)
+            self._advance(0)
+        if samples:
+            self._append(item, samples)
+
+    def _until_next(self) -> int:
+        """Return the samples until the next split point; more than any item has if there is none."""
         return self._points[self._passed] - self._position if self._passed < len(self._points) else sys.maxsize
 
-    def advance(self, reach: float) -> None:
-        """Go on to the next part if a split point is no more than so many samples ahead."""
-        while self.until_next <= reach:
+    def _advance(self, reach: float) -> None:
+        """Go on to the next part if a split point is at most so many samples ahead."""
+        while self._until_next() <= reach:
             self._complete()
             self._passed += 1
 
-    def write(self, item: ItemT, samples: int) -> None:
-        """Write a packet or frame to the part."""
+    def _append(self, item: ItemT, samples: int) -> None:
         file, muxer = self._open = self._open or self._begin()
         muxer.write(item, samples)
         self._position += samples
         self._check(file)
         self._report(self._position / self._rate)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._complete()
-                return
-        except BaseException:
-            self._discard()
-            raise
-        self._discard()
 
     def _begin(self) -> tuple[BinaryIO, Muxer[ItemT]]:
         path = self._output.folder / f"part-{len(self._begun) + 1:03}{self._target.suffix}"
@@ -248,7 +236,7 @@ class _PartWriter(Generic[ItemT]):
             self._check(file)
             size = file.tell()
         start = self._start / self._rate
-        self.done.append(Part(self._begun[-1], start, muxer.seconds, size, self._target.content_type))
+        self._done.append(Part(self._begun[-1], start, muxer.seconds, size, self._target.content_type))
         self._open = None
 
     def _check(self, file: BinaryIO) -> None:

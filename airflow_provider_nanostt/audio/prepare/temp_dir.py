@@ -1,4 +1,4 @@
-"""A private folder for files that are written on the way; it is removed when its block is left, in whatever way.
+"""A private folder for files that are written on the way; it is removed when its block ends, however it ends.
 
 After ``kill -9`` no block is left. Such a folder, which may hold gigabytes, is removed when the next one is made: each
 is locked by the process that works in it, so one whose lock is free is abandoned.

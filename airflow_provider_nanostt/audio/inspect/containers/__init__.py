@@ -1,4 +1,4 @@
-"""What a recording's own structure says of its length, format by format, checked against the bytes that are there.
+"""The length of a recording by its own structure, format by format, checked against the bytes that are there.
 
 Each module reads one family of containers from a seekable file object, with the standard library alone, a bounded
 number of small reads, and no decoding. What a header claims counts only if the file's size and end bear it out;
@@ -39,7 +39,7 @@ class Found:
 
 
 def read_at(file: BinaryIO, position: int, length: int) -> bytes:
-    """Return up to ``length`` bytes from a place.
+    """Return up to ``length`` bytes from a position.
 
     :raises OSError: if they cannot be read.
     """

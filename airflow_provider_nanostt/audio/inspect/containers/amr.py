@@ -15,7 +15,7 @@ _SIZES = {
     b"#!AMR\n": (12, 13, 15, 17, 19, 20, 26, 31, 5, None, None, None, None, None, None, 0),
     b"#!AMR-WB\n": (17, 23, 32, 36, 40, 46, 50, 58, 60, 5, None, None, None, None, 0, 0),
 }
-"""Bytes behind the first of a frame, by the kind that the first names; None for kinds there are not."""
+"""Bytes behind the first of a frame, by the type in the first; None for undefined types."""
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:

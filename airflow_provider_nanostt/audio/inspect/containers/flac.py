@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _TAIL = 64 * 1024
 
 
-def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - two places say all there is
+def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001  the header and the end are enough
     """Measure a FLAC file.
 
     :raises Doubtful: if its end does not bear out its beginning.

@@ -154,7 +154,7 @@ def _cuts(file: BinaryIO, edts: _Box | None) -> list[tuple[int, int]]:
     count, wide = int.from_bytes(body[4:8], "big"), body[:1] == b"\1"
     form = ">QqI" if wide else ">IiI"
     rows = read_at(file, box.start + 8, min(count, 64) * struct.calcsize(form))
-    return [(length, place) for length, place, _ in struct.iter_unpack(form, rows)]
+    return [(length, start) for length, start, _ in struct.iter_unpack(form, rows)]
 
 
 def _length(file: BinaryIO, size: int, track: _Track, scale: int) -> float:
@@ -193,8 +193,10 @@ def _last_byte(file: BinaryIO, track: _Track, samples: int) -> int:
     runs, stsz = tables[b"stsc"], tables[b"stsz"]
     _, same, sizes = struct.unpack(">III", read_at(file, stsz.start, 12))
     # In this order: what lies before the list of chunks is fetched together with it.
-    wanted = min(samples, 4096)
-    lengths = b"" if same else read_at(file, stsz.start + 12 + 4 * max(0, sizes - wanted), 4 * min(wanted, sizes))
+    last_sizes = min(samples, 4096)
+    lengths = (
+        b"" if same else read_at(file, stsz.start + 12 + 4 * max(0, sizes - last_sizes), 4 * min(last_sizes, sizes))
+    )
     number = int.from_bytes(read_at(file, chunks.start + 4, 4), "big")
     last = int.from_bytes(read_at(file, chunks.start + 8 + width * max(0, number - 1), width), "big")
     entries = int.from_bytes(read_at(file, runs.start + 4, 4), "big")
@@ -203,4 +205,4 @@ def _last_byte(file: BinaryIO, track: _Track, samples: int) -> int:
         raise Doubtful("the MP4's table of contents contradicts itself")
     if same:
         return last + int(same) * each
-    return last + sum(int(length) for (length,) in struct.iter_unpack(">I", lengths[-4 * min(each, wanted) :]))
+    return last + sum(int(length) for (length,) in struct.iter_unpack(">I", lengths[-4 * min(each, last_sizes) :]))

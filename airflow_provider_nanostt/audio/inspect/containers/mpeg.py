@@ -1,7 +1,7 @@
 """MPEG audio frames: MP3 with or without a Xing header, and AAC in ADTS; counted one by one wherever that is cheap.
 
 A frame's header says how many bytes and how much time it is. A file whose Xing header accounts for all of its bytes is
-believed; any other is walked from frame to frame, or, where its bytes are far away, probed in three places.
+believed; any other is walked from frame to frame, or, if it is remote, sampled in three positions.
 """
 
 from __future__ import annotations
@@ -256,13 +256,13 @@ def _recover(data: bytes, at: int, step: Finder) -> int:
 def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
     """Tell the length of a file whose bit rate is the same in the beginning, the middle and the end."""
     speeds = set()
-    for place in (0, (end - start) // 2, end - start - _PROBE):
-        data = head if place == 0 else read_at(file, start + max(0, place), min(_PROBE, end - start))
+    for offset in (0, (end - start) // 2, end - start - _PROBE):
+        data = head if offset == 0 else read_at(file, start + max(0, offset), min(_PROBE, end - start))
         speeds |= _speeds(data)
     if len(speeds) != 1:
         raise Doubtful("the bit rate varies and no header says how long it is")
     (speed,) = speeds
-    return Found((end - start) * 8 / speed, "a bit rate that is the same in three places", payload=end - start)
+    return Found((end - start) * 8 / speed, "a bit rate that is the same in three positions", payload=end - start)
 
 
 def _speeds(data: bytes) -> set[int]:

@@ -114,7 +114,7 @@ def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
 
 
 def _stream(packet: bytes) -> _Stream:
-    """Read the first packet of a stream; what is no sound has no rate."""
+    """Read the first packet of a stream; one that is not sound has no rate."""
     if packet.startswith(b"OpusHead") and len(packet) >= 12:
         return _Stream(rate=48_000, longest=5760, skip=struct.unpack_from("<H", packet, 10)[0])
     if packet.startswith(b"\x01vorbis") and len(packet) >= 29:
