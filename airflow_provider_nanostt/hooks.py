@@ -93,14 +93,12 @@ class NanoGPTHook(BaseHook):
         """
         return self._opened().client
 
-    @property
-    def extras(self) -> Extras:
-        """The connection's other settings."""
+    def get_extras(self) -> Extras:
+        """Return the connection's other settings."""
         return self._opened().extras
 
-    @property
-    def limiter(self) -> RateLimiter:
-        """Spaces all that this hook sends one by one: submits and questions share the key's limit."""
+    def get_limiter(self) -> RateLimiter:
+        """Return the limiter of all that this hook sends one by one: submits and questions share the key's limit."""
         return self._opened().limiter
 
     def _opened(self) -> _Opened:
@@ -232,7 +230,7 @@ class NanoGPTHook(BaseHook):
         """
         return worker_loop.as_completed(
             self.get_conn(),
-            self.limiter,
+            self.get_limiter(),
             jobs,
             deadline=deadline,
             poll_interval=poll_interval,

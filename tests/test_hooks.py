@@ -252,4 +252,4 @@ def test_a_refusal_while_waiting_slows_the_hook_down(emulator: Emulator, wav):
     job = hook.transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     emulator.fail("/transcribe/status", status=429, retry_after=0)
     hook.wait(job, timeout=20, poll_interval=0.05)
-    assert hook.limiter.rate < 20.0
+    assert hook.get_limiter().rate < 20.0

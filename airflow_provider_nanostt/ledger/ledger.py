@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.ledger.record import (
     ANSWERED,
     FAILED,
@@ -136,7 +137,11 @@ class Ledger:
         """
         if self.record:
             record = replace(self.record, source=source or self.record.source)
-            self._save(replace(record, state=ANSWERED, answer=transcript.raw, cost=_amount(transcript.cost)))
+            self._save(
+                replace(
+                    record, state=ANSWERED, answer=redact_value(dict(transcript.raw)), cost=_amount(transcript.cost)
+                )
+            )
 
     def record_result(
         self,

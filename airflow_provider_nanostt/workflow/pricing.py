@@ -122,7 +122,7 @@ def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping
 
 def price_for(service: NanoGPTHook, model: str) -> Price:
     """Return a model's price for the key of a hook; the service's catalogue is asked once an hour."""
-    return price_of(model, catalogue=service.catalogue(), own=service.extras.prices)
+    return price_of(model, catalogue=service.catalogue(), own=service.get_extras().prices)
 
 
 def likely_usd(estimate: Estimate, rules: CostRules) -> float:

@@ -81,7 +81,7 @@ def make_request(
     :raises InvalidInput: if that cannot work, such as an address that the service cannot reach.
     """
     base_url = service.get_conn().config.base_url
-    source = locate_source(audio, audio_path, audio_url, allow_private=service.extras.allow_private_addresses)
+    source = locate_source(audio, audio_path, audio_url, allow_private=service.get_extras().allow_private_addresses)
     if isinstance(source, WebAddress):
         check_fetchable(source.url, base_url)
     if isinstance(source, StoredObject) and info is not None:

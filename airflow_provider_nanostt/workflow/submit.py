@@ -45,7 +45,10 @@ def submit(
     :raises AmbiguousSubmit: if no readable answer came and it may have been charged.
     """
     approval = attempt.gate.approve(estimate)
-    warn_without_ledger(attempt, ledger)
+    if not ledger.is_kept:
+        attempt.log.warning(
+            "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
+        )
     balance = attempt.gate.balance() if ledger.is_kept else None
     attempt.service.acquire_slot()
     record_intent(attempt, ledger, request, approval, balance=balance, source_version=source_version)
@@ -84,11 +87,16 @@ def record_intent(
         raise
 
 
-def record_answer(attempt: Attempt, ledger: Ledger, answer: Transcript | Job, approval: Approval) -> None:
-    """Record what the service has answered, before anything else is done with it, and count its cost."""
+def record_answer(
+    attempt: Attempt, ledger: Ledger, answer: Transcript | Job, approval: Approval, *, source: str | None = None
+) -> None:
+    """Record what the service has answered, before anything else is done with it, and count its cost.
+
+    :param source: a name for the recording that only the answer knows.
+    """
     began = time.perf_counter()
     if isinstance(answer, Transcript):
-        keep_recording(attempt, "the answer", lambda: ledger.record_answer(answer))
+        keep_recording(attempt, "the answer", lambda: ledger.record_answer(answer, source=source))
     else:
         hint = attempt.service.recovery_hint(answer)
         keep_recording(attempt, f"the job. {hint}", lambda: ledger.record_job(answer))
@@ -103,25 +111,12 @@ def record_answer(attempt: Attempt, ledger: Ledger, answer: Transcript | Job, ap
         )
         if not ledger.is_kept:
             attempt.log.info("%s", hint)
-    count_cost(answer.cost, answer.charged_minutes)
-    approval.settle(answer.cost)
-
-
-def count_cost(cost: float | None, minutes: float | None) -> None:
-    """Add to the metrics what was paid."""
     meter = StatsMeter()
-    if cost:
-        meter.incr("cost_micro_usd", round(cost * 1e6))
-    if minutes:
-        meter.incr("charged_seconds", round(minutes * 60))
-
-
-def warn_without_ledger(attempt: Attempt, ledger: Ledger) -> None:
-    """Say that a retry will pay again, where nothing keeps a record."""
-    if not ledger.is_kept:
-        attempt.log.warning(
-            "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
-        )
+    if answer.cost:
+        meter.incr("cost_micro_usd", round(answer.cost * 1e6))
+    if answer.charged_minutes:
+        meter.incr("charged_seconds", round(answer.charged_minutes * 60))
+    approval.settle(answer.cost)
 
 
 def keep_recording(attempt: Attempt, what: str, record: Callable[[], None]) -> None:

@@ -73,16 +73,14 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         return _resume_parts(attempt, request, wanted, record)
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
-    info = wanted.info or probe(wanted.source)
-    plan = _plan(request, wanted, info)
+    work = _look(attempt, request, wanted)
     # 6. Refuse what may not be paid for, before the work of preparing it.
-    estimate = estimate_of(attempt, request, info, plan)
-    attempt.gate.check(estimate)
+    attempt.gate.check(work.estimate)
     # 7. Prepare it: as it is, converted, compressed, staged, signed or split.
-    with prepared_audio(wanted.source, info, plan, _options(attempt, request, wanted)) as parts:
+    with prepared_audio(wanted.source, work.info, work.plan, work.options) as parts:
         # 8. Submit each part, once.
         if len(parts) == 1:
-            return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], estimate))]
+            return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], work.estimate))]
         if not may_split:
             raise errors.InvalidInput(
                 f"{request.source.name!r} has to be split into {len(parts)} parts, each with a job of its own; "
@@ -99,7 +97,7 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
             forced_generation=attempt.generation if attempt.rules.force else None,
             source_version=wanted.version.to_json() if wanted.version else None,
         )
-        split = _Split(attempt, request, wanted, parts, estimate)
+        split = _Split(attempt, request, wanted, parts, work.estimate)
         return [Part(part.start, _begin_part(split, number)) for number, part in enumerate(parts, 1)]
 
 
@@ -150,8 +148,27 @@ def clear_staging(attempt: Attempt) -> None:
         attempt.log.warning("%s", error)
 
 
-def estimate_of(attempt: Attempt, request: TranscriptionRequest, info: AudioInfo, plan: UploadPlan) -> Estimate:
-    """Return the expected cost, and log it with the upload method."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is known of a recording before it is prepared."""
+
+    info: AudioInfo
+    plan: UploadPlan
+    options: PrepareOptions
+    estimate: Estimate
+
+
+def _look(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> _Work:
+    """Look at the recording, choose how it gets to the service, and log that with the expected cost."""
+    info = wanted.info or probe(wanted.source)
+    plan = plan_upload(
+        wanted.source,
+        info,
+        model=request.options.model,
+        diarize=request.options.diarize,
+        preparation=request.preparation,
+        base_url=request.base_url,
+    )
     estimate = request.estimate(info, price_for(attempt.service, request.options.model), method=plan.method)
     attempt.log.info(
         "%s: %s (%s). Expected cost: %s",
@@ -161,7 +178,9 @@ def estimate_of(attempt: Attempt, request: TranscriptionRequest, info: AudioInfo
         estimate.describe(),
     )
     attempt.log.info("Upload method: %s%s", plan.method, f" ({plan.reason})" if plan.reason else "")
-    return estimate
+    staging, seconds = attempt.staging, request.presign_seconds
+    options = PrepareOptions(request.preparation, staging, seconds, request.progress, wanted.digest)
+    return _Work(info, plan, options, estimate)
 
 
 def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Identified, record: Record) -> list[Part]:
@@ -174,14 +193,12 @@ def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Ident
     ]
     if None in found:
         attempt.gate.check()
-        info = wanted.info or probe(wanted.source)
-        plan = _plan(request, wanted, info)
+        work = _look(attempt, request, wanted)
+        plan = work.plan
         if plan.method != "split":  # settings have changed since; what is half paid for is finished
             plan = UploadPlan("split", "it was split before")
-        estimate = estimate_of(attempt, request, info, plan)
-        options = _options(attempt, request, wanted)
-        with prepared_audio(wanted.source, info, plan, options, record.split_points) as parts:
-            split = _Split(attempt, request, wanted, parts, estimate)
+        with prepared_audio(wanted.source, work.info, plan, work.options, record.split_points) as parts:
+            split = _Split(attempt, request, wanted, parts, work.estimate)
             missing = [index for index, part in enumerate(found) if part is None]
             attempt.gate.check(split.estimate_of(missing))
             for index in missing:
@@ -251,22 +268,6 @@ def _submit_whole(
     if isinstance(answer, Transcript):
         clear_staging(attempt)
     return answer
-
-
-def _plan(request: TranscriptionRequest, wanted: Identified, info: AudioInfo) -> UploadPlan:
-    return plan_upload(
-        wanted.source,
-        info,
-        model=request.options.model,
-        diarize=request.options.diarize,
-        preparation=request.preparation,
-        base_url=request.base_url,
-    )
-
-
-def _options(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> PrepareOptions:
-    staging, seconds = attempt.staging, request.presign_seconds
-    return PrepareOptions(request.preparation, staging, seconds, request.progress, wanted.digest)
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:

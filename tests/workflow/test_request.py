@@ -98,7 +98,7 @@ def test_what_is_paid_for_is_never_refused(emulator: Emulator, wav, files: Memor
         ({"max_cost_usd": 0.1, "cost_limits": {"unknown_length": "guess"}}, "unknown_length must be one of"),
         ({"max_cost_usd": -1}, "max_cost_usd must be a non-negative number, got -1"),
         ({"max_cost_usd": "cheap"}, "max_cost_usd must be a number of USD, got 'cheap'"),
-        ({"cost_limits": {"check_balance_above": float("nan")}}, "check_balance_above must be a number of USD, got nan"),
+        ({"cost_limits": {"check_balance_above": float("nan")}}, "check_balance_above must be a number of USD"),
     ],
 )
 def test_an_unknown_length_is_taken_for_the_worst(emulator: Emulator, unknown, arguments, words):

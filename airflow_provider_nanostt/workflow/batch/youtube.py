@@ -22,7 +22,7 @@ from airflow_provider_nanostt.ledger import RequestFingerprint
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate, Price
-from airflow_provider_nanostt.workflow.submit import count_cost, describe_ambiguity, keep_recording, record_intent
+from airflow_provider_nanostt.workflow.submit import describe_ambiguity, keep_recording, record_answer, record_intent
 from airflow_provider_nanostt.workflow.transcribe import Part
 
 if TYPE_CHECKING:
@@ -196,12 +196,9 @@ def _record(
         if not found.success:
             _record_not_charged(video, approval)
             raise errors.InvalidInput(f"this video has no transcript: {found.error}. It costs nothing")
-        transcript, ledger = _transcript(found, cost), video.attempt.ledger
+        transcript = _transcript(found, cost)
         title = re.sub(r"[\s./\\]+", " ", found.title or "video").strip()
-        source = f"{title}-{video.id}"
-        keep_recording(video.attempt, "the answer", lambda: ledger.record_answer(transcript, source=source))
-        count_cost(cost, None)
-        approval.settle(cost)
+        record_answer(video.attempt, video.attempt.ledger, transcript, approval, source=f"{title}-{video.id}")
     except Exception as error:  # noqa: BLE001  one bad video never stops the others
         run.record_error(video.number, error, video.attempt)
         return None
@@ -210,7 +207,7 @@ def _record(
 
 def _transcript(found: YouTubeTranscript, cost: float | None) -> Transcript:
     """Return a transcript whose answer is kept in the form of any other, so that it is read again like any other."""
-    metadata = {"url": found.url, "title": found.title, "cost": cost}
+    metadata = {"url": found.url, "title": found.title}
     return stored_answer({"transcription": found.text, "metadata": metadata, "cost": cost}, model=YOUTUBE_MODEL)
 
 

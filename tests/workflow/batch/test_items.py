@@ -62,7 +62,7 @@ def test_a_list_that_a_template_made_text_is_read():
         ([{"audio": "/a.wav", 3: "es"}], "has 3"),
         (["calls/*.wav"], "relative pattern"),
         ([{"audio": "/a.wav", "name": "x"}, {"audio": "/a.wav", "name": "y"}], "there twice"),
-        ("unknown-storage://bucket/*.wav", "no place for files|No filesystem registered"),
+        ("unknown-storage://bucket/*.wav", "cannot be used for files|No filesystem registered"),
     ],
 )
 def test_other_values_are_refused_by_name(given, words):
