@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
+import pickle
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -253,3 +255,31 @@ def test_a_refusal_while_waiting_slows_the_hook_down(emulator: Emulator, wav):
     emulator.fail("/transcribe/status", status=429, retry_after=0)
     hook.wait(job, timeout=20, poll_interval=0.05)
     assert hook.get_limiter().rate < 20.0
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_hook_can_be_copied_and_pickled(emulator: Emulator, wav, used):
+    """Also after it has talked to the service; the copy reads the connection again, and keeps no key."""
+    hook = NanoGPTHook()
+    if used:
+        hook.transcribe(audio_path=wav)
+    data = pickle.dumps(hook)
+    assert emulator.api_key.encode() not in data
+    for twin in (copy.copy(hook), copy.deepcopy(hook), pickle.loads(data)):
+        assert twin.nanogpt_conn_id == "nanogpt_default"
+        assert twin.balance().usd == hook.balance().usd
+
+
+def test_a_script_with_a_limit_submits_nothing_without_prices_it_may_read(emulator: Emulator, wav):
+    """A key that is refused for the catalogue ends it there."""
+    emulator.fail("/v1/audio-models", status=401, times=100)
+    with pytest.raises(errors.AuthError, match="'nanogpt_default'"):
+        NanoGPTHook().transcribe(audio_path=wav, max_cost_usd=1.0)
+    assert emulator.charges == []
+
+
+def test_a_script_with_a_limit_pays_no_more(emulator: Emulator, wav):
+    """What would cost more is refused with the figures, before it is sent."""
+    with pytest.raises(errors.CostLimit, match=r"max_cost_usd = \$0\.001"):
+        NanoGPTHook().transcribe(audio_path=wav, model="Elevenlabs-STT", max_cost_usd=0.001)
+    assert emulator.charges == []

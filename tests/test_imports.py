@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.hooks import NanoGPTHook
+from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
 from tests.conftest import ANYWHERE, TESTS
 
 HEAVY = ("requests", "aiohttp", "tenacity", "av", "urllib3", "pocketsphinx")
@@ -85,3 +90,40 @@ def test_the_root_module_imports_no_airflow():
     probe = "import sys, airflow_provider_nanostt as p; p.get_provider_info(); print('airflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+WAIT = """
+import asyncio, json, sys
+from airflow_provider_nanostt import triggers
+how = {"nanogpt_conn_id": "nanogpt_default", "poll_interval": 0.05, "deadline": 4e9}
+job = json.loads(sys.argv[1])
+waits = [
+    triggers.TranscriptionTrigger(job=job, **how),
+    triggers.PartsTrigger(parts=[{"job": job, "start": 0.0}], **how),
+    triggers.BatchTrigger(jobs=[job], answers=json.loads(sys.argv[2]), **how),
+]
+
+async def fired(trigger):
+    return [event.payload async for event in trigger.run()]
+
+events = [asyncio.run(fired(one)) for one in waits]
+loaded = [name for name in sys.modules if name.startswith("airflow_provider_nanostt.")]
+print(json.dumps([events, loaded]))
+"""
+
+OF_THE_WORKER = ("audio", "outputs", "workflow", "operators", "emulator")
+
+
+def test_the_triggerer_loads_nothing_that_only_a_worker_needs(emulator: Emulator, wav: Path, tmp_path: Path):
+    """To read a connection, to wait for jobs and to leave their answers, no module about audio or outputs is needed."""
+    job = NanoGPTHook().transcribe(audio_path=wav, model="Elevenlabs-STT", wait_for_completion=False)
+    spool = TranscriptSpool(object_storage.resolve(str(tmp_path / "answers")))
+    command = [sys.executable, "-c", WAIT, json.dumps(job.to_json()), json.dumps(spool.open())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    events, loaded = json.loads(done.stdout.splitlines()[-1])
+    assert events[0][0]["kind"] == events[1][0]["parts"][0]["kind"] == "completed"
+    assert events[2] == [{"batch": {"jobs": 1, "not_completed": {}}}]
+    assert json.loads(spool.take(job.run_id) or b"{}")["transcription"]
+    assert "airflow_provider_nanostt.hooks" in loaded
+    assert [name for name in loaded if name.split(".")[1] in OF_THE_WORKER] == []

@@ -28,7 +28,7 @@ ASYNC = "Elevenlabs-STT"
         ("file:///srv/a.json", "file:///srv/a.json"),
     ],
 )
-def test_an_address_is_told_without_secrets_and_connection(address, expected):
+def test_an_address_is_without_secrets_and_connection(address, expected):
     """Others may read another way, and need no signature."""
     assert plain(address) == expected
 
@@ -49,7 +49,7 @@ def test_names_follow_the_rules_of_openlineage(address, expected):
 
 
 def done(wav, files, run_task, *outlets, **arguments):
-    """A task that has landed a transcript, and the events it has left."""
+    """A task that has written a transcript, and the events it has left."""
     events = OutletEventAccessors()
     made = []
 
@@ -79,12 +79,12 @@ def test_an_alias_hears_of_each_file(emulator, wav, files, run_task):
     """Each file becomes an asset of its own under the alias."""
     alias = AssetAlias("transcripts")
     result, events, _ = done(wav, files, run_task, alias)
-    told = told_by(events[alias])
-    assert [uri for uri, _ in told] == [plain(uri) for uri in result["files"].values()]
-    assert all(extra["cost_usd"] == result["cost_usd"] for _, extra in told)
+    found = events_of(events[alias])
+    assert [uri for uri, _ in found] == [plain(uri) for uri in result["files"].values()]
+    assert all(extra["cost_usd"] == result["cost_usd"] for _, extra in found)
 
 
-def told_by(accessor):
+def events_of(accessor):
     """Address and extra of each event; on 2.11 they are mappings that speak of datasets."""
     if hasattr(accessor, "dataset_alias_events"):
         return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
@@ -105,9 +105,16 @@ def test_an_alias_hears_of_the_manifest_of_a_batch(emulator, wav, files, run_tas
         ),
         {**files.context(), "outlet_events": events},
     )
-    ((uri, extra),) = told_by(events[alias])
+    ((uri, extra),) = events_of(events[alias])
     assert uri == plain(result["manifest"]["jsonl"])
     assert (extra["written"], extra["cost_usd"]) == (1, result["cost_usd"])
+
+
+def test_the_facts_of_a_batch_have_every_ending():
+    """How many were written, skipped and failed, and how many not started."""
+    result = {"total": 9, "written": 4, "skipped": 2, "duplicate": 0, "failed": 1, "not_started": 2, "manifest": {}}
+    record = LineageRecord.of([], result)
+    assert {**record.facts, "manifest": {}, "duplicate": 0} == result
 
 
 def test_an_announcement_that_fails_loses_no_transcript(emulator, wav, files, run_task, logged):
@@ -122,10 +129,10 @@ def test_an_announcement_that_fails_loses_no_transcript(emulator, wav, files, ru
 
     result = run_task(make, {**files.context(), "outlet_events": Broken()})
     assert result["transcription"] == TEXT
-    assert any("could be told of it" in line for line in logged())
+    assert any("Could not emit asset or lineage events" in line for line in logged())
 
 
-def test_without_outlets_nothing_is_told():
+def test_without_outlets_nothing_is_emitted():
     """A context of no events is no error."""
     emit_asset_events({}, [Asset("s3://bucket/x")], LineageRecord())
 
@@ -136,10 +143,10 @@ def test_openlineage_hears_of_recording_files_and_cost(emulator, wav, files, run
     from openlineage.client.serde import Serde
 
     result, _, operator = done(wav, files, run_task)
-    told = operator.get_openlineage_facets_on_complete(None)
-    assert [(one.namespace, one.name) for one in told.inputs] == [("file", str(wav))]
-    assert [(one.namespace, one.name) for one in told.outputs] == [named(uri) for uri in result["files"].values()]
-    facet = json.loads(Serde.to_json(told.run_facets["nanostt_transcription"]))
+    found = operator.get_openlineage_facets_on_complete(None)
+    assert [(one.namespace, one.name) for one in found.inputs] == [("file", str(wav))]
+    assert [(one.namespace, one.name) for one in found.outputs] == [named(uri) for uri in result["files"].values()]
+    facet = json.loads(Serde.to_json(found.run_facets["nanostt_transcription"]))
     assert (facet["model"], facet["cost_usd"]) == (ASYNC, result["cost_usd"])
     assert facet["charged_minutes"] == result["charged_minutes"]
 
@@ -160,11 +167,11 @@ def test_openlineage_hears_of_the_folders_of_a_batch(emulator, wav, files, run_t
         return made[-1]
 
     result = run_task(make, files.context())
-    told = made[-1].get_openlineage_facets_on_complete(None)
-    assert [(one.namespace, one.name) for one in told.inputs] == [("file", str(wav.parent))]
-    assert [(one.namespace, one.name) for one in told.outputs] == [named(result["manifest"]["jsonl"])]
+    found = made[-1].get_openlineage_facets_on_complete(None)
+    assert [(one.namespace, one.name) for one in found.inputs] == [("file", str(wav.parent))]
+    assert [(one.namespace, one.name) for one in found.outputs] == [named(result["manifest"]["jsonl"])]
 
 
 def test_openlineage_hears_nothing_of_a_task_that_has_not_ended():
-    """There is nothing to tell."""
+    """There are no facets yet."""
     assert TranscribeOperator(task_id="t", audio="x.wav").get_openlineage_facets_on_complete(None) is None

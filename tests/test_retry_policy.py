@@ -14,7 +14,9 @@ from airflow_provider_nanostt.api.models import Job
 
 pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow has retry policies since 3.3")
 
+from airflow_provider_nanostt.operators.options import RecoveryPolicy
 from airflow_provider_nanostt.retry_policy import NanoGPTRetryPolicy
+from tests.api.test_errors import EVERY_ERROR
 
 JOB = Job("run-1", "Elevenlabs-STT", 0.0, 0.015)
 DELAY = timedelta(seconds=90)
@@ -39,7 +41,7 @@ def decided(error: BaseException, policy: NanoGPTRetryPolicy | None = None, **co
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_weather_is_retried(error):
+def test_transient_errors_are_retried(error):
     """What passes by itself is tried again, after the policy's pause or the task's own."""
     assert decided(error).action.value == "retry"
     assert decided(error).retry_delay == DELAY
@@ -73,7 +75,7 @@ def test_the_service_may_ask_for_a_longer_pause(asked, pause):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_no_retry_mends_fails_at_once(error):
+def test_errors_that_no_retry_fixes_fail_at_once(error):
     """Key, balance, bad input, and whatever a retry would pay for again."""
     assert decided(error).action.value == "fail"
     assert type(error).__name__ in decided(error).reason
@@ -105,7 +107,7 @@ def test_a_day_limit_is_retried_after_its_reset(monkeypatch, ahead):
     assert decision.retry_delay == timedelta(seconds=max(0.0, ahead) + 60)
 
 
-def test_a_batch_is_retried_as_what_has_stopped_it():
+def test_a_batch_is_retried_as_the_error_that_stopped_it():
     """A day limit waits for its reset, a wrong key fails; items that failed alone keep the task's own retries."""
 
     def incomplete(cause):
@@ -135,6 +137,31 @@ def test_the_users_word_on_unknown_submits_holds(policy, action):
     assert decided(errors.AmbiguousSubmit("reset"), task=task).action.value == action
     orphan = errors.OrphanedSubmit("call.wav", estimated_cost=None, before=None)
     assert decided(orphan, task=task).action.value == "fail"
+
+
+def test_an_operators_word_reaches_the_policy():
+    """However the group of options was given."""
+    from airflow_provider_nanostt.operators import TranscribeOperator
+
+    for given in ({"on_ambiguous_submit": "resubmit"}, RecoveryPolicy(on_ambiguous_submit="resubmit")):
+        made = TranscribeOperator(task_id="t", audio="call.wav", recovery_policy=given)
+        assert decided(errors.AmbiguousSubmit("reset"), task=made).action.value == "retry"
+
+
+def odd(retry: errors.RetryWorth) -> errors.NanoGPTError:
+    """An error of a class that no list can know."""
+    return type(f"Odd_{retry}", (errors.NanoGPTError,), {"retry": retry})("odd")
+
+
+@pytest.mark.parametrize(
+    "error", [*EVERY_ERROR, odd("yes"), odd("ledger"), odd("no")], ids=lambda one: type(one).__name__
+)
+def test_the_policy_follows_the_errors(error):
+    """Each says by itself whether another try is worth it; the task's own retries are for what needs a record."""
+    expected = {"yes": "retry", "ledger": "default", "no": "fail"}[error.retry]
+    if isinstance(error, errors.BatchIncomplete):  # it goes by the error that has stopped the batch
+        expected = "default"
+    assert decided(error).action.value == expected
 
 
 @pytest.mark.parametrize("policy", [NanoGPTRetryPolicy(), NanoGPTRetryPolicy(timedelta(minutes=5))])

@@ -1,0 +1,57 @@
+"""The counters of what was paid, as Airflow's metrics get them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
+
+VIDEOS = [f"https://www.youtube.com/watch?v=parcels-{number}" for number in range(3)]
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The counters of a task."""
+    found: Counter[str] = Counter()
+    monkeypatch.setattr(airflow_stats(), "incr", lambda name, count=1, *_, **__: found.update({name: count}))
+    return found
+
+
+def airflow_stats() -> Any:
+    """Airflow's metrics, by version."""
+    try:
+        from airflow.observability import stats
+    except ImportError:
+        from airflow.stats import Stats as stats  # noqa: N813
+    return stats if hasattr(stats, "incr") else stats.Stats
+
+
+def operators(wav: Any, folder: str) -> dict[str, Any]:
+    common = {"task_id": "t", "output_path": folder}
+    return {
+        "one": TranscribeOperator(audio=str(wav), **common),
+        "one that is waited for": TranscribeOperator(audio=str(wav), model="Elevenlabs-STT", **common),
+        "batch": TranscribeBatchOperator(audio=[str(wav)], model="Elevenlabs-STT", **common),
+        "videos": YouTubeTranscribeOperator(urls=[*VIDEOS, "https://youtu.be/has-none"], **common),
+    }
+
+
+@pytest.mark.parametrize("kind", ["one", "one that is waited for", "batch", "videos"])
+def test_all_money_is_counted(emulator: Emulator, wav, files, counted, kind):
+    """``nanostt.cost_micro_usd`` is the sum of the service's charges, whatever they were for."""
+    for url in VIDEOS:
+        emulator.script(url, text="Parcels", title="Parcels")
+    made = operators(wav, str(files.folder))[kind]
+    if kind == "videos":
+        with pytest.raises(Exception, match="1 of 4 recordings have no transcript"):
+            made.execute(files.context())
+    else:
+        made.execute(files.context())
+    assert emulator.charges
+    assert counted["nanostt.cost_micro_usd"] == pytest.approx(
+        sum(charge.cost for charge in emulator.charges) * 1e6, abs=1
+    )
