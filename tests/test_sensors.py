@@ -285,8 +285,9 @@ def test_a_killed_sensor_says_that_the_next_one_waits_on(emulator: Emulator, log
 def test_a_result_too_large_for_xcom_names_the_way_to_the_job(emulator: Emulator, submitted, tmp_path):
     """A sensor has no record to point at, so the message has the line that picks the job up."""
     context = Memory("task state", tmp_path).context()
+    while emulator.jobs[0].finished is None:
+        pass
     with pytest.raises(AirflowFailException, match="xcom_limit allows 10") as caught:
-        while not sensor(job=submitted, output_options={"xcom_limit": 10}).poke(context).is_done:
-            pass
+        sensor(job=submitted, output_options={"xcom_limit": 10}).poke(context)
     assert "wait(Job.from_json(" in str(caught.value)
     assert "has its record" not in str(caught.value)
