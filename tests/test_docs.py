@@ -527,9 +527,10 @@ def test_quoted_log_lines_are_those_of_the_code(page):
         for text in messages()
         if "…" in text and len("".join(literal(text))) >= 12
     ]
-    for found in FENCE.finditer(PAGES[page]):
-        for line in found[3].splitlines() if found[2] == "log" else ():
-            assert any(pattern.fullmatch(line.strip()) for pattern in known), f"{page}: nothing logs {line!r}"
+    lines = [line for found in FENCE.finditer(PAGES[page]) if found[2] == "log" for line in found[3].splitlines()]
+    assert lines or page != "docs/audio.md"
+    for line in lines:
+        assert any(pattern.fullmatch(line.strip()) for pattern in known), f"{page}: nothing logs {line!r}"
 
 
 @pytest.mark.parametrize(
