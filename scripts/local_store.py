@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
+_VOLUME_MB = 64
 _OFF = ("master.telemetry", "s3.iam", "filer.exposeDirectoryData")
 
 
@@ -41,10 +42,12 @@ class LocalStore:
     """An object store with one bucket; also a context manager.
 
     :param bucket: its name.
+    :param gigabytes: how much it can hold.
     """
 
-    def __init__(self, bucket: str = "calls") -> None:
+    def __init__(self, bucket: str = "calls", gigabytes: float = 2.0) -> None:
         self.bucket = bucket
+        self._volumes = max(8, round(gigabytes * 1024 / _VOLUME_MB))
         self.access_key = f"AK{secrets.token_hex(9).upper()}"
         self.secret_key = secrets.token_hex(20)
         self.port = 0
@@ -91,7 +94,7 @@ class LocalStore:
             binary, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             "-filer", "-s3", f"-s3.config={self._settings()}", "-s3.port.iceberg=0", "-s3.port.lance=0",
             f"-filer.localSocket={self._folder / 'filer.sock'}", f"-s3.localSocket={self._folder / 's3.sock'}",
-            "-master.volumeSizeLimitMB=64", "-volume.max=32", "-volume.minFreeSpace=64MiB",
+            f"-master.volumeSizeLimitMB={_VOLUME_MB}", f"-volume.max={self._volumes}", "-volume.minFreeSpace=64MiB",
             *(f"-{name}={port}" for name, port in ports.items()), *(f"-{name}=false" for name in _OFF),
         ]  # fmt: skip
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_", "WEED_"))}
