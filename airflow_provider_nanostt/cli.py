@@ -1,6 +1,6 @@
 """The command ``nanostt``: what recordings would cost and what would be done with them, and whether all is set up.
 
-It only shows what the hook tells: nothing is submitted, and nothing is decided here. Tables are for people, ``--json``
+It shows what the hook says: nothing is submitted or decided here. Tables are for people, ``--json``
 is for programs; then there is nothing else on the standard output.
 """
 
@@ -38,7 +38,7 @@ _SCHEMES = ("s3", "gs", "abfs")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is told of one recording; None for what cannot be told, ``problem`` if it could not be submitted."""
+    """One recording; None for what is not known, ``problem`` if it could not be submitted."""
 
     file: str
     minutes: float | None = None
@@ -53,18 +53,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: ``ok``, ``warning`` or ``failed``, and what to do about it."""
+    """One thing that was checked: ``ok``, ``warning`` or ``failed``, and what to do about it."""
 
     name: str
     state: str
-    told: str
+    message: str
     remedy: str = ""
 
     @property
     def text(self) -> str:
         """All of it in one line."""
-        told = f"{self.told.rstrip('.')}. {self.remedy}" if self.remedy else self.told
-        return f"{self.name}: {told}"
+        message = f"{self.message.rstrip('.')}. {self.remedy}" if self.remedy else self.message
+        return f"{self.name}: {message}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Airflow and its providers tell on the way from between the lines of a table."""
+    """Keep the log lines of Airflow and its providers out of a table."""
     before, given = logging.root.manager.disable, os.environ.get(_LEVEL)
     logging.disable(logging.WARNING)
     os.environ.setdefault(_LEVEL, "ERROR")  # read when Airflow is imported; its own loggers heed nothing else
@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--conn", default=_CONN, metavar="ID", help=f"the Airflow connection (default {_CONN})")
     shared.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-    told = "tell what recordings would cost, and what would be done with them; nothing is submitted"
-    estimate = commands.add_parser("estimate", parents=[shared], help=told, description=told)
+    about = "show what recordings would cost, and how they would be sent; nothing is submitted"
+    estimate = commands.add_parser("estimate", parents=[shared], help=about, description=about)
     estimate.add_argument(
         "audio", nargs="+", help="a path, a web address, an object storage URI, or a pattern of these"
     )
@@ -116,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what may be done with what is too large, in order (default {_OVERSIZE})",
     )
     estimate.set_defaults(run=_estimate)
-    told = "look whether connection, balance, catalogue and extras are there"
-    doctor = commands.add_parser("doctor", parents=[shared], help=told, description=told)
+    about = "check connection, balance, catalogue and extras"
+    doctor = commands.add_parser("doctor", parents=[shared], help=about, description=about)
     doctor.set_defaults(run=_doctor)
     return parser
 
@@ -184,7 +184,7 @@ def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
             staging_path=given.staging,
             oversize=given.oversize,
         )
-    except Exception as error:  # noqa: BLE001  one that cannot be told shall not hide the others
+    except Exception as error:  # noqa: BLE001  one that fails must not hide the others
         return Row(name, problem=_reason(error))
     return Row(
         name,

@@ -28,20 +28,20 @@ def calls(tmp_path: Path) -> Path:
     return folder
 
 
-def told(capsys, *arguments: str) -> tuple[int, str]:
+def run(capsys, *arguments: str) -> tuple[int, str]:
     code = main(arguments)
     return code, capsys.readouterr().out
 
 
 def document(capsys, *arguments: str) -> tuple[int, dict]:
-    code, out = told(capsys, *arguments, "--json")
+    code, out = run(capsys, *arguments, "--json")
     return code, json.loads(out)
 
 
 def test_each_recording_is_a_line_with_its_price(emulator: Emulator, calls, capsys):
     """File, minutes, model, price, cost, what would be done, total, source of the prices; all for nothing."""
     names = [str(calls / name) for name in ("weekly-note.wav", "closed-office.ogg")]
-    code, out = told(capsys, "estimate", *names, "--model", "Elevenlabs-STT")
+    code, out = run(capsys, "estimate", *names, "--model", "Elevenlabs-STT")
     assert code == 0
     (line,) = (line for line in out.splitlines() if "weekly-note.wav" in line)
     minutes, model, price, cost, method = line.split()[1:]
@@ -87,7 +87,7 @@ def test_storage_is_expanded_too(emulator: Emulator, bucket, capsys):
 
 def test_an_unknown_length_is_said_to_be_unknown(emulator: Emulator, calls, capsys):
     """The total is then the least it costs."""
-    code, out = told(capsys, "estimate", "https://recordings.example/a.mp3", str(calls / "weekly-note.wav"))
+    code, out = run(capsys, "estimate", "https://recordings.example/a.mp3", str(calls / "weekly-note.wav"))
     assert code == 0
     (line,) = (line for line in out.splitlines() if "recordings.example" in line)
     assert "unknown" in line
@@ -99,7 +99,7 @@ def test_brackets_in_a_name_are_no_markup(emulator: Emulator, calls, capsys):
     """A file's name is shown as it is."""
     odd = calls / "[red]call.wav"
     odd.write_bytes((AUDIO / "weekly-note.wav").read_bytes())
-    assert "[red]call.wav" in told(capsys, "estimate", str(odd))[1]
+    assert "[red]call.wav" in run(capsys, "estimate", str(odd))[1]
 
 
 def test_what_may_be_done_can_be_said(emulator: Emulator, tmp_path, capsys):
@@ -116,7 +116,7 @@ def test_all_is_well(emulator: Emulator, capsys):
     states = {check["name"]: check["state"] for check in found["checks"]}
     assert code == 0
     assert [states[name] for name in ("connection", "key and balance", "catalogue")] == ["ok"] * 3
-    _, out = told(capsys, "doctor")
+    _, out = run(capsys, "doctor")
     assert "the account holds $100.00" in out
     assert emulator.api_key not in out + json.dumps(found)
 
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_named(emulator: Emulator, monkeypatch, no_pauses, caps
     (check,) = (check for check in found["checks"] if check["name"] == failing)
     assert code == 1
     assert check["state"] == "failed"
-    assert words in check["told"] + check["remedy"]
+    assert words in check["message"] + check["remedy"]
 
 
 def test_the_command_prints_json_and_nothing_else(emulator: Emulator, calls):
@@ -154,7 +154,7 @@ def test_the_command_prints_json_and_nothing_else(emulator: Emulator, calls):
 
 def test_a_length_nobody_knows_says_why(emulator: Emulator, capsys):
     """An address that may not be looked at is a line with the reason; the total says that it is not whole."""
-    code, out = told(capsys, "estimate", "https://127.0.0.1:9/a.mp3?sig=verysecret")
+    code, out = run(capsys, "estimate", "https://127.0.0.1:9/a.mp3?sig=verysecret")
     assert code == 0
     assert "allow_private_addresses" in out
     assert "Total: unknown" in out
@@ -163,7 +163,7 @@ def test_a_length_nobody_knows_says_why(emulator: Emulator, capsys):
 
 def test_a_price_nobody_knows_is_said_to_be_unknown(emulator: Emulator, calls, capsys):
     """A model that is in no list has no total, and no source of its price."""
-    code, out = told(capsys, "estimate", str(calls / "weekly-note.wav"), "--model", "new-model")
+    code, out = run(capsys, "estimate", str(calls / "weekly-note.wav"), "--model", "new-model")
     assert code == 0
     assert "has a price for new-model" in out
     assert "Prices from" not in out
@@ -193,13 +193,13 @@ def test_many_recordings_are_looked_at_behind_a_progress_bar(emulator: Emulator,
         "weekly-note.wav", "closed-office.ogg"))]  # fmt: skip
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=inner, text=True, env={**os.environ, "TERM": "xterm"}
-    ) as run:
+    ) as process:
         os.close(inner)
         shown = b""
         with suppress(OSError):  # what a terminal raises at its end
             while piece := os.read(outer, 4096):
                 shown += piece
-        out = run.stdout.read()
+        out = process.stdout.read()
     os.close(outer)
     assert b"Looking" in shown
     assert "Total: $" in out
