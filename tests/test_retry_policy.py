@@ -1,4 +1,4 @@
-"""What Airflow is told to do after each kind of failure."""
+"""Retry, wait or fail: the policy's decision about each kind of failure."""
 
 from __future__ import annotations
 

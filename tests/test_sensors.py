@@ -152,7 +152,7 @@ def test_a_cleared_submitting_task_returns_the_same_job(emulator: Emulator, wav,
 @pytest.mark.parametrize(
     "fault", [{"status": 503, "times": 6}, {"kind": "html", "times": 6}, {"kind": "reset", "times": 6}]
 )
-def test_weather_gives_up_no_paid_job(emulator: Emulator, submitted, run_task, deferrable, fault, logged):
+def test_transient_errors_give_up_no_paid_job(emulator: Emulator, submitted, run_task, deferrable, fault, logged):
     """A look that fails is one look less, not a failed task."""
     emulator.fail("/transcribe/status", **fault)
     result = run_task(lambda: sensor(job=submitted, deferrable=deferrable), context())
@@ -173,7 +173,7 @@ def test_a_day_limit_gives_up_no_paid_job(emulator: Emulator, submitted):
 
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_a_failed_job_says_why(emulator: Emulator, wav, run_task, deferrable):
-    """Run, cost and the service's reason; no retry of a sensor mends it."""
+    """Run, cost and the service's reason; no retry of a sensor fixes it."""
     emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
     ticket = TranscribeOperator(task_id="submit", audio_path=str(wav), model=ASYNC, wait_for_completion=False).execute(
         {}
@@ -207,9 +207,9 @@ def test_a_poking_sensor_that_times_out_names_the_way_back(emulator: Emulator, s
     still(emulator, 1000)
     with pytest.raises(AirflowSensorTimeout):
         sensor(job=submitted, timeout=0.2).execute(context())
-    told = "\n".join(logged())
-    assert f"Run {submitted['run_id']} is still billed and may still finish" in told
-    assert "wait(Job.from_json(" in told
+    log = "\n".join(logged())
+    assert f"Run {submitted['run_id']} is still billed and may still finish" in log
+    assert "wait(Job.from_json(" in log
 
 
 def test_a_deferred_sensor_that_times_out_names_the_way_back(emulator: Emulator, submitted, run_task):

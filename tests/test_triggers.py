@@ -101,7 +101,7 @@ def test_a_deadline_in_the_past_still_asks_once(emulator: Emulator, job):
     assert outcome.kind == COMPLETED
 
 
-def test_bad_weather_is_waited_out(emulator: Emulator, job):
+def test_transient_errors_are_waited_out(emulator: Emulator, job):
     """Errors, resets and nonsense on the way do not give up a paid job."""
     for fault in ({"status": 503}, {"kind": "html"}, {"kind": "broken_json"}, {"kind": "reset"}):
         emulator.fail("/transcribe/status", **fault)

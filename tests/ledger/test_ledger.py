@@ -161,9 +161,9 @@ def test_a_submit_of_unknown_end_is_resubmitted_only_on_demand():
     with pytest.raises(errors.OrphanedSubmit) as caught:
         decide(record, SAME, RecoveryRules())
     assert (caught.value.estimated_cost, caught.value.before) == (0.06, 99.5)
-    told = str(caught.value)
+    text = str(caught.value)
     for word in ("no run id", "call.mp3", "Elevenlabs-STT", "likely $0.06", "2023-11-14T22:13:20", "before: $99.50"):
-        assert word in told
+        assert word in text
     assert decide(record, SAME, RecoveryRules(on_ambiguous_submit="resubmit")).action == SUBMIT
 
 

@@ -156,7 +156,7 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
     ],
 )
 def test_bad_input_fails_for_good_before_any_request(emulator: Emulator, arguments, words):
-    """A retry cannot mend it, so it fails at once with the value and the remedy, and nothing is sent."""
+    """A retry cannot fix it, so it fails at once with the value and the remedy, and nothing is sent."""
     with pytest.raises(AirflowFailException, match=words) as caught:
         operator(**arguments).execute({})
     assert isinstance(caught.value.error, errors.InvalidInput)
@@ -251,11 +251,11 @@ def test_an_event_nobody_can_read_fails_closed(emulator: Emulator):
 def test_the_key_and_the_text_stay_out_of_log_and_trigger(emulator: Emulator, wav, run_task, logged):
     """The log tells run, model, minutes and cost, and neither the key nor a word that was spoken."""
     result = run_task(lambda: operator(audio_path=str(wav), model=ASYNC, deferrable=True))
-    told = "\n".join(logged())
+    log = "\n".join(logged())
     for word in (result["run_id"], ASYNC, "minutes charged", "$0.015"):
-        assert word in told
-    assert emulator.api_key not in told
-    assert TEXT not in told
+        assert word in log
+    assert emulator.api_key not in log
+    assert TEXT not in log
 
 
 def test_an_unknown_model_is_left_to_the_service(emulator: Emulator, wav):

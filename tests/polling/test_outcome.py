@@ -22,7 +22,7 @@ def watch(deadline: float = 2_000.0, poll_interval: float = 5.0) -> JobMonitor:
 
 
 def test_a_running_job_is_left_to_the_schedule():
-    """In fair weather the wait goes on, and when to ask again is not decided here."""
+    """The wait goes on, and when to ask again is not decided here."""
     assert watch().on_response(RUNNING, 1_000.0) is None
 
 
@@ -39,7 +39,7 @@ def test_a_terminal_status_ends_the_wait(status, kind, message):
     assert watch().on_response(status, 1_000.0) == Outcome(kind, "run-1", status.raw_status, message)
 
 
-def test_an_unknown_status_counts_as_running_and_is_told_once():
+def test_an_unknown_status_counts_as_running_and_is_logged_once():
     """A word nobody has met keeps the wait going, with one remark."""
     waiting = watch()
     assert waiting.on_response(JobStatus("daydreaming"), 1_000.0) is None
@@ -62,7 +62,7 @@ def test_a_wait_that_is_given_up_says_what_was_heard_last():
     assert waiting.timed_out("no answer") == Outcome(TIMED_OUT, "run-1", "processing", "no answer")
 
 
-def test_bad_weather_never_pushes_the_last_question_past_the_deadline():
+def test_transient_errors_never_push_the_last_question_past_the_deadline():
     """However long the pause, the job is asked at its deadline."""
     waiting = watch(deadline=1_010.0)
     step = waiting.on_response(errors.ServiceUnavailable("down", status=503, retry_after=3_600.0), 1_000.0)
@@ -85,8 +85,8 @@ WEATHER = [
 
 
 @pytest.mark.parametrize("error", WEATHER, ids=lambda error: type(error).__name__)
-def test_weather_never_gives_up_a_paid_job(error):
-    """Whatever passes by itself is waited out with growing pauses up to a minute, and told once on each change."""
+def test_transient_errors_never_give_up_a_paid_job(error):
+    """Whatever passes by itself is waited out with growing pauses up to a minute, and logged once on each change."""
     waiting, now, pauses, remarks = watch(), 1_000.0, [], []
     for _ in range(8):
         step = waiting.on_response(error, now)
@@ -103,8 +103,8 @@ def test_weather_never_gives_up_a_paid_job(error):
     assert "again" in str(waiting.log_line)
 
 
-def test_weather_at_the_deadline_is_a_timeout_that_names_it():
-    """A wait that ends in bad weather says what the weather was."""
+def test_a_transient_error_at_the_deadline_is_a_timeout_that_names_it():
+    """The message has the error."""
     outcome = watch(deadline=1_000.0).on_response(errors.ServiceUnavailable("down", status=502), 1_000.0)
     assert isinstance(outcome, Outcome)
     assert outcome.kind == TIMED_OUT
@@ -189,15 +189,15 @@ def test_every_end_names_the_run_the_money_and_the_next_step(kind, error, words)
         assert word in str(raised)
 
 
-def test_a_long_wait_is_told_of_rarely():
+def test_a_long_wait_is_logged_rarely():
     """A job that takes long gives one line whenever its age has doubled, with age, expectation and status."""
-    waiting, told = watch(deadline=1_000.0 + 40_000.0), []
+    waiting, lines = watch(deadline=1_000.0 + 40_000.0), []
     for age in range(5, 30_000, 5):
         assert waiting.on_response(RUNNING, 1_000.0 + age) is None
         if waiting.log_line:
-            told.append((age, waiting.log_line.text))
-    assert [age for age, _ in told] == [600, 1_200, 2_400, 4_800, 9_600, 19_200]
-    assert told[0][1] == "Run run-1: submitted 10 min ago, such a job takes about 8 s; it is 'processing'"
+            lines.append((age, waiting.log_line.text))
+    assert [age for age, _ in lines] == [600, 1_200, 2_400, 4_800, 9_600, 19_200]
+    assert lines[0][1] == "Run run-1: submitted 10 min ago, such a job takes about 8 s; it is 'processing'"
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0 s"), (119.0, "119 s"), (600.0, "10 min"), (9_000.0, "2.5 h")])

@@ -175,8 +175,8 @@ def test_a_job_somebody_else_waited_for_is_asked_at_once():
     assert schedule.next(EPOCH) == ("a", 0.0)
 
 
-def test_what_is_put_off_comes_back_when_told():
-    """A job that could not be asked is asked when the weather says, not before."""
+def test_a_postponed_job_comes_back_at_its_time():
+    """A job that could not be asked is asked at the given time, not before."""
     schedule = Schedule(RateLimiter(20.0))
     schedule.add("a", Job("a", "m", EPOCH - 300.0), poll_interval=5.0, deadline=FAR, now=EPOCH)
     schedule.next(EPOCH)
@@ -186,7 +186,7 @@ def test_what_is_put_off_comes_back_when_told():
 
 
 def test_nothing_to_wait_for_is_no_reason_to_come_back():
-    """An empty schedule asks nobody, and forgets what it is told to forget."""
+    """An empty schedule asks nobody, and forgets the jobs that are removed."""
     schedule = Schedule(RateLimiter(20.0))
     assert schedule.next(EPOCH) == (None, math.inf)
     schedule.add("a", Job("a", "m", EPOCH), poll_interval=5.0, deadline=FAR, now=EPOCH)

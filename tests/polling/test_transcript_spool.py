@@ -33,9 +33,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 def test_what_one_leaves_the_other_finds(place):
     """Under any run id, as often as it is left; the folder goes when it has served."""
-    told = json.loads(json.dumps(TranscriptSpool(place).open()))
-    other = TranscriptSpool(object_storage.resolve(told["folder"]))
-    assert other.is_open(told["token"])
+    location = json.loads(json.dumps(TranscriptSpool(place).open()))
+    other = TranscriptSpool(object_storage.resolve(location["folder"]))
+    assert other.is_open(location["token"])
     for run_id in RUNS:
         other.put(run_id, {"of": "an earlier time"})
         other.put(run_id, {"of": run_id})
@@ -94,11 +94,11 @@ def test_a_folder_that_cannot_be_listed_is_left_alone(place, monkeypatch, caplog
 
 def test_a_folder_of_the_same_name_elsewhere_is_not_the_same(place):
     """On another machine the path may lead nowhere, or to what an earlier attempt has left there."""
-    told = TranscriptSpool(place).open()
-    assert told is not None
+    location = TranscriptSpool(place).open()
+    assert location is not None
     assert not TranscriptSpool(place).is_open("of-another-time")
     object_storage.remove_folder(place)
-    assert not TranscriptSpool(place).is_open(told["token"])
+    assert not TranscriptSpool(place).is_open(location["token"])
 
 
 def test_where_nothing_can_be_written_nothing_is_promised(tmp_path, caplog):

@@ -35,7 +35,7 @@ def test_without_a_catalogue_the_fallbacks_serve():
 
 
 def test_an_estimate_is_minutes_times_price():
-    """The figure and what it is made of are told in one line."""
+    """The figure and what it is made of are in one line."""
     estimate = Estimate("M", 30.0, TWO_CENTS)
     assert estimate.usd == pytest.approx(0.6)
     assert estimate.describe() == "30.00 min x $0.02/min for M (price from the connection) = $0.6"

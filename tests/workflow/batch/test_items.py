@@ -143,7 +143,7 @@ def test_a_pattern_s_items_share_its_options(folder: Path):
 
 
 def test_a_storage_that_cannot_be_listed_is_no_empty_folder(bucket, monkeypatch):
-    """An empty night and a broken night are told apart."""
+    """A broken night is an error, an empty one is not."""
 
     def broken(*_: Any, **__: Any) -> None:
         raise PermissionError("AccessDenied")
@@ -163,7 +163,7 @@ def test_what_the_ledger_knows_an_item_by():
     assert len({Item(url, None, {"language": language}).key for language in ("es", "en", "auto")}) == 3
 
 
-def test_names_that_meet_are_told_apart_whatever_their_order():
+def test_equal_names_become_different_ones_whatever_their_order():
     """Recordings of the same name get a few characters that belong to them; others keep their names."""
     items = expand(["/a/call.wav", "/b/CALL.mp3", "/a/note.wav", {"audio": "/c/x.wav", "name": "{odd}"}])
     named = [own.get("filename") for own in own_names(items, "{name}")]

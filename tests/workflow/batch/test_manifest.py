@@ -40,8 +40,8 @@ def rows(count: int) -> Iterator[ManifestRow]:
 
 def write(folder: Path, count: int, *formats: str) -> dict[str, Path]:
     given = list(rows(count))
-    told = manifest.write(object_storage.resolve(str(folder)), "night", given, formats)
-    return {name: Path(uri.removeprefix("file://")) for name, uri in told.items()}
+    written = manifest.write(object_storage.resolve(str(folder)), "night", given, formats)
+    return {name: Path(uri.removeprefix("file://")) for name, uri in written.items()}
 
 
 def test_each_row_is_a_line_of_json(tmp_path: Path):
@@ -114,8 +114,8 @@ def test_an_unfinished_manifest_leaves_the_old_one(tmp_path: Path):
 
 def test_in_a_bucket(bucket):
     """Object storage gets the manifest in one piece."""
-    told = manifest.write(object_storage.resolve("s3://bucket/results"), "night", rows(3), ("jsonl", "csv"))
-    assert told == {"jsonl": "s3://bucket/results/night.jsonl", "csv": "s3://bucket/results/night.csv"}
+    written = manifest.write(object_storage.resolve("s3://bucket/results"), "night", rows(3), ("jsonl", "csv"))
+    assert written == {"jsonl": "s3://bucket/results/night.jsonl", "csv": "s3://bucket/results/night.csv"}
     assert len(manifest.read_lines(bucket.cat_file("/bucket/results/night.jsonl"))) == 3
 
 
