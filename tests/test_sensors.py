@@ -203,13 +203,18 @@ def test_a_replica_that_lags_behind_loses_no_job(emulator: Emulator, submitted):
 
 
 def test_a_poking_sensor_that_times_out_names_the_way_back(emulator: Emulator, submitted, logged):
-    """Airflow's own error says nothing of the money, so the log does."""
+    """Airflow's own error says nothing of the money, so the log and XCom do."""
     still(emulator, 1000)
+    pushed: dict[str, Any] = {}
+    given = context()
+    given["ti"].xcom_push = lambda key, value: pushed.update({key: value})
     with pytest.raises(AirflowSensorTimeout):
-        sensor(job=submitted, timeout=0.2).execute(context())
+        sensor(job=submitted, timeout=0.2).execute(given)
     log = "\n".join(logged())
     assert f"Run {submitted['run_id']} is still billed and may still finish" in log
     assert "wait(Job.from_json(" in log
+    assert (pushed["run_id"], pushed["cost_usd"]) == (submitted["run_id"], submitted["cost_usd"])
+    assert pushed["next_step"]
 
 
 def test_a_deferred_sensor_that_times_out_names_the_way_back(emulator: Emulator, submitted, run_task):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_nanostt._compat import Context
+    from airflow_provider_nanostt.api.models import Job
     from airflow_provider_nanostt.lineage import LineageRecord
 
 _BACKSTOP = timedelta(minutes=1)
@@ -125,15 +126,19 @@ class NanoGPTOperator(BaseOperator):
         """
         self.log.debug("The traceback of the failure that follows", exc_info=error)
         is_retryable = self.is_retryable(error, context)
-        if self.do_xcom_push:
-            push_jobs(self, context, [getattr(error, "job", None)])
-            push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
+        self.push_failure(context, getattr(error, "job", None), is_retryable=is_retryable)
         if not is_retryable:
             return TaskFailed(error)
         cause = error.__cause__ if isinstance(error, errors.BatchIncomplete) else None  # the retry policy looks at it
         error.__cause__ = cause and cause.with_traceback(None)
         error.__suppress_context__ = True
         return error.with_traceback(None)
+
+    def push_failure(self, context: Context, job: Job | None, *, is_retryable: bool) -> None:
+        """Put into XCom what a failed task has paid for, and what is to be done next."""
+        if self.do_xcom_push:
+            push_jobs(self, context, [job])
+            push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
 
     def emit_lineage(self, context: Context, done: TaskResult) -> None:
         """Let others know what was written: asset events, and facets for OpenLineage."""
@@ -199,15 +204,15 @@ def mask_addresses(value: object) -> None:
 
 def push_jobs(operator: NanoGPTOperator, context: Context, found: Sequence[object]) -> None:
     """Put run ids and costs into XCom as soon as they are paid for, so that a failed task leaves them, too."""
-    from airflow_provider_nanostt.api.models import Job
+    from airflow_provider_nanostt.api.models import Job, Transcript
 
-    jobs = [one for one in found if isinstance(one, Job)]
-    if jobs and operator.do_xcom_push:
-        costs = [job.cost for job in jobs if job.cost is not None]
-        minutes = [job.charged_minutes for job in jobs if job.charged_minutes is not None]
+    paid = [one for one in found if isinstance(one, Job | Transcript)]
+    if paid and operator.do_xcom_push:
+        costs = [one.cost for one in paid if one.cost is not None]
+        minutes = [one.charged_minutes for one in paid if one.charged_minutes is not None]
         push(
             context,
-            run_id=", ".join(job.run_id for job in jobs),
+            run_id=", ".join(one.run_id for one in paid if one.run_id) or None,
             cost_usd=sum(costs) if costs else None,
             charged_minutes=sum(minutes) if minutes else None,
         )

@@ -251,7 +251,7 @@ class BatchTask:
         )
         missing = [row for row in run.rows if row.is_missing]
         stopped = manifest_row.stopped(missing)
-        if missing and (stopped or operator.on_item_error == "fail"):
+        if missing and (stopped or parse_choice("on_item_error", operator.on_item_error, _ON_ITEM_ERROR) == "fail"):
             if operator.do_xcom_push:
                 push(context, cost_usd=result["cost_usd"], charged_minutes=result["charged_minutes"], manifest=written)
             raise errors.BatchIncomplete(

@@ -217,6 +217,15 @@ def test_a_paid_job_that_fails_leaves_run_cost_minutes_and_the_next_step(emulato
     assert "clear the task" in ti.pushed["next_step"]
 
 
+def test_an_answer_that_came_at_once_leaves_its_cost(emulator: Emulator, wav, files):
+    """A model without jobs is paid for, too: its transcript cannot be written, and XCom has what it cost."""
+    ti = instance()
+    with failing(output("*.json"), RuntimeError("the disk is full"), times=100), pytest.raises(Exception, match="disk"):
+        single(audio_url=None, audio_path=str(wav), **files.arguments).execute({"ti": ti})
+    assert ti.pushed["cost_usd"] == pytest.approx(emulator.charges[0].cost)
+    assert "run_id" not in ti.pushed
+
+
 def test_a_job_is_in_xcom_before_it_is_waited_for(emulator: Emulator, wav):
     """A task that is killed while it waits has left it there."""
     ti = instance()
@@ -248,6 +257,19 @@ def test_a_batch_that_is_incomplete_leaves_its_sums_and_the_manifest(emulator: E
     assert ti.pushed["cost_usd"] == pytest.approx(emulator.charges[0].cost)
     assert Path(ti.pushed["manifest"]["jsonl"].removeprefix("file://")).exists()
     assert ti.pushed["next_step"]
+
+
+@pytest.mark.parametrize(
+    ("word", "fails"), [("fail", True), (" fail\n", True), ("continue", False), (" continue", False)]
+)
+def test_a_word_from_a_template_is_obeyed_as_it_is_checked(emulator: Emulator, files, word, fails):
+    """White space around it changes nothing."""
+    made = batch(audio=["/nowhere/a.mp3"], on_item_error=word, **files.arguments)
+    if fails:
+        with pytest.raises(AirflowFailException, match="1 of 1 recordings have no transcript"):
+            made.execute(files.context())
+    else:
+        assert made.execute(files.context())["failed"] == 1
 
 
 def test_nothing_is_pushed_where_the_user_wants_nothing_in_xcom(emulator: Emulator, wav):
