@@ -48,7 +48,7 @@ unit: env ## run the unit suite, with coverage
 e2e: env ## run the end-to-end tests, with real Airflow processes
 ifneq ($(TESTS_E2E),)
 	@scripts/bootstrap.sh clean-db .venv
-	$(RUN) $(BIN)/python -m pytest tests/e2e -m "not long" $(ARGS)
+	$(RUN) $(BIN)/python -m pytest tests/e2e -m "not long" --durations=15 $(ARGS)
 else
 	@echo "no end-to-end tests"
 endif
@@ -78,8 +78,14 @@ format: env ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 .PHONY: matrix
-matrix: env ## run the unit suite against every supported Airflow; ONLY="2.11.2 3.3.2" for some, WHOLE=1 for all of it on each
+matrix: env ## run what depends on Airflow against every other supported one; ONLY="2.11.2 3.1.8" for some, WHOLE=1 for all on each
 	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
+
+.PHONY: nightly
+nightly: ## all that .ci/run has no time for: the whole chaos, the whole matrix, every benchmark in its quick form
+	@$(MAKE) --no-print-directory chaos
+	@$(MAKE) --no-print-directory matrix WHOLE=1
+	@$(MAKE) --no-print-directory bench QUICK=1
 
 .PHONY: bench
 bench: env ## measure what the README says about speed; ONLY="cpu_per_poll" for some, QUICK=1 only to see that it works

@@ -4,9 +4,9 @@ What is tested is the wheel that users get, installed in each environment, not t
 pytest's importlib mode keep the tree out of ``sys.path``, and the run fails if the package came from there all the
 same. Every version also has to list the provider. One line a version, two versions at a time.
 
-Tests with the mark ``anywhere`` need no Airflow: they run on the oldest and the newest, whose other dependencies are
-furthest apart, and on those in between only if asked to by ``--whole``. So do those with the mark ``both_ends``, which
-take long.
+The version of the development environment is left to ``make unit``, and so are the tests with the marks ``anywhere`` and
+``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take long, run on the
+oldest and the newest only. With ``--whole`` everything runs on every version.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENVS = ROOT / ".envs"
 DISTRIBUTION = "airflow-provider-nanostt"
 AT_ONCE = int(os.environ.get("JOBS", "2"))
 FOREIGN = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MAKE", "MFLAGS")
-TIMEOUT = 900  # seconds for one step of one version
+TIMEOUT = 1800  # seconds for one step of one version
 
 
 class StepFailedError(Exception):
@@ -45,11 +45,14 @@ class Outcome:
 
 
 class Run:
-    """The steps for one version, all writing into one log."""
+    """The steps for one version, all writing into one log.
 
-    def __init__(self, version: AirflowVersion, wheel: Path, *, whole: bool = True) -> None:
+    :param without: marks of the tests that are left out.
+    """
+
+    def __init__(self, version: AirflowVersion, wheel: Path, *, without: tuple[str, ...] = ()) -> None:
         self.version = version
-        self.whole = whole
+        self.without = without
         self.wheel = wheel
         self.env = ENVS / version.version
         self.log = ENVS / f"{version.version}.log"
@@ -97,7 +100,7 @@ class Run:
         # The path is made safe by the variable, so that what the tests start is safe as well.
         tests = self.step(
             python, "-m", "pytest", "tests", "--ignore=tests/e2e", "--import-mode=importlib", "-p", "no:cacheprovider",
-            *([] if self.whole else ["-m", "not anywhere and not both_ends"]),
+            "--durations=10", *(["-m", f"not ({' or '.join(self.without)})"] if self.without else []),
         )  # fmt: skip
         listed = self.step(str(self.env / "bin" / "airflow"), "providers", "list", "--output", "plain", timeout=120)
         if DISTRIBUTION not in listed:
@@ -122,6 +125,11 @@ def closing_line(output: str) -> str:
     return found[-1] if found else ""
 
 
+def left_out(version: AirflowVersion, known: list[AirflowVersion]) -> tuple[str, ...]:
+    """Return the marks of the tests that need not run on a version."""
+    return ("anywhere", "once") if version in (known[0], known[-1]) else ("anywhere", "once", "both_ends")
+
+
 def build_wheel() -> Path:
     """Build the wheel from the source tree and return its path."""
     folder = ENVS / "wheel"
@@ -139,12 +147,12 @@ def main() -> None:
     whole = "--whole" in sys.argv[1:]
     wanted = [argument for argument in sys.argv[1:] if argument != "--whole"]
     known = read_versions()
-    versions = [version for version in known if not wanted or version.version in wanted]
+    versions = [one for one in known if (one.version in wanted if wanted else whole or not one.dev)]
     if not versions:
         sys.exit(f"matrix: none of {', '.join(wanted)} is in requirements/airflow.txt")
     wheel = build_wheel()
-    runs = [Run(version, wheel, whole=whole or version in (known[0], known[-1])) for version in versions]
-    runs.sort(key=lambda run: not run.whole)  # the longest first, so that the last ones end together
+    runs = [Run(version, wheel, without=() if whole else left_out(version, known)) for version in versions]
+    runs.sort(key=lambda run: len(run.without))  # the longest first, so that the last ones end together
     failed = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for run, outcome in zip(runs, pool.map(lambda run: run(), runs), strict=True):

@@ -39,21 +39,49 @@ TEXT = "Good morning, the parcels have arrived."
 
 
 ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
-"""Folders whose tests need no Airflow, unless they are marked ``airflow``."""
+"""Folders whose tests need no Airflow, unless they are marked ``airflow``; those need only its object storage."""
 
-LONG = ("test_limits_and_runs.py", "test_paid_once.py", "test_parts_in_a_batch.py")
-"""Of the tests of batches, those that take long."""
+ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py")
+"""Of the other tests, those that are about sound, not about Airflow."""
+
+BOTH_ENDS = ("test_cli.py", "test_docs.py", "test_imports.py", "workflow/test_request.py", "workflow/batch")
+"""Tests that take long, and are likely to tell on the oldest and the newest Airflow what they would on all."""
+
+LONGEST_FIRST = (
+    "e2e/test_paid_once.py",
+    "test_example_dags.py",
+    "workflow/test_paid_once.py",
+    "audio/test_real_store.py",
+    "outputs/test_page.py",
+    "workflow/batch/test_paid_once.py",
+    "emulator/test_audio.py",
+    "workflow/test_parts.py",
+    "audio/prepare/test_split_and_merge.py",
+    "operators/test_transcribe.py",
+    "audio/prepare/test_staging.py",
+    "polling/test_schedule.py",
+)
+"""So that two processes that divide the files between them end at about the same time."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is the same on every Airflow."""
-    for item in items:
-        inside = item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in ANYWHERE
-        if inside and item.get_closest_marker("airflow") is None:
-            item.add_marker(pytest.mark.anywhere)
-        if item.path.is_relative_to(TESTS / "workflow" / "batch") and item.path.name in LONG:
+    """Mark what need not run on every Airflow, and put what takes long at the front."""
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    files = {item: place_in_tests(item.path) for item in items}
+    for item, file in files.items():
+        if file.startswith(tuple(f"{folder}/" for folder in ANYWHERE)):
+            item.add_marker(pytest.mark.anywhere if item.get_closest_marker("airflow") is None else pytest.mark.once)
+        elif file in ONCE:
+            item.add_marker(pytest.mark.once)
+        elif file.startswith(BOTH_ENDS) or "ran" in getattr(item, "fixturenames", ()):  # all example DAGs
             item.add_marker(pytest.mark.both_ends)
+    items.sort(key=lambda item: order.get(files[item], len(order)))
+
+
+def place_in_tests(path: Path) -> str:
+    """Return where a test is below this folder; empty for one that is elsewhere."""
+    return path.relative_to(TESTS).as_posix() if path.is_relative_to(TESTS) else ""
 
 
 @pytest.fixture(autouse=True)

@@ -17,18 +17,25 @@ JOB_SECONDS = 15.0  # long enough to look at a task while it is deferred
 DAGS = Path(__file__).parent / "dags"
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Emulator]:
-    """A local NanoGPT for one module of tests."""
+@pytest.fixture(scope="session")
+def running_service() -> Iterator[Emulator]:
+    """A local NanoGPT for all modules that need no other."""
     with Emulator(processing_seconds=JOB_SECONDS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def airflow(service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def service(running_service: Emulator) -> Emulator:
+    """The same, with nothing of the module before."""
+    running_service.reset()
+    return running_service
+
+
+@pytest.fixture(scope="session")
+def airflow(running_service: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """Scheduler, triggerer, DAG processor and API server of this environment's Airflow, on SQLite."""
-    wrong = json.dumps({**service.connection, "password": "sk-nano-ffffffff-0000-4000-8000-000000000000"})
-    env = {"AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json, "AIRFLOW_CONN_NANOGPT_WRONG_KEY": wrong}
+    wrong = json.dumps({**running_service.connection, "password": "sk-nano-ffffffff-0000-4000-8000-000000000000"})
+    env = {"AIRFLOW_CONN_NANOGPT_DEFAULT": running_service.connection_json, "AIRFLOW_CONN_NANOGPT_WRONG_KEY": wrong}
     home = tmp_path_factory.mktemp("airflow")
     with LocalAirflow(Path(sys.executable), home, DAGS, env=env) as running:
         yield running

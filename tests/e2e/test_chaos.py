@@ -22,7 +22,7 @@ from processes import Process, all_processes, send
 
 from tests.e2e.stage import VERSIONS, WHOLE, Run, Stage, gaps, recording, staged, text_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 TASKS, SECONDS = (60, 180) if WHOLE else (12, 45)
 TO_THE_END = 420  # seconds for what is left when nothing dies any more

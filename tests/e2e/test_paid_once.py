@@ -423,6 +423,7 @@ def test_a_triggerer_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
     assert {one.try_number for one in run.instances()} == {1}
 
 
+@pytest.mark.long
 def test_a_scheduler_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
     """After its restart what has ended meanwhile is fetched."""
     run = many(stage, "scheduler-killed")
@@ -431,6 +432,7 @@ def test_a_scheduler_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
     assert_each_landed_once(run)
 
 
+@pytest.mark.long
 def test_a_stalled_triggerer_that_wakes_up_repeats_and_destroys_nothing(quiet, stage: Stage):
     """A second triggerer takes its jobs over while it is frozen for 40 s; each result lands once, no job is lost."""
     airflow = stage.airflow

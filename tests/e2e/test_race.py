@@ -14,7 +14,7 @@ from local_postgres import LocalPostgres
 from airflow_provider_nanostt.emulator import Emulator
 from tests.e2e.stage import DAGS, KEY, NEWEST, OLDEST, WHOLE, oldest_python, recording, text_of
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 JOBS = 60 if WHOLE else 12
 LATEST = 12.0  # seconds after the submit

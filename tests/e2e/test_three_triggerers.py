@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "three_triggerers.py"
 WHOLE = bool(os.environ.get("E2E_WHOLE"))
 SECONDS, REFUSED, SHARE = (120, 0.01, 0.2) if WHOLE else (40, 0.04, 0.1)
