@@ -107,7 +107,7 @@ def test_transcribe_takes_a_synchronous_answer(emulator: Emulator, wav):
     assert [request.endpoint for request in emulator.requests] == ["/transcribe"]
 
 
-def test_submit_status_and_wait_can_be_told_apart(emulator: Emulator, wav):
+def test_submit_status_and_wait_are_separate_calls(emulator: Emulator, wav):
     """A job can be submitted here and waited for elsewhere, from its stored ticket."""
     job = NanoGPTHook().transcribe(wait_for_completion=False, audio_path=wav, model="Elevenlabs-STT")
     assert isinstance(job, Job)
@@ -127,18 +127,18 @@ def test_a_bare_run_id_can_be_asked_for(monkeypatch, wav):
         assert TEXT in NanoGPTHook().wait(job.run_id, poll_interval=0.1, timeout=20).text
 
 
-def test_waiting_rides_out_the_weather(emulator: Emulator, wav, logged):
-    """Errors between submit and result cost time, not the transcript, and one warning for each change of weather."""
+def test_waiting_outlasts_transient_errors(emulator: Emulator, wav, logged):
+    """Errors between submit and result cost time, not the transcript, and there is one warning when they begin."""
     emulator.fail("/transcribe/status", status=502, envelope="html", times=2)
     emulator.fail("/transcribe/status", kind="broken_json")
     emulator.fail("/transcribe/status", kind="reset")
     transcript = NanoGPTHook().transcribe(audio_path=wav, model="Elevenlabs-STT", poll_interval=0.05, timeout=30)
     assert TEXT in transcript.text
     assert len(emulator.charges) == 1
-    told = [line for line in logged() if "NanoGPT answer" in line]
-    assert len(told) == 2
-    assert "502" in told[0]
-    assert "answers again" in told[1]
+    lines = [line for line in logged() if "NanoGPT answer" in line]
+    assert len(lines) == 2
+    assert "502" in lines[0]
+    assert "answers again" in lines[1]
 
 
 def test_a_wait_that_takes_too_long_names_the_way_back(monkeypatch, asked_often, wav):
@@ -178,7 +178,7 @@ def test_an_empty_account_names_both_sums(emulator: Emulator, wav):
 
 
 def test_an_empty_account_is_reported_even_if_the_balance_is_not(emulator: Emulator, wav):
-    """If the balance cannot be asked, the refusal is still the one that is told."""
+    """If the balance cannot be asked, the error is still the refusal."""
     emulator.set_balance(0.001)
     emulator.fail("/check-balance", status=500)
     with pytest.raises(errors.PaymentRequired) as caught:
@@ -215,9 +215,9 @@ def test_test_connection_reports_the_balance_and_never_raises(emulator: Emulator
     assert NanoGPTHook().test_connection() == (True, "NanoGPT answered; the balance is $100.00")
     assert emulator.charges == []
     monkeypatch.setenv("AIRFLOW_CONN_BROKEN", json.dumps({"conn_type": "nanogpt"}))
-    works, told = NanoGPTHook("broken").test_connection()
+    works, message = NanoGPTHook("broken").test_connection()
     assert not works
-    assert "password is empty" in told
+    assert "password is empty" in message
 
 
 def test_the_connection_can_be_read_in_an_event_loop(emulator: Emulator):
