@@ -4,9 +4,9 @@ What is tested is the wheel that users get, installed in each environment, not t
 pytest's importlib mode keep the tree out of ``sys.path``, and the run fails if the package came from there all the
 same. Every version also has to list the provider. One line a version, two versions at a time.
 
-The version of the development environment is left to ``make unit``, and so are the tests with the marks ``anywhere`` and
-``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take long, run on the
-oldest and the newest only. With ``--whole`` everything runs on every version.
+The version of the development environment is left to ``make unit``, and so are the tests with the marks ``anywhere``
+and ``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take long, run
+on the oldest and the newest only. With ``--whole`` everything runs on every version.
 """
 
 from __future__ import annotations
