@@ -241,6 +241,22 @@ def test_one_part_that_fails_is_the_only_one_paid_again(spoken: Emulator, attemp
     assert result["cost_usd"] == pytest.approx(sum(charge.cost for charge in spoken.charges))
 
 
+@only_files
+def test_a_part_that_is_submitted_again_counts_against_the_limit(spoken: Emulator, attempt):
+    """What the failed submit has cost is spent: the next try pays for the part only if all of it fits the limit."""
+    spoken.script("*.part-002.mp3", status="failed", error="too much noise", duration=402.0)
+    with pytest.raises(errors.TranscriptionFailed, match="too much noise"):
+        attempt(ASYNC)
+    spent = sum(charge.cost for charge in spoken.charges)
+    spoken.script("*.part-002.mp3", text="This is part 2.", duration=402.0)
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="would cost more than max_cost_usd"):
+            attempt(ASYNC, max_cost_usd=spent * 1.01)
+    assert parts(spoken) == ONCE
+    assert text_of(attempt(ASYNC, max_cost_usd=spent * 2)) == WHOLE
+    assert parts(spoken) == [*ONCE, "part-002.mp3"]
+
+
 def test_a_refused_part_leaves_the_others_paid_for(spoken: Emulator, attempt):
     """Out of funds half way: what was accepted is kept, and the next attempt goes on where it stopped."""
     spoken.fail("/transcribe", status=402, match="part-002")

@@ -82,3 +82,15 @@ def test_a_limit_counts_the_parts(batch: Batch, audio):
     batch.run([*audio, late], on_item_error="continue", max_cost_usd=cost + 1e-6, actual_duration=None)
     assert batch.statuses == ["written"] * 3 + ["not_started"]
     assert Path(late).exists()
+
+
+@pytest.mark.parametrize("audio", [ASYNC], indirect=True)
+def test_a_part_that_is_submitted_again_counts_against_the_limit_of_the_batch(batch: Batch, audio):
+    """A limit that the batch has used up pays for no part a second time."""
+    batch.emulator.script("*.part-002.mp3", status="failed", error="too much noise", duration=402.0)
+    batch.run(audio, on_item_error="continue")
+    paid = charged(batch)
+    spent = sum(charge.cost for charge in batch.emulator.charges)
+    batch.run(audio, on_item_error="continue", max_cost_usd=spent + 1e-6)
+    assert charged(batch) == paid
+    assert "max_cost_usd" in batch.rows[1]["error"]
