@@ -69,7 +69,13 @@ def test_a_function_that_returns_a_list_is_a_batch(airflow: LocalAirflow, run):
     assert (event["extra"]["written"], event["extra"]["cost_usd"]) == (2, batch["cost_usd"])
 
 
+def test_a_folder_that_another_task_names_is_waited_for(airflow: LocalAirflow, run):
+    """Mapped tasks whose output_path comes from upstream run after it, and write there."""
+    folder = airflow.api.xcom("faces", run, "folder")
+    assert sorted(path.suffix for path in Path(folder).iterdir() if path.is_file()) == [".json", ".json"]
+
+
 def test_a_function_that_returns_one_recording_has_its_text_in_xcom(airflow: LocalAirflow, run, service: Emulator):
     """As from the operator; and everything together was charged once for each recording."""
     assert "questions before friday" in airflow.api.xcom("faces", run, "one_note")["transcription"]
-    assert len(service.charges) == 4
+    assert len(service.charges) == 6

@@ -68,5 +68,15 @@ with DAG(dag_id="faces", schedule=None, start_date=pendulum.datetime(2026, 1, 1,
     def one_note() -> str:
         return f"{AUDIO}/weekly-note.wav"
 
+    @task
+    def folder() -> str:
+        from airflow.sdk import get_current_context
+
+        return f"{get_current_context()['dag_run'].conf['output']}/mapped"
+
+    TranscribeOperator.partial(task_id="mapped", output_path=folder(), model="Elevenlabs-STT").expand(
+        audio_path=[f"{AUDIO}/weekly-note.wav", f"{AUDIO}/closed-office.ogg"]
+    )
+
     all_notes()
     one_note()
