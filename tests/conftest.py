@@ -247,6 +247,11 @@ class Bucket(MemoryFileSystem):
             raise self.trouble[mode]
         return super()._open(path, mode, **kwargs)
 
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        if "rb" in self.trouble:
+            raise self.trouble["rb"]
+        return super().cat_file(path, start, end, **kwargs)
+
     def pipe_file(self, path, value, **_):
         if "wb" in self.trouble:
             raise self.trouble["wb"]

@@ -115,7 +115,8 @@ class BatchRun:
         self.prepare(items)
         attempts = {number: self._try_open(number) for number in first.values()}
         with self._pool() as pool:
-            self.add_earlier(pool.map(self._spent_so_far, filter(None, attempts.values())))
+            # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
+            self.add_earlier(list(pool.map(self._spent_so_far, filter(None, attempts.values()))))
             begun = pool.map(lambda row: self._begin(row, items[row.number], attempts.get(row.number)), list(self.rows))
             return [one for one in begun if one is not None]
 
@@ -171,9 +172,8 @@ class BatchRun:
             return None
 
     def add_earlier(self, spent: Iterable[float]) -> None:
-        """Count what earlier attempts have cost, if that matters."""
-        if self.plan.costs.max_usd is not None:
-            self.budget.add_earlier(sum(spent))
+        """Count what earlier attempts have cost."""
+        self.budget.add_earlier(sum(spent))
 
     @contextlib.contextmanager
     def _pool(self) -> Iterator[ThreadPoolExecutor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.emulator import Fault
 from tests.conftest import fire
 from tests.outside import killed, ledger_file, output, reading, record
@@ -36,6 +38,28 @@ def test_a_retry_does_only_what_is_missing(batch: Batch, model):
     result = batch.run(audio, model=model)
     assert (result["written"], result["cost_usd"]) == (4, pytest.approx(4 * PRICE[model]))
     assert [Path(row["files"]["json"].removeprefix("file://")).stat().st_mtime_ns for row in batch.rows[:3]] == first
+    assert_all_landed(batch, audio)
+
+
+def test_a_slow_look_at_a_record_does_not_undo_what_was_recorded_since(batch: Batch, monkeypatch):
+    """However late a storage answers that there is no record, a job that was accepted meanwhile stays recorded."""
+    audio, read = batch.urls(3), object_storage.read
+    batch.emulator.fail("/transcribe", Fault(kind="slow", delay=0.3, times=3))
+    slowed: set[str] = set()
+
+    def read_slowly(path: Any) -> bytes | None:
+        found = read(path)
+        if "-item-" in path.name and path.name not in slowed:
+            slowed.add(path.name)
+            end = time.monotonic() + 0.5
+            while batch.submits < 3 and time.monotonic() < end:
+                time.sleep(0.01)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(object_storage, "read", read_slowly)
+        trigger = deferred(batch, audio)
+    assert resume(batch, audio, fire(trigger))["written"] == 3
     assert_all_landed(batch, audio)
 
 
