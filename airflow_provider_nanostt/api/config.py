@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.http import Call, Request, Response
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DEFAULT_BASE_URL = "https://nano-gpt.com/api"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import date
 from urllib.parse import urlencode
 
 from airflow_provider_nanostt.api import errors, responses
 from airflow_provider_nanostt.api.http import Call, Request
+from airflow_provider_nanostt.api.models import (
+    AudioModel,
+    Balance,
+    Job,
+    JobStatus,
+    Submission,
+    Transcript,
+    Usage,
+    YouTubeAnswer,
+)
 from airflow_provider_nanostt.api.upload import Upload
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import date
-
-    from airflow_provider_nanostt.api.models import (
-        AudioModel,
-        Balance,
-        Job,
-        JobStatus,
-        Submission,
-        Transcript,
-        Usage,
-        YouTubeAnswer,
-    )
 
 MAX_YOUTUBE_URLS = 10
 

@@ -39,8 +39,9 @@ its ``charged``, ``retry`` and ``scope``; ``docs/errors.md`` has the table. Noth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.api.refusals import (
     FUNDS_PAGE,
     KEYS_PAGE,
@@ -73,9 +74,6 @@ from airflow_provider_nanostt.common.errors import (
     describe_exception,
     usd,
 )
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.api.models import Job
 
 __all__ = [
     "FUNDS_PAGE",

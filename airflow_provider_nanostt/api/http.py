@@ -7,21 +7,18 @@ nowhere else. The calls themselves are in ``endpoints``, sending them is in ``tr
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Generic, TypeGuard, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.api.refusals import Facts
 from airflow_provider_nanostt.common.urls import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from airflow_provider_nanostt.api.refusals import Facts
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    ExceptionTypes = tuple[type[BaseException], ...]
+ExceptionTypes = tuple[type[BaseException], ...]
 
 _MAX_TEXT_CHARS = 300
 _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Failed)")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, decode_object
+from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
 from airflow_provider_nanostt.api.models import (
     COMPLETED_WORDS,
@@ -33,9 +33,6 @@ from airflow_provider_nanostt.api.models import (
 )
 from airflow_provider_nanostt.api.words import read_segments, read_words
 from airflow_provider_nanostt.common.urls import redact_value
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.api.http import Response
 
 NO_REASON = "the service gave no reason"
 

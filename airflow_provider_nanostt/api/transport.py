@@ -11,25 +11,24 @@ import asyncio
 import importlib
 import io
 import logging
+import ssl
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict, TypeVar
 
 from airflow_provider_nanostt.api import errors, http, network
+from airflow_provider_nanostt.api.config import Config
+from airflow_provider_nanostt.api.http import Call, Response
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable
-    from types import TracebackType
-
     import aiohttp
     import requests
     import tenacity
     from urllib3.response import BaseHTTPResponse
 
-    from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.http import Call, Response
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, TypeAlias, cast
@@ -16,16 +18,12 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
-from airflow_provider_nanostt.audio.inspect.url_safety import system_resolver
+from airflow_provider_nanostt.audio.inspect.url_safety import Resolver, system_resolver
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import display, identity_url, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from contextlib import AbstractContextManager
-
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.audio.inspect.url_safety import Resolver
 
 _WEB = ("http://", "https://")
 _VERSION_NAMES = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
@@ -19,8 +20,6 @@ from airflow_provider_nanostt.common.errors import InvalidInput, StorageUnavaila
 from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
 _WEB = ("http://", "https://")

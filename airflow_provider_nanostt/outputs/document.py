@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
 from airflow_provider_nanostt.common.urls import redact_value
+from airflow_provider_nanostt.outputs.naming import FileOwner
+from airflow_provider_nanostt.outputs.results import SegmentJson, TranscriptDocument
 from airflow_provider_nanostt.outputs.unicode_layout import event_name, is_sound_event, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_provider_nanostt.outputs.naming import FileOwner
-    from airflow_provider_nanostt.outputs.results import SegmentJson, TranscriptDocument
 
 SCHEMA_VERSION = 1
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.captions import layout, srt_vtt
 from airflow_provider_nanostt.outputs.document import encode, read_result, to_document
 from airflow_provider_nanostt.outputs.html.page import page
@@ -14,11 +14,6 @@ from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.style import CaptionStyle
 from airflow_provider_nanostt.outputs.text import to_txt
 from airflow_provider_nanostt.outputs.timed_tokens import spoken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from airflow_provider_nanostt.api.models import Transcript
 
 
 def render_all(

@@ -6,25 +6,23 @@ A listing of the folder answers for files that are as they were written. Only a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.object_storage import FileInfo
 from airflow_provider_nanostt.outputs.document import from_document, own_document, read_result
+from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import ExistingResult, TranscriptResult, WrittenFile, WrittenFiles
+from airflow_provider_nanostt.outputs.settings import OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.write import write_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.common.object_storage import FileInfo
-    from airflow_provider_nanostt.outputs.naming import FileOwner
-    from airflow_provider_nanostt.outputs.settings import OutputSettings
 
 _Answer = TypeVar("_Answer")
 _MD5 = re.compile(r"[0-9a-f]{32}")

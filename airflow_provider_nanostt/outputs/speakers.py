@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airflow_provider_nanostt.api.models import Transcript
+from airflow_provider_nanostt.api.models import Transcript
 
 _SPACE = re.compile(r"\s*")
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from airflow_provider_nanostt.outputs.timed_tokens import spoken
+from airflow_provider_nanostt.api.models import Transcript
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken
 from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, ending, join_spaced, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token
 
 PARAGRAPH_PAUSE_MS = 2000
 """A silence this long after a sentence begins a new paragraph."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from airflow_provider_nanostt.api.models import Transcript, Word
 from airflow_provider_nanostt.outputs.unicode_layout import (
     cleaned,
     display_width,
@@ -20,11 +22,6 @@ from airflow_provider_nanostt.outputs.unicode_layout import (
     one_line,
     split_breakable,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from airflow_provider_nanostt.api.models import Transcript, Word
 
 CHARACTERS_PER_SECOND = 15.0
 """How fast people speak, about; for what has no times."""

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import ResultTooLarge
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.document import encode, own_document, segments_of, to_document
 from airflow_provider_nanostt.outputs.formats import render_all
-from airflow_provider_nanostt.outputs.naming import file_stem, own_stem
+from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem
 from airflow_provider_nanostt.outputs.results import (
     TranscriptDocument,
     TranscriptResult,
@@ -33,8 +34,6 @@ from airflow_provider_nanostt.outputs.speakers import rename, speakers
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.outputs.naming import FileOwner
 
 _LOG = logging.getLogger(__name__)
 

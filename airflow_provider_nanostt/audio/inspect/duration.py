@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import BinaryIO, Protocol
 
 from airflow_provider_nanostt.audio.inspect import packets
 from airflow_provider_nanostt.audio.inspect.containers import (
@@ -25,12 +26,7 @@ from airflow_provider_nanostt.audio.inspect.containers import (
     ogg,
     riff,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import BinaryIO
-
-    from airflow_provider_nanostt.audio.inspect.formats import Format
+from airflow_provider_nanostt.audio.inspect.formats import Format
 
 MIN_BITS_PER_SECOND = 4_000
 MAX_BITS_PER_SECOND = 3_000_000

@@ -9,12 +9,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import mp4, mpeg
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 HEAD_BYTES = 4096
 """How much of a file's beginning :func:`sniff` needs."""

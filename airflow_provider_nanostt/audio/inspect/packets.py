@@ -7,16 +7,13 @@ in a file can make it open anything else; and no more than :class:`ReadLimits` a
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, Protocol
+from typing import BinaryIO, NoReturn, Protocol
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from airflow_provider_nanostt.audio.inspect.formats import Format
+from airflow_provider_nanostt.audio.inspect.formats import Format
 
 _MAX_PACKET_SECONDS = 10.0
 

@@ -6,7 +6,7 @@ Nothing is decoded, and nothing is kept: :class:`AudioInfo` is passed on to the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from airflow_provider_nanostt.api.errors import NanoGPTError
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
@@ -14,10 +14,7 @@ from airflow_provider_nanostt.audio.inspect import formats
 from airflow_provider_nanostt.audio.inspect.duration import Length, measure
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile
 from airflow_provider_nanostt.audio.inspect.remote import SMALL_FILE_BYTES
-from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.audio.sources import Recording, SourceVersion
+from airflow_provider_nanostt.audio.sources import LocalFile, Recording, SourceVersion, StoredObject, WebAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
 _READ_AHEAD_BYTES = 128 * 1024

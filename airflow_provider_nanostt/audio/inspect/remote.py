@@ -10,20 +10,18 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio.inspect.ranged_file import RangedFile
-from airflow_provider_nanostt.audio.inspect.url_safety import resolve_url, system_resolver
+from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, Resolver, resolve_url, system_resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import urllib3
 
-    from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, Resolver
 
 MAX_REQUESTS = 8
 MAX_BYTES = 1024 * 1024

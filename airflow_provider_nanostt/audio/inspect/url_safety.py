@@ -10,18 +10,14 @@ import ipaddress
 import re
 import socket
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
 from airflow_provider_nanostt.common.urls import redact
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from urllib.parse import SplitResult
-
-    Resolver = Callable[[str, int], list[str]]
+Resolver = Callable[[str, int], list[str]]
 
 _PORTS = {"http": 80, "https": 443}
 _INSIDE = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa")

@@ -8,6 +8,7 @@ kilobytes, is refused. Everything streams, so the length of a recording costs ti
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -17,8 +18,6 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from av import AudioFrame, Packet
     from av.audio.stream import AudioStream
 

@@ -6,9 +6,10 @@ are read through file objects only, and their number is limited.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
@@ -18,17 +19,11 @@ from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
 from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
 from airflow_provider_nanostt.audio.prepare.split import Output, Part, split_compress, split_copy
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
 from airflow_provider_nanostt.audio.prepare.transcode import compress, convert, measured_seconds
-from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from airflow_provider_nanostt.audio.prepare.staging import Staging
-    from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
-    from airflow_provider_nanostt.audio.sources import Recording
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
+from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 
 MAX_FETCHED_BYTES = 4_000_000_000
 """The largest object that is copied from object storage to be compressed or split here."""

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_nanostt.audio.prepare.decoding import packet_seconds
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, packet_seconds
 from airflow_provider_nanostt.audio.prepare.muxer import Muxer
 
 if TYPE_CHECKING:
     from av import Packet
     from av.audio.stream import AudioStream
-
-    from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack
 
 
 @dataclass(frozen=True, slots=True)

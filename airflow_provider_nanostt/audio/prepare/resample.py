@@ -6,18 +6,15 @@ FFmpeg would take the third of three unnamed channels for a subwoofer, and leave
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import ffmpeg_reason
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, ffmpeg_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from av import AudioFrame, AudioResampler
     from av.filter import Graph
-
-    from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack
 
 
 def resampled(

@@ -7,6 +7,7 @@ quarter of a second well below the speech around it and not above the noise that
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,8 +15,6 @@ from airflow_provider_nanostt.audio.prepare.decoding import open_track, throttle
 from airflow_provider_nanostt.audio.prepare.resample import resampled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from av import AudioFrame
 
 PER_SECOND = 50

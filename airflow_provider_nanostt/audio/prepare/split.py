@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, BinaryIO, Generic
+from pathlib import Path
+from typing import BinaryIO, Generic
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import open_track, throttled
-from airflow_provider_nanostt.audio.prepare.encoder import RATE, Codec, Encoder, bit_rate_for, codec_spec
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, open_track, throttled
+from airflow_provider_nanostt.audio.prepare.encoder import RATE, Codec, CodecSpec, Encoder, bit_rate_for, codec_spec
 from airflow_provider_nanostt.audio.prepare.muxer import ItemT, Muxer, TooLarge
-from airflow_provider_nanostt.audio.prepare.remux import Remuxer, cut_packet, remux_target, sample_count
+from airflow_provider_nanostt.audio.prepare.remux import Remuxer, RemuxTarget, cut_packet, remux_target, sample_count
 from airflow_provider_nanostt.audio.prepare.resample import resampled
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
-
-    from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack
-    from airflow_provider_nanostt.audio.prepare.encoder import CodecSpec
-    from airflow_provider_nanostt.audio.prepare.remux import RemuxTarget
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,10 @@ of an overlap would be transcribed twice, like words that were said twice.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from math import ceil
-from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _EDGE = 0.25  # seconds of silence kept on both sides of a split point, where possible
 _GRAIN = 2.0  # seconds between candidates within a long silence

@@ -11,16 +11,15 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.sources import LocalFile
 from airflow_provider_nanostt.common import object_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.audio.sources import LocalFile
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,12 @@ container has to change, and encodes otherwise. Both stream, on one core, from f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.decoding import open_track, packet_seconds
 from airflow_provider_nanostt.audio.prepare.encoder import Codec, bit_rate_for, codec_spec
-from airflow_provider_nanostt.audio.prepare.split import encode, split_copy
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.audio.prepare.split import Output, Part
+from airflow_provider_nanostt.audio.prepare.split import Output, Part, encode, split_copy
 
 _TRIES = 3
 

@@ -6,26 +6,23 @@ says for each method what it would need.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
+from airflow_provider_nanostt.audio.inspect.formats import Format
+from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
 from airflow_provider_nanostt.audio.inspect.url_safety import unreachable_reason
 from airflow_provider_nanostt.audio.prepare.decoding import can_transcode
-from airflow_provider_nanostt.audio.prepare.encoder import codec_spec, longest_seconds
-from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, WebAddress
+from airflow_provider_nanostt.audio.prepare.encoder import Codec, codec_spec, longest_seconds
+from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 from airflow_provider_nanostt.common import object_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.audio.inspect.formats import Format
-    from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
-    from airflow_provider_nanostt.audio.prepare.encoder import Codec
-    from airflow_provider_nanostt.audio.sources import Recording
 
 Method = Literal["upload", "url", "presign", "stage", "convert", "compress", "split"]
 OversizeMethod = Literal["stage", "compress", "split"]

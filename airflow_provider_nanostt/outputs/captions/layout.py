@@ -6,12 +6,14 @@ The reading rules are parameters. Pure functions on values; which file format th
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.style import CaptionStyle
-from airflow_provider_nanostt.outputs.timed_tokens import estimated, spoken
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, estimated, spoken
 from airflow_provider_nanostt.outputs.unicode_layout import (
     can_break,
     direction,
@@ -22,12 +24,6 @@ from airflow_provider_nanostt.outputs.unicode_layout import (
     one_line,
     wrap,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token
 
 ESTIMATED = "[estimated times]"
 """The first caption of a file with estimated times; any reader shows it."""

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from airflow_provider_nanostt.outputs.captions.layout import END_ISOLATE, ISOLATE, label
+from airflow_provider_nanostt.outputs.captions.layout import END_ISOLATE, ISOLATE, Captions, Cue, label
+from airflow_provider_nanostt.outputs.style import CaptionStyle
 from airflow_provider_nanostt.outputs.unicode_layout import direction, display_width, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_provider_nanostt.outputs.captions.layout import Captions, Cue
-    from airflow_provider_nanostt.outputs.style import CaptionStyle
 
 NOTE = "NOTE The times in this file are estimated: the model has given none."
 

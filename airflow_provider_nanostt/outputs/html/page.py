@@ -13,19 +13,18 @@ import gzip
 import hashlib
 import itertools
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.html.page_text import Paragraph, clean, paragraphs
 from airflow_provider_nanostt.outputs.unicode_layout import event_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from jinja2 import Template
 
-    from airflow_provider_nanostt.api.models import Transcript
 
 _COLOURS = 8  # in page.css; the ninth speaker has the first one's
 _RIGHT_TO_LEFT = frozenset("ar arc ckb dv fa he iw ji ks nqo prs ps sd syr ug ur yi".split())

@@ -6,14 +6,11 @@ Pure functions on texts and times; how a paragraph looks is decided in ``page``.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE_END, is_sound_event
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 
 LONGEST = 900
 """Characters; a longer text is cut at the ends of sentences."""

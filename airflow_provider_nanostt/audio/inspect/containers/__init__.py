@@ -8,10 +8,7 @@ otherwise :class:`Doubtful` is raised, and the caller asks something more thorou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
+from typing import BinaryIO
 
 
 class Doubtful(Exception):

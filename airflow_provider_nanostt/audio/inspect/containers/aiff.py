@@ -6,12 +6,9 @@ As in a WAV, the size that the header claims is believed only downwards: a file 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 _MAX_CHUNKS = 200
 _SAMPLE_BYTES = {

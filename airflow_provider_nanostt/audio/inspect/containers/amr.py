@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, Hopeless, read_at
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 _MAX_BYTES = 64 * 1024 * 1024
 _SIZES = {

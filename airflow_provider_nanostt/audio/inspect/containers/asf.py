@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 _PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")

@@ -7,14 +7,11 @@ them. A file cut off before its last piece, one made of fragments, and one whose
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, Hopeless, read_at
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
 
 _MAX_BOXES = 2000
 _MAX_TRACKS = 64

@@ -9,13 +9,10 @@ from __future__ import annotations
 import functools
 import re
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, Hopeless, read_at
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import BinaryIO
 
 MAX_WALK_BYTES = 512 * 1024 * 1024
 """No file is walked further than this; the service takes nothing longer."""
@@ -43,9 +40,8 @@ _TRAILERS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"3DI")
 Step = tuple[int, float]
 """A frame: bytes and seconds."""
 
-if TYPE_CHECKING:
-    Finder = Callable[[bytes, int], Step | None]
-    Runner = Callable[[bytes, int], tuple[int, float, int]]
+Finder = Callable[[bytes, int], Step | None]
+Runner = Callable[[bytes, int], tuple[int, float, int]]
 
 
 def id3_size(head: bytes) -> int:

@@ -7,14 +7,11 @@ position. Near files are walked from page to page; of far ones the beginning, th
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
 
 _LONGEST_PAGE = 27 + 255 + 255 * 255
 MAX_PAGES = 2_000_000

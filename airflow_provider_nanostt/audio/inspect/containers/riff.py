@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 _MAX_CHUNKS = 200
 _EXTENSIBLE = 0xFFFE
