@@ -42,79 +42,34 @@ from __future__ import annotations
 from typing import Self
 
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.api.refusals import (
-    FUNDS_PAGE,
-    KEYS_PAGE,
-    ApiError,
-    AuthError,
-    BadRequest,
-    Conflict,
-    DailyLimitReached,
-    NotFound,
-    PayloadTooLarge,
-    PaymentRequired,
-    RateLimited,
-    Redirected,
-    ServiceUnavailable,
-)
-from airflow_provider_nanostt.common.errors import (
-    BatchIncomplete,
-    Charged,
-    CostLimit,
-    FileChanged,
-    InputChanged,
-    InvalidInput,
-    LedgerError,
-    LedgerMissing,
-    NanoGPTError,
-    ResultTooLarge,
-    RetryWorth,
-    Scope,
-    StorageUnavailable,
-    describe_exception,
-    usd,
-)
-
-__all__ = [
-    "FUNDS_PAGE",
-    "KEYS_PAGE",
-    "AmbiguousSubmit",
-    "ApiError",
-    "AuthError",
-    "BadRequest",
-    "BatchIncomplete",
-    "Charged",
-    "Conflict",
-    "ConnectError",
-    "CostLimit",
-    "DailyLimitReached",
-    "FileChanged",
-    "InputChanged",
-    "InvalidInput",
-    "JobError",
-    "JobLost",
-    "LedgerError",
-    "LedgerMissing",
-    "NanoGPTError",
-    "NotFound",
-    "OrphanedSubmit",
-    "PayloadTooLarge",
-    "PaymentRequired",
-    "ProtocolError",
-    "RateLimited",
-    "ReadError",
-    "Redirected",
-    "ResultTooLarge",
-    "RetryWorth",
-    "Scope",
-    "ServiceUnavailable",
-    "StorageUnavailable",
-    "TranscriptionFailed",
-    "TranscriptionTimeout",
-    "TransportError",
-    "describe_exception",
-    "usd",
-]
+from airflow_provider_nanostt.api.refusals import FUNDS_PAGE as FUNDS_PAGE
+from airflow_provider_nanostt.api.refusals import KEYS_PAGE as KEYS_PAGE
+from airflow_provider_nanostt.api.refusals import ApiError as ApiError
+from airflow_provider_nanostt.api.refusals import AuthError as AuthError
+from airflow_provider_nanostt.api.refusals import BadRequest as BadRequest
+from airflow_provider_nanostt.api.refusals import Conflict as Conflict
+from airflow_provider_nanostt.api.refusals import DailyLimitReached as DailyLimitReached
+from airflow_provider_nanostt.api.refusals import NotFound as NotFound
+from airflow_provider_nanostt.api.refusals import PayloadTooLarge as PayloadTooLarge
+from airflow_provider_nanostt.api.refusals import PaymentRequired as PaymentRequired
+from airflow_provider_nanostt.api.refusals import RateLimited as RateLimited
+from airflow_provider_nanostt.api.refusals import Redirected as Redirected
+from airflow_provider_nanostt.api.refusals import ServiceUnavailable as ServiceUnavailable
+from airflow_provider_nanostt.common.errors import BatchIncomplete as BatchIncomplete
+from airflow_provider_nanostt.common.errors import Charged as Charged
+from airflow_provider_nanostt.common.errors import CostLimit as CostLimit
+from airflow_provider_nanostt.common.errors import FileChanged as FileChanged
+from airflow_provider_nanostt.common.errors import InputChanged as InputChanged
+from airflow_provider_nanostt.common.errors import InvalidInput as InvalidInput
+from airflow_provider_nanostt.common.errors import LedgerError as LedgerError
+from airflow_provider_nanostt.common.errors import LedgerMissing as LedgerMissing
+from airflow_provider_nanostt.common.errors import NanoGPTError as NanoGPTError
+from airflow_provider_nanostt.common.errors import ResultTooLarge as ResultTooLarge
+from airflow_provider_nanostt.common.errors import RetryWorth as RetryWorth
+from airflow_provider_nanostt.common.errors import Scope as Scope
+from airflow_provider_nanostt.common.errors import StorageUnavailable as StorageUnavailable
+from airflow_provider_nanostt.common.errors import describe_exception as describe_exception
+from airflow_provider_nanostt.common.errors import usd as usd
 
 
 class TransportError(NanoGPTError):

@@ -11,12 +11,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
-from urllib.parse import urlsplit
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
-from airflow_provider_nanostt.common.urls import display, redact
+from airflow_provider_nanostt.common.urls import display, is_web_url, redact
 
 RUNNING_WORDS = frozenset({"pending", "queued", "in_queue", "processing", "in_progress", "running"})
 COMPLETED_WORDS = frozenset({"completed", "complete", "succeeded", "success"})
@@ -31,14 +30,6 @@ _MAX_TICKET_CHARS = 16_384
 def status_word(raw: object) -> str:
     """Fold the spelling of a status: ``In Progress`` is ``in_progress``; what is not text is ``""``."""
     return raw.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(raw, str) else ""
-
-
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,7 @@ class Submission:
 
     def __post_init__(self) -> None:
         _ = self.options
-        if isinstance(self.audio, str) and not _is_web_address(self.audio):
+        if isinstance(self.audio, str) and not is_web_url(self.audio):
             shown = redact(display(self.audio))
             raise InvalidInput(f"audio_url must be an http(s) URL, got {shown!r}; for a file on disk use audio_path")
         if self.actual_minutes is not None and not 0 < self.actual_minutes < float("inf"):

@@ -22,14 +22,19 @@ _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Fai
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
+def certificates() -> str:
+    """Return the file or folder of trusted certificates that the environment names, as requests finds it."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+
+
 def tls_context() -> ssl.SSLContext:
-    """Return the certificates to trust, as requests finds them: a file or a folder that the environment names.
+    """Return a context that trusts :func:`certificates`.
 
     :raises InvalidInput: if there is neither.
     """
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-    path = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    path = certificates()
     try:
         is_folder = Path(path).is_dir()
         return ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
@@ -38,14 +43,19 @@ def tls_context() -> ssl.SSLContext:
         raise errors.InvalidInput(f"{problem}: {errors.describe_exception(error)}") from error
 
 
+def environment_proxy(url: str) -> str | None:
+    """Return the proxy that the environment names for an address, as requests finds it; aiohttp looks elsewhere."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    return select_proxy(url, get_environ_proxies(url, no_proxy=None))
+
+
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for an address, as requests finds it; aiohttp looks elsewhere.
+    """Return the address of the proxy for aiohttp; None without one.
 
     :raises InvalidInput: for a kind of proxy that aiohttp cannot use.
     """
-    from requests.utils import get_environ_proxies, select_proxy
-
-    proxy = select_proxy(url, get_environ_proxies(url, no_proxy=None))
+    proxy = environment_proxy(url)
     if not proxy:
         return None
     scheme, mark, _ = proxy.partition("://")

@@ -20,7 +20,7 @@ from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, Stor
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
 from airflow_provider_nanostt.audio.inspect.url_safety import Resolver, system_resolver
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import display, identity_url, redact
+from airflow_provider_nanostt.common.urls import display, identity_url, is_web_url, redact
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
@@ -285,18 +285,9 @@ def locate_source(
     if audio_path:
         return LocalFile(text, "audio_path")
     if audio_url or text.lower().startswith(_WEB):
-        return WebAddress(_checked_url(text, names[0]), allow_private=allow_private)
+        if not is_web_url(text):
+            raise InvalidInput(f"{names[0]}={redact(text)!r} is not an http(s) URL; for a file on disk use audio_path")
+        return WebAddress(text, allow_private=allow_private)
     if text.startswith("file://"):
         return LocalFile(unquote(urlsplit(text.replace("#", "%23").replace("?", "%3F")).path))
     return StoredObject(object_storage.resolve(text), text) if "://" in text else LocalFile(text)
-
-
-def _checked_url(text: str, argument: str) -> str:
-    try:
-        parts = urlsplit(text)
-        is_url = parts.scheme.lower() in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise InvalidInput(f"{argument}={redact(text)!r} is not an http(s) URL; for a file on disk use audio_path")
-    return text

@@ -126,20 +126,6 @@ def remove(path: ObjectStoragePath) -> None:
         pass
 
 
-def names(folder: ObjectStoragePath) -> list[str]:
-    """Return the names of the files and folders in a folder; none if there is no such folder.
-
-    :raises OSError: if the storage does not answer.
-    """
-    folder.fs.invalidate_cache()
-    try:
-        found = [str(path).rstrip("/") for path in folder.fs.ls(folder.path, detail=False)]
-    except FileNotFoundError:
-        return []
-    # An object store that remembers an empty folder lists it as its own content.
-    return [path.rpartition("/")[2] for path in found if path.strip("/") != folder.path.strip("/")]
-
-
 @dataclass(frozen=True, slots=True)
 class FileInfo:
     """A file as a listing has it.
@@ -164,6 +150,7 @@ def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
         entries = folder.fs.ls(folder.path, detail=True)
     except FileNotFoundError:
         return {}
+    # An object store that remembers an empty folder lists it as its own content.
     return {
         str(entry["name"]).rpartition("/")[2]: _file_info(entry)
         for entry in entries

@@ -60,6 +60,15 @@ def display(url: str) -> str:
     return f"{scheme.lower()}://{host}{slash}{_cut(path)}"
 
 
+def is_web_url(text: str) -> bool:
+    """Whether a text is an http(s) address with a host."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in _WEB and bool(parts.hostname)
+
+
 def redact(text: str) -> str:
     """Return a text in which each address is as :func:`display` shows it, however the text writes the address.
 

@@ -93,7 +93,7 @@ class TranscriptSpool:
         with self._listing:
             if self._names is None:
                 try:
-                    self._names = frozenset(object_storage.names(self._folder))
+                    self._names = frozenset(object_storage.list_folder(self._folder))
                 except Exception as error:  # noqa: BLE001  whatever a storage raises
                     log.info("NanoGPT is asked for transcripts again: %s cannot be listed (%s)", self._folder, error)
                     self._names = frozenset()

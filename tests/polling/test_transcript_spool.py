@@ -43,7 +43,7 @@ def test_what_one_leaves_the_other_finds(place):
     assert [json.loads(found.take(run_id) or b"") for run_id in RUNS] == [{"of": run_id} for run_id in RUNS]
     assert found.take("run-2") is None
     found.clear()
-    assert object_storage.names(place) == []
+    assert object_storage.list_folder(place) == {}
     assert TranscriptSpool(place).take("run-1") is None
     TranscriptSpool(place).clear()
 
@@ -63,14 +63,14 @@ def test_all_threads_find_what_is_there(place, monkeypatch):
     """Also those that come while the folder is being listed, which it is once."""
     TranscriptSpool(place).open()
     TranscriptSpool(place).put("run-1", {})
-    listed, names = [], object_storage.names
+    listed, list_folder = [], object_storage.list_folder
 
     def slowly(folder: Any) -> list[str]:
         listed.append(folder)
         time.sleep(0.2)
-        return names(folder)
+        return list_folder(folder)
 
-    monkeypatch.setattr(object_storage, "names", slowly)
+    monkeypatch.setattr(object_storage, "list_folder", slowly)
     found = TranscriptSpool(place)
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(found.take, ["run-1"] * 8)) == [b"{}"] * 8
@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_listed_is_left_alone(place, monkeypatch, caplog
     def refused(_: Any) -> list[str]:
         raise PermissionError("403 AccessDenied")
 
-    monkeypatch.setattr(object_storage, "names", refused)
+    monkeypatch.setattr(object_storage, "list_folder", refused)
     with caplog.at_level("INFO"):
         assert [found.take("run-1"), found.take("run-2")] == [None, None]
         found.clear()

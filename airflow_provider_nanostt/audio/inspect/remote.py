@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from airflow_provider_nanostt import __version__
+from airflow_provider_nanostt.api import network
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio.inspect.ranged_file import RangedFile
 from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, Resolver, resolve_url, system_resolver
@@ -166,7 +167,7 @@ class RemoteFile(RangedFile):
 
     def _resolve_url(self) -> ResolvedUrl:
         found = resolve_url(self._url, allow_private=self._allow_private, resolve=self._resolve)
-        if _is_proxied(f"{found.scheme}://{found.host_header}/"):
+        if network.environment_proxy(f"{found.scheme}://{found.host_header}/"):
             raise RemoteUnreadable(f"{found.host} is behind a proxy, so the checked address cannot be connected to")
         return found
 
@@ -254,7 +255,7 @@ def _pool(url: ResolvedUrl) -> urllib3.HTTPConnectionPool:
     address = url.addresses[0]
     if url.scheme == "http":
         return urllib3.HTTPConnectionPool(address, url.port, maxsize=1)
-    trusted = _certificates()
+    trusted = network.certificates()
     return urllib3.HTTPSConnectionPool(
         address,
         url.port,
@@ -265,16 +266,3 @@ def _pool(url: ResolvedUrl) -> urllib3.HTTPConnectionPool:
         server_hostname=url.host,
         assert_hostname=url.host,
     )
-
-
-def _certificates() -> str:
-    """Return the file or folder of trusted certificates, as requests finds it."""
-    from requests.utils import DEFAULT_CA_BUNDLE_PATH
-
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-
-
-def _is_proxied(url: str) -> bool:
-    from requests.utils import get_environ_proxies, select_proxy
-
-    return bool(select_proxy(url, get_environ_proxies(url, no_proxy=None)))

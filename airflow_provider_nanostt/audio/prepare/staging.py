@@ -57,7 +57,7 @@ class Staging:
             if url is None:
                 raise InvalidInput("it cannot sign addresses; object storages such as s3://, gs:// and abfs:// can")
         except BaseException as error:
-            self._remove(path.path)
+            self._remove(path)
             if isinstance(error, InvalidInput):
                 raise InvalidInput(f"{label}: {error}") from error
             if not isinstance(error, Exception):
@@ -75,23 +75,18 @@ class Staging:
 
     def _remove_where(self, condition: Callable[[str, int], bool]) -> None:
         try:
-            self._folder.fs.invalidate_cache()
-            names = self._folder.fs.ls(self._folder.path, detail=False)
-        except FileNotFoundError:
-            return
+            names = object_storage.list_folder(self._folder)
         except Exception as error:  # noqa: BLE001  storages raise anything; the transcript is worth more
             log.warning("staging_path=%s cannot be listed (%s: %s)", self._folder, type(error).__name__, error)
             return
         for name in names:
-            match = _NAME.fullmatch(str(name).rpartition("/")[2])
+            match = _NAME.fullmatch(name)
             if match and condition(match["owner"], int(match["until"])):
-                self._remove(str(name))
+                self._remove(self._folder / name)
 
-    def _remove(self, path: str) -> None:
+    def _remove(self, path: ObjectStoragePath) -> None:
         try:
-            self._folder.fs.rm_file(path)
-        except FileNotFoundError:
-            return
+            object_storage.remove(path)
         except Exception as error:  # noqa: BLE001
             log.warning(
                 "Staged %s cannot be removed (%s: %s); a later sweep tries again", path, type(error).__name__, error
