@@ -154,7 +154,7 @@ class NanoGPTHook(BaseHook):
         try:
             return self.get_conn().send(endpoints.submit(submission))
         except errors.PaymentRequired as error:
-            raise error.with_balance(self.try_balance()) from None
+            raise error.replace(balance=self.try_balance()) from None
         except errors.AuthError as error:
             raise self._with_connection(error) from None
 
@@ -299,7 +299,7 @@ class NanoGPTHook(BaseHook):
         return known
 
     def _with_connection(self, error: errors.AuthError) -> errors.AuthError:
-        return error.with_remedy(f"{error.remedy} The connection is {self.nanogpt_conn_id!r}.")
+        return error.replace(remedy=f"{error.remedy} The connection is {self.nanogpt_conn_id!r}.")
 
     def usage(self, start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Usage:
         """Ask what this key spent between two days (UTC, the end inclusive). Free."""

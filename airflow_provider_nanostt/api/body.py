@@ -13,7 +13,7 @@ MAX_EXCERPT_CHARS = 500
 _MAX_TEXT_CHARS = 20_000
 _MAX_DEPTH = 4
 
-# NaN, Infinity and 1e999 become None: a ticket and a transcript are written out as JSON again.
+# NaN, Infinity and 1e999 become None: a job and a transcript are written out as JSON again.
 # ``json.loads`` would make a new decoder for each of thousands of answers.
 _DECODER = json.JSONDecoder(parse_constant=number, parse_float=number)
 

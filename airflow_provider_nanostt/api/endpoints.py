@@ -32,7 +32,7 @@ _MAX_FILE_NAME_CHARS = 200
 
 
 def submit(submission: Submission) -> Call[Transcript | Job]:
-    """``POST /transcribe``: the transcript, or the ticket for it. Which of the two, only the answer tells. Paid.
+    """``POST /transcribe``: the transcript, or the job that makes it; the answer decides which. Paid.
 
     :raises FileChanged: if a file is not what it was when its digest was taken.
     """
@@ -94,7 +94,7 @@ def usage(start: date | None = None, end: date | None = None, group_by: str = "d
     query = {"group_by": group_by}
     if start is not None and end is not None:
         if end < start:
-            raise errors.InvalidInput(f"usage from {start} to {end}: the end lies before the start")
+            raise errors.InvalidInput(f"usage from {start} to {end}: the end is before the start")
         query = {"from": start.isoformat(), "to": end.isoformat(), **query}
     return Call(Request("GET", f"/v1/usage?{urlencode(query, safe=',')}"), responses.usage)
 

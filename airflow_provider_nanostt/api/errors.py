@@ -39,8 +39,6 @@ its ``charged``, ``retry`` and ``scope``; ``docs/errors.md`` has the table. Noth
 
 from __future__ import annotations
 
-from typing import Self
-
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.api.refusals import FUNDS_PAGE as FUNDS_PAGE
 from airflow_provider_nanostt.api.refusals import KEYS_PAGE as KEYS_PAGE
@@ -133,14 +131,6 @@ class AmbiguousSubmit(NanoGPTError):
         self.before = before
         self.now = now
 
-    def with_record(self, record: str, *, before: float | None, now: float | None) -> Self:
-        """Return the same error with the record of the submit and the balances before and after it."""
-        return self._with(record=record, before=before, now=now)
-
-    def with_balance(self, now: float | None) -> Self:
-        """Return the same error with the USD that are in the account now."""
-        return self._with(now=now)
-
     def __str__(self) -> str:
         text = self._happened.format(self)
         if self.record is None:
@@ -178,7 +168,7 @@ class OrphanedSubmit(AmbiguousSubmit):
 class JobError(NanoGPTError):
     """Something about a job that was accepted.
 
-    :param job: the ticket, if it is known.
+    :param job: the job, if it is known.
     """
 
     charged: Charged = "yes"
@@ -192,7 +182,7 @@ class JobError(NanoGPTError):
 class JobLost(JobError):
     """The service does not know a job that it accepted.
 
-    :param job: the ticket.
+    :param job: the job.
     :param record: the record of the job, for people.
     """
 
@@ -211,7 +201,7 @@ class TranscriptionFailed(JobError):
     """The service says the job failed; whether it refunds the charge shows later.
 
     :param reason: the service's words.
-    :param job: the ticket, if there was one.
+    :param job: the job, if there was one.
     """
 
     def __init__(self, reason: str, *, job: Job | None = None) -> None:
@@ -226,7 +216,7 @@ class TranscriptionFailed(JobError):
 class TranscriptionTimeout(JobError):
     """The deadline passed while the job was not finished. It stays paid for and may still finish.
 
-    :param job: the ticket.
+    :param job: the job.
     :param last_status: what the service last said, as it said it.
     :param waited: seconds since the submission.
     :param recovery_hint: how to get the transcript later.

@@ -64,7 +64,7 @@ class Call(Generic[T_co]):
     :param request: what to send.
     :param parse: reads a successful answer.
     :param paid: whether being accepted costs money; such a call is repeated only where that is surely not yet so.
-    :param secrets: parts of the request that must not come back in an answer, a ticket or an error.
+    :param secrets: parts of the request that must not come back in an answer, a stored job or an error.
     """
 
     request: Request

@@ -22,7 +22,7 @@ COMPLETED_WORDS = frozenset({"completed", "complete", "succeeded", "success"})
 FAILED_WORDS = frozenset({"failed", "error", "cancelled", "canceled", "expired", "content_policy_violation"})
 
 TICKET_VERSION = 1
-"""Format of a stored ticket; one with a higher version is refused."""
+"""Format of a stored job; one with a higher version is refused."""
 
 _MAX_TICKET_CHARS = 16_384
 
@@ -114,7 +114,7 @@ class Ticket(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The ticket for an accepted, paid job.
+    """An accepted, paid job.
 
     :param run_id: the service's id of it.
     :param model: model id.
@@ -132,7 +132,7 @@ class Job:
     body: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> Ticket:
-        """Return the ticket as plain JSON; :meth:`from_json` reads it back."""
+        """Return the job as plain JSON; :meth:`from_json` reads it back."""
         body = dict(self.body)
         if len(json.dumps(body, default=str)) > _MAX_TICKET_CHARS:
             body = {key: value for key, value in body.items() if key in _ECHOED}
@@ -148,7 +148,7 @@ class Job:
 
     @classmethod
     def from_json(cls, data: object) -> Job:
-        """Read a ticket; a mapping that has only ``run_id`` is one, too.
+        """Read a job; a mapping that has only ``run_id`` is enough.
 
         :raises InvalidInput: if it names no run, or is of a later version of the format.
         """
@@ -250,7 +250,7 @@ class Transcript:
     :param words: the word list with times, empty for models that give none.
     :param language: one tag (``en``), or None; ``metadata`` keeps what the service wrote.
     :param model: model id.
-    :param cost: USD, or None if nobody said.
+    :param cost: USD, or None if unknown.
     :param charged_minutes: minutes charged, or None.
     :param run_id: the job it came from; None for a synchronous answer.
     :param metadata: as the service sent it.
@@ -294,7 +294,7 @@ class JobStatus:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether asking again would tell nothing new."""
+        """Whether the status is final."""
         return self.is_completed or self.is_failed
 
     @property

@@ -67,11 +67,7 @@ class ApiError(NanoGPTError):
 
     def of_free_call(self) -> Self:
         """Return the same error for a request that costs nothing."""
-        return self._with(charged="no", paid=False)
-
-    def with_remedy(self, remedy: str) -> Self:
-        """Return the same error with other advice."""
-        return self._with(remedy=remedy)
+        return self.replace(charged="no", paid=False)
 
     @property
     def _charge(self) -> str:
@@ -115,10 +111,6 @@ class PaymentRequired(ApiError):
         super().__init__(message, status=status, **facts)
         self.required = required
         self.balance = balance
-
-    def with_balance(self, balance: float | None) -> Self:
-        """Return the same error with the USD that are in the account now."""
-        return self._with(balance=balance)
 
     def __str__(self) -> str:
         return (

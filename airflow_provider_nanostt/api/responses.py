@@ -40,7 +40,7 @@ NO_REASON = "the service gave no reason"
 def submitted(response: Response, submission: Submission) -> Transcript | Job:
     """Read the answer to a submit.
 
-    :raises ProtocolError: if it is neither a transcript nor a ticket; it may have been charged all the same.
+    :raises ProtocolError: if it is neither a transcript nor a job; it may have been charged all the same.
     :raises TranscriptionFailed: if it says so at once.
     """
     with _readable(response):
@@ -171,7 +171,7 @@ def _job(body: Mapping[str, object], run_id: str, submission: Submission, now: f
         submitted_at=now,
         cost=number(body.get("cost")),
         charged_minutes=number(body.get("chargedDuration")),
-        body=redact_value(body),  # a ticket is stored
+        body=redact_value(body),  # a job is stored
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeAlias, cast
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
@@ -63,26 +63,6 @@ class SourceVersion:
         )
 
 
-class Source(Protocol):
-    """A recording somewhere.
-
-    Its methods raise :class:`InvalidInput` if it cannot be read, or :class:`StorageUnavailable` if it cannot be read
-    now; the message names it.
-    """
-
-    name: str
-    """The file's name, or the address without its secrets; for people."""
-
-    def version(self, known: SourceVersion | None = None) -> SourceVersion:
-        """Return what makes it the same recording the next time.
-
-        :param known: an earlier answer. A local file with the path, size and time of that is not read again.
-        """
-
-    def open(self) -> AbstractContextManager[BinaryIO]:
-        """Open it for reading, with seeks."""
-
-
 class LocalFile:
     """A recording on this machine's disk.
 
@@ -95,7 +75,10 @@ class LocalFile:
         self._label = f"{argument}={str(path)!r}"
 
     def version(self, known: SourceVersion | None = None) -> SourceVersion:
-        """Return the digest of its bytes; see :class:`Source`."""
+        """Return the digest of its bytes.
+
+        :param known: an earlier answer; a file with the path, size and time of that is not read again.
+        """
         if known is not None and self.has_version(known):
             return known
         with self.open() as file:
@@ -257,7 +240,10 @@ class WebAddress:
 
 
 Recording: TypeAlias = LocalFile | StoredObject | WebAddress
-"""A recording, wherever it is."""
+"""A recording, wherever it is: ``name`` for people, ``version`` that makes it the same the next time, ``open`` to read.
+
+The methods raise :class:`InvalidInput` if it cannot be read, or :class:`StorageUnavailable` if it cannot be read now.
+"""
 
 
 def locate_source(

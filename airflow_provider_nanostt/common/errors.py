@@ -47,10 +47,10 @@ class NanoGPTError(Exception):
 
     def of_free_call(self) -> Self:
         """Return the same error for a request that costs nothing, whatever became of it."""
-        return self if self.charged == "no" else self._with(charged="no")
+        return self if self.charged == "no" else self.replace(charged="no")
 
-    def _with(self, **changes: object) -> Self:
-        """Return the same error with other attributes; this one stays as it is."""
+    def replace(self, **changes: object) -> Self:
+        """Return the same error with these attributes changed, which its text shows; this one stays as it is."""
         other = copy.copy(self)
         vars(other).update(changes)
         other.__cause__, other.__suppress_context__ = self.__cause__, self.__suppress_context__
@@ -202,10 +202,6 @@ class ResultTooLarge(NanoGPTError):
         self.cost = cost
         self.way_out = way_out
         super().__init__(size, limit)
-
-    def with_way_out(self, way_out: str) -> Self:
-        """Return the same error with another way to get at the transcript."""
-        return self._with(way_out=way_out)
 
     def __str__(self) -> str:
         there = "" if self.run_id is None else f" It is still there at the service, as run {self.run_id}."

@@ -113,7 +113,7 @@ def secret_parts(url: str) -> list[str]:
     try:
         parts = urlsplit(url)
         query, user = parts.query, [text for text in (parts.username, parts.password) if text]
-    except ValueError:  # not an address: nobody knows which part of it is secret
+    except ValueError:  # not an address: any part of it may be secret
         return [url]
     written = {pair.partition("=")[2] for pair in query.split("&")}
     found = {value for _, value in _pairs(query)} | written | {unquote_plus(value) for value in written}

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.outputs.document import SCHEMA_VERSION, from_document, schema, to_document
+from airflow_provider_nanostt.outputs.document import from_document, schema, to_document
 from airflow_provider_nanostt.outputs.formats import format_transcript
 from airflow_provider_nanostt.outputs.naming import file_stem
-from airflow_provider_nanostt.outputs.results import (
-    ExistingResult,
-    TranscriptDocument,
-    TranscriptResult,
-    WrittenFile,
-    WrittenFiles,
-    WrittenResult,
-)
+from airflow_provider_nanostt.outputs.results import TranscriptResult, WrittenFiles
 from airflow_provider_nanostt.outputs.reuse import check_existing
 from airflow_provider_nanostt.outputs.settings import FORMATS, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
@@ -21,15 +14,10 @@ from airflow_provider_nanostt.outputs.write import save_locally, write_outputs
 
 __all__ = [
     "FORMATS",
-    "SCHEMA_VERSION",
     "CaptionStyle",
-    "ExistingResult",
     "OutputSettings",
-    "TranscriptDocument",
     "TranscriptResult",
-    "WrittenFile",
     "WrittenFiles",
-    "WrittenResult",
     "check_existing",
     "file_stem",
     "format_transcript",

@@ -112,7 +112,7 @@ def decide(attempt: Attempt, record: Record | None, request: RequestFingerprint)
     try:
         decision = ledgers.decide(record, request.digest, attempt.rules)
     except errors.OrphanedSubmit as error:
-        raise error.with_balance(balance_now(attempt)) from None
+        raise error.replace(now=balance_now(attempt)) from None
     if decision.reason:
         attempt.log.info("%s", decision.reason)
     return decision

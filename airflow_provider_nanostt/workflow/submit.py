@@ -155,7 +155,7 @@ def describe_ambiguity(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTEr
     record = ledger.record
     if record is None or not ledger.is_kept:
         return ambiguous
-    return ambiguous.with_record(record.describe(), before=record.balance_before, now=balance_now(attempt))
+    return ambiguous.replace(record=record.describe(), before=record.balance_before, now=balance_now(attempt))
 
 
 def balance_now(attempt: Attempt) -> float | None:

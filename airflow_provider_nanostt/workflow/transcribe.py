@@ -292,7 +292,7 @@ def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_b
             settings=attempt.target.settings,
         )
     except errors.ResultTooLarge as error:
-        raise error.with_way_out(_way_out(attempt, transcript, job, record)) from None
+        raise error.replace(way_out=_way_out(attempt, transcript, job, record)) from None
     except Exception:
         attempt.log.error(
             "The transcript of %s is paid for (%s), but cannot be written to %s; a retry writes it without paying "

@@ -165,16 +165,17 @@ def test_an_error_is_made_complete_without_being_changed():
     cause = OSError("reset")
     lost = errors.AmbiguousSubmit("timed out")
     lost.__cause__ = cause
-    full = lost.with_record("call.wav, at noon", before=1.0, now=0.925)
+    full = lost.replace(record="call.wav, at noon", before=1.0, now=0.925)
     assert (lost.record, full.record, full.__cause__) == (None, "call.wav, at noon", cause)
     assert "(call.wav, at noon); balance before: $1.00, now: $0.925." in str(full)
     orphan = errors.OrphanedSubmit("call.wav", estimated_cost=0.075, before=1.0)
-    assert "now: $0.5." in str(orphan.with_balance(0.5))
-    assert type(orphan.with_balance(0.5)) is errors.OrphanedSubmit
-    assert "balance: $0.25" in str(errors.PaymentRequired("Too little.").with_balance(0.25))
-    assert str(errors.AuthError("Who?", status=401).with_remedy("Ask Ann.")) == "NanoGPT answered 401: Who?. Ask Ann."
+    assert "now: $0.5." in str(orphan.replace(now=0.5))
+    assert type(orphan.replace(now=0.5)) is errors.OrphanedSubmit
+    assert "balance: $0.25" in str(errors.PaymentRequired("Too little.").replace(balance=0.25))
+    refused = errors.AuthError("Who?", status=401).replace(remedy="Ask Ann.")
+    assert str(refused) == "NanoGPT answered 401: Who?. Ask Ann."
     assert str(errors.AuthError("Who?", status=401, remedy="")) == "NanoGPT answered 401: Who?"
-    large = errors.ResultTooLarge(60_000, 48_000, run_id=None, cost=0.5).with_way_out("It is in /tmp/x.")
+    large = errors.ResultTooLarge(60_000, 48_000, run_id=None, cost=0.5).replace(way_out="It is in /tmp/x.")
     assert str(large).endswith("It is paid for ($0.5). It is in /tmp/x.")
 
 

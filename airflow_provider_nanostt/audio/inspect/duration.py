@@ -10,14 +10,14 @@ import importlib.util
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect import packets
 from airflow_provider_nanostt.audio.inspect.containers import (
     Doubtful,
     Found,
     Hopeless,
-    aiff,
+    Measure,
     amr,
     asf,
     flac,
@@ -57,11 +57,7 @@ class Length:
         return None if self.seconds is None else self.seconds / 60
 
 
-class _Measure(Protocol):
-    def __call__(self, file: BinaryIO, size: int, *, whole: bool) -> Found: ...
-
-
-_STRUCTURES: dict[str, _Measure] = {
+_STRUCTURES: dict[str, Measure] = {
     "mp3": mpeg.measure_mp3,
     "aac": mpeg.measure_adts,
     "wav": riff.measure,
@@ -70,7 +66,7 @@ _STRUCTURES: dict[str, _Measure] = {
     "ogg": ogg.measure,
     "flac": flac.measure,
     "amr": amr.measure,
-    "aiff": aiff.measure,
+    "aiff": riff.measure_aiff,
     "asf": asf.measure,
 }
 

@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO, NoReturn, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found
 from airflow_provider_nanostt.audio.inspect.formats import Format
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.audio.stream import AudioStream
 
 _MAX_PACKET_SECONDS = 10.0
 
@@ -25,18 +29,6 @@ class ReadLimits:
     max_bytes: int = 1024 * 1024 * 1024
     max_packets: int = 20_000_000
     max_seconds: float = 30.0
-
-
-class TimedPacket(Protocol):
-    """The part of PyAV's packet that counts here; times in units of the stream."""
-
-    size: int
-    pts: int | None
-    duration: int | None
-
-    @property
-    def is_discard(self) -> bool:
-        """Whether a player leaves it out."""
 
 
 class _LimitedFile:
@@ -87,7 +79,7 @@ def refuse_other_files(*_: object) -> NoReturn:
 
 
 def add_up(
-    packets: Iterable[TimedPacket], unit: Fraction, max_packets: int, is_over: Callable[[], bool]
+    packets: Iterable[Packet[AudioStream]], unit: Fraction, max_packets: int, is_over: Callable[[], bool]
 ) -> tuple[float, int]:
     """Return seconds and bytes of packets; gaps between them count, as in a player.
 

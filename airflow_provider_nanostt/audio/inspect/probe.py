@@ -57,7 +57,7 @@ def identify_and_probe(source: Recording, known: SourceVersion | None = None) ->
 
     Some formats have to be read to their end to be measured; so has every local file that is identified.
 
-    :param known: see :meth:`Source.version`. Raises as that and :func:`probe`.
+    :param known: see :meth:`LocalFile.version`. Raises as that and :func:`probe`.
     """
     if isinstance(source, LocalFile) and (known is None or not source.has_version(known)):
         with source.open() as file:

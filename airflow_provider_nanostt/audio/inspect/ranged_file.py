@@ -50,12 +50,6 @@ class RangedFile(io.RawIOBase):
         self._position += len(data)
         return data
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # its type is not in the 3.11 library
-        """Fill a buffer; return how many bytes."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move; nothing is fetched."""
         self._position = max(0, offset + {0: 0, 1: self._position, 2: self.size}[whence])

@@ -1,4 +1,4 @@
-"""AudioTracks from outside are opened with FFmpeg (through PyAV, the extra ``[audio]``), within limits.
+"""Recordings from outside are opened with FFmpeg (through PyAV, the extra ``[audio]``), within limits.
 
 FFmpeg only ever sees a file object, and only demuxers that read nothing else: no address, path, playlist or stream
 description gets through. Damage is skipped and counted; a recording that never ends, or decodes to hours out of
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
@@ -20,6 +20,7 @@ from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
 if TYPE_CHECKING:
     from av import AudioFrame, Packet
     from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 _DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,eac3,flac,flv,gsm,loas,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,"
@@ -55,13 +56,6 @@ class _OnlyBytes:
         self.read, self.seek, self.tell, self.seekable = source.read, source.seek, source.tell, source.seekable
 
 
-class Demuxer(Protocol):
-    """The part of PyAV's container that is used here."""
-
-    def demux(self, stream: AudioStream, /) -> Iterator[Packet[AudioStream]]:
-        """Yield packets."""
-
-
 class AudioTrack:
     """One sound track of an open file; :func:`open_track` makes it.
 
@@ -69,13 +63,11 @@ class AudioTrack:
     and damaged packets that were skipped.
     """
 
-    def __init__(self, container: Demuxer, stream: AudioStream, bounds: Bounds, name: str) -> None:
-        self.stream = stream
-        self.name = name
+    def __init__(self, container: InputContainer, stream: AudioStream, bounds: Bounds, name: str) -> None:
+        self.stream, self.name, self.bounds = stream, name, bounds
         self.seconds = 0.0
         self.broken = 0
         self._container = container
-        self.bounds = bounds
         self._packets = 0
 
     @property

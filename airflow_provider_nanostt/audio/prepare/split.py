@@ -93,8 +93,7 @@ def split_compress(
     :param split_points: seconds, ascending; parts may be :func:`~.encoder.longest_seconds` long.
     :param seconds: length of the recording.
     :return: the parts in order; None if one of them does not fit even at the lowest bit rate, and then none is left.
-    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
-    :raises OSError: if the source cannot be read or a part not be written; none is left then.
+        Raises as :func:`split_copy`.
     """
     points = [point for point in split_points if 0 < point < seconds]
     longest = codec_spec(codec).frame / RATE

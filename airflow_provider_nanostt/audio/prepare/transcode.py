@@ -23,7 +23,7 @@ def compress(source: BinaryIO, output: Output, *, seconds: float | None = None, 
     :param seconds: length of the recording, if known; otherwise its packets are counted first.
     :param codec: ``opus`` (Ogg, 24 to 16 kb/s) or ``mp3`` (32 kb/s).
     :return: None if it does not fit even at the lowest bit rate, and then nothing is written.
-    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
+    :raises InvalidInput: as :func:`~.decoding.open_track`, and if it is too long.
     :raises OSError: if the source cannot be read or the file not be written.
     """
     length = measured_seconds(source) if seconds is None else seconds
@@ -46,9 +46,7 @@ def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus") -> Part 
     (MP3) a channel, in at most two channels.
 
     :param codec: what to encode with where copying will not do.
-    :return: None if it exceeds the limit, and then nothing is written.
-    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
-    :raises OSError: if the source cannot be read or the file not be written.
+    :return: None if it exceeds the limit, and then nothing is written. Raises as :func:`compress`.
     """
     rates = [codec_spec(codec).plain]
     parts = split_copy(source, output) or encode(source, output, codec=codec, bit_rates=rates, max_channels=2)
@@ -56,11 +54,7 @@ def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus") -> Part 
 
 
 def measured_seconds(source: BinaryIO) -> float:
-    """Return the length of a recording in seconds, by its packets: nothing is decoded, headers are not believed.
-
-    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
-    :raises OSError: if the source cannot be read.
-    """
+    """Return the seconds of a recording, by its packets: nothing is decoded, no header believed; raises as above."""
     with open_track(source) as track:
         seconds = sum(packet_seconds(track, packet) for packet in track.packets())
     if seconds > track.bounds.max_seconds:

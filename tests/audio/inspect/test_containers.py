@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from airflow_provider_nanostt.audio.inspect.containers import Doubtful, aiff, amr, asf, flac, mp4, mpeg, ogg, riff
+from airflow_provider_nanostt.audio.inspect.containers import Doubtful, amr, asf, flac, mp4, mpeg, ogg, riff
 
 FRAME = b"\xff\xfb\x90\x64" + b"\0" * 413
 """MPEG 1 layer III, 128 kb/s, 44.1 kHz: 417 bytes, 1152 samples."""
@@ -537,12 +537,12 @@ def ssnd(data=SOUND, offset=0):
 )
 def test_a_second_of_aiff(data):
     """Samples of every width, in either byte order, wherever the chunks are."""
-    assert found(aiff.measure, data).seconds == pytest.approx(1)
+    assert found(riff.measure_aiff, data).seconds == pytest.approx(1)
 
 
 def test_an_aiff_that_was_cut_off_is_as_long_as_its_bytes():
     """What it claims and no longer has does not count."""
-    assert found(aiff.measure, aiff_file(comm(), ssnd())[:-8000]).seconds == pytest.approx(0.5)
+    assert found(riff.measure_aiff, aiff_file(comm(), ssnd())[:-8000]).seconds == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -562,7 +562,7 @@ def test_an_aiff_that_was_cut_off_is_as_long_as_its_bytes():
 )
 def test_an_aiff_that_is_doubtful(data, words):
     """Headers that lack or contradict something are not believed."""
-    doubted(aiff.measure, data, words)
+    doubted(riff.measure_aiff, data, words)
 
 
 # ASF

@@ -60,10 +60,6 @@ def test_it_reads_like_a_file(server):
         file.seek(-100, 2)
         assert file.seek(50, 1) == len(NOISE) - 50
         assert file.read() == NOISE[-50:]
-        buffer = bytearray(10)
-        file.seek(0)
-        assert file.readinto(buffer) == 10
-        assert buffer == NOISE[:10]
 
 
 def test_nothing_is_fetched_twice(server):

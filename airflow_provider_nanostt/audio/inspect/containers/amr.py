@@ -16,11 +16,7 @@ _SIZES = {
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
-    """Measure an AMR file.
-
-    :raises Doubtful: if it may not be read whole, or has several channels.
-    :raises OSError: if the file cannot be read.
-    """
+    """Measure an AMR file of one channel, if it may be read whole."""
     head = read_at(file, 0, 9)
     mark = next((mark for mark in _SIZES if head.startswith(mark)), None)
     if mark is None or not whole or size > _MAX_BYTES:

@@ -15,11 +15,7 @@ _WIDTHS = (0, 1, 2, 4)
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001  the headers are enough
-    """Measure an ASF file.
-
-    :raises Doubtful: if it was not finished or was cut off, or its claims and its packets disagree.
-    :raises OSError: if the file cannot be read.
-    """
+    """Measure an ASF file, if it was finished."""
     length = int.from_bytes(read_at(file, 16, 8), "little")
     head = read_at(file, 0, min(length, _MAX_HEADER, size))
     at = head.find(_PROPERTIES)

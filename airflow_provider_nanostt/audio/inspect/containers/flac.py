@@ -11,11 +11,7 @@ _TAIL = 64 * 1024
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001  the header and the end are enough
-    """Measure a FLAC file.
-
-    :raises Doubtful: if its end does not bear out its beginning.
-    :raises OSError: if the file cannot be read.
-    """
+    """Measure a FLAC file, if its end bears out its beginning."""
     head = read_at(file, 0, 42)
     if len(head) < 42 or head[:4] != b"fLaC" or head[4] & 0x7F:
         raise Doubtful("the FLAC header is not complete")

@@ -51,8 +51,6 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
     """Measure the sound of an MP4.
 
     :raises Hopeless: if its table of contents claims more pieces than the file has bytes.
-    :raises Doubtful: if it has no table of contents or no sound, or the table and the file disagree.
-    :raises OSError: if the file cannot be read.
     """
     moov, payload, fragments = _outline(file, size)
     tracks = list(_tracks(file, moov))

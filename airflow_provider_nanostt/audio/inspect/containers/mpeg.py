@@ -116,14 +116,14 @@ def _adts_run(data: bytes, at: int) -> tuple[int, float, int]:
     return at, seconds, count
 
 
-def _find(data: bytes, start: int, step: Finder, alike: int) -> int | None:
+def _find(data: bytes, start: int, step: Finder) -> int | None:
     """Return where two frames that agree follow each other, or one that ends with the data."""
     at = data.find(b"\xff", start)
     while at >= 0:
         here = step(data, at)
         if here:
             following = at + here[0]
-            same = step(data, following) and not (data[at + 1] ^ data[following + 1]) & alike
+            same = step(data, following) and not (data[at + 1] ^ data[following + 1]) & 0xFE
             if same or following == len(data) or (at == start and following > len(data)):
                 return at
         at = data.find(b"\xff", at + 1)
@@ -132,21 +132,16 @@ def _find(data: bytes, start: int, step: Finder, alike: int) -> int | None:
 
 def first_frame(head: bytes, start: int = 0) -> int | None:
     """Return where the first frame of MPEG audio begins; None if there is none."""
-    return _find(head, start, _mpeg_step, 0xFE)
+    return _find(head, start, _mpeg_step)
 
 
 def first_adts(head: bytes, start: int = 0) -> int | None:
     """Return where the first frame of AAC in ADTS begins; None if there is none."""
-    return _find(head, start, _adts_step, 0xFE)
+    return _find(head, start, _adts_step)
 
 
 def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
-    """Measure MPEG audio.
-
-    :param whole: whether all bytes may be read; otherwise only the headers and three samples of the file are used.
-    :raises Doubtful: if nothing is certain.
-    :raises OSError: if the file cannot be read.
-    """
+    """Measure MPEG audio; by its headers and three samples unless ``whole``."""
     start, head = _after_tags(file, size)
     at = first_frame(head)
     if at is None:
@@ -164,7 +159,7 @@ def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
 
 
 def measure_adts(file: BinaryIO, size: int, *, whole: bool) -> Found:
-    """Measure AAC in ADTS; it has no headers, so each frame is counted, as in :func:`measure_mp3`."""
+    """Measure AAC in ADTS; it has no headers, so each frame is counted."""
     start, head = _after_tags(file, size)
     at = first_adts(head)
     if at is None:
@@ -245,7 +240,7 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Fo
 
 def _recover(data: bytes, at: int, step: Finder) -> int:
     """Return where frames begin again, or where to go on looking."""
-    found = _find(data, at + 1, step, 0xFE)
+    found = _find(data, at + 1, step)
     return max(at + 1, len(data) - 16) if found is None else found
 
 

@@ -74,12 +74,7 @@ class _Stream:
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
-    """Measure an Ogg.
-
-    :param whole: whether the file may be read from end to end, if only its page headers.
-    :raises Doubtful: if its pages do not fit together.
-    :raises OSError: if the file cannot be read.
-    """
+    """Measure an Ogg, by all of its page headers if ``whole``."""
     if not whole:
         return _probed(file, size)
     links = _links(file, _walk(file, size))
