@@ -38,7 +38,7 @@ def submit(submission: Submission) -> Call[Transcript | Job]:
     """
     fields: dict[str, str | bool] = {"model": submission.model, "language": submission.language}
     if submission.actual_minutes is not None:
-        fields["actualDuration"] = _minutes(submission.actual_minutes)
+        fields["actualDuration"] = f"{max(submission.actual_minutes, 0.0001):.4f}".rstrip("0").rstrip(".")
     if submission.sends_options:
         # Said even when off: the service's own default may be on.
         fields |= {"diarize": submission.diarize, "tagAudioEvents": submission.tag_audio_events}
@@ -122,7 +122,3 @@ def _file_name(name: str) -> str:
     return (
         "".join(char if char.isprintable() and char != '"' else "_" for char in last)[-_MAX_FILE_NAME_CHARS:] or "audio"
     )
-
-
-def _minutes(value: float) -> str:
-    return f"{max(value, 0.0001):.4f}".rstrip("0").rstrip(".")

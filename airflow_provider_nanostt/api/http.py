@@ -17,7 +17,6 @@ from typing import Generic, TypeGuard, TypeVar
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import number
-from airflow_provider_nanostt.api.refusals import Facts
 from airflow_provider_nanostt.common.urls import redact
 
 T = TypeVar("T")
@@ -139,14 +138,15 @@ def error_from_response(response: Response) -> errors.ApiError:
     body = bodies.decode_or_none(response.body)
     code = bodies.code_of(body)
     message = bodies.message_of(body) or bodies.excerpt(response.body) or "no explanation"
-    facts: Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
+    facts: errors.Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
     if status == 402:
         return errors.PaymentRequired(message, required=bodies.required_balance_of(body), **facts)
     if status == 429 and re.fullmatch(r"daily_\w*limit_exceeded", code or ""):
         return errors.DailyLimitReached(message, resets_at=_resets_at(response), **facts)
     kind = _REFUSALS.get(status, errors.BadRequest)
     if 300 <= status < 400:
-        kind, message = errors.Redirected, f"a redirect to {_redirect_target(response)!r}"
+        target = redact(response.headers.get("location", "")).partition("?")[0][:_MAX_ADDRESS_CHARS]
+        kind, message = errors.Redirected, f"a redirect to {target!r}"
     elif status >= 500 or status < 300:
         kind = errors.ServiceUnavailable
     return kind(message, status=status, **facts)
@@ -173,7 +173,3 @@ def _resets_at(response: Response) -> float:
         return response.received_at + wait
     today = datetime.fromtimestamp(response.received_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return (today + timedelta(days=1)).timestamp()
-
-
-def _redirect_target(response: Response) -> str:
-    return redact(response.headers.get("location", "")).partition("?")[0][:_MAX_ADDRESS_CHARS]

@@ -1,7 +1,7 @@
 """Sending calls: one client over requests for workers, one over aiohttp for the triggerer, and no logic in either.
 
 Each has a single I/O method, :meth:`send`. What an answer means and whether to repeat a call is decided in ``http``;
-the two retry loops are fed from one bundle of arguments, so they cannot drift apart. Proxies, certificates and the
+the two retry loops are made in one place, so they cannot drift apart. Proxies, certificates and the
 meaning of foreign exceptions are in ``network``.
 """
 
@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Self, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow_provider_nanostt.api import errors, http, network
 from airflow_provider_nanostt.api.config import Config
@@ -30,21 +30,12 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+L = TypeVar("L")
 log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
 _KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: longer than any job is left unasked, so a handshake serves many questions."""
-
-
-class RetryArguments(TypedDict):
-    """What both ``tenacity.Retrying`` and ``AsyncRetrying`` get."""
-
-    retry: tenacity.retry_base
-    wait: Callable[[tenacity.RetryCallState], float]
-    stop: tenacity.stop.stop_base
-    before_sleep: Callable[[tenacity.RetryCallState], None]
-    reraise: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +51,8 @@ class Retry:
     first: float = 0.5
     longest: float = 30.0
 
-    def arguments(self, call: Call[object]) -> RetryArguments:
-        """Return the one bundle of arguments for both loops."""
+    def loop(self, kind: Callable[..., L], sleep: Callable[[float], object], call: Call[object]) -> L:
+        """Return tenacity's loop of a kind, ``Retrying`` or ``AsyncRetrying``, for a call."""
         import tenacity
 
         backoff = tenacity.wait_exponential(multiplier=self.first) + tenacity.wait_random(0, self.first)
@@ -84,13 +75,14 @@ class Retry:
                 self.attempts,
             )
 
-        return {
-            "retry": tenacity.retry_if_exception(worthwhile),
-            "wait": wait,
-            "stop": tenacity.stop_after_attempt(self.attempts),
-            "before_sleep": log_pause,
-            "reraise": True,
-        }
+        return kind(
+            sleep=sleep,
+            retry=tenacity.retry_if_exception(worthwhile),
+            wait=wait,
+            stop=tenacity.stop_after_attempt(self.attempts),
+            before_sleep=log_pause,
+            reraise=True,
+        )
 
 
 ONCE = Retry(attempts=1)
@@ -131,7 +123,7 @@ class Client:
             return self._attempt(call)
         import tenacity
 
-        answer: T = tenacity.Retrying(sleep=self._sleep, **retry.arguments(call))(self._attempt, call)
+        answer: T = retry.loop(tenacity.Retrying, self._sleep, call)(self._attempt, call)
         return answer
 
     def _attempt(self, call: Call[T]) -> T:
@@ -230,7 +222,7 @@ class AsyncClient:
             return await self._attempt(call)
         import tenacity
 
-        return await tenacity.AsyncRetrying(sleep=self._sleep, **retry.arguments(call))(self._attempt, call)
+        return await retry.loop(tenacity.AsyncRetrying, self._sleep, call)(self._attempt, call)
 
     async def _attempt(self, call: Call[T]) -> T:
         if self._prepared is None or not self._prepared.done():

@@ -51,7 +51,11 @@ class Upload:
         :raises FileChanged: if the file cannot be read any more, or is not what it was when its digest was taken.
         """
         try:
-            data = self.data if isinstance(self.data, bytes) else self._read_file(self.data)
+            if isinstance(self.data, bytes):
+                data = self.data
+            else:
+                with self.data.open("rb") as file:
+                    data = file.read(MAX_UPLOAD_BYTES + 1)
         except OSError as error:
             problem = f"{self.name!r} cannot be read any more ({describe_exception(error)})"
             raise FileChanged(f"{problem}; nothing was sent. {REMEDY}") from error
@@ -59,8 +63,3 @@ class Upload:
         if not is_same:
             raise FileChanged(f"{self.name!r} has changed since it was looked at; nothing was sent. {REMEDY}")
         return data
-
-    @staticmethod
-    def _read_file(path: Path) -> bytes:
-        with path.open("rb") as file:
-            return file.read(MAX_UPLOAD_BYTES + 1)

@@ -80,7 +80,9 @@ def _rebuilt(words: Sequence[Word]) -> Iterator[Segment]:
 
 
 def _segment(run: Sequence[Word], *, spaced: bool) -> Iterator[Segment]:
-    text = ("".join(word.text for word in run) if spaced else _join(run)).strip()
+    # A list without entries for spaces has one before every word, and none before punctuation.
+    as_is = (word.text if spaced or word.type == "punctuation" else f" {word.text.strip()}" for word in run)
+    text = "".join(as_is).strip()
     if text:
         yield Segment(
             speaker=next((word.speaker for word in run if word.speaker), None),
@@ -88,8 +90,3 @@ def _segment(run: Sequence[Word], *, spaced: bool) -> Iterator[Segment]:
             end=next((word.end for word in reversed(run) if word.end is not None and word.type != "spacing"), None),
             text=text,
         )
-
-
-def _join(run: Sequence[Word]) -> str:
-    """Join a list that has no spacing entries: one space before every word, none before punctuation."""
-    return "".join(word.text if word.type == "punctuation" else f" {word.text.strip()}" for word in run)

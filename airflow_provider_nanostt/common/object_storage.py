@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
@@ -58,13 +58,6 @@ def resolve(uri: str) -> ObjectStoragePath:
         return ObjectStoragePath(text)
     except ValueError as error:
         raise InvalidInput(f"{display(text)!r} cannot be used for files: {describe_exception(error)}") from error
-
-
-def join(folder: ObjectStoragePath, parts: Iterable[str]) -> ObjectStoragePath:
-    """Return a path below a folder."""
-    for part in parts:
-        folder /= part
-    return folder
 
 
 def read(path: ObjectStoragePath) -> bytes | None:

@@ -46,7 +46,7 @@ class FileStore:
     max_result_chars = 0
 
     def __init__(self, folder: ObjectStoragePath, file_name: str) -> None:
-        self._file = object_storage.join(folder, (FOLDER, file_name))
+        self._file = folder / FOLDER / file_name
         self.path = str(self._file)
 
     def load(self) -> dict[str, object] | None:

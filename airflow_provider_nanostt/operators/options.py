@@ -82,7 +82,7 @@ class OutputOptions(_Options):
 
     :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``.
     :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
-        :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
+        :class:`~airflow_provider_nanostt.outputs.settings.CaptionStyle`.
     :param estimated_captions: guess the times of captions if the model gives none.
     :param xcom_limit: bytes of JSON that may go to XCom without ``output_path``.
     :param page_audio_url: a web address at which a browser finds the recording, for the ``html`` page to play. It is

@@ -7,9 +7,8 @@ from airflow_provider_nanostt.outputs.formats import format_transcript
 from airflow_provider_nanostt.outputs.naming import file_stem
 from airflow_provider_nanostt.outputs.results import TranscriptResult, WrittenFiles
 from airflow_provider_nanostt.outputs.reuse import check_existing
-from airflow_provider_nanostt.outputs.settings import FORMATS, OutputSettings
+from airflow_provider_nanostt.outputs.settings import FORMATS, CaptionStyle, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
-from airflow_provider_nanostt.outputs.style import CaptionStyle
 from airflow_provider_nanostt.outputs.write import save_locally, write_outputs
 
 __all__ = [

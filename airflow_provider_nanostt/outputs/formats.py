@@ -9,9 +9,8 @@ from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.captions import layout, srt_vtt
 from airflow_provider_nanostt.outputs.document import encode, read_result, to_document
 from airflow_provider_nanostt.outputs.html.page import page
-from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, OutputSettings
+from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, CaptionStyle, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
-from airflow_provider_nanostt.outputs.style import CaptionStyle
 from airflow_provider_nanostt.outputs.text import to_txt
 from airflow_provider_nanostt.outputs.timed_tokens import spoken
 
@@ -70,7 +69,7 @@ def format_transcript(
         ``output_path``.
     :param fmt: one of :data:`FORMATS`.
     :param speaker_names: new names for speakers.
-    :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.style.CaptionStyle`.
+    :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.settings.CaptionStyle`.
     :param estimated_captions: estimate times where there are none.
     :param source: the recording's name; default as in a JSON file.
     :param audio_url: where a browser finds the recording, for ``html``.

@@ -102,10 +102,6 @@ class WrittenFile:
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         return cls(name, len(data), hashlib.sha256(data).hexdigest(), md5, mtime)
 
-    def to_json(self) -> dict[str, object]:
-        """Return it as plain JSON; :meth:`from_json` reads it back."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: object) -> WrittenFile | None:
         """Read it from plain JSON; None for anything else."""

@@ -5,7 +5,6 @@ Pure functions on strings and Unicode's own data; nothing here knows of transcri
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -104,11 +103,6 @@ def is_unspaced(character: str) -> bool:
     return any(first <= code <= last for first, last in _UNSPACED)
 
 
-def has_unspaced(text: str) -> bool:
-    """Return whether any character is of a script that puts no spaces between words."""
-    return not text.isascii() and any(map(is_unspaced, text))
-
-
 def has_gap(before: str, after: str, *, is_punctuation: bool = False) -> bool:
     """Return whether a space belongs between two words that are listed without the spaces between them.
 
@@ -142,19 +136,11 @@ def ending(text: str) -> int:
     return SENTENCE if last in _SENTENCE_ENDS and last else CLAUSE if last in _CLAUSE_ENDS and last else 0
 
 
-def _sentence_pattern() -> re.Pattern[str]:
-    closing, unspaced, spaced = (
-        re.escape("".join(sorted(characters)))
-        for characters in (
-            _CLOSING,
-            filter(is_unspaced, _SENTENCE_ENDS),
-            itertools.filterfalse(is_unspaced, _SENTENCE_ENDS),
-        )
-    )
-    return re.compile(rf"[{spaced}][{closing}]*\s+|[{unspaced}][{closing}]*\s*")
-
-
-SENTENCE_END = _sentence_pattern()
+_UNSPACED_ENDS = frozenset(filter(is_unspaced, _SENTENCE_ENDS))
+_CLOSED = f"[{re.escape(''.join(_CLOSING))}]*"
+SENTENCE_END = re.compile(
+    rf"[{''.join(_SENTENCE_ENDS - _UNSPACED_ENDS)}]{_CLOSED}\s+|[{''.join(_UNSPACED_ENDS)}]{_CLOSED}\s*"
+)
 """Matches the end of a sentence in running text, up to where the next sentence begins."""
 
 
@@ -198,7 +184,7 @@ def split_breakable(text: str) -> list[tuple[str, bool]]:
     found: list[tuple[str, bool]] = []
     for run in text.split():
         spaced = True
-        if not has_unspaced(run):
+        if run.isascii() or not any(map(is_unspaced, run)):
             found.append((run, spaced))
             continue
         held: list[str] = []

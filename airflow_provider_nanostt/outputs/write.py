@@ -196,7 +196,7 @@ class _Folder:
                 _LOG.warning("Could not remove %s of an earlier attempt: %s", path, error)
 
     def _path(self, stem: str, fmt: str) -> ObjectStoragePath:
-        return object_storage.join(self.folder, [f"{stem}.{fmt}"])
+        return self.folder / f"{stem}.{fmt}"
 
 
 def _mtime(path: ObjectStoragePath, size: int) -> float | None:

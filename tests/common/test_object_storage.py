@@ -13,7 +13,7 @@ from tests.conftest import Bucket
 
 
 def place(where: str, *parts: str):
-    return object_storage.join(object_storage.resolve(where), parts)
+    return object_storage.resolve(where).joinpath(*parts)
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])

@@ -243,11 +243,10 @@ def _text(head: bytes) -> Format | None:
 
 def _mpeg(head: bytes) -> Format | None:
     """Find frames of MPEG audio, behind padding or junk if need be; two that agree, or one that fills the head."""
-    for find, formats in ((mpeg.first_frame, (MP3, MP2)), (mpeg.first_adts, (AAC,))):
-        at: int | None = find(head)
-        if at is not None:
-            return formats[-1] if len(formats) > 1 and (head[at + 1] & 0x06) == 0x04 else formats[0]
-    return None
+    at = mpeg.first_frame(head)
+    if at is not None:
+        return MP2 if head[at + 1] & 0x06 == 0x04 else MP3
+    return None if mpeg.first_adts(head) is None else AAC
 
 
 def upload_name(name: str, format: Format | None) -> str:  # noqa: A002 - the word for it
@@ -263,8 +262,5 @@ def upload_name(name: str, format: Format | None) -> str:  # noqa: A002 - the wo
     stem, dot, suffix = clean.rpartition(".")
     if format is None or not dot or f".{suffix.lower()}" not in _SUFFIXES:
         stem = clean
-    return _short(stem.strip(". ") or "audio", format.suffix if format else "")
-
-
-def _short(stem: str, suffix: str) -> str:
+    stem, suffix = stem.strip(". ") or "audio", format.suffix if format else ""
     return stem.encode()[: _LONGEST_NAME - len(suffix)].decode("utf-8", "ignore").rstrip(". ") + suffix

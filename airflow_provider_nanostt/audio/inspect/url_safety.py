@@ -71,8 +71,8 @@ def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_res
     parts, host, port = _split_url(url)
     if "@" in parts.netloc:
         raise InvalidInput(f"{redact(url)!r} carries a user name or password; use a presigned URL instead")
-    if not allow_private:
-        _check_name(url, host)
+    if not allow_private and (host == "localhost" or host.endswith(_INSIDE)):
+        raise InvalidInput(f"{redact(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
     addresses = [host] if _number(host) else _resolve_host(host, port, resolve)
     addresses = [str(_number(address) or address) for address in addresses]
     for address in addresses:
@@ -171,11 +171,6 @@ def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.IPv4Address(socket.inet_aton(host)) if re.fullmatch(r"[0-9a-fx.]+", host) else None
     except OSError:
         return None
-
-
-def _check_name(url: str, host: str) -> None:
-    if host == "localhost" or host.endswith(_INSIDE):
-        raise InvalidInput(f"{redact(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
 
 
 def _resolve_host(host: str, port: int, resolve: Resolver) -> list[str]:

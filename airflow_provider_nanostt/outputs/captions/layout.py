@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript
-from airflow_provider_nanostt.outputs.style import CaptionStyle
+from airflow_provider_nanostt.outputs.settings import CaptionStyle
 from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, estimated, spoken
 from airflow_provider_nanostt.outputs.unicode_layout import (
     can_break,
@@ -247,7 +247,7 @@ def _label_lines(atom: _Atom, style: CaptionStyle, reserve: int) -> tuple[int, i
 def _laid_out(atoms: Sequence[_Atom], style: CaptionStyle, reserve: int) -> tuple[str, ...]:
     """Return the lines: one if that is enough, else lines of even length, preferably cut after punctuation."""
     _, reserve = _label_lines(atoms[0], style, reserve)
-    whole = reserve + _width(atoms)
+    whole = reserve + sum(atom.width + atom.spaced for atom in atoms) - atoms[0].spaced
     if whole <= style.line_width:
         return (_line(atoms),)
     count = _lines_at(atoms, style.line_width, reserve)
@@ -290,10 +290,6 @@ def _middle(atoms: Sequence[_Atom], width: int, reserve: int, whole: int) -> int
         if uneven < least:
             best, least = at, uneven
     return best
-
-
-def _width(atoms: Sequence[_Atom]) -> int:
-    return sum(atom.width + atom.spaced for atom in atoms) - atoms[0].spaced
 
 
 def _line(atoms: Sequence[_Atom]) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from airflow_provider_nanostt.outputs.captions.layout import END_ISOLATE, ISOLATE, Captions, Cue, label
-from airflow_provider_nanostt.outputs.style import CaptionStyle
+from airflow_provider_nanostt.outputs.settings import CaptionStyle
 from airflow_provider_nanostt.outputs.unicode_layout import direction, display_width, one_line
 
 NOTE = "NOTE The times in this file are estimated: the model has given none."

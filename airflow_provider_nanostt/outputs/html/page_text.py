@@ -115,15 +115,11 @@ def _cut(text: str) -> Iterator[tuple[int, int]]:
     begin, size = 0, len(text.rstrip())
     while size - begin > LONGEST:
         ends = SENTENCE_END.finditer(text, begin + _FULL, min(begin + _TOO_FULL, size))
-        cut = next((match.end() for match in ends), None) or _space_after(text, begin + _TOO_FULL)
+        match = next(ends, None) or _SPACE.search(text, begin + _TOO_FULL)
+        cut = match.end() if match else None
         if cut is None or size - cut < LONGEST - _FULL - _FULL // 2:  # no orphan of a few words at the end
             break
         yield begin, cut
         begin = cut
     if begin < size:
         yield begin, size
-
-
-def _space_after(text: str, at: int) -> int | None:
-    space = _SPACE.search(text, at)
-    return space.end() if space else None

@@ -40,8 +40,8 @@ class Checkpoint:
 
     def __init__(self, folder: ObjectStoragePath, identity: TaskIdentity) -> None:
         stem = identity.file_name.removesuffix(".json")
-        self._file = object_storage.join(folder, (FOLDER, f"{stem}.batch.jsonl"))
-        self.spool = TranscriptSpool(object_storage.join(folder, (FOLDER, f"{stem}.answers")))
+        self._file = folder / FOLDER / f"{stem}.batch.jsonl"
+        self.spool = TranscriptSpool(folder / FOLDER / f"{stem}.answers")
 
     def save(self, rows: Iterable[CheckpointRow]) -> None:
         """Write it.

@@ -67,7 +67,7 @@ def write(folder: ObjectStoragePath, name: str, rows: Iterable[ManifestRow], for
     all_rows = rows if isinstance(rows, list) else list(rows)
     places = {}
     for one in formats:
-        place = object_storage.join(folder, [f"{name}.{one}"])
+        place = folder / f"{name}.{one}"
         with object_storage.writing(place) as file:
             writers[one](file, all_rows)
         places[one] = str(place)

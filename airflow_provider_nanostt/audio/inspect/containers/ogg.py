@@ -6,6 +6,7 @@ position. Near files are walked from page to page; of far ones the beginning, th
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -68,10 +69,6 @@ class _Stream:
     def seconds(self) -> float:
         return max(0, self.last - self.start) / self.rate if self.rate else 0.0
 
-    @property
-    def is_possible(self) -> bool:
-        return self.seconds * self.rate <= self.packets * self.longest
-
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
     """Measure an Ogg, by all of its page headers if ``whole``."""
@@ -80,7 +77,8 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
     links = _links(file, _walk(file, size))
     if not links:
         raise Doubtful("there is no sound that can be measured in this Ogg")
-    if not all(stream.is_possible for link in links for stream in link):
+    streams = itertools.chain.from_iterable(links)
+    if any(stream.seconds * stream.rate > stream.packets * stream.longest for stream in streams):
         raise Doubtful("the Ogg claims more than its packets can hold")
     seconds = sum(max(stream.seconds for stream in link) for link in links)
     how = f"its {len(links)} links" if len(links) > 1 else "its positions"
@@ -118,10 +116,6 @@ def _stream(packet: bytes) -> _Stream:
     return _Stream()
 
 
-def _page(file: BinaryIO, at: int) -> _Page | None:
-    return _parsed(read_at(file, at, 282), at)
-
-
 def _parsed(head: bytes, at: int) -> _Page | None:
     if len(head) < 27 or head[:5] != b"OggS\0":
         return None
@@ -136,7 +130,7 @@ def _parsed(head: bytes, at: int) -> _Page | None:
 def _walk(file: BinaryIO, size: int) -> Iterator[_Page]:
     at, lost = 0, 0
     for _ in range(MAX_PAGES):
-        page = _page(file, at)
+        page = _parsed(read_at(file, at, 282), at)
         if page and page.end <= size:
             yield page
             at = page.end
