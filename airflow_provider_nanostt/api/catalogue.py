@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from airflow_provider_nanostt.common.errors import InvalidInput
 
 YOUTUBE_MODEL = "youtube"
-"""What transcripts of videos bear as their model; the service has no name for it."""
+"""The model that transcripts of videos have here; the service has no name for it."""
 
 YOUTUBE_PRICE = 0.01
 """USD for each video that has a transcript."""

@@ -1,4 +1,4 @@
-"""Where the service is and who we are: the client's settings, checked before anything is sent."""
+"""The client's settings: the address of the service and our key, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FREE_CALL_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where the service is and who we are.
+    """The address of the service, our key, and how long to wait.
 
     :param api_key: never shown by ``repr``.
-    :param base_url: with the path below which the endpoints lie.
+    :param base_url: with the path that the endpoints are below.
     :param timeout: seconds a paid call may take (synchronous models answer when they are done); others at most 60.
     :param connect_timeout: seconds until a connection must stand.
     :param requests_per_second: our share of the service's limit of 25 for each key.

@@ -299,7 +299,7 @@ class JobStatus:
 
     @property
     def is_known(self) -> bool:
-        """Whether the status is a word we have met before; an unknown one counts as still running."""
+        """Whether the status is a word known here; any other counts as still running."""
         return status_word(self.raw_status) in RUNNING_WORDS | COMPLETED_WORDS | FAILED_WORDS
 
 

@@ -100,7 +100,7 @@ def _retry_after(error: BaseException | None) -> float | None:
 class Client:
     """The client for workers and scripts, over requests.
 
-    :param config: where and who.
+    :param config: address, key and timeouts.
     :param retry: how calls are repeated; :meth:`send` may be given another.
     :param sleep: for pausing between attempts.
     """
@@ -174,7 +174,7 @@ class AsyncClient:
 
     One instance belongs to one event loop and may serve any number of coroutines in it.
 
-    :param config: where and who.
+    :param config: address, key and timeouts.
     :param retry: how calls are repeated; :meth:`send` may be given another.
     :param sleep: for pausing between attempts.
     :param connections: how many connections to the service at the most.

@@ -96,12 +96,12 @@ def identity_url(url: str) -> str:
     if scheme.lower() not in _WEB:
         return shown
     path, _, query = _without_user(rest)[0].partition("#")[0].partition("?")
-    telling = sorted(pair for pair in _pairs(query) if not _is_signing(pair[0], query))
+    kept = sorted(pair for pair in _pairs(query) if not _is_signing(pair[0], query))
     if not shown.endswith(path):  # something in the path is not shown
-        telling.append(("", path))
-    if not telling:
+        kept.append(("", path))
+    if not kept:
         return shown
-    digest = hashlib.sha256(json.dumps(telling).encode("utf-8", "replace")).hexdigest()
+    digest = hashlib.sha256(json.dumps(kept).encode("utf-8", "replace")).hexdigest()
     return f"{shown}?{digest[:_DIGEST_CHARS]}"
 
 

@@ -33,15 +33,15 @@ def render_all(
     :raises InvalidInput: for captions of a transcript without times.
     """
     settings = settings or OutputSettings()
-    heard = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
+    speech = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
     captioned = (
-        layout.make(transcript, settings.captions, estimate=settings.estimated_captions, heard=heard)
+        layout.make(transcript, settings.captions, estimate=settings.estimated_captions, speech=speech)
         if any(name in CAPTION_FORMATS for name in formats)
         else layout.Captions((), settings.captions)
     )
     makers: dict[str, Callable[[], str]] = {
         "json": lambda: encode(to_document(transcript, source=source)).decode(),
-        "txt": lambda: to_txt(transcript, heard),
+        "txt": lambda: to_txt(transcript, speech),
         "srt": lambda: srt_vtt.to_srt(captioned),
         "vtt": lambda: srt_vtt.to_vtt(captioned),
     }

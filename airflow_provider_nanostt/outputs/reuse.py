@@ -47,7 +47,7 @@ def check_existing(
     :param listing: the files in ``folder``, by name; None asks the storage for each file of the result.
     :param folder: where files belong now; None leaves the result as it is.
     :param moved: its files are in another folder.
-    :raises LedgerError: if a storage cannot tell.
+    :raises LedgerError: if a storage cannot be asked.
     """
     recorded = cast("TranscriptResult", dict(result))
     uris = recorded.get("files") or {}

@@ -14,15 +14,15 @@ PARAGRAPH_CHARACTERS = 700
 """A paragraph of this length ends with the next sentence."""
 
 
-def to_txt(transcript: Transcript, heard: Spoken | None = None) -> str:
+def to_txt(transcript: Transcript, speech: Spoken | None = None) -> str:
     """Return the text in paragraphs: one per turn of a speaker, a long turn in several.
 
     An empty line stands between paragraphs; with speakers, each begins with the name and a colon.
 
-    :param heard: the result of ``spoken`` for the transcript, if it is known already.
+    :param speech: the result of ``spoken`` for the transcript, if it is known already.
     """
     paragraphs = []
-    for speaker, run in _paragraphs((heard or spoken(transcript)).tokens):
+    for speaker, run in _paragraphs((speech or spoken(transcript)).tokens):
         text = join_spaced((one.text, one.spaced) for one in run)
         paragraphs.append(f"{one_line(speaker)}: {text}" if speaker else text)
     return "\n\n".join(paragraphs) + "\n" if paragraphs else ""

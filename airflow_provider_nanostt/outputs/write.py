@@ -181,7 +181,7 @@ class _Folder:
         return own, None if owned is None else own_document(owned, self.identity)
 
     def _remove_stale(self, stem: str, previous: Mapping[str, object] | None) -> None:
-        """Remove an earlier attempt's files in formats that are not asked for now, unless somebody has changed them."""
+        """Remove an earlier attempt's files in formats that are not asked for now, unless they were changed since."""
         files = previous.get("files") if previous is not None and self.identity is not None else None
         for fmt in FORMATS:
             old = files.get(fmt) if isinstance(files, Mapping) and fmt not in self.settings.formats else None

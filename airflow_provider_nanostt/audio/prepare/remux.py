@@ -1,6 +1,6 @@
 """Sound copied as it is: packets go from one container into another, or into several files, without being decoded.
 
-Times are counted in samples, not read from the file, because files lie about them and round them.
+Times are counted in samples, not read from the file, because those in files are rounded, and sometimes wrong.
 """
 
 from __future__ import annotations

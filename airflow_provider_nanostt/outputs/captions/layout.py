@@ -82,18 +82,18 @@ def make(
     style: CaptionStyle | None = None,
     *,
     estimate: bool = False,
-    heard: Spoken | None = None,
+    speech: Spoken | None = None,
 ) -> Captions:
     """Return the captions of a transcript.
 
     :param estimate: estimate times where the transcript has none; the first caption then says so.
-    :param heard: the result of ``spoken`` for the transcript, if it is known already.
+    :param speech: the result of ``spoken`` for the transcript, if it is known already.
     :raises InvalidInput: if the transcript has no times, without ``estimate``.
     """
     style = style or CaptionStyle()
-    heard = heard or spoken(transcript)
-    if heard.timed:
-        return Captions(tuple(_shown(heard.tokens, style)), style)
+    speech = speech or spoken(transcript)
+    if speech.timed:
+        return Captions(tuple(_shown(speech.tokens, style)), style)
     if not estimate:
         model = f"The model {transcript.model!r}" if transcript.model else "The model"
         raise InvalidInput(
@@ -105,7 +105,7 @@ def make(
     begin = shown + round(style.gap_seconds * 1000)
     mark = Cue(0, shown, (ESTIMATED if style.line_width >= len(ESTIMATED) else "[estimated]",))
     return Captions(
-        (mark, *_shown(estimated(heard.tokens, transcript.charged_minutes, begin=begin), style)), style, estimated=True
+        (mark, *_shown(estimated(speech.tokens, transcript.charged_minutes, begin=begin), style)), style, estimated=True
     )
 
 

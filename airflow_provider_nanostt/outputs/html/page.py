@@ -211,8 +211,8 @@ def _name(paragraph: Paragraph) -> str:
     """Return the name above a turn; a sound event without a speaker needs none."""
     if paragraph.speaker:
         return clean(paragraph.speaker)
-    heard = sum(len(word.text) for word in paragraph.words if word.is_event)
-    return "" if heard >= len("".join(paragraph.text.split())) else _UNKNOWN_SPEAKER
+    sounds = sum(len(word.text) for word in paragraph.words if word.is_event)
+    return "" if sounds >= len("".join(paragraph.text.split())) else _UNKNOWN_SPEAKER
 
 
 def _clock(start: float | None, *, hours: bool) -> str:

@@ -1,7 +1,7 @@
 """The length of a recording by its own structure, format by format, checked against the bytes that are there.
 
 Each module has a ``measure`` for one family of containers; see :class:`Measure`. It uses the standard library alone, a
-bounded number of small reads, and no decoding. What a header claims counts only if the file's size and end bear it out;
+bounded number of small reads, and no decoding. What a header claims counts only if the file's size and end agree;
 otherwise :class:`Doubtful` is raised, and the caller asks something more thorough or says that the length is unknown.
 """
 
@@ -48,7 +48,7 @@ class Measure(Protocol):
         :param file: seekable; left at an undefined position.
         :param size: its bytes.
         :param whole: whether all bytes may be read; otherwise headers and a few samples have to be enough.
-        :raises Doubtful: if its structure is incomplete, contradicts itself, or is not borne out by its bytes.
+        :raises Doubtful: if its structure is incomplete, contradicts itself, or disagrees with its bytes.
         :raises OSError: if the file cannot be read.
         """
 

@@ -1,4 +1,4 @@
-"""ASF, which is WMA and WMV: the length its header claims, if its size, its packets and their times bear it out."""
+"""ASF, which is WMA and WMV: the length its header claims, if its size, its packets and their times agree."""
 
 from __future__ import annotations
 

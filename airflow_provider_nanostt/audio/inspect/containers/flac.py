@@ -1,4 +1,4 @@
-"""FLAC: the total its first block claims, borne out by the number of its last frame."""
+"""FLAC: the total its first block claims, confirmed by the number of its last frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TAIL = 64 * 1024
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001  the header and the end are enough
-    """Measure a FLAC file, if its end bears out its beginning."""
+    """Measure a FLAC file, if its end agrees with its beginning."""
     head = read_at(file, 0, 42)
     if len(head) < 42 or head[:4] != b"fLaC" or head[4] & 0x7F:
         raise Doubtful("the FLAC header is not complete")

@@ -114,7 +114,7 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
 
 
 def _first(file: BinaryIO, parent: _Box | None, kind: bytes) -> _Box | None:
-    """Return the first box of a kind that lies within another."""
+    """Return the first box of a kind within another."""
     found = _boxes(file, parent.start, parent.end) if parent else iter(())
     return next((box for box in found if box.kind == kind and parent and box.end <= parent.end), None)
 
@@ -187,7 +187,7 @@ def _last_byte(file: BinaryIO, track: _Track, samples: int) -> int:
     width = 4 if chunks.kind == b"stco" else 8
     runs, stsz = tables[b"stsc"], tables[b"stsz"]
     _, same, sizes = struct.unpack(">III", read_at(file, stsz.start, 12))
-    # In this order: what lies before the list of chunks is fetched together with it.
+    # In this order: the bytes before the list of chunks are fetched together with it.
     last_sizes = min(samples, 4096)
     lengths = (
         b"" if same else read_at(file, stsz.start + 12 + 4 * max(0, sizes - last_sizes), 4 * min(last_sizes, sizes))

@@ -184,7 +184,7 @@ def _after_tags(file: BinaryIO, size: int) -> tuple[int, bytes]:
 
 def _before_trailers(file: BinaryIO, size: int) -> int:
     """Return where the frames end: before ID3v1 and APE tags."""
-    tail = read_at(file, max(0, size - _PROBE - 160), _PROBE + 160)  # with what is probed later, at one go
+    tail = read_at(file, max(0, size - _PROBE - 160), _PROBE + 160)  # together with what is probed later
     end = size
     if tail[-128:-125] == b"TAG":
         tail, end = tail[:-128], size - 128
@@ -245,7 +245,7 @@ def _recover(data: bytes, at: int, step: Finder) -> int:
 
 
 def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
-    """Tell the length of a file whose bit rate is the same in the beginning, the middle and the end."""
+    """Return the length of a file whose bit rate is the same in the beginning, the middle and the end."""
     speeds = set()
     for offset in (0, (end - start) // 2, end - start - _PROBE):
         data = head if offset == 0 else read_at(file, start + max(0, offset), min(_PROBE, end - start))
