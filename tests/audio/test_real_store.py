@@ -409,13 +409,13 @@ def test_where_no_other_method_is_possible_the_error_says_what_is_out_of_reach(s
 
 
 def test_a_pattern_in_the_bucket_is_a_table(emulator: Emulator, shelf: Shelf, large, capsys):
-    """``nanostt estimate`` names each object with its way; what the pattern does not match is not looked at."""
+    """``nanostt estimate`` names each object with its method; what the pattern does not match is not looked at."""
     for name, data in (("a.wav", NOTE.read_bytes()), ("b.wav", large), ("c.txt", b"notes")):
         shelf.put(f"calls/{name}", data)
     capsys.readouterr()
     assert main(["estimate", f"{shelf.uri}/calls/*.wav", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["files"]
-    assert [(row["file"], row["way"]) for row in rows] == [
+    assert [(row["file"], row["method"]) for row in rows] == [
         (f"{shelf.uri}/calls/a.wav", "upload"),
         (f"{shelf.uri}/calls/b.wav", "presign"),
     ]
