@@ -10,8 +10,9 @@ from airflow_provider_nanostt._compat import DecoratedOperator, determine_kwargs
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
-from airflow_provider_nanostt.operators._single import SingleTask
-from airflow_provider_nanostt.operators.batch import BatchTask, TranscribeBatchOperator
+from airflow_provider_nanostt.operators._batch import resume_batch, run_batch
+from airflow_provider_nanostt.operators._single import resume_single, run_single
+from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,6 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
     )
     # Airflow 3.0 passes this on to a method that does not use it, but its own base class does not have it.
     xcom_push: Any = None
-    wait_for_completion = True
 
     def __init__(self, *, python_callable: Callable[..., Any], output_path: str | None = None, **kwargs: Any) -> None:
         for name in ("audio", "audio_path", "audio_url", "wait_for_completion"):
@@ -53,19 +53,19 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
         audio = self.python_callable(*self.op_args, **named)
         mask_addresses(audio)
         if isinstance(audio, Sequence) and not isinstance(audio, str | bytes):
-            return BatchTask(self).run(context, audio)
+            return run_batch(self, context, audio)
         if not audio or not (isinstance(audio, str | Path) or hasattr(audio, "protocol")):
             raise InvalidInput(
                 f"{self.python_callable.__name__}() must return a recording or a list, got "
                 f"{redact(repr(audio))[:_MAX_SHOWN]}"
             )
-        return TaskResult(SingleTask(self).run(context, audio), [audio])
+        return TaskResult(run_single(self, context, audio), [audio])
 
-    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+    def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcripts."""
         if isinstance(event, Mapping) and "batch" in event:
-            return BatchTask(self).resume(context, event)
-        return TaskResult(SingleTask(self).resume(context, event))
+            return resume_batch(self, context, event)
+        return TaskResult(resume_single(self, context, event))
 
 
 def transcribe_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:

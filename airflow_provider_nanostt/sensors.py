@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import (
@@ -17,10 +18,16 @@ from airflow_provider_nanostt._compat import (
 )
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_bool, parse_seconds, text_or_none
+from airflow_provider_nanostt.operators._arguments import (
+    none_if_blank,
+    parse_bool,
+    parse_seconds,
+    parse_text,
+    read_arguments,
+)
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._single import SingleTask
-from airflow_provider_nanostt.operators.options import as_template, read_settings
+from airflow_provider_nanostt.operators._single import resume_single, write_single
+from airflow_provider_nanostt.operators.options import as_template
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
 if TYPE_CHECKING:
@@ -64,11 +71,6 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         "output_options",
     )
     ui_color = "#e8f0d9"
-    # The task behind it reads these as well; a job that is submitted already has no use for them.
-    audio_preparation = recovery_policy = cost_limits = max_cost_usd = None
-    force = False
-    max_worker_wait = 0
-    poll_interval = 10.0
 
     def __init__(
         self,
@@ -123,14 +125,13 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         if not seen.is_done:
             from airflow_provider_nanostt.triggers import TranscriptionTrigger
 
-            deadline = time.time() + timeout
-            job = self._given_job().to_json()
-            self.defer_to(TranscriptionTrigger, deadline=deadline, poll_interval=poll_interval, job=job)
+            trigger = partial(TranscriptionTrigger, job=self._given_job().to_json())
+            self.defer_to(trigger, deadline=time.time() + timeout, poll_interval=poll_interval)
         return TaskResult(dict(seen.xcom_value or {}))
 
-    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+    def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcript."""
-        return TaskResult(SingleTask(self).resume(context, event))
+        return TaskResult(resume_single(self, context, event))
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once; a finished job is done with the result as XCom."""
@@ -150,7 +151,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
 
     def _look(self, context: Context) -> PokeReturnValue:
         # A mistake is reported now, not when the job is done.
-        read_settings(self.output_options, formats=self.formats, filename=self.filename)
+        read_arguments(self)
         result = self._given_result()
         if result is not None:
             self.log.info("The submitting task already has the result")
@@ -164,7 +165,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         if status.transcript is None:
             self.log.info("Run %s is %s", job.run_id, status.raw_status)
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=SingleTask(self).write(hook, context, status.transcript, job))
+        return PokeReturnValue(is_done=True, xcom_value=write_single(self, context, status.transcript, job))
 
     def _ask(self, hook: NanoGPTHook, job: Job) -> JobStatus | None:
         """Ask for the job; None if the service does not answer just now, which gives up no paid job."""
@@ -191,7 +192,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
 
     def _given_job(self) -> Job:
-        run_id, job = text_or_none(self.run_id), none_if_blank(self.job)
+        run_id, job = parse_text("run_id", self.run_id), none_if_blank(self.job)
         if bool(run_id) == bool(job):
             raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
         if run_id:

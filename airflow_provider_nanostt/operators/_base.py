@@ -7,6 +7,7 @@ been paid for in ``workflow``.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, parse_seconds, texts_in
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, texts_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job
@@ -26,30 +29,6 @@ if TYPE_CHECKING:
 _BACKSTOP = timedelta(minutes=1)
 _AFTER_RETRYABLE = "Nothing by hand: the next try goes on from here and pays for nothing twice."
 _AFTER_FINAL = "Fix the cause that the log names, then clear the task; with a ledger, what is paid for is found again."
-
-
-@dataclass(frozen=True, slots=True)
-class WaitSettings:
-    """How a job is waited for, all in seconds.
-
-    ``poll_interval`` between two questions, ``timeout`` from now, ``max_worker_wait`` the longest expected rest for
-    which the worker waits itself; 0 never does.
-    """
-
-    poll_interval: float
-    timeout: float
-    max_worker_wait: float = 0.0
-
-    @classmethod
-    def read(cls, poll_interval: object, timeout: object, max_worker_wait: object = 0) -> WaitSettings:
-        """Return the settings, however they were given."""
-        return cls(
-            parse_seconds("poll_interval", poll_interval),
-            parse_seconds("timeout", timeout),
-            parse_seconds("max_worker_wait", max_worker_wait)
-            if none_if_blank(max_worker_wait) not in (None, 0, "0")
-            else 0.0,
-        )
 
 
 class TaskFailed(AirflowFailException):
@@ -67,7 +46,7 @@ class TaskFailed(AirflowFailException):
 class TaskResult:
     """What a task returns, and the recordings that it has read, for lineage."""
 
-    result: dict[str, Any]
+    result: dict[str, object]
     inputs: Sequence[object] = ()
 
 
@@ -75,8 +54,8 @@ class NanoGPTOperator(BaseOperator):
     """The waiting half of an operator; see the module."""
 
     nanogpt_conn_id: str
-    output_path: Any
-    recovery_policy: Any = None
+    output_path: str | None
+    recovery_policy: object = None
     operator_extra_links = (TranscriptLink(),)
     _lineage: ClassVar[LineageRecord | None] = None
 
@@ -84,7 +63,7 @@ class NanoGPTOperator(BaseOperator):
         """Do the work of the task up to its end, or defer."""
         raise NotImplementedError
 
-    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+    def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Go on after the trigger's event."""
         raise NotImplementedError
 
@@ -95,24 +74,24 @@ class NanoGPTOperator(BaseOperator):
         has_ledger = none_if_blank(self.output_path) is not None or context.get("task_state_store") is not None
         return error.retry == "yes" or (error.retry == "ledger" and has_ledger)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, object]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        done = self._run(context, lambda: self.run_task(context))
+        done = self._run(context, None)
         if isinstance(done, Exception):
             raise done
         return done
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Mapping[str, object]) -> dict[str, object]:
         """Take in what the trigger reports, and fetch the transcript."""
-        done = self._run(context, lambda: self.resume_task(context, event))
+        done = self._run(context, event)
         if isinstance(done, Exception):
             raise done
         return done
 
-    def _run(self, context: Context, step: Callable[[], TaskResult]) -> dict[str, Any] | Exception:
-        """Return the result of a step, or the failure that Airflow is to see."""
+    def _run(self, context: Context, event: Mapping[str, object] | None) -> dict[str, object] | Exception:
+        """Begin, or go on after the trigger's event; return the result, or the failure that Airflow is to see."""
         try:
-            done = step()
+            done = self.run_task(context) if event is None else self.resume_task(context, event)
         except errors.NanoGPTError as error:
             return self.as_failure(context, error)
         self.emit_lineage(context, done)
@@ -141,7 +120,7 @@ class NanoGPTOperator(BaseOperator):
             push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
 
     def emit_lineage(self, context: Context, done: TaskResult) -> None:
-        """Let others know what was written: asset events, and facets for OpenLineage."""
+        """Emit what was written: asset events, and facets for OpenLineage."""
         from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events
 
         try:
@@ -149,7 +128,8 @@ class NanoGPTOperator(BaseOperator):
             emit_asset_events(context, self.outlets or (), self._lineage)
         except Exception:  # the transcript is written, and is worth more than its events
             self.log.exception("Could not emit asset or lineage events")
-        for uri in (done.result.get("files") or {}).values():
+        files = done.result.get("files")
+        for uri in files.values() if isinstance(files, Mapping) else ():
             self.log.info("Wrote %s", uri)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002  Airflow's name for it
@@ -167,14 +147,16 @@ class NanoGPTOperator(BaseOperator):
             else "No ledger is configured, so a retry will submit and pay again.",
         )
 
-    def defer_to(self, trigger: Callable[..., Any], *, deadline: float, poll_interval: float, **jobs: Any) -> NoReturn:
-        """Defer to a trigger, with the deadline in its arguments."""
+    def defer_to(self, trigger: Callable[..., BaseTrigger], *, deadline: float, poll_interval: float) -> NoReturn:
+        """Defer to a trigger, with the deadline in its arguments.
+
+        :param trigger: makes it, when it is given how to wait.
+        """
         from airflow_provider_nanostt.triggers import EARLIEST_EVENT
 
         now = time.time()
         self.defer(
             trigger=trigger(
-                **jobs,
                 nanogpt_conn_id=self.nanogpt_conn_id,
                 poll_interval=poll_interval,
                 deadline=deadline,

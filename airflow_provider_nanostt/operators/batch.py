@@ -1,43 +1,23 @@
-"""The operator for many recordings in one task, with one trigger and one manifest, and the task behind it."""
+"""The operator for many recordings in one task: its arguments. The work is in ``_batch``, which others share."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt._compat import conf
-from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
-from airflow_provider_nanostt.operators._arguments import parse_bool, parse_choice, parse_whole, text_or_none
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, WaitSettings, push
-from airflow_provider_nanostt.operators._single import ITEM_OPTIONS, request_of
-from airflow_provider_nanostt.operators.options import (
-    as_template,
-    read_costs,
-    read_preparation,
-    read_rules,
-    read_settings,
-)
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
+from airflow_provider_nanostt.operators._batch import resume_batch, run_batch
+from airflow_provider_nanostt.operators.options import as_template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators.options import AudioPreparation, CostLimits, OutputOptions, RecoveryPolicy
-    from airflow_provider_nanostt.outputs import OutputSettings
-    from airflow_provider_nanostt.workflow.batch import Item
-    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
-    from airflow_provider_nanostt.workflow.batch.item import Pending
-    from airflow_provider_nanostt.workflow.batch.run import BatchRun
-    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
     Format = Literal["json", "txt", "srt", "vtt", "html"]
-
-_ON_ITEM_ERROR = ("fail", "continue")
-_NEEDS_OUTPUT = "output_path is needed: a folder for the transcripts, the ledger and the manifest"
 
 
 class TranscribeBatchOperator(NanoGPTOperator):
@@ -154,150 +134,8 @@ class TranscribeBatchOperator(NanoGPTOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recordings."""
-        return BatchTask(self).run(context, self.audio)
+        return run_batch(self, context, self.audio)
 
-    def resume_task(self, context: Context, event: dict[str, Any]) -> TaskResult:
+    def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcripts."""
-        return BatchTask(self).resume(context, event)
-
-
-class BatchTask:
-    """The work of a task that has many recordings.
-
-    :param operator: its arguments, its log, and its way to defer.
-    """
-
-    def __init__(self, operator: Any) -> None:
-        self._operator = operator
-        self._log = operator.log
-
-    def run(self, context: Context, audio: Any) -> TaskResult:
-        """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it."""
-        from airflow_provider_nanostt.workflow.batch import expand
-
-        wait = self._wait_settings()
-        run, checkpoint = self.open(context, wait)
-        items = expand(audio)
-        if not items:
-            self._log.warning("audio=%r names no recording; there is nothing to do", audio)
-        pending = run.submit_all(items)
-        if pending:
-            self._log.info("%d of %d recordings are submitted and have to be waited for", len(pending), len(items))
-            self._wait(run, checkpoint, pending, wait)
-        return self.finish(run, context)
-
-    def resume(self, context: Context, event: Any) -> TaskResult:
-        """Write what the trigger has waited for."""
-        run, checkpoint = self.open(context, self._wait_settings())
-        batch = event.get("batch") if isinstance(event, Mapping) else None
-        if not isinstance(batch, Mapping) or not isinstance(batch.get("not_completed"), Mapping):
-            raise errors.LedgerError("The trigger's event cannot be read; a retry finds all that is paid for")
-        run.resume(checkpoint.load(), batch["not_completed"])
-        return self.finish(run, context)
-
-    def open(self, context: Context, wait: WaitSettings) -> tuple[BatchRun, Checkpoint]:
-        """Return the batch, and the file that a resume reads; every argument checked."""
-        from airflow_provider_nanostt.common import object_storage
-        from airflow_provider_nanostt.hooks import NanoGPTHook
-        from airflow_provider_nanostt.ledger.task_identity import task_identity_of
-        from airflow_provider_nanostt.workflow.batch import manifest
-        from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
-        from airflow_provider_nanostt.workflow.batch.run import BatchPlan, BatchRun
-
-        operator = self._operator
-        output_path, task = text_or_none(operator.output_path), task_identity_of(context)
-        if not output_path or task is None:
-            raise errors.InvalidInput(_NEEDS_OUTPUT)
-        settings = read_settings(operator.output_options, formats=operator.formats, filename=operator.filename)
-        rules = read_rules(operator.recovery_policy, force=operator.force)
-        skip_existing = parse_bool("skip_existing", operator.skip_existing)
-        if skip_existing and rules.force:
-            raise errors.InvalidInput("skip_existing and force contradict each other")
-        parse_choice("on_item_error", operator.on_item_error, _ON_ITEM_ERROR)
-        manifest.check_name(operator.manifest)
-        manifest.check_formats(operator.manifest_formats)
-        hook, folder = NanoGPTHook(operator.nanogpt_conn_id), object_storage.resolve(output_path)
-        plan = BatchPlan(
-            folder=folder,
-            rules=rules,
-            costs=read_costs(operator.cost_limits, operator.max_cost_usd),
-            request=lambda item: self._request(hook, wait, settings, item),
-            settings=settings,
-            is_retryable=lambda error: operator.is_retryable(error, context),
-            staging_path=read_preparation(operator.audio_preparation, wait.timeout)[0].staging_path,
-            skip_existing=skip_existing,
-            max_parallel=parse_whole("max_parallel", operator.max_parallel, 1, 64),
-        )
-        checkpoint = Checkpoint(folder, task)
-        return BatchRun(hook, context, plan, checkpoint.spool, self._log), checkpoint
-
-    def finish(self, run: BatchRun, context: Context) -> TaskResult:
-        """End the task: the manifest written, then success, or the names of what is missing."""
-        from airflow_provider_nanostt.workflow.batch import manifest, manifest_row
-
-        operator = self._operator
-        run.resolve_duplicates()
-        formats = manifest.check_formats(operator.manifest_formats)
-        written = manifest.write(run.plan.folder, str(operator.manifest), run.rows, formats)
-        run.cleanup()
-        result = manifest_row.summary(run.rows, written)
-        counts = ", ".join(f"{result[status]} {status}" for status in manifest_row.ENDS)
-        self._log.info(
-            "%d recordings: %s; %s in all. Manifest: %s",
-            result["total"],
-            counts,
-            errors.usd(result["cost_usd"]),
-            ", ".join(written.values()),
-        )
-        missing = [row for row in run.rows if row.is_missing]
-        stopped = manifest_row.stopped(missing)
-        if missing and (stopped or parse_choice("on_item_error", operator.on_item_error, _ON_ITEM_ERROR) == "fail"):
-            if operator.do_xcom_push:
-                push(context, cost_usd=result["cost_usd"], charged_minutes=result["charged_minutes"], manifest=written)
-            raise errors.BatchIncomplete(
-                len(missing),
-                len(run.rows),
-                manifest_row.describe(missing),
-                manifest=next(iter(written.values())),
-                retry="yes" if all(row.retry for row in stopped) and any(row.retry for row in missing) else "no",
-            ) from run.breaker.error
-        if missing:
-            self._log.warning("%d recordings have no transcript:\n%s", len(missing), manifest_row.describe(missing))
-        return TaskResult(result, manifest_row.folders(run.rows))
-
-    def _wait_settings(self) -> WaitSettings:
-        operator = self._operator
-        return WaitSettings.read(operator.poll_interval, operator.timeout, operator.max_worker_wait)
-
-    def _request(
-        self, hook: NanoGPTHook, wait: WaitSettings, settings: OutputSettings, item: Item
-    ) -> TranscriptionRequest:
-        own = {name: value for name, value in item.options.items() if name in ITEM_OPTIONS}
-        request = request_of(self._operator, hook, wait, item.audio, own=own, info=item.info)
-        settings.check_model(request.options.model)
-        return request
-
-    def _wait(self, run: BatchRun, checkpoint: Checkpoint, pending: Sequence[Pending], wait: WaitSettings) -> None:
-        """Wait in the triggerer, or here where that is shorter or the user wants it."""
-        from airflow_provider_nanostt.polling import is_short
-        from airflow_provider_nanostt.triggers import BatchTrigger
-
-        now = time.time()
-        deadline, left = now + wait.timeout, list(pending)
-        deferrable = parse_bool("deferrable", self._operator.deferrable)
-        if deferrable and is_short([job for one in left for job in one.jobs], now, wait.max_worker_wait):
-            soon = min(deadline, now + 2.0 * wait.max_worker_wait)
-            often = min(wait.poll_interval, wait.max_worker_wait / 4.0)
-            left = run.wait(left, deadline=soon, poll_interval=often, to_the_end=False)
-        jobs = [job.to_json() for one in left for job in one.jobs]
-        if deferrable and jobs:
-            checkpoint.save(run.checkpoint())
-            self._operator.defer_to(
-                BatchTrigger,
-                deadline=deadline,
-                poll_interval=wait.poll_interval,
-                jobs=jobs,
-                answers=checkpoint.spool.open(),
-            )
-        if left:
-            run.wait(left, deadline=deadline, poll_interval=wait.poll_interval)
+        return resume_batch(self, context, event)

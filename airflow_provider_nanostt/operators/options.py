@@ -1,39 +1,21 @@
-"""The rarely needed arguments, in groups: frozen dataclasses that a dict or JSON text may stand for, and their reading.
+"""The rarely needed arguments, in groups: frozen dataclasses that a dict or JSON text may stand for.
 
-Fields may hold templates, so they are checked when the task runs, before anything is paid for, by :func:`read_settings`
-and the others. Another task's output can be in a dict only: Airflow does not look for dependencies in other objects.
+Fields may hold templates, so they are read when the task runs, before anything is paid for (``_arguments``). Another
+task's output can be in a dict only: Airflow does not look for dependencies in other objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.operators._arguments import (
-    parse_bool,
-    parse_mapping,
-    parse_number,
-    parse_seconds,
-    text_or_none,
-)
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
-    from airflow_provider_nanostt.ledger import RecoveryRules
-    from airflow_provider_nanostt.outputs import OutputSettings
-    from airflow_provider_nanostt.workflow.pricing import CostRules
-
     Flag = bool | str
     Number = float | str
-
-T = TypeVar("T")
-
-_PRESIGN_MARGIN_SECONDS = 300.0
 
 
 class _Options:
@@ -130,73 +112,10 @@ def as_template(options: object) -> object:
     return {field.name: getattr(options, field.name) for field in fields(options)}
 
 
-def read_group(name: str, kind: type[T], value: object) -> T:
-    """Return options from a dict, JSON text, or None.
-
-    :param name: of the argument.
-    :raises InvalidInput: for a field that there is not.
-    """
-    given = parse_mapping(name, as_template(value))
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    if unknown := sorted(set(map(str, given)) - set(known)):
-        raise InvalidInput(f"{name} has no {unknown[0]!r}; its fields are {', '.join(known)}")
-    return kind(**given)
-
-
-def read_preparation(value: object, timeout: float) -> tuple[PreparationRules, float]:
-    """Return the checked rules, and the seconds for which addresses are signed.
-
-    :param timeout: seconds for which the job is waited for.
-    """
-    from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
-
-    given = read_group("audio_preparation", AudioPreparation, value)
-    named = given.oversize
-    ways = tuple(part.strip() for part in named.split(",") if part.strip()) if isinstance(named, str) else tuple(named)
-    seconds = timeout if given.presign_for in (None, "", "None") else parse_seconds("presign_for", given.presign_for)
-    rules = PreparationRules(
-        oversize=ways,  # type: ignore[arg-type]  # checked there
-        staging_path=text_or_none(given.staging_path),
-        codec=given.codec,  # type: ignore[arg-type]  # checked there
-        split_diarized=parse_bool("split_diarized", given.split_diarized),
-    )
-    return rules, seconds + _PRESIGN_MARGIN_SECONDS
-
-
-def read_settings(value: object, *, formats: Sequence[str] | str, filename: object) -> OutputSettings:
-    """Return the checked settings for writing results."""
-    from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
-
-    given = read_group("output_options", OutputOptions, value)
-    limit = parse_number("xcom_limit", given.xcom_limit, "bytes")
-    return OutputSettings(
-        formats=formats,
-        speaker_names=parse_mapping("speaker_names", given.speaker_names),  # type: ignore[arg-type]  # checked there
-        captions=CaptionStyle.of(parse_mapping("captions", given.captions)),
-        estimated_captions=parse_bool("estimated_captions", given.estimated_captions),
-        **({} if limit is None else {"xcom_limit": int(limit)}),
-        filename=text_or_none(filename) or "{name}",
-        page_audio_url=text_or_none(given.page_audio_url),
-    )
-
-
-def read_rules(value: object, *, force: object = False) -> RecoveryRules:
-    """Return the checked rules about earlier attempts."""
-    from airflow_provider_nanostt.ledger import RecoveryRules
-
-    given = read_group("recovery_policy", RecoveryPolicy, value)
-    return RecoveryRules(
-        parse_bool("force", force), given.on_changed_input, given.on_ambiguous_submit, given.on_lost_job
-    )
-
-
-def read_costs(value: object, max_cost_usd: object) -> CostRules:
-    """Return the checked limits of costs."""
-    from airflow_provider_nanostt.workflow.pricing import CostRules
-
-    given = read_group("cost_limits", CostLimits, value)
-    return CostRules(
-        parse_number("max_cost_usd", max_cost_usd, "USD"),
-        given.unknown_length,
-        parse_number("check_balance_above", given.check_balance_above, "USD"),
-    )
+GROUPS: Mapping[str, type[AudioPreparation | OutputOptions | RecoveryPolicy | CostLimits]] = {
+    "audio_preparation": AudioPreparation,
+    "output_options": OutputOptions,
+    "recovery_policy": RecoveryPolicy,
+    "cost_limits": CostLimits,
+}
+"""The arguments that are groups."""

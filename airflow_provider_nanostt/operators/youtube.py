@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, WaitSettings
-from airflow_provider_nanostt.operators.batch import BatchTask
-from airflow_provider_nanostt.operators.options import as_template, read_settings
+from airflow_provider_nanostt.operators._arguments import read_arguments
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
+from airflow_provider_nanostt.operators._batch import finish_batch, open_batch
+from airflow_provider_nanostt.operators.options import as_template
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
@@ -55,11 +56,6 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         "recovery_policy",
     )
     ui_color = "#d9e8f6"
-    # The batch task reads these as well; a request for videos has no use for them.
-    audio_preparation = cost_limits = None
-    max_parallel = 1
-    poll_interval = timeout = 1.0
-    max_worker_wait = 0
 
     def __init__(
         self,
@@ -107,14 +103,14 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
                 f"urls must be a list of addresses, got {self.urls!r}; a template gives one with "
                 "render_template_as_native_obj=True"
             )
-        settings = read_settings(self.output_options, formats=self.formats, filename=self.filename)
+        arguments = read_arguments(self)
+        settings = arguments.settings
         captions = [name for name in CAPTION_FORMATS if name in settings.formats]
         if captions and not settings.estimated_captions:
             raise errors.InvalidInput(
                 f"transcripts of videos come without times, so there can be no {' and '.join(captions)}. Set "
                 "estimated_captions in output_options for captions with guessed times, or leave them out of formats"
             )
-        task = BatchTask(self)
-        run, _ = task.open(context, WaitSettings(1.0, 1.0))
+        run, _ = open_batch(self, arguments, context)
         fetch_videos(run, video_items([str(url) for url in urls]))
-        return task.finish(run, context)
+        return finish_batch(self, arguments, context, run)

@@ -29,14 +29,14 @@ UNKNOWN_LENGTH = ("worst", "fail", "allow")
 class CostRules:
     """What a recording, or a whole batch, may cost.
 
-    :param max_usd: with all that earlier attempts have cost; None for no limit.
+    :param max_cost_usd: with all that earlier attempts have cost; None for no limit.
     :param unknown_length: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail``
         refuses, ``allow`` lets it pass.
     :param check_balance_above: USD of expected cost above which the account must hold it; None never asks.
     :raises InvalidInput: naming the argument.
     """
 
-    max_usd: float | None = None
+    max_cost_usd: float | None = None
     unknown_length: str = "worst"
     check_balance_above: float | None = 1.0
 
@@ -45,7 +45,8 @@ class CostRules:
             raise errors.InvalidInput(
                 f"unknown_length must be one of {', '.join(UNKNOWN_LENGTH)}; got {self.unknown_length!r}"
             )
-        for name, amount in (("max_cost_usd", self.max_usd), ("check_balance_above", self.check_balance_above)):
+        for name in ("max_cost_usd", "check_balance_above"):
+            amount = getattr(self, name)
             if amount is not None and not 0 <= amount < float("inf"):
                 raise errors.InvalidInput(f"{name} must be a non-negative number, got {amount:g}")
 
@@ -137,7 +138,7 @@ def check_limit(estimate: Estimate, rules: CostRules, *, spent: float) -> None:
     :param spent: USD that this counts together with: what earlier attempts and other recordings of a batch have cost.
     :raises CostLimit: with the figures, before anything is submitted.
     """
-    limit = rules.max_usd
+    limit = rules.max_cost_usd
     if limit is None or (estimate.usd is None and rules.unknown_length == "allow"):
         return
     before = f"; {errors.usd(spent)} went to earlier submits" if spent else ""

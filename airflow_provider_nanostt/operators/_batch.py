@@ -1,0 +1,148 @@
+"""The work of a task that has many recordings: submit all, wait, write a manifest. Its arguments are an operator's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.operators._arguments import read_arguments
+from airflow_provider_nanostt.operators._base import TaskResult, push
+from airflow_provider_nanostt.operators._single import request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_nanostt._compat import Context
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.operators._arguments import Arguments
+    from airflow_provider_nanostt.operators._base import NanoGPTOperator
+    from airflow_provider_nanostt.workflow.attempt import Log
+    from airflow_provider_nanostt.workflow.batch import Item
+    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
+    from airflow_provider_nanostt.workflow.batch.item import Pending
+    from airflow_provider_nanostt.workflow.batch.run import BatchRun
+    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
+
+_NEEDS_OUTPUT = "output_path is needed: a folder for the transcripts, the ledger and the manifest"
+
+
+def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> TaskResult:
+    """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it."""
+    from airflow_provider_nanostt.workflow.batch import expand
+
+    arguments = read_arguments(operator)
+    run, checkpoint = open_batch(operator, arguments, context)
+    items = expand(audio)
+    if not items:
+        operator.log.warning("audio=%r names no recording; there is nothing to do", audio)
+    pending = run.submit_all(items)
+    if pending:
+        operator.log.info("%d of %d recordings are submitted and have to be waited for", len(pending), len(items))
+        _wait(operator, arguments, run, checkpoint, pending)
+    return finish_batch(operator, arguments, context, run)
+
+
+def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str, object]) -> TaskResult:
+    """Write what the trigger has waited for."""
+    arguments = read_arguments(operator)
+    run, checkpoint = open_batch(operator, arguments, context)
+    batch = event.get("batch") if isinstance(event, Mapping) else None
+    not_completed = batch.get("not_completed") if isinstance(batch, Mapping) else None
+    if not isinstance(not_completed, Mapping):
+        raise errors.LedgerError("The trigger's event cannot be read; a retry finds all that is paid for")
+    run.resume(checkpoint.load(), not_completed)
+    return finish_batch(operator, arguments, context, run)
+
+
+def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context) -> tuple[BatchRun, Checkpoint]:
+    """Return the batch, and the file that a resume reads."""
+    from airflow_provider_nanostt.common import object_storage
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.ledger.task_identity import task_identity_of
+    from airflow_provider_nanostt.workflow.batch import manifest
+    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
+    from airflow_provider_nanostt.workflow.batch.run import BatchPlan, BatchRun
+
+    task = task_identity_of(context)
+    if not arguments.output_path or task is None:
+        raise errors.InvalidInput(_NEEDS_OUTPUT)
+    if arguments.skip_existing and arguments.rules.force:
+        raise errors.InvalidInput("skip_existing and force contradict each other")
+    manifest.check_name(arguments.manifest)
+    hook, folder = NanoGPTHook(arguments.nanogpt_conn_id), object_storage.resolve(arguments.output_path)
+    plan = BatchPlan(
+        folder=folder,
+        rules=arguments.rules,
+        costs=arguments.costs,
+        request=partial(_request, arguments, hook, operator.log),
+        settings=arguments.settings,
+        is_retryable=partial(operator.is_retryable, context=context),
+        staging_path=arguments.preparation.staging_path,
+        skip_existing=arguments.skip_existing,
+        max_parallel=arguments.max_parallel,
+    )
+    checkpoint = Checkpoint(folder, task)
+    return BatchRun(hook, context, plan, checkpoint.spool, operator.log), checkpoint
+
+
+def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context, run: BatchRun) -> TaskResult:
+    """End the task: the manifest written, then success, or the names of what is missing."""
+    from airflow_provider_nanostt.workflow.batch import manifest, manifest_row
+
+    run.resolve_duplicates()
+    written = manifest.write(run.plan.folder, arguments.manifest, run.rows, arguments.manifest_formats)
+    run.cleanup()
+    result = manifest_row.summary(run.rows, written)
+    counts = ", ".join(f"{result[status]} {status}" for status in manifest_row.ENDS)
+    cost, files = errors.usd(result["cost_usd"]), ", ".join(written.values())
+    operator.log.info("%d recordings: %s; %s in all. Manifest: %s", result["total"], counts, cost, files)
+    missing = [row for row in run.rows if row.is_missing]
+    stopped = manifest_row.stopped(missing)
+    if missing and (stopped or arguments.on_item_error == "fail"):
+        if operator.do_xcom_push:
+            push(context, cost_usd=result["cost_usd"], charged_minutes=result["charged_minutes"], manifest=written)
+        raise errors.BatchIncomplete(
+            len(missing),
+            len(run.rows),
+            manifest_row.describe(missing),
+            manifest=next(iter(written.values())),
+            retry="yes" if all(row.retry for row in stopped) and any(row.retry for row in missing) else "no",
+        ) from run.breaker.error
+    if missing:
+        operator.log.warning("%d recordings have no transcript:\n%s", len(missing), manifest_row.describe(missing))
+    return TaskResult(result, manifest_row.folders(run.rows))
+
+
+def _request(arguments: Arguments, hook: NanoGPTHook, log: Log, item: Item) -> TranscriptionRequest:
+    """Return the request for an item."""
+    request = request_of(arguments, hook, log, item.audio, own=item.options, info=item.info)
+    arguments.settings.check_model(request.options.model)
+    return request
+
+
+def _wait(
+    operator: NanoGPTOperator,
+    arguments: Arguments,
+    run: BatchRun,
+    checkpoint: Checkpoint,
+    pending: Sequence[Pending],
+) -> None:
+    """Wait in the triggerer, or here where that is shorter or the user wants it."""
+    from airflow_provider_nanostt.polling import is_short
+    from airflow_provider_nanostt.triggers import BatchTrigger
+
+    now, longest, poll_interval = time.time(), arguments.max_worker_wait, arguments.poll_interval
+    deadline, left = now + arguments.timeout, list(pending)
+    if arguments.deferrable and is_short([job for one in left for job in one.jobs], now, longest):
+        soon, often = min(deadline, now + 2.0 * longest), min(poll_interval, longest / 4.0)
+        left = run.wait(left, deadline=soon, poll_interval=often, to_the_end=False)
+    jobs = [job.to_json() for one in left for job in one.jobs]
+    if arguments.deferrable and jobs:
+        checkpoint.save(run.checkpoint())
+        trigger = partial(BatchTrigger, jobs=jobs, answers=checkpoint.spool.open())
+        operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
+    if left:
+        run.wait(left, deadline=deadline, poll_interval=poll_interval)
