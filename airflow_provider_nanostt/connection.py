@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Extras:
     """What a connection says beside who we are and where the service is.
 
-    :param prices: USD per minute by model, where the catalogue does not tell.
+    :param prices: USD per minute by model, where the catalogue has none.
     :param allow_private_addresses: whether web addresses inside the network may be asked for what they hold.
     """
 

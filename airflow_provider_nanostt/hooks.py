@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage, YouTubeAnswer
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
-"""How long a job is waited for unless told otherwise; waiting costs nothing and holds nothing."""
+"""How long a job is waited for by default; waiting costs nothing and holds nothing."""
 
 DEFAULT_POLL_INTERVAL = 5.0
 
@@ -104,7 +105,9 @@ class NanoGPTHook(BaseHook):
     def _opened(self) -> _Opened:
         if self._open is None:
             connection = self.get_connection(self.nanogpt_conn_id)
-            self._open = _Opened(transport.Client(config_from(connection)), extras_from(connection))
+            config = config_from(connection)
+            limiter = RateLimiter(config.requests_per_second)
+            self._open = _Opened(transport.Client(config), extras_from(connection), limiter)
         return self._open
 
     def __getstate__(self) -> dict[str, Any]:
@@ -191,7 +194,7 @@ class NanoGPTHook(BaseHook):
         :param at_once: ask before waiting, whatever the age of the job.
         :raises TranscriptionFailed: if the service gives up.
         :raises TranscriptionTimeout: if it takes too long; the job stays paid for.
-        :raises NanoGPTError: if the service will not tell.
+        :raises NanoGPTError: if the service refuses to answer.
         """
         waited_for = _as_job(job)
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
@@ -314,15 +317,15 @@ class NanoGPTHook(BaseHook):
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
 
 
+@dataclass(frozen=True)
 class _Opened:
     """What a hook has once its connection was read."""
 
-    def __init__(self, client: transport.Client, extras: Extras) -> None:
-        self.client = client
-        self.extras = extras
-        self.limiter = RateLimiter(client.config.requests_per_second)
-        self.youtube_limiter = RateLimiter(_YOUTUBE_PER_SECOND)
-        self.turn = threading.Lock()
+    client: transport.Client
+    extras: Extras
+    limiter: RateLimiter
+    youtube_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(_YOUTUBE_PER_SECOND))
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
 
 def _scripts() -> Any:

@@ -1,7 +1,7 @@
-"""What others hear of a finished task: asset events for what was written, and facets for OpenLineage.
+"""What a finished task announces: asset events for what was written, and facets for OpenLineage.
 
 Addresses lose what may be secret in them, and the connection they were read through; nothing here fails a task that
-has landed its transcript.
+has written its transcript.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class LineageRecord:
 
     @classmethod
     def of(cls, inputs: Iterable[object], result: Mapping[str, Any]) -> LineageRecord:
-        """Return what a task's result tells; of a batch the manifest stands for all its files."""
+        """Return the facts of a task's result; of a batch the manifest stands for all its files."""
         places = result.get("files") or result.get("manifest") or {}
         facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
         return cls([str(one) for one in inputs if one], list(places.values()), facts)
 
 
 def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], finished: LineageRecord) -> None:
-    """Tell Airflow's assets: a declared asset gets the facts, an alias each file with the facts."""
+    """Emit Airflow's asset events: a declared asset gets the facts, an alias each file with the facts."""
     events = context.get("outlet_events")
     if events is None:
         return
@@ -77,18 +77,18 @@ def plain(address: str) -> str:
 
 def named(address: str) -> tuple[str, str]:
     """Return namespace and name of an address, by OpenLineage's naming rules."""
-    told = plain(address)
-    scheme, mark, rest = told.partition("://")
+    uri = plain(address)
+    scheme, mark, rest = uri.partition("://")
     if scheme == "file" or not mark:
-        return "file", urlsplit(told).path or address
+        return "file", urlsplit(uri).path or address
     place, _, name = rest.partition("/")
     if scheme in ("http", "https"):  # what is behind a question mark is a part of a key, but not of these names
-        name = urlsplit(told).path.lstrip("/")
+        name = urlsplit(uri).path.lstrip("/")
     return f"{scheme}://{place}", name or "/"
 
 
 def facets(finished: LineageRecord) -> Any:
-    """Return what OpenLineage is told, None where its provider is not installed."""
+    """Return the facets for OpenLineage, None where its provider is not installed."""
     try:
         import attr
         from airflow.providers.openlineage.extractors import OperatorLineage

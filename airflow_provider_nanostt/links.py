@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 class TranscriptLink(BaseOperatorLink):
     """Opens the transcript as a page, else the first file that was written; of a batch, its manifest.
 
-    The address is the storage's own (``s3://…``): whoever opens it needs a way to that storage. Links are kept in
+    The address is the storage's own (``s3://…``): the reader needs a way to that storage. Links are kept in
     Airflow's database, so none is signed.
     """
 
     name = "Transcript"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002  the task's result tells it
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002  the task's result has it
         """Return the address, empty if the task has written no file."""
         from airflow_provider_nanostt._compat import XCom
 

@@ -88,7 +88,7 @@ class _WaitingTrigger(BaseTrigger):
 class TranscriptionTrigger(_WaitingTrigger):
     """Wait for one transcription job.
 
-    :param job: the ticket, as :meth:`~airflow_provider_nanostt.api.models.Job.to_json` gives it.
+    :param job: as :meth:`~airflow_provider_nanostt.api.models.Job.to_json` gives it.
     :param nanogpt_conn_id: the connection that submitted the job.
     :param poll_interval: seconds; the longest gap between two questions for a lone young job.
     :param deadline: epoch seconds after which a job that still runs is left alone. Absolute, so that a restart neither
@@ -124,7 +124,7 @@ class TranscriptionTrigger(_WaitingTrigger):
 class PartsTrigger(_WaitingTrigger):
     """Wait for all the jobs that the parts of one recording have become.
 
-    :param parts: each with ``job``, the ticket, and ``start``, where the part begins in the recording, in seconds.
+    :param parts: each with ``job`` and ``start``, where the part begins in the recording, in seconds.
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
@@ -151,7 +151,7 @@ class BatchTrigger(_WaitingTrigger):
 
     Its event holds a count, and the run ids of jobs that are not completed: the resume knows the jobs from the ledger.
 
-    :param jobs: the tickets, or what :meth:`serialize` has made of many: compressed, an eighth of the size, since the
+    :param jobs: as JSON, or as :meth:`serialize` packs many of them: compressed, an eighth of the size, since the
         column for a trigger's arguments ends at 64 KiB on MySQL.
     :param answers: where to leave the service's answers for the worker that resumes, as
         :meth:`~airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool.open` returns it; None for nowhere.
@@ -289,7 +289,7 @@ async def _config(conn_id: str) -> Config:
         reading = asyncio.ensure_future(NanoGPTHook(conn_id).aget_config())
         reading.add_done_callback(lambda done: _forget_failed(known, conn_id, done))
         known[conn_id] = (loop.time(), reading)
-    return await asyncio.shield(reading)  # whoever came first may be cancelled; the others still need it
+    return await asyncio.shield(reading)  # the first to ask may be cancelled; the others still need it
 
 
 def _forget_failed(known: dict[str, Any], conn_id: str, done: asyncio.Future[Config]) -> None:

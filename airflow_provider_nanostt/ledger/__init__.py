@@ -1,9 +1,9 @@
 """What has been paid for: the record that an attempt leaves so that the next one need not pay again.
 
 Written in two phases: an intent before a submit is sent, the job right after the answer. The record is found by dag,
-task, run and map index, never by the try number, and a fingerprint of recording, model and options tells a changed task
-from the same one. Reading it fails loudly and never degrades to "nothing recorded". What to do about a record is
-decided by :func:`decide`; talking to the service happens elsewhere.
+task, run and map index, never by the try number, and a fingerprint of recording, model and options distinguishes
+a changed task from the same one. Reading it fails loudly and never degrades to "nothing recorded". What to do about a
+record is decided by :func:`decide`; talking to the service happens elsewhere.
 """
 
 from __future__ import annotations

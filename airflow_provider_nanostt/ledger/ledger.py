@@ -184,5 +184,5 @@ class Ledger:
 
 
 def _amount(cost: float | None) -> float | None:
-    """Return a cost as a record may keep it: a negative one is no cost."""
+    """Return a cost as a record may keep it: a negative one counts as unknown."""
     return None if cost is None or cost < 0 else cost

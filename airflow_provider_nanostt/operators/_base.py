@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
@@ -76,22 +77,22 @@ class NanoGPTOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        done = self._run(context, None)
+        done = self._run(context, self.run_task)
         if isinstance(done, Exception):
             raise done
         return done
 
     def execute_complete(self, context: Context, event: Mapping[str, object]) -> dict[str, object]:
         """Take in what the trigger reports, and fetch the transcript."""
-        done = self._run(context, event)
+        done = self._run(context, partial(self.resume_task, event=event))
         if isinstance(done, Exception):
             raise done
         return done
 
-    def _run(self, context: Context, event: Mapping[str, object] | None) -> dict[str, object] | Exception:
-        """Begin, or go on after the trigger's event; return the result, or the failure that Airflow is to see."""
+    def _run(self, context: Context, step: Callable[[Context], TaskResult]) -> dict[str, object] | Exception:
+        """Return the result of a step, or the failure that Airflow is to see."""
         try:
-            done = self.run_task(context) if event is None else self.resume_task(context, event)
+            done = step(context)
         except errors.NanoGPTError as error:
             return self.as_failure(context, error)
         self.emit_lineage(context, done)

@@ -1,8 +1,8 @@
 """When to ask for which job, and what the answer means: pure decisions, with the time passed in.
 
-No I/O, no event loop and no sleeping in any module of this package: ``schedule`` says whom to ask now, ``expectation``
-how long such a job takes, ``pace`` how fast one may ask, and ``outcome`` what was heard. Loops around it only sleep and
-send.
+No I/O, no event loop and no sleeping in any module of this package: ``schedule`` says whom to ask now,
+``duration_model`` how long such a job takes, ``rate_limiter`` how fast one may ask, and ``outcome`` what an answer
+means. Loops around it only sleep and send.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def is_short(jobs: Sequence[Job], now: float, max_seconds: float) -> bool:
 
 
 def log_bin(ratio: float) -> float:
-    """Return where a ratio lies on the scale, in steps from its lower end."""
+    """Return where a ratio is on the scale, in steps from its lower end."""
     if ratio <= 0.0:
         return 0.0
     return min(max((math.log2(ratio) - _LOWEST) * _STEPS, 0.0), _TOP)
@@ -80,7 +80,7 @@ class SurvivalModel:
         self._build()
 
     def refresh(self, patience: int) -> None:
-        """Take what was heard since into account, once that are at least ``patience`` answers."""
+        """Take the answers since into account, once there are at least ``patience`` answers."""
         if self._stale >= patience:
             self._build()
 

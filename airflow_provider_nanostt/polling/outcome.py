@@ -37,7 +37,7 @@ class Outcome:
     """How the wait for a job ended.
 
     :param kind: ``completed``, ``failed`` (the service gave up), ``timed_out`` (we did) or ``refused`` (the service
-        will not tell: wrong key, unknown run).
+        refuses to answer: wrong key, unknown run).
     :param run_id: the job.
     :param last_status: what the service last said, as it said it.
     :param message: the reason, for people.
@@ -51,7 +51,7 @@ class Outcome:
     error: str = ""
 
     def to_event(self, job: Job) -> dict[str, Any]:
-        """Return a trigger event: plain JSON with the outcome and the ticket, which the resume needs."""
+        """Return a trigger event: plain JSON with the outcome and the job, which the resume needs."""
         return {"version": _EVENT_VERSION, **asdict(self), "job": job.to_json()}
 
     @classmethod
@@ -66,13 +66,13 @@ class Outcome:
             except errors.InvalidInput:
                 pass
             else:
-                told = {name: str(event.get(name) or "") for name in ("last_status", "message", "error")}
-                return cls(kind=str(event["kind"]), run_id=job.run_id, **told), job
+                texts = {name: str(event.get(name) or "") for name in ("last_status", "message", "error")}
+                return cls(kind=str(event["kind"]), run_id=job.run_id, **texts), job
         run_id = event.get("run_id") if isinstance(event, Mapping) else None
         raise errors.JobError(f"The trigger's event cannot be read; run {run_id or 'unknown'} stays paid for")
 
     def as_error(self, job: Job, *, waited: float, recovery_hint: str) -> errors.JobError:
-        """Return the error that tells a person of this outcome.
+        """Return the error that describes this outcome.
 
         :param waited: seconds since the submission.
         :param recovery_hint: how to get the transcript later.
@@ -101,21 +101,21 @@ class JobMonitor:
     """Decides, for one job, what an answer means.
 
     :param job: whose wait this is.
-    :param poll_interval: seconds; the first pause after bad weather.
+    :param poll_interval: seconds; the first pause after a transient error.
     :param deadline: epoch seconds after which a job that still runs is left alone; it is asked once more at that time.
     :param jitter: a random number in [0, 1), to spread what would come at once.
 
-    ``remark`` is a line worth logging after what was heard last, or None: one per change of weather or of an unknown
-    status, and one whenever a job that takes long has become twice as old; not one per question.
+    ``log_line`` is a line worth logging after the last answer, or None: one when transient errors begin or end,
+    one for an unknown status, and one whenever a job that takes long has become twice as old; not one per question.
     """
 
     __slots__ = (
         "_bad",
         "_interval",
         "_jitter",
+        "_log_at",
         "_missing",
         "_strange",
-        "_tell_at",
         "deadline",
         "job",
         "last_status",
@@ -134,7 +134,7 @@ class JobMonitor:
         self.deadline = deadline
         self.last_status = ""
         self.log_line: LogLine | None = None
-        self._tell_at = 0.0
+        self._log_at = 0.0
         self._interval = poll_interval
         self._jitter = jitter
         self._bad = 0
@@ -159,7 +159,7 @@ class JobMonitor:
             self.log_line = LogLine(WARNING, f"{what}; asking for run {self.job.run_id} again then")
             return max(now, what.resets_at) + self._interval * self._jitter()
         if is_transient(what):
-            return self._weather(what, now)
+            return self._transient(what, now)
         return Outcome(REFUSED, self.job.run_id, self.last_status, str(what), type(what).__name__)
 
     def timed_out(self, message: str = "") -> Outcome:
@@ -182,23 +182,23 @@ class JobMonitor:
             )
         if now >= self.deadline:
             return self.timed_out()
-        self._tell_of_age(now)
+        self._log_age(now)
         return None
 
-    def _tell_of_age(self, now: float) -> None:
+    def _log_age(self, now: float) -> None:
         age = now - self.job.submitted_at
         expected = expected_seconds(self.job.charged_minutes)
-        if not self._tell_at:
-            self._tell_at = max(_LONG, 2.0 * expected, 2.0 * age)
-        if age >= self._tell_at:
-            self._tell_at = 2.0 * age
+        if not self._log_at:
+            self._log_at = max(_LONG, 2.0 * expected, 2.0 * age)
+        if age >= self._log_at:
+            self._log_at = 2.0 * age
             self.log_line = self.log_line or LogLine(
                 INFO,
                 f"Run {self.job.run_id}: submitted {format_duration(age)} ago, such a job takes about "
                 f"{format_duration(expected)}; it is {self.last_status!r}",
             )
 
-    def _weather(self, error: errors.NanoGPTError, now: float) -> Outcome | float:
+    def _transient(self, error: errors.NanoGPTError, now: float) -> Outcome | float:
         self._bad += 1
         if now >= self.deadline:
             return self.timed_out(str(error))

@@ -16,7 +16,7 @@ class RateLimiter:
 
     Even spacing, not a bucket of tokens: the service counts in a sliding window, which a burst breaks. A refusal cuts
     the rate by a fifth, once for all requests that were already under way; then it climbs by 2 % a second to just below
-    where it was refused, and from there gropes upwards by 0.02 requests per second each second. Whoever asks more is
+    where it was refused, and from there gropes upwards by 0.02 requests per second each second. Who asks more is
     refused more often, so several processes with one key come to about equal shares without talking to each other.
 
     :param per_second: the most that is ever asked.

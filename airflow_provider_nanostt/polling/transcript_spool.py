@@ -1,9 +1,9 @@
 """Answers on their way from the triggerer to the worker, by way of the storage for the results.
 
-Whoever waits for a job gets its transcript with the answer that says it is completed. An event may not carry it, but
-the triggerer can leave it where the worker that resumes finds it. That halves what a batch asks of the service, and
-shortens the time for which it holds a slot. It is a favour and nothing to rely on: where the triggerer cannot reach the
-storage, or does not see the same one, or storing takes too long, the service is asked once more.
+The triggerer gets a job's transcript with the answer that says it is completed. An event may not carry
+it, but the triggerer can leave it where the worker that resumes finds it. That halves what a batch asks of the service,
+and shortens the time for which it holds a slot. It is a favour and nothing to rely on: where the triggerer cannot reach
+the storage, or does not see the same one, or storing takes too long, the service is asked once more.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STORAGE_TIMEOUT_SECONDS = 20.0
 class TranscriptSpool:
     """A folder for the answers to the jobs of one task instance.
 
-    :param folder: nothing else lies in it.
+    :param folder: nothing else is in it.
     """
 
     def __init__(self, folder: ObjectStoragePath) -> None:

@@ -90,8 +90,8 @@ class Wait:
             raise news
         return news
 
-    def tell(self, news: LogLine | Outcome | BaseException) -> None:
-        """Pass something on to whoever waits."""
+    def put(self, news: LogLine | Outcome | BaseException) -> None:
+        """Pass news on to the trigger that waits."""
         self._news.append(news)
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
@@ -127,7 +127,7 @@ class Poller:
 
         :param poll_interval: seconds.
         :param deadline: epoch seconds.
-        :param keep: called with the transcript, which is not kept here, before the outcome is told.
+        :param keep: called with the transcript, which is not kept here, before the outcome is passed on.
         """
         return Wait(self, job, poll_interval=poll_interval, deadline=deadline, keep=keep)
 
@@ -187,7 +187,7 @@ class Poller:
         except Exception as error:  # whatever it is, nobody may be left waiting for an answer that never comes
             log.exception("The polling loop cannot go on")
             for wait in self._waits.values():
-                wait.tell(error)
+                wait.put(error)
 
     async def _ask(self, key: str) -> None:
         wait = self._waits.get(key)
@@ -196,30 +196,30 @@ class Poller:
         sent_at = time.time()
         self._counts["polls"] += 1
         try:
-            heard: JobStatus | errors.NanoGPTError = await self._client.send(wait.call, retry=transport.ONCE)
+            answer: JobStatus | errors.NanoGPTError = await self._client.send(wait.call, retry=transport.ONCE)
         except errors.NanoGPTError as error:
-            heard = error
+            answer = error
         except Exception as error:  # noqa: BLE001  fails this wait, not all of them
-            wait.tell(error)
+            wait.put(error)
             return
         if key in self._waits:
-            self._heard(key, wait, heard, sent_at)
+            self._take_answer(key, wait, answer, sent_at)
 
-    def _heard(self, key: str, wait: Wait, heard: JobStatus | errors.NanoGPTError, sent_at: float) -> None:
+    def _take_answer(self, key: str, wait: Wait, answer: JobStatus | errors.NanoGPTError, sent_at: float) -> None:
         now = time.time()
-        if isinstance(heard, errors.RateLimited):
+        if isinstance(answer, errors.RateLimited):
             # About the key, not about the job: everybody slows down, and this one is asked again in its turn.
             self._counts["refusals"] += 1
-            if self.limiter.on_rejected(sent_at, now, heard.retry_after):
+            if self.limiter.on_rejected(sent_at, now, answer.retry_after):
                 log.info("NanoGPT refused a request (429); asking %.1f times a second now", self.limiter.rate)
             self._again(key, now, now)
             return
-        step = wait.watch.on_response(heard, now)
+        step = wait.watch.on_response(answer, now)
         if wait.watch.log_line:
-            wait.tell(wait.watch.log_line)
+            wait.put(wait.watch.log_line)
         if isinstance(step, Outcome):
-            if wait.keep is not None and not isinstance(heard, errors.NanoGPTError) and heard.transcript is not None:
-                wait.keep(heard.transcript)
+            if wait.keep is not None and not isinstance(answer, errors.NanoGPTError) and answer.transcript is not None:
+                wait.keep(answer.transcript)
             self._end(key, step)
         elif step is None:
             # No turn now: what else is due was seen to in the last one, and the next is planned.
@@ -238,7 +238,7 @@ class Poller:
             if gap is not None and self._meter is not None:
                 self._meter.timing("noticed_within", gap)
         self._schedule.remove(key)
-        self._waits.pop(key).tell(outcome)
+        self._waits.pop(key).put(outcome)
 
     def _measure(self, now: float) -> None:
         if self._meter is None or now - self._metered_at < _METER_EVERY:

@@ -1,6 +1,6 @@
 """Waiting for jobs in this thread: asks for them in turn, as ``polling`` says, and hands over each as it ends.
 
-For workers and scripts; triggers wait in ``poller``. No Airflow in here.
+For workers and scripts; triggers wait in ``triggerer_loop``. No Airflow in here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def as_completed(
 
     While the caller has one in hand, nothing is asked.
 
-    :param jobs: tickets by any names.
+    :param jobs: by any names.
     :param at_once: ask before waiting, whatever the age of a job.
     :param recovery_hint: says how to get the transcript of a job that nobody waits for any more.
     :return: for each job its transcript, or the error it has ended with.
@@ -53,15 +53,15 @@ def as_completed(
         if chosen is None:
             time.sleep(pause)
             continue
-        watch, heard, now = watches[chosen], _ask(client, calls[chosen], limiter), time.time()
-        step = watch.on_response(heard, now)
+        watch, answer, now = watches[chosen], _ask(client, calls[chosen], limiter), time.time()
+        step = watch.on_response(answer, now)
         if watch.log_line:
             log.log(watch.log_line.level, watch.log_line.text)
         if isinstance(step, Outcome):
             del watches[chosen], calls[chosen]
             schedule.finished(chosen, now)
             schedule.remove(chosen)
-            yield chosen, _ended(step, watch.job, heard, recovery_hint)
+            yield chosen, _ended(step, watch.job, answer, recovery_hint)
         elif step is None:
             schedule.running(chosen, now)
         else:
@@ -82,11 +82,11 @@ def _ask(client: transport.Client, call: Call[JobStatus], limiter: RateLimiter) 
 
 
 def _ended(
-    outcome: Outcome, job: Job, heard: JobStatus | errors.NanoGPTError, recovery_hint: Callable[[Job], str]
+    outcome: Outcome, job: Job, answer: JobStatus | errors.NanoGPTError, recovery_hint: Callable[[Job], str]
 ) -> Transcript | errors.JobError:
-    if isinstance(heard, JobStatus) and heard.transcript is not None:
-        return heard.transcript
+    if isinstance(answer, JobStatus) and answer.transcript is not None:
+        return answer.transcript
     error = outcome.as_error(job, waited=time.time() - job.submitted_at, recovery_hint=recovery_hint(job))
-    if isinstance(heard, errors.NanoGPTError):
-        error.__cause__ = heard
+    if isinstance(answer, errors.NanoGPTError):
+        error.__cause__ = answer
     return error

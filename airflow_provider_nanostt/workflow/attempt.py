@@ -61,7 +61,7 @@ class Attempt:
     :param identity: of the task instance, or of one item of it; None outside of a task.
     :param owner: short name of the task instance, None outside of a task.
     :param generation: which clear this try belongs to.
-    :param staging_path: URI of the folder in which recordings are staged, None without one.
+    :param staging: the folder in which recordings are staged, as this task instance sees it; None without one.
     """
 
     service: NanoGPTHook
@@ -74,19 +74,12 @@ class Attempt:
     identity: TaskIdentity | None = None
     owner: str | None = None
     generation: int | None = None
-    staging_path: str | None = None
+    staging: Staging | None = None
 
     def part_ledger(self, part: int) -> Ledger:
         """Return the ledger of one part, from 1."""
         identity = self.identity.for_part(part) if self.identity else None
         return Ledger(store_for(self.context, self.target.folder, identity))
-
-    @property
-    def staging(self) -> Staging | None:
-        """The staging folder as this task instance sees it."""
-        if not self.staging_path:
-            return None
-        return Staging(self.staging_path, self.identity.digest if self.identity else secrets.token_hex(6))
 
 
 def open_attempt(
@@ -119,5 +112,5 @@ def open_attempt(
         identity=identity,
         owner=task.digest if task else None,
         generation=clear_generation_of(context),
-        staging_path=staging_path,
+        staging=Staging(staging_path, identity.digest if identity else secrets.token_hex(6)) if staging_path else None,
     )

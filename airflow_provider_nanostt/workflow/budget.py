@@ -62,9 +62,9 @@ class Budget:
             while self._next < number and number not in self._done:
                 self._turn.wait()
             try:
-                self._check(number, estimate)
+                self._hold(number, estimate)
             finally:
-                self._pass(number)
+                self.passed(number)
 
     def approve(self, number: int, estimate: Estimate) -> Approval:
         """Allow one submit, out of what :meth:`check` holds for its recording, or else as that.
@@ -82,25 +82,31 @@ class Budget:
     def passed(self, number: int) -> None:
         """Let the others go on: this recording needs no submit, failed before it, or has been approved already."""
         with self._turn:
-            self._pass(number)
+            if number < self._next or number in self._done:
+                return
+            self._done.add(number)
+            while self._next in self._done:
+                self._done.remove(self._next)
+                self._next += 1
+            self._turn.notify_all()
 
-    def _check(self, number: int, estimate: Estimate) -> None:
+    def _hold(self, number: int, estimate: Estimate) -> None:
+        """Hold what a recording will likely cost, if limit and account allow it."""
         if self._refusal is not None and number not in self._held:
             raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
         others = self._spent + sum(self._held.values()) - self._held.get(number, 0.0)
         usd = pricing.likely_usd(estimate, self.rules)
+        total, above = others + usd, self.rules.check_balance_above
         try:
             pricing.check_limit(estimate, self.rules, spent=self._earlier + others)
-            self._check_balance(others + usd)
+            if above is not None and total > above:
+                self._check_account(total)
         except errors.CostLimit as error:
             self._refusal = error
             raise
         self._held[number] = usd
 
-    def _check_balance(self, total: float) -> None:
-        above = self.rules.check_balance_above
-        if above is None or total <= above:
-            return
+    def _check_account(self, total: float) -> None:
         if not self._account:
             self._account.append(self._balance())
         (balance,) = self._account
@@ -109,15 +115,6 @@ class Budget:
                 f"The account has {errors.usd(balance)}, which is less than this would cost ({errors.usd(total)}). "
                 f"Add funds at {errors.FUNDS_PAGE} and run the task again"
             )
-
-    def _pass(self, number: int) -> None:
-        if number < self._next or number in self._done:
-            return
-        self._done.add(number)
-        while self._next in self._done:
-            self._done.remove(self._next)
-            self._next += 1
-        self._turn.notify_all()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The cost of a transcription before it is paid for: prices and where they come from, estimates, and limits.
 
-Decides; only :func:`price_for` may ask the service for its catalogue.
+Decides; asks nobody.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from airflow_provider_nanostt.api.models import AudioModel
-    from airflow_provider_nanostt.hooks import NanoGPTHook
 
 _MIN_BITS_PER_SECOND = 4_000
 """Below this nothing is speech any more: it bounds the length of a file of unknown length."""
@@ -119,11 +118,6 @@ def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping
     if facts is not None and facts.price_per_minute is not None:
         return Price(facts.price_per_minute, "the built-in table")
     return Price(None, "nobody")
-
-
-def price_for(service: NanoGPTHook, model: str) -> Price:
-    """Return a model's price for the key of a hook; the service's catalogue is asked once an hour."""
-    return price_of(model, catalogue=service.catalogue(), own=service.get_extras().prices)
 
 
 def likely_usd(estimate: Estimate, rules: CostRules) -> float:

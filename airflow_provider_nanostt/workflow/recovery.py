@@ -7,14 +7,14 @@ the result, look at the job that is paid for, read a recorded answer again. What
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_provider_nanostt import ledger as ledgers
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.responses import stored_answer
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
 from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject
-from airflow_provider_nanostt.ledger.decision import REATTACH, REUSE, WRITE_ANSWER
+from airflow_provider_nanostt.ledger import RequestFingerprint, decide
+from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REUSE, WRITE_ANSWER
 from airflow_provider_nanostt.ledger.record import total_spent
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
 from airflow_provider_nanostt.workflow.submit import balance_now, keep_recording
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
     from airflow_provider_nanostt.audio.sources import Recording
-    from airflow_provider_nanostt.ledger import Decision, Ledger, Record, RequestFingerprint
+    from airflow_provider_nanostt.ledger import Ledger, Record
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
@@ -36,6 +36,15 @@ class ReusedResult:
     result: TranscriptResult
 
 
+class ResumeParts(NamedTuple):
+    """The recording was split: go on with its parts, of which some are paid for.
+
+    :param record: of the whole.
+    """
+
+    record: Record
+
+
 @dataclass(frozen=True, slots=True)
 class Identified:
     """What is asked for now.
@@ -43,40 +52,34 @@ class Identified:
     :param version: what a record keeps to know the recording again.
     :param source: the recording, with what its storage said of it.
     :param info: what the recording is, if it had to be read anyway.
+    :param digest: the SHA-256 of a local recording.
     """
 
     request: RequestFingerprint
     version: SourceVersion | None
     source: Recording
     info: AudioInfo | None = None
-
-    @property
-    def digest(self) -> str | None:
-        """The SHA-256 of a local recording."""
-        return self.version.key if self.version and isinstance(self.source, LocalFile) else None
+    digest: str | None = None
 
 
-def read_record(attempt: Attempt) -> Record | None:
-    """Read the record; one that is damaged gives way to ``force``, and to nothing else.
+def read_record(attempt: Attempt, ledger: Ledger) -> tuple[Attempt, Record | None]:
+    """Read a record; return the attempt without a ``force`` that an earlier try of the same clear has applied.
 
-    A storage that does not answer does not: it may hold what an earlier try of this clear has forced.
+    A record that is damaged gives way to ``force``, and to nothing else. A storage that does not answer does not: it
+    may hold what an earlier try of this clear has forced.
     """
     try:
-        return attempt.ledger.load()
+        record = ledger.load()
     except errors.LedgerError as error:
         if not (attempt.rules.force and error.damaged):
             raise
         attempt.log.error("%s force is set, so this submits all the same", error)
-        return None
-
-
-def without_used_force(attempt: Attempt, record: Record | None) -> Attempt:
-    """Return the attempt without a ``force`` that an earlier try of the same clear has applied."""
+        return attempt, None
     generation = record.forced_generation if record else None
-    if not attempt.rules.force or generation is None or generation != attempt.generation:
-        return attempt
-    attempt.log.info("force was already applied by an earlier try of this clear; not resubmitting")
-    return replace(attempt, rules=replace(attempt.rules, force=False))
+    if attempt.rules.force and generation is not None and generation == attempt.generation:
+        attempt.log.info("force was already applied by an earlier try of this clear; not resubmitting")
+        attempt = replace(attempt, rules=replace(attempt.rules, force=False))
+    return attempt, record
 
 
 def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | None) -> Identified:
@@ -98,40 +101,38 @@ def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | N
         if record is None or not is_named or attempt.rules.force:
             raise
         attempt.log.warning("%s; using its record: %s", error, record.describe())
-        fingerprint = ledgers.RequestFingerprint(record.fingerprint, record.source, record.model)
-        return Identified(fingerprint, known, request.source)
-    return Identified(request.fingerprint(version), version, source, info)
+        fingerprint = RequestFingerprint(record.fingerprint, record.source, record.model)
+        digest = known.key if known and isinstance(source, LocalFile) else None
+        return Identified(fingerprint, known, request.source, digest=digest)
+    digest = version.key if isinstance(source, LocalFile) else None
+    return Identified(request.fingerprint(version), version, source, info, digest)
 
 
-def decide(attempt: Attempt, record: Record | None, request: RequestFingerprint) -> Decision:
-    """Decide what follows from the record, and log the reason.
+def recover(
+    attempt: Attempt, ledger: Ledger, record: Record | None, wanted: RequestFingerprint
+) -> ReusedResult | Transcript | Job | ResumeParts | None:
+    """Decide what follows from a record, log the reason, and do it.
 
+    :return: what the record leads to; None if there is nothing left but to submit.
     :raises OrphanedSubmit: see :func:`~airflow_provider_nanostt.ledger.decide`.
     :raises InputChanged: likewise.
     """
     try:
-        decision = ledgers.decide(record, request.digest, attempt.rules)
+        decision = decide(record, wanted.digest, attempt.rules)
     except errors.OrphanedSubmit as error:
         raise error.replace(now=balance_now(attempt)) from None
     if decision.reason:
         attempt.log.info("%s", decision.reason)
-    return decision
-
-
-def follow(
-    attempt: Attempt, ledger: Ledger, record: Record | None, decision: Decision
-) -> ReusedResult | Transcript | Job | None:
-    """Return what the record leads to; None if there is nothing left but to submit, or to go on with parts."""
     if record is None:
         return None
-    if decision.action == REUSE:
-        reused = _reuse(attempt, ledger, record)
-        if reused is not None:
-            return reused
+    if decision.action == REUSE and (reused := _reuse(attempt, ledger, record)) is not None:
+        return reused
     if decision.action in (REATTACH, REUSE) and record.job is not None:
         return _reattach(attempt, record, record.job)
     if decision.action == WRITE_ANSWER and record.answer is not None:
         return stored_answer(record.answer, model=record.model)
+    if decision.action in (RESUME_PARTS, REUSE) and record.split_points:
+        return ResumeParts(record)
     return None
 
 

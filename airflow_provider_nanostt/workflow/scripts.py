@@ -13,7 +13,7 @@ from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules, plan_upload
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
-from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit, price_for
+from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit, price_of
 from airflow_provider_nanostt.workflow.request import make_request
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.workflow.pricing import Estimate
+    from airflow_provider_nanostt.workflow.pricing import Estimate, Price
 
 
 def transcribe(
@@ -92,7 +92,7 @@ def submit_once(
     plan = plan_upload(request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url)
     costs = CostRules(max_cost_usd)
     if max_cost_usd is not None:
-        check_limit(request.estimate(info, price_for(service, model)), costs, spent=0.0)
+        check_limit(request.estimate(info, _price(service, model)), costs, spent=0.0)
     with prepared_audio(request.source, info, plan, PrepareOptions(rules)) as parts:
         seconds = parts[0].seconds
         minutes = actual_duration if actual_duration is not None or seconds is None else seconds / 60
@@ -123,4 +123,8 @@ def estimate(
     )
     info = probe(request.source)
     plan = plan_upload(request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url)
-    return request.estimate(info, price_for(service, model), method=plan.method)
+    return request.estimate(info, _price(service, model), method=plan.method)
+
+
+def _price(service: NanoGPTHook, model: str) -> Price:
+    return price_of(model, catalogue=service.catalogue(), own=service.get_extras().prices)

@@ -7,6 +7,7 @@ worker would leave as many of them as it has threads.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
@@ -53,7 +54,13 @@ def submit(
     attempt.service.acquire_slot()
     record_intent(attempt, ledger, request, approval, balance=balance, source_version=source_version)
     attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
-    answer = _send(attempt, ledger, submission, approval)
+    try:
+        answer = attempt.service.submit(submission)
+    except errors.NanoGPTError as error:
+        failure = record_refusal(attempt, ledger, approval, error)
+        if failure is error:
+            raise
+        raise failure from error
     record_answer(attempt, ledger, answer, approval)
     return answer
 
@@ -96,10 +103,10 @@ def record_answer(
     """
     began = time.perf_counter()
     if isinstance(answer, Transcript):
-        keep_recording(attempt, "the answer", lambda: ledger.record_answer(answer, source=source))
+        keep_recording(attempt, "the answer", partial(ledger.record_answer, answer, source=source))
     else:
         hint = attempt.service.recovery_hint(answer)
-        keep_recording(attempt, f"the job. {hint}", lambda: ledger.record_job(answer))
+        keep_recording(attempt, f"the job. {hint}", partial(ledger.record_job, answer))
         attempt.log.info(
             "NanoGPT accepted run %s: model %s, %s minutes charged, %s; recorded in %s after %.1f ms",
             answer.run_id,
@@ -133,29 +140,31 @@ def keep_recording(attempt: Attempt, what: str, record: Callable[[], None]) -> N
             return
 
 
-def _send(attempt: Attempt, ledger: Ledger, submission: Submission, approval: Approval) -> Transcript | Job:
-    """Send the submit; what is known of the money when it fails goes into the record and into the error."""
-    try:
-        return attempt.service.submit(submission)
-    except errors.TranscriptionFailed:
+def record_refusal(
+    attempt: Attempt, ledger: Ledger, approval: Approval, error: errors.NanoGPTError
+) -> errors.NanoGPTError:
+    """Record what is known of the money when a submit has failed.
+
+    :return: the error to raise: of a submit that may have been charged, one with what the record and the account say.
+    """
+    if isinstance(error, errors.TranscriptionFailed):
         keep_recording(attempt, "that the service gave up", ledger.record_failure)
-        raise
-    except errors.NanoGPTError as error:
-        if error.charged == "no":
-            attempt.log.error("The submit was not accepted, so nothing was charged")
-            keep_recording(attempt, "that nothing was charged", ledger.withdraw)
-            approval.settle(0.0)
-            raise
-        raise describe_ambiguity(attempt, ledger, error) from error
-
-
-def describe_ambiguity(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError) -> errors.AmbiguousSubmit:
-    """Return the error for a submit that may have been charged, with what the record and the account say."""
+        return error
+    if error.charged == "no":
+        attempt.log.error("The submit was not accepted, so nothing was charged")
+        record_not_charged(attempt, ledger, approval)
+        return error
     ambiguous = error if isinstance(error, errors.AmbiguousSubmit) else errors.AmbiguousSubmit(str(error))
     record = ledger.record
     if record is None or not ledger.is_kept:
         return ambiguous
     return ambiguous.replace(record=record.describe(), before=record.balance_before, now=balance_now(attempt))
+
+
+def record_not_charged(attempt: Attempt, ledger: Ledger, approval: Approval) -> None:
+    """Take back that something was about to be paid for, in its record and in the sum."""
+    keep_recording(attempt, "that nothing was charged", ledger.withdraw)
+    approval.settle(0.0)
 
 
 def balance_now(attempt: Attempt) -> float | None:

@@ -16,12 +16,11 @@ from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan, plan_upload
-from airflow_provider_nanostt.ledger.decision import RESUME_PARTS, REUSE
 from airflow_provider_nanostt.outputs import save_locally, write_outputs
 from airflow_provider_nanostt.outputs.merge import merge
 from airflow_provider_nanostt.workflow import recovery
-from airflow_provider_nanostt.workflow.pricing import price_for
-from airflow_provider_nanostt.workflow.recovery import ReusedResult
+from airflow_provider_nanostt.workflow.pricing import price_of
+from airflow_provider_nanostt.workflow.recovery import ResumeParts, ReusedResult
 from airflow_provider_nanostt.workflow.submit import keep_recording, submit
 
 if TYPE_CHECKING:
@@ -57,20 +56,21 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
     :raises InputChanged: likewise.
     :raises JobLost: if the service no longer knows the recorded job and the rules say to fail.
     """
-    # 1. Read what earlier attempts have recorded, and count what they have spent.
-    record = recovery.read_record(attempt)
-    attempt = recovery.without_used_force(attempt, record)
+    # 1. Read what earlier attempts have recorded.
+    attempt, record = recovery.read_record(attempt, attempt.ledger)
     # 2. Identify the recording.
     wanted = recovery.identify(attempt, request, record)
-    # 3. Decide what follows from the record.
-    decision = recovery.decide(attempt, record, wanted.request)
-    # 4. Use what is paid for already.
-    found = recovery.follow(attempt, attempt.ledger, record, decision)
+    # 3. Decide what follows from the record, and use what is paid for already.
+    found = recovery.recover(attempt, attempt.ledger, record, wanted.request)
+    if isinstance(found, ReusedResult):
+        return found
+    if isinstance(found, Transcript | Job):
+        return [Part(0.0, found)]
+    # 4. Count what earlier attempts have spent.
+    if record is not None:
+        attempt.gate.add_earlier(recovery.spent_so_far(attempt, record))
     if found is not None:
-        return found if isinstance(found, ReusedResult) else [Part(0.0, found)]
-    attempt.gate.add_earlier(recovery.spent_so_far(attempt, record))
-    if record is not None and record.split_points and decision.action in (RESUME_PARTS, REUSE):
-        return _resume_parts(attempt, request, wanted, record)
+        return _resume_parts(attempt, request, wanted, found.record)
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
     work = _look(attempt, request, wanted)
@@ -169,7 +169,9 @@ def _look(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -
         preparation=request.preparation,
         base_url=request.base_url,
     )
-    estimate = request.estimate(info, price_for(attempt.service, request.options.model), method=plan.method)
+    service = attempt.service
+    price = price_of(request.options.model, catalogue=service.catalogue(), own=service.get_extras().prices)
+    estimate = request.estimate(info, price, method=plan.method)
     attempt.log.info(
         "%s: %s (%s). Expected cost: %s",
         request.source.name,
@@ -178,8 +180,9 @@ def _look(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -
         estimate.describe(),
     )
     attempt.log.info("Upload method: %s%s", plan.method, f" ({plan.reason})" if plan.reason else "")
-    staging, seconds = attempt.staging, request.presign_seconds
-    options = PrepareOptions(request.preparation, staging, seconds, request.progress, wanted.digest)
+    options = PrepareOptions(
+        request.preparation, attempt.staging, request.presign_seconds, request.progress, wanted.digest
+    )
     return _Work(info, plan, options, estimate)
 
 
@@ -237,10 +240,9 @@ def _begin_part(split: _Split, number: int) -> Transcript | Job:
 
 def _recover_part(attempt: Attempt, ledger: Ledger, part: RequestFingerprint) -> Transcript | Job | None:
     """Return what a part has come to; None if it must be submitted."""
-    record = ledger.load()
-    attempt = recovery.without_used_force(attempt, record)
-    found = recovery.follow(attempt, ledger, record, recovery.decide(attempt, record, part))
-    if isinstance(found, ReusedResult):  # a part has no result of its own
+    attempt, record = recovery.read_record(attempt, ledger)
+    found = recovery.recover(attempt, ledger, record, part)
+    if isinstance(found, ReusedResult | ResumeParts):  # a part has no result of its own
         raise errors.LedgerError(f"the record of {part.source} is not that of a part")
     return found
 
@@ -307,7 +309,7 @@ def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_b
         keep_recording(
             attempt,
             "the result",
-            lambda: ledger.record_result(done.result, written=written, job=job, cost=transcript.cost),
+            partial(ledger.record_result, done.result, written=written, job=job, cost=transcript.cost),
         )
     return done.result
 

@@ -16,7 +16,7 @@ from airflow_provider_nanostt.api.models import Options
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
-from airflow_provider_nanostt.workflow.pricing import price_for
+from airflow_provider_nanostt.workflow.pricing import price_of
 from airflow_provider_nanostt.workflow.request import make_request
 from tests.audio.odd_files import everything
 from tests.audio.range_server import RangeServer
@@ -200,7 +200,8 @@ def test_without_a_catalogue_the_price_is_the_connections_or_ours(
     emulator.fail("/v1/audio-models", status=503, times=100)
     monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps({**emulator.connection, "extra": extra}))
     for _ in range(3):
-        found = price_for(NanoGPTHook(), ASYNC)
+        hook = NanoGPTHook()
+        found = price_of(ASYNC, catalogue=hook.catalogue(), own=hook.get_extras().prices)
     assert (found.per_minute, found.source) == (price, source)
     assert asked(emulator, "/v1/audio-models") == 1
 

@@ -69,8 +69,8 @@ class Checkpoint:
             data = object_storage.read(self._file)
             if data is None:
                 raise errors.LedgerMissing(str(self._file))
-            told = [json.loads(line) for line in data.splitlines()]
-            return [CheckpointRow(ManifestRow.from_json(one["row"]), one.get("writing") or {}) for one in told]
+            lines = [json.loads(line) for line in data.splitlines()]
+            return [CheckpointRow(ManifestRow.from_json(one["row"]), one.get("writing") or {}) for one in lines]
         except errors.LedgerMissing:
             raise
         except Exception as error:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WEB = ("http://", "https://")
-_TELLING = 6
+_DISTINCT_CHARS = 6
 _PATTERN = frozenset("*?[")
 
 
@@ -64,13 +64,13 @@ class Item:
 
     @property
     def key(self) -> str:
-        """What the ledger knows it by: where it lies, and what it says of the job for itself.
+        """What the ledger knows it by: where it is, and what it says of the job for itself.
 
         The same for every signing of an address, and however its results are written; so names, and whatever the
         operator says for all, can change without making it another recording.
         """
-        told = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
-        plain = json.dumps([self.identity or identity_url(self.audio), told], sort_keys=True, default=str)
+        own = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
+        plain = json.dumps([self.identity or identity_url(self.audio), own], sort_keys=True, default=str)
         return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
 
 
@@ -114,24 +114,24 @@ def _check_repeated(items: Iterable[Item]) -> None:
 
 
 def _expanded(one: Any) -> list[Item]:
-    told: dict[str, Any] = dict(one) if isinstance(one, Mapping) else {"audio": one}
-    where = told.pop("audio", None)
+    options: dict[str, Any] = dict(one) if isinstance(one, Mapping) else {"audio": one}
+    where = options.pop("audio", None)
     text = str(where).strip() if isinstance(where, str | Path) or hasattr(where, "protocol") else ""
     if not text:
-        raise InvalidInput(f"an item of audio names no recording: {sorted(map(str, told)) or type(where).__name__}")
-    name = told.pop("name", None)
-    if unknown := set(told) - set(OPTIONS):
+        raise InvalidInput(f"an item of audio names no recording: {sorted(map(str, options)) or type(where).__name__}")
+    name = options.pop("name", None)
+    if unknown := set(options) - set(OPTIONS):
         raise InvalidInput(
             f"the item for {display(text)!r} has {', '.join(sorted(map(str, unknown)))}; an item may have "
             f"audio, name, {', '.join(OPTIONS)}"
         )
-    told = {option: value for option, value in told.items() if value is not None}
+    options = {option: value for option, value in options.items() if value is not None}
     if not _is_pattern(text):
-        return [Item(text, None if name in (None, "") else str(name), told)]
+        return [Item(text, None if name in (None, "") else str(name), options)]
     found = _found(text)
     if name and len(found) > 1:
         raise InvalidInput(f"{text!r} finds {len(found)} recordings, which cannot all be named {name!r}")
-    return [Item(one, name, told, info=info) for one, info in found.items()]
+    return [Item(one, name, options, info=info) for one, info in found.items()]
 
 
 def _is_pattern(text: str) -> bool:
@@ -153,7 +153,7 @@ def _found(pattern: str) -> dict[str, Mapping[str, Any] | None]:
 
 
 def _found_in_storage(pattern: str) -> dict[str, Mapping[str, Any] | None]:
-    """Return the URIs of what lies in object storage, with the connection that the pattern names."""
+    """Return the URIs of the files in object storage, with the connection that the pattern names."""
     scheme, _, rest = pattern.partition("://")
     authority, _, below = rest.partition("/")
     root = object_storage.resolve(f"{scheme}://{authority}")
@@ -166,12 +166,13 @@ def _found_in_storage(pattern: str) -> dict[str, Mapping[str, Any] | None]:
     return {f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}": found[name] for name in names}
 
 
-def own_names(items: Sequence[Item], pattern: str, *, told_apart: bool = True) -> list[dict[str, Any]]:
+def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = True) -> list[dict[str, Any]]:
     """Return how each item's files are to be written, as far as that differs from the others.
 
     :param pattern: of the files' names, for all.
-    :param told_apart: whether recordings of the same name in several folders get a few characters each, whatever order
-        they come in; otherwise the first that lands has the name, and keeps it when others come in a later run.
+    :param distinct_names: whether recordings of the same name in several folders get a few characters each, in
+        whatever order they come; otherwise the first that is written has the name, and keeps it when others come in a
+        later run.
     """
     stems = [(item.name or PurePosixPath(urlsplit(item.shown).path or item.shown).stem).casefold() for item in items]
     counts = Counter({item.key: stem for stem, item in zip(stems, items, strict=True)}.values())
@@ -180,9 +181,9 @@ def own_names(items: Sequence[Item], pattern: str, *, told_apart: bool = True) -
         name = pattern
         if item.name:
             name = name.replace("{name}", item.name.replace("{", "{{").replace("}", "}}"))
-        if told_apart and counts[stem] > 1:
-            name = f"{name}-{item.key[:_TELLING]}"
-        told: dict[str, Any] = {} if name == pattern else {"filename": name}
-        told |= {option: item.options[option] for option in _WRITING if option in item.options}
-        own.append(told)
+        if distinct_names and counts[stem] > 1:
+            name = f"{name}-{item.key[:_DISTINCT_CHARS]}"
+        writing: dict[str, Any] = {} if name == pattern else {"filename": name}
+        writing |= {option: item.options[option] for option in _WRITING if option in item.options}
+        own.append(writing)
     return own

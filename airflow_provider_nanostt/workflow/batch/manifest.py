@@ -89,7 +89,7 @@ def read_lines(data: bytes) -> list[ManifestRow]:
     try:
         return [ManifestRow.from_json(json.loads(line)) for line in data.splitlines()]
     except (TypeError, AttributeError) as error:
-        raise ValueError(f"this is no manifest: {error}") from error
+        raise ValueError(f"this is not a manifest: {error}") from error
 
 
 def _flat(row: ManifestRow) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class ManifestRow:
     :param cost_usd: USD that it has cost in this run; None if nobody said.
     :param words: how many words the text has.
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
-    :param retry: whether the next try may mend that.
+    :param retry: whether the next try may fix that.
     """
 
     number: int
@@ -72,8 +72,8 @@ class ManifestRow:
     def with_result(self, status: str, result: Mapping[str, Any]) -> ManifestRow:
         """Return the row with what a single transcription's result says."""
         known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status"}
-        told = {name: value for name, value in result.items() if name in known}
-        return replace(self, status=status, error=None, error_type=None, retry=False, **told)
+        known_values = {name: value for name, value in result.items() if name in known}
+        return replace(self, status=status, error=None, error_type=None, retry=False, **known_values)
 
     def with_error(self, error: BaseException, status: str = FAILED) -> ManifestRow:
         """Return the row with why nothing came of it."""

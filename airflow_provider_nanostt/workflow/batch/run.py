@@ -120,10 +120,10 @@ class BatchRun:
             begun = pool.map(lambda row: self._begin(row, items[row.number], attempts.get(row.number)), list(self.rows))
             return [one for one in begun if one is not None]
 
-    def open_rows(self, items: Sequence[Item], *, told_apart: bool | None = None) -> dict[str, int]:
+    def open_rows(self, items: Sequence[Item], *, distinct_names: bool | None = None) -> dict[str, int]:
         """Make a row for each item; return the number of the first by its key."""
-        told_apart = not self.plan.skip_existing if told_apart is None else told_apart
-        self._writing = own_names(items, self.plan.settings.filename, told_apart=told_apart)
+        distinct_names = not self.plan.skip_existing if distinct_names is None else distinct_names
+        self._writing = own_names(items, self.plan.settings.filename, distinct_names=distinct_names)
         self.rows = [
             ManifestRow(number, item.shown, name=item.name or "", key=item.key, status=NOT_STARTED)
             for number, item in enumerate(items)
@@ -299,7 +299,7 @@ class BatchRun:
     def _fetched(self, attempt: Attempt, job: Job, not_completed: Mapping[str, object]) -> Transcript:
         if (transcript := attempt.gate.prefetched(job)) is not None:
             return transcript
-        # One that is not completed is asked once more: it may be by now, and its error is told in full.
+        # One that is not completed is asked once more: it may be by now, and its error is raised in full.
         patience = 0.0 if job.run_id in not_completed else FETCH_SECONDS
         return self.service.wait_until(job, deadline=time.time() + patience, at_once=True)
 
@@ -335,7 +335,7 @@ class BatchRun:
         self._record_result(pending.number, pending.attempt, WRITTEN, result)
 
     def _record_result(self, number: int, attempt: Attempt, status: str, result: Mapping[str, object]) -> None:
-        """Take a result into the row; what another task has paid for is no cost of this one."""
+        """Take a result into the row; what another task has paid for costs this one nothing."""
         row = self.rows[number].with_result(status, result)
         self.rows[number] = row if is_of_this_task(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
 

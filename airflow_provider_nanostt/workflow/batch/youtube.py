@@ -22,7 +22,7 @@ from airflow_provider_nanostt.ledger import RequestFingerprint
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate, Price
-from airflow_provider_nanostt.workflow.submit import describe_ambiguity, keep_recording, record_answer, record_intent
+from airflow_provider_nanostt.workflow.submit import record_answer, record_intent, record_not_charged, record_refusal
 from airflow_provider_nanostt.workflow.transcribe import Part
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class _Video:
 
 def fetch_videos(run: BatchRun, items: Sequence[Item]) -> None:
     """Find or ask for every video, and write what there is; nothing is left to wait for."""
-    first = run.open_rows(items, told_apart=False)  # the id in each file's name tells them apart already
+    first = run.open_rows(items, distinct_names=False)  # the id in each file's name makes it distinct
     if not items:
         return
     run.prepare([])
@@ -118,10 +118,9 @@ def _recover(run: BatchRun, number: int, item: Item, attempt: Attempt) -> _Video
     try:
         video = video_id(item.audio)
         request = RequestFingerprint.of(video, item.shown, Options(YOUTUBE_MODEL))
-        record = recovery.read_record(attempt)
-        attempt = recovery.without_used_force(attempt, record)
-        found = recovery.follow(attempt, attempt.ledger, record, recovery.decide(attempt, record, request))
-        if found is None:
+        attempt, record = recovery.read_record(attempt, attempt.ledger)
+        found = recovery.recover(attempt, attempt.ledger, record, request)
+        if found is None or isinstance(found, recovery.ResumeParts):  # a video has no parts
             return _Video(number, video, item.audio, attempt, request)
         run.accept(number, attempt, found if isinstance(found, recovery.ReusedResult) else [Part(0.0, found)])
     except Exception as error:  # noqa: BLE001  one bad video never stops the others
@@ -143,7 +142,8 @@ def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
         answer = run.service.youtube([video.url for video in ready])
     except errors.NanoGPTError as error:
         for video in ready:
-            _record_refusal(run, video, approved[video.number], error)
+            failure = record_refusal(video.attempt, video.attempt.ledger, approved[video.number], error)
+            run.record_error(video.number, failure, video.attempt)
         return
     good = sum(one.success for one in answer.results)
     cost = answer.cost / good if answer.cost is not None and good else None
@@ -177,15 +177,6 @@ def _is_intended(run: BatchRun, video: _Video, approval: Approval) -> bool:
     return True
 
 
-def _record_refusal(run: BatchRun, video: _Video, approval: Approval, error: errors.NanoGPTError) -> None:
-    """Record that the whole request was refused, or that nobody knows whether it was charged."""
-    if error.charged == "no":
-        _record_not_charged(video, approval)
-    else:
-        error = describe_ambiguity(video.attempt, video.attempt.ledger, error)
-    run.record_error(video.number, error, video.attempt)
-
-
 def _record(
     run: BatchRun, video: _Video, approval: Approval, found: YouTubeTranscript | None, cost: float | None
 ) -> Transcript | None:
@@ -194,7 +185,7 @@ def _record(
         if found is None:
             raise errors.AmbiguousSubmit("The answer does not mention this video")
         if not found.success:
-            _record_not_charged(video, approval)
+            record_not_charged(video.attempt, video.attempt.ledger, approval)
             raise errors.InvalidInput(f"this video has no transcript: {found.error}. It costs nothing")
         transcript = _transcript(found, cost)
         title = re.sub(r"[\s./\\]+", " ", found.title or "video").strip()
@@ -209,12 +200,6 @@ def _transcript(found: YouTubeTranscript, cost: float | None) -> Transcript:
     """Return a transcript whose answer is kept in the form of any other, so that it is read again like any other."""
     metadata = {"url": found.url, "title": found.title}
     return stored_answer({"transcription": found.text, "metadata": metadata, "cost": cost}, model=YOUTUBE_MODEL)
-
-
-def _record_not_charged(video: _Video, approval: Approval) -> None:
-    """Take back that a video was about to be paid for, in its record and in the sum."""
-    keep_recording(video.attempt, "that nothing was charged", video.attempt.ledger.withdraw)
-    approval.settle(0.0)
 
 
 def _match(videos: Sequence[_Video], results: Sequence[YouTubeTranscript]) -> dict[int, YouTubeTranscript]:

@@ -54,7 +54,7 @@ def test_each_row_is_a_line_of_json(tmp_path: Path):
     assert lines[1]["error"] == "it is silent"
     read = manifest.read_lines(file.read_bytes())
     assert [row.to_json() for row in read][1:] == [json.loads(json.dumps(row.to_json())) for row in rows(4)][1:]
-    with pytest.raises(ValueError, match="no manifest"):
+    with pytest.raises(ValueError, match="not a manifest"):
         manifest.read_lines(b'["other"]\n')
 
 
