@@ -6,6 +6,7 @@ has written its transcript.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from airflow_provider_nanostt._compat import Asset, AssetAlias
 from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 _FACTS = (
     "model",
@@ -45,11 +46,12 @@ class LineageRecord:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, inputs: Iterable[object], result: Mapping[str, Any]) -> LineageRecord:
+    def of(cls, inputs: Iterable[object], result: Mapping[str, object]) -> LineageRecord:
         """Return the facts of a task's result; of a batch the manifest stands for all its files."""
         places = result.get("files") or result.get("manifest") or {}
         facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
-        return cls([str(one) for one in inputs if one], list(places.values()), facts)
+        outputs = [str(uri) for uri in places.values()] if isinstance(places, Mapping) else []
+        return cls([str(one) for one in inputs if one], outputs, facts)
 
 
 def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], finished: LineageRecord) -> None:

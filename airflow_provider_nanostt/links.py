@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt._compat import BaseOperatorLink
 
@@ -20,14 +20,14 @@ class TranscriptLink(BaseOperatorLink):
 
     name = "Transcript"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:  # noqa: ARG002  the task's result has it
+    def get_link(self, operator: BaseOperator, *, ti_key: object) -> str:  # noqa: ARG002  the task's result has it
         """Return the address, empty if the task has written no file."""
         from airflow_provider_nanostt._compat import XCom
 
         return address_in(XCom.get_value(ti_key=ti_key, key="return_value"))
 
 
-def address_in(result: Any) -> str:
+def address_in(result: object) -> str:
     """Return the address of what a person would look at first, from what a task returned; empty if there is none."""
     if not isinstance(result, Mapping):
         return ""

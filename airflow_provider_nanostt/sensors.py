@@ -76,13 +76,13 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         self,
         *,
         run_id: str | None = None,
-        job: Mapping[str, Any] | str | Any = None,  # or what another task returns
+        job: Mapping[str, object] | str | object = None,  # or what another task returns
         output_path: str | None = None,
         formats: Sequence[str] | str = ("json",),
         filename: str = "{name}",
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        output_options: OutputOptions | Mapping[str, Any] | None = None,
+        output_options: OutputOptions | Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"poke_interval": 10.0, **kwargs})
@@ -186,7 +186,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
 
         return NanoGPTHook(self.nanogpt_conn_id)
 
-    def _given_result(self) -> dict[str, Any] | None:
+    def _given_result(self) -> dict[str, object] | None:
         """Return the result if the submitting task has it already, as from a model that answers at once."""
         given = self._given() if none_if_blank(self.job) else {}
         return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
@@ -200,8 +200,8 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         given = self._given()
         return Job.from_json(given.get("job", given))
 
-    def _given(self) -> Mapping[str, Any]:
-        job: Any = self.job
+    def _given(self) -> Mapping[str, object]:
+        job: object = self.job
         if isinstance(job, str):
             try:
                 job = json.loads(job)

@@ -25,7 +25,7 @@ from airflow_provider_nanostt.polling import COMPLETED, REFUSED, LogLine, Outcom
 from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.models import Transcript
@@ -62,11 +62,11 @@ class _WaitingTrigger(BaseTrigger):
         self.deadline = deadline
         self.not_before = not_before
 
-    def own_arguments(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, object]:
         """Return the arguments that only this kind of trigger has, as plain JSON."""
         raise NotImplementedError
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
+    def serialize(self) -> tuple[str, dict[str, object]]:
         """Return the class path and every argument, as plain JSON."""
         return (
             f"airflow_provider_nanostt.triggers.{type(self).__name__}",
@@ -79,7 +79,7 @@ class _WaitingTrigger(BaseTrigger):
             },
         )
 
-    async def _event(self, data: dict[str, Any]) -> TriggerEvent:
+    async def _event(self, data: dict[str, object]) -> TriggerEvent:
         """Return an event when one may be fired."""
         await asyncio.sleep(max(0.0, self.not_before - time.time()))
         return TriggerEvent(data)  # type: ignore[no-untyped-call]
@@ -99,7 +99,7 @@ class TranscriptionTrigger(_WaitingTrigger):
     def __init__(
         self,
         *,
-        job: Mapping[str, Any],
+        job: Mapping[str, object],
         nanogpt_conn_id: str,
         poll_interval: float,
         deadline: float,
@@ -110,7 +110,7 @@ class TranscriptionTrigger(_WaitingTrigger):
         )
         self.job = job
 
-    def own_arguments(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, object]:
         """Return the job."""
         return {"job": dict(self.job)}
 
@@ -128,11 +128,11 @@ class PartsTrigger(_WaitingTrigger):
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
-    def __init__(self, *, parts: Sequence[Mapping[str, Any]], **how: Any) -> None:
+    def __init__(self, *, parts: Sequence[Mapping[str, object]], **how: Any) -> None:
         super().__init__(**how)
         self.parts = parts
 
-    def own_arguments(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, object]:
         """Return the parts."""
         return {"parts": [dict(part) for part in self.parts]}
 
@@ -161,15 +161,15 @@ class BatchTrigger(_WaitingTrigger):
     def __init__(
         self,
         *,
-        jobs: Sequence[Mapping[str, Any]] | str,
+        jobs: Sequence[Mapping[str, object]] | str,
         answers: Mapping[str, str] | None = None,
         **how: Any,
     ) -> None:
         super().__init__(**how)
-        self.jobs: Sequence[Mapping[str, Any]] = _unpacked(jobs) if isinstance(jobs, str) else jobs
+        self.jobs: Sequence[Mapping[str, object]] = _unpacked(jobs) if isinstance(jobs, str) else jobs
         self.answers = answers
 
-    def own_arguments(self) -> dict[str, Any]:
+    def own_arguments(self) -> dict[str, object]:
         """Return the jobs, compressed if they are many, and where to leave answers."""
         jobs = [dict(job) for job in self.jobs]
         return {
@@ -192,7 +192,7 @@ class BatchTrigger(_WaitingTrigger):
         yield await self._event({"batch": {"jobs": len(jobs), "not_completed": open_jobs}})
 
     async def _one(self, job: Job, keeper: SpoolWriter) -> Outcome:
-        answers: list[Mapping[str, Any]] = []
+        answers: list[Mapping[str, object]] = []
         keep = (lambda transcript: answers.append(transcript.raw)) if keeper.is_open else None
         outcome = await _waited(self, job, quiet=True, keep=keep)
         if answers:
@@ -200,12 +200,12 @@ class BatchTrigger(_WaitingTrigger):
         return outcome
 
 
-def _packed(jobs: Sequence[Mapping[str, Any]]) -> str:
+def _packed(jobs: Sequence[Mapping[str, object]]) -> str:
     packed = {"version": _PACKED_VERSION, "jobs": jobs}
     return base64.b85encode(zlib.compress(json.dumps(packed).encode(), 9)).decode()
 
 
-def _unpacked(text: str) -> list[dict[str, Any]]:
+def _unpacked(text: str) -> list[dict[str, object]]:
     """Return the jobs of a batch.
 
     :raises ValueError: if a later version of the provider has packed them.
@@ -213,7 +213,7 @@ def _unpacked(text: str) -> list[dict[str, Any]]:
     packed: dict[str, Any] = json.loads(zlib.decompress(base64.b85decode(text)))
     if packed["version"] != _PACKED_VERSION:
         raise ValueError(f"the jobs are packed in version {packed['version']}; this provider knows {_PACKED_VERSION}")
-    jobs: list[dict[str, Any]] = packed["jobs"]
+    jobs: list[dict[str, object]] = packed["jobs"]
     return jobs
 
 
@@ -225,7 +225,7 @@ class _Progress:
         self._log = log
         self._done = 0
 
-    async def of(self, waiting: Coroutine[Any, Any, Outcome]) -> Outcome:
+    async def of(self, waiting: Awaitable[Outcome]) -> Outcome:
         outcome = await waiting
         self._done += 1
         if self._done * 10 // self._total > (self._done - 1) * 10 // self._total:
@@ -275,7 +275,9 @@ async def _wait(trigger: _WaitingTrigger, job: Job, level: int, keep: Callable[[
     return news
 
 
-_configs: weakref.WeakKeyDictionary[Any, dict[str, tuple[float, asyncio.Future[Config]]]] = weakref.WeakKeyDictionary()
+_configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Future[Config]]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 async def _config(conn_id: str) -> Config:
@@ -292,7 +294,9 @@ async def _config(conn_id: str) -> Config:
     return await asyncio.shield(reading)  # the first to ask may be cancelled; the others still need it
 
 
-def _forget_failed(known: dict[str, Any], conn_id: str, done: asyncio.Future[Config]) -> None:
+def _forget_failed(
+    known: dict[str, tuple[float, asyncio.Future[Config]]], conn_id: str, done: asyncio.Future[Config]
+) -> None:
     if (done.cancelled() or done.exception() is not None) and known.get(conn_id, (0, None))[1] is done:
         del known[conn_id]
 

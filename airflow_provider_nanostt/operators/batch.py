@@ -78,7 +78,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
     def __init__(
         self,
         *,
-        audio: Any,
+        audio: object,
         output_path: str | None,
         manifest: str = "manifest",
         manifest_formats: Sequence[Literal["jsonl", "csv", "parquet"]] | str = ("jsonl",),
@@ -99,10 +99,10 @@ class TranscribeBatchOperator(NanoGPTOperator):
         timeout: float | str | timedelta = timedelta(hours=6),
         max_worker_wait: float | str = 5.0,
         force: bool | str = False,
-        audio_preparation: AudioPreparation | Mapping[str, Any] | None = None,
-        output_options: OutputOptions | Mapping[str, Any] | None = None,
-        recovery_policy: RecoveryPolicy | Mapping[str, Any] | None = None,
-        cost_limits: CostLimits | Mapping[str, Any] | None = None,
+        audio_preparation: AudioPreparation | Mapping[str, object] | None = None,
+        output_options: OutputOptions | Mapping[str, object] | None = None,
+        recovery_policy: RecoveryPolicy | Mapping[str, object] | None = None,
+        cost_limits: CostLimits | Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

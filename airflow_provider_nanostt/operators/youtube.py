@@ -60,7 +60,7 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
     def __init__(
         self,
         *,
-        urls: Any,
+        urls: object,
         output_path: str,
         formats: Sequence[Format] | str = ("json",),
         filename: str = "{name}",
@@ -71,8 +71,8 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         max_cost_usd: float | str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         force: bool | str = False,
-        output_options: OutputOptions | Mapping[str, Any] | None = None,
-        recovery_policy: RecoveryPolicy | Mapping[str, Any] | None = None,
+        output_options: OutputOptions | Mapping[str, object] | None = None,
+        recovery_policy: RecoveryPolicy | Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
         if "deferrable" in kwargs:

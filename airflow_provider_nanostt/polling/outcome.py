@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from logging import INFO, WARNING
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.http import is_transient
@@ -50,7 +50,7 @@ class Outcome:
     message: str = ""
     error: str = ""
 
-    def to_event(self, job: Job) -> dict[str, Any]:
+    def to_event(self, job: Job) -> dict[str, object]:
         """Return a trigger event: plain JSON with the outcome and the job, which the resume needs."""
         return {"version": _EVENT_VERSION, **asdict(self), "job": job.to_json()}
 

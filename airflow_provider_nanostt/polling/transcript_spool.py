@@ -70,7 +70,7 @@ class TranscriptSpool:
         """
         return object_storage.read(self._folder / _TOKEN_FILE) == token.encode()
 
-    def put(self, run_id: str, answer: Mapping[str, Any]) -> None:
+    def put(self, run_id: str, answer: Mapping[str, object]) -> None:
         """Leave the service's answer about a job, without the signatures of addresses in it.
 
         :raises Exception: whatever a storage raises.
@@ -170,7 +170,7 @@ class SpoolWriter:
     ) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def keep(self, run_id: str, answer: Mapping[str, Any]) -> None:
+    async def keep(self, run_id: str, answer: Mapping[str, object]) -> None:
         """Store the service's answer about a job, unless too many are being stored."""
         spool = self._spool
         if spool is None or SpoolWriter._waiting >= MAX_PENDING_WRITES:

@@ -14,7 +14,7 @@ import logging
 import time
 import weakref
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.polling import COMPLETED, JobMonitor, LogLine, Outcome, RateLimiter, Schedule
@@ -252,7 +252,7 @@ class Poller:
                 self._counts[name] = 0
 
 
-_pollers: weakref.WeakKeyDictionary[Any, dict[Config, Poller]] = weakref.WeakKeyDictionary()
+_pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Config, Poller]] = weakref.WeakKeyDictionary()
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
@@ -28,7 +28,7 @@ class CheckpointRow:
     """One row, and how its result is to be written (``name`` and ``speaker_names`` of the item)."""
 
     row: ManifestRow
-    writing: Mapping[str, Any] = field(default_factory=dict)
+    writing: Mapping[str, object] = field(default_factory=dict)
 
 
 class Checkpoint:

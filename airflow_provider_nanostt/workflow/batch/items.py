@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt.api.errors import InvalidInput, describe_exception
@@ -46,10 +46,10 @@ class Item:
 
     audio: str
     name: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     identity: str | None = None
     label: str | None = None
-    info: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    info: Mapping[str, object] | None = field(default=None, compare=False, repr=False)
 
     @property
     def shown(self) -> str:
@@ -74,7 +74,7 @@ class Item:
         return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
 
 
-def expand(audio: Any) -> list[Item]:
+def expand(audio: object) -> list[Item]:
     """Return the items, in the order they were given; what a pattern finds is in the order of names.
 
     :param audio: one of, or a list of: a path, URI or address; a pattern with ``*``, ``?``, ``[…]`` or ``**`` in a path
@@ -93,7 +93,7 @@ def expand(audio: Any) -> list[Item]:
     return items
 
 
-def _read(text: str) -> Any:
+def _read(text: str) -> object:
     """Read a list that a template has turned into text."""
     try:
         return json.loads(text)
@@ -113,13 +113,14 @@ def _check_repeated(items: Iterable[Item]) -> None:
             )
 
 
-def _expanded(one: Any) -> list[Item]:
-    options: dict[str, Any] = dict(one) if isinstance(one, Mapping) else {"audio": one}
+def _expanded(one: object) -> list[Item]:
+    options: dict[str, object] = dict(one) if isinstance(one, Mapping) else {"audio": one}
     where = options.pop("audio", None)
     text = str(where).strip() if isinstance(where, str | Path) or hasattr(where, "protocol") else ""
     if not text:
         raise InvalidInput(f"an item of audio names no recording: {sorted(map(str, options)) or type(where).__name__}")
-    name = options.pop("name", None)
+    named = options.pop("name", None)
+    name = None if named in (None, "") else str(named)
     if unknown := set(options) - set(OPTIONS):
         raise InvalidInput(
             f"the item for {display(text)!r} has {', '.join(sorted(map(str, unknown)))}; an item may have "
@@ -127,7 +128,7 @@ def _expanded(one: Any) -> list[Item]:
         )
     options = {option: value for option, value in options.items() if value is not None}
     if not _is_pattern(text):
-        return [Item(text, None if name in (None, "") else str(name), options)]
+        return [Item(text, name, options)]
     found = _found(text)
     if name and len(found) > 1:
         raise InvalidInput(f"{text!r} finds {len(found)} recordings, which cannot all be named {name!r}")
@@ -140,7 +141,7 @@ def _is_pattern(text: str) -> bool:
     return "://" in text or not Path(text).exists()  # a file may have brackets in its name
 
 
-def _found(pattern: str) -> dict[str, Mapping[str, Any] | None]:
+def _found(pattern: str) -> dict[str, Mapping[str, object] | None]:
     """Return the files that a pattern finds, by name, with what the listing says of each."""
     if pattern.startswith("file://"):
         pattern = unquote(urlsplit(pattern.replace("#", "%23").replace("?", "%3F")).path)
@@ -152,7 +153,7 @@ def _found(pattern: str) -> dict[str, Mapping[str, Any] | None]:
     return _found_in_storage(pattern)
 
 
-def _found_in_storage(pattern: str) -> dict[str, Mapping[str, Any] | None]:
+def _found_in_storage(pattern: str) -> dict[str, Mapping[str, object] | None]:
     """Return the URIs of the files in object storage, with the connection that the pattern names."""
     scheme, _, rest = pattern.partition("://")
     authority, _, below = rest.partition("/")
@@ -166,7 +167,7 @@ def _found_in_storage(pattern: str) -> dict[str, Mapping[str, Any] | None]:
     return {f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}": found[name] for name in names}
 
 
-def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = True) -> list[dict[str, Any]]:
+def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = True) -> list[dict[str, object]]:
     """Return how each item's files are to be written, as far as that differs from the others.
 
     :param pattern: of the files' names, for all.
@@ -183,7 +184,7 @@ def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = Tru
             name = name.replace("{name}", item.name.replace("{", "{{").replace("}", "}}"))
         if distinct_names and counts[stem] > 1:
             name = f"{name}-{item.key[:_DISTINCT_CHARS]}"
-        writing: dict[str, Any] = {} if name == pattern else {"filename": name}
+        writing: dict[str, object] = {} if name == pattern else {"filename": name}
         writing |= {option: item.options[option] for option in _WRITING if option in item.options}
         own.append(writing)
     return own

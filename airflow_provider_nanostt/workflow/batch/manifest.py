@@ -7,7 +7,7 @@ import importlib.util
 import io
 import itertools
 import json
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
@@ -92,7 +92,7 @@ def read_lines(data: bytes) -> list[ManifestRow]:
         raise ValueError(f"this is not a manifest: {error}") from error
 
 
-def _flat(row: ManifestRow) -> dict[str, Any]:
+def _flat(row: ManifestRow) -> dict[str, object]:
     """Return a row as columns: lists become text, files a column for each format."""
     plain = {name: getattr(row, name) for name in _COLUMNS}
     files = {f"{one}_file": row.files.get(one) for one in _FILES}

@@ -69,28 +69,29 @@ class ManifestRow:
         """Whether a retry has something to do for it."""
         return self.status in (WAITING, FAILED, NOT_STARTED)
 
-    def with_result(self, status: str, result: Mapping[str, Any]) -> ManifestRow:
+    def with_result(self, status: str, result: Mapping[str, object]) -> ManifestRow:
         """Return the row with what a single transcription's result says."""
         known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status"}
-        known_values = {name: value for name, value in result.items() if name in known}
-        return replace(self, status=status, error=None, error_type=None, retry=False, **known_values)
+        values: dict[str, Any] = {name: value for name, value in result.items() if name in known}
+        return replace(self, status=status, error=None, error_type=None, retry=False, **values)
 
     def with_error(self, error: BaseException, status: str = FAILED) -> ManifestRow:
         """Return the row with why nothing came of it."""
         return replace(self, status=status, error=str(error), error_type=type(error).__name__)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
         return {**asdict(self), "files": dict(self.files), "speakers": list(self.speakers)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ManifestRow:
+    def from_json(cls, data: Mapping[str, object]) -> ManifestRow:
         """Read a row; what a later version has added is passed over.
 
         :raises TypeError: if what it needs is not there.
         """
         known = {one.name for one in fields(cls)}
-        return cls(**{name: value for name, value in data.items() if name in known})
+        values: dict[str, Any] = {name: value for name, value in data.items() if name in known}
+        return cls(**values)
 
 
 def stopped(rows: Iterable[ManifestRow]) -> list[ManifestRow]:
