@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -324,7 +325,7 @@ class _Opened:
     client: transport.Client
     extras: Extras
     limiter: RateLimiter
-    youtube_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(_YOUTUBE_PER_SECOND))
+    youtube_limiter: RateLimiter = field(default_factory=partial(RateLimiter, _YOUTUBE_PER_SECOND))
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 

@@ -46,14 +46,7 @@ _CONNECTION_SECONDS = 60.0
 
 
 class _WaitingTrigger(BaseTrigger):
-    """What all triggers here have in common.
-
-    :param nanogpt_conn_id: the connection that submitted the jobs.
-    :param poll_interval: seconds; the longest gap between two questions for a lone young job.
-    :param deadline: epoch seconds after which a job that still runs is left alone. Absolute, so that a restart neither
-        extends nor cuts the wait.
-    :param not_before: epoch seconds before which no event is fired.
-    """
+    """What all triggers here have in common; the arguments are those of :class:`TranscriptionTrigger`."""
 
     def __init__(self, *, nanogpt_conn_id: str, poll_interval: float, deadline: float, not_before: float = 0.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base classes are partly untyped

@@ -1,7 +1,8 @@
-"""An item of a batch as the workflow sees it: its gate, its log, and where its parts have come to. No loops here."""
+"""An item of a batch as the workflow sees it: its gate, its log, its parts, and the listing that all items share."""
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,12 +10,17 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.api.responses import stored_status
+from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.polling import is_transient
 from airflow_provider_nanostt.workflow.gate import ask_status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import JobStatus
+    from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
@@ -122,3 +128,26 @@ def is_of_this_task(attempt: Attempt) -> bool:
     """Return whether what the record describes was submitted by this task instance."""
     record = attempt.ledger.record
     return record is not None and record.owner == attempt.owner
+
+
+class OnceListed:
+    """Lists a folder when it is first asked for, whichever thread comes first."""
+
+    def __init__(self, folder: ObjectStoragePath) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._found: Mapping[str, FileInfo] | None = None
+
+    def __call__(self) -> Mapping[str, FileInfo]:
+        """Return the files by name.
+
+        :raises LedgerError: if the folder cannot be listed.
+        """
+        with self._lock:
+            if self._found is None:
+                try:
+                    self._found = object_storage.list_folder(self._folder)
+                except Exception as error:  # whatever a storage raises, it is not the answer "no files"
+                    what = f"{self._folder} cannot be listed ({type(error).__name__}: {error})"
+                    raise errors.LedgerError(what) from error
+            return self._found

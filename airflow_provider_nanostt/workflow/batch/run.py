@@ -21,7 +21,7 @@ from airflow_provider_nanostt.workflow import recovery, transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.checkpoint import CheckpointRow
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, is_of_this_task
+from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, OnceListed, Pending, is_of_this_task
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import RecoveryRules
     from airflow_provider_nanostt.outputs import OutputSettings
@@ -102,7 +101,7 @@ class BatchRun:
         self._account: float | None = None
         self._writing: Sequence[Mapping[str, object]] = ()
         self._write_lock = threading.Lock()
-        self._listing = _OnceListed(plan.folder)
+        self._listing = OnceListed(plan.folder)
 
     def submit_all(self, items: Sequence[Item]) -> list[Pending]:
         """Find or submit every item, and write what is there at once; ``rows`` has one for each afterwards.
@@ -358,22 +357,3 @@ class BatchRun:
         retry = not isinstance(error, errors.NanoGPTError) or self.plan.is_retryable(error)
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
         self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
-
-
-class _OnceListed:
-    """Lists a folder when it is first asked for, whichever thread comes first."""
-
-    def __init__(self, folder: ObjectStoragePath) -> None:
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._found: Mapping[str, FileInfo] | None = None
-
-    def __call__(self) -> Mapping[str, FileInfo]:
-        with self._lock:
-            if self._found is None:
-                try:
-                    self._found = object_storage.list_folder(self._folder)
-                except Exception as error:  # whatever a storage raises, it is not the answer "no files"
-                    what = f"{self._folder} cannot be listed ({type(error).__name__}: {error})"
-                    raise errors.LedgerError(what) from error
-            return self._found
