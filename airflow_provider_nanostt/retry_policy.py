@@ -26,7 +26,7 @@ def _resubmits(context: Context | None) -> bool:
     if isinstance(policy, str):  # from a template
         with suppress(ValueError):
             policy = json.loads(policy)
-    return isinstance(policy, Mapping) and policy.get("on_ambiguous_submit") == "resubmit"
+    return isinstance(policy, Mapping) and str(policy.get("on_ambiguous_submit")).strip() == "resubmit"
 
 
 class NanoGPTRetryPolicy(RetryPolicy):

@@ -8,7 +8,7 @@ operator, sensor and item of a batch. A value that cannot be read is an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import partial
@@ -120,7 +120,7 @@ def parse_words(name: str, value: object) -> tuple[str, ...]:
     :raises InvalidInput: if it is anything else.
     """
     given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple | set | frozenset):
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
         raise errors.InvalidInput(f"{name} must be a list of words, got {value!r}")
     return tuple(word for one in given if (word := str(one).strip()))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, texts_in
+from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, parse_word, texts_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,7 +71,8 @@ class NanoGPTOperator(BaseOperator):
     def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
         """Return whether another try is worth it, and pays for nothing twice."""
         if type(error) is errors.AmbiguousSubmit:
-            return parse_mapping("recovery_policy", self.recovery_policy).get("on_ambiguous_submit") == "resubmit"
+            policy = parse_mapping("recovery_policy", self.recovery_policy)
+            return parse_word("on_ambiguous_submit", policy.get("on_ambiguous_submit")) == "resubmit"
         has_ledger = none_if_blank(self.output_path) is not None or context.get("task_state_store") is not None
         return error.retry == "yes" or (error.retry == "ledger" and has_ledger)
 

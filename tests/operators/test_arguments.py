@@ -13,6 +13,8 @@ from airflow_provider_nanostt.operators._arguments import (
     parse_mapping,
     parse_number,
     parse_seconds,
+    parse_word,
+    parse_words,
 )
 
 
@@ -92,3 +94,21 @@ def test_other_values_are_not_taken_for_a_mapping(value, why):
     """The message names the argument."""
     with pytest.raises(errors.InvalidInput, match=rf"speaker_names.*{why}"):
         parse_mapping("speaker_names", value)
+
+
+def test_words_may_have_spaces_around_them():
+    """A template leaves them where nobody sees them."""
+    assert parse_word("on_item_error", " continue\n") == "continue"
+
+
+@pytest.mark.parametrize("value", [["stage", "split"], ("stage", " split "), "stage, split", "stage,,split,"])
+def test_lists_of_words_may_be_one_text(value):
+    """Commas are between the words."""
+    assert parse_words("oversize", value) == ("stage", "split")
+
+
+@pytest.mark.parametrize("value", [None, 3, {"stage": True}])
+def test_other_values_are_not_taken_for_a_list(value):
+    """The message names the argument and the value."""
+    with pytest.raises(errors.InvalidInput, match="oversize must be a list of words, got "):
+        parse_words("oversize", value)
