@@ -44,8 +44,8 @@ def seconds(recording: bytes) -> float:
 
 def hiss(length: float, peak: int = 40, rate: int = RATE) -> array[int]:
     """Quiet noise, as a telephone line has."""
-    source = random.Random(1)
-    return array("h", [source.randint(-peak, peak) for _ in range(int(length * rate))])
+    drawn = array("H", random.Random(1).randbytes(2 * int(length * rate)))
+    return array("h", [(value * (2 * peak + 1) >> 16) - peak for value in drawn])
 
 
 def talk(turns: int, pause: float = 1.0) -> tuple[array[int], list[tuple[float, float]]]:

@@ -42,8 +42,7 @@ def output(tmp_path):
 
 @cache
 def noise(length):
-    loud = random.Random(2)
-    return array("h", [loud.randint(-20_000, 20_000) for _ in range(length * RATE)])
+    return hiss(length, peak=20_000)
 
 
 @pytest.mark.parametrize(
