@@ -31,22 +31,19 @@ ALONE = (
     "split",
     "durations",
     "remote_duration",
-    "manifest_10000",
     "formats_3h",
     "page",
     "batch_memory",
     "batch_submit_rate",
     "batch_vs_mapped",
+    "second_night",
 )
-TOGETHER = ("jobs_1000", "jobs_20", "jobs_5000", "tls_handshakes", "three_triggerers")
+TOGETHER = ("jobs_1000", "three_triggerers")
 IN_TABLE = (
     "cpu_per_poll",
     "memory_per_trigger",
     "loop_lag",
     "jobs_1000",
-    "jobs_5000",
-    "jobs_20",
-    "tls_handshakes",
     "import_cost",
     "three_triggerers",
     "compress",
@@ -57,9 +54,9 @@ IN_TABLE = (
     "batch_vs_mapped",
     "batch_submit_rate",
     "batch_memory",
+    "second_night",
     "formats_3h",
     "page",
-    "manifest_10000",
 )
 
 
