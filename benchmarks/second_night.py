@@ -7,7 +7,8 @@ local S3 server (SeaweedFS, on this machine): wall and CPU time; bytes read (of 
 system calls; in the bucket: the bodies of answers); requests to the store, by kind, listings apart.
 
 ``--before CHECKOUT`` measures another checkout, too, by its own interpreter and with nights of its own, in turns with
-this one. 2,000 recordings take 14 GB for both and an hour or two, most of it for the first nights; ``--recordings 200`` shows the same for each.
+this one. 2,000 recordings take 14 GB for both, and an hour or two, most of it for the first nights; with
+``--recordings 200`` it shows the same for each.
 """
 
 from __future__ import annotations

@@ -125,7 +125,9 @@ def test_an_announcement_that_fails_loses_no_transcript(emulator, wav, files, ru
             raise RuntimeError("nobody listens")
 
     def make():
-        return TranscribeOperator(task_id="t", audio_path=str(wav), model=ASYNC, outlets=[Asset("s3://bucket/x")])
+        return TranscribeOperator(
+            task_id="t", audio_path=str(wav), model=ASYNC, poll_interval=0.03, outlets=[Asset("s3://bucket/x")]
+        )
 
     result = run_task(make, {**files.context(), "outlet_events": Broken()})
     assert result["transcription"] == TEXT

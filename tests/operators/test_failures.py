@@ -277,7 +277,9 @@ def test_nothing_is_pushed_where_the_user_wants_nothing_in_xcom(emulator: Emulat
     emulator.script("note.wav", status="failed", error="no speech was found", duration=30.0)
     ti = instance()
     with pytest.raises(AirflowFailException):
-        single(audio_url=None, audio_path=str(wav), model=ASYNC, do_xcom_push=False).execute({"ti": ti})
+        single(audio_url=None, audio_path=str(wav), model=ASYNC, do_xcom_push=False, poll_interval=0.03).execute(
+            {"ti": ti}
+        )
     assert ti.pushed == {}
 
 
@@ -287,9 +289,9 @@ def test_a_push_that_fails_does_not_hide_the_error(emulator: Emulator, wav):
     ti = instance(error=RuntimeError("the API server is gone"))
     failing_one = wav.rename(wav.with_name("call.wav"))
     with pytest.raises(AirflowFailException, match="no speech was found"):
-        single(audio_url=None, audio_path=str(failing_one), model=ASYNC).execute({"ti": ti})
+        single(audio_url=None, audio_path=str(failing_one), model=ASYNC, poll_interval=0.03).execute({"ti": ti})
     good = failing_one.rename(wav)
-    result = single(audio_url=None, audio_path=str(good), model=ASYNC).execute({"ti": ti})
+    result = single(audio_url=None, audio_path=str(good), model=ASYNC, poll_interval=0.03).execute({"ti": ti})
     assert TEXT in result["transcription"]
 
 
