@@ -228,7 +228,7 @@ class Run:
 
 def gaps(stage: Stage) -> list[float]:
     """Return the milliseconds between the service's answer and the recorded ticket, of all submits."""
-    told = re.compile(r"ticket recorded in .{1,300}? after ([0-9.]+) ms")
+    told = re.compile(r"recorded in .{1,300}? after ([0-9.]+) ms")
     logs = (log.read_text(encoding="utf-8", errors="replace") for log in stage.airflow.logs.rglob("*.log"))
     return sorted(float(gap) for log in logs for gap in told.findall(log))
 

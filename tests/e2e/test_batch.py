@@ -143,9 +143,9 @@ def test_in_a_bucket(stage: Stage, object_store: LocalStore):
         pytest.skip("the oldest Airflow's environment has no provider for S3")
     connection = {**json.loads(object_store.connection()), "connection_id": "store"}
     stage.api.request("POST", "/connections", json={**connection, "extra": json.dumps(connection["extra"])})
-    run = start(stage, "bucket", 2, output_path=f"s3://store@{object_store.bucket}/night")
+    run = start(stage, "bucket", 2, output=f"s3://store@{object_store.bucket}/night")
     assert run.ended() == "success"
-    assert f"Landing {FILES} transcripts; the triggerer has left {FILES} of them here" in run.logs()
+    assert f"Writing {FILES} transcripts ({FILES} already fetched by the triggerer)" in run.logs()
     result = run.result()
     assert (result["written"], result["manifest"]["jsonl"]) == (
         FILES,

@@ -19,9 +19,9 @@ OUTPUT = FILES if os.environ.get("E2E_LEDGER") == "files" else None
 USUAL = {
     "task_id": "transcribe",
     "model": "Elevenlabs-STT",
-    "output": OUTPUT,
+    "output_path": OUTPUT,
     "deferrable": True,
-    "defer_after": 0,
+    "max_worker_wait": 0,
     "poll_interval": 1,
     "retries": 3,
     "retry_delay": timedelta(seconds=1),
@@ -69,7 +69,7 @@ with dag("batch"):
     TranscribeBatchOperator(
         **{
             **USUAL,
-            "output": "{{ dag_run.conf.get('output') or '"
+            "output_path": "{{ dag_run.conf.get('output') or '"
             + FILES
             + "/' + run_id | replace(':', '_') | replace('+', '_') }}",
         },

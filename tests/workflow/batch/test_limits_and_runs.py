@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
-from tests.outside import killed, output, record
+from tests.outside import Event, counted, killed, output, reading, record
 from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once, text_of
 
 MONDAY, TUESDAY = {"run_id": "monday"}, {"run_id": "tuesday"}
@@ -65,6 +67,20 @@ def test_recordings_of_unknown_length(batch: Batch, unknown, landed):
         on_item_error="continue",
     )
     assert (result["written"], result["not_started"]) == (landed, 2 - landed)
+
+
+@pytest.mark.parametrize("limit", [None, 100.0])
+def test_a_record_is_read_once(batch: Batch, limit):
+    """Whatever the limit is: a second look while the item is submitted could make its job be forgotten."""
+    read = reading(".nanostt/*-item-*.json")
+
+    def slowly(event: Event) -> bool:
+        return read(event) and not time.sleep(0.05)
+
+    with counted(slowly) as seen:
+        batch.run(batch.recordings(6), max_cost_usd=limit, deferrable=False)
+    assert set(Counter(event.name for event in seen).values()) == {1}
+    assert batch.statuses == ["written"] * 6
 
 
 def test_the_account_must_have_what_the_batch_costs(batch: Batch):
