@@ -414,6 +414,7 @@ def quiet(after) -> None:
         after(one)
 
 
+@pytest.mark.long  # the short form has this in test_batch.py
 def test_a_triggerer_killed_while_jobs_wait_is_no_loss(quiet, stage: Stage):
     """After its restart every wait goes on where it was."""
     run = many(stage, "triggerer-killed")
