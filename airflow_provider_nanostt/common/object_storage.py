@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from inspect import signature
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -68,8 +69,9 @@ def read(path: ObjectStoragePath) -> bytes | None:
     try:
         if path.protocol in _LOCAL:
             return Path(path.path).read_bytes()
-        # Not through open(), which asks for the size first: one request for each file.
-        return bytes(path.fs.cat_file(path.path))
+        # Not through open() nor in pieces, for which the size is asked first: one request for each file.
+        takes = signature(getattr(path.fs, "_cat_file", path.fs.cat_file)).parameters
+        return bytes(path.fs.cat_file(path.path, **({"max_concurrency": 1} if "max_concurrency" in takes else {})))
     except FileNotFoundError:
         return None
 

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
 from tests.conftest import Bucket
+from tests.real_store import Shelf
 
 
 def place(where: str, *parts: str):
@@ -35,6 +36,23 @@ def test_an_object_is_written_and_read_back(bucket):
     assert address == "s3://calls/july/note.json"
     object_storage.write(file, b"two")
     assert object_storage.read(object_storage.resolve(address)) == b"two"
+
+
+def test_a_real_object_is_read_with_one_request(shelf: Shelf, monkeypatch):
+    """Nobody asks for its size first: a folder of thousands of records is read each night."""
+    import s3fs
+
+    shelf.put("note.json", b"one")
+    call, asked = s3fs.S3FileSystem._call_s3, []
+
+    async def noted(fs, method, *given, **named):
+        asked.append(method)
+        return await call(fs, method, *given, **named)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", noted)
+    assert object_storage.read(shelf.at("note.json")) == b"one"
+    assert asked == ["get_object"]
+    assert object_storage.read(shelf.at("nothing.json")) is None
 
 
 @pytest.mark.parametrize("error", [PermissionError("403"), OSError("503 Slow Down"), ValueError("no credentials")])
