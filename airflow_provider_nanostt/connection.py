@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt._compat import mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.config import DEFAULT_BASE_URL, Config
-from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.common.numbers import number
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

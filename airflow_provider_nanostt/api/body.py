@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact
 
 MAX_EXCERPT_CHARS = 500

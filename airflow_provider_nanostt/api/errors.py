@@ -40,9 +40,8 @@ its ``charged``, ``retry`` and ``scope``; ``docs/errors.md`` has the table. Noth
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
-from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.common.errors import BatchIncomplete as BatchIncomplete
 from airflow_provider_nanostt.common.errors import Charged as Charged
 from airflow_provider_nanostt.common.errors import CostLimit as CostLimit
@@ -58,6 +57,9 @@ from airflow_provider_nanostt.common.errors import Scope as Scope
 from airflow_provider_nanostt.common.errors import StorageUnavailable as StorageUnavailable
 from airflow_provider_nanostt.common.errors import describe_exception as describe_exception
 from airflow_provider_nanostt.common.errors import usd as usd
+
+if TYPE_CHECKING:  # every DAG file loads this module, and no DAG file needs the models
+    from airflow_provider_nanostt.api.models import Job
 
 FUNDS_PAGE = "https://nano-gpt.com/balance"
 KEYS_PAGE = "https://nano-gpt.com/api"

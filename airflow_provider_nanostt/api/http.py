@@ -16,7 +16,7 @@ from typing import Generic, TypeGuard, TypeVar
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact
 
 T = TypeVar("T")

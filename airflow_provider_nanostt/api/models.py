@@ -15,6 +15,7 @@ from typing import TypedDict
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import display, is_web_url, redact
 
 RUNNING_WORDS = frozenset({"pending", "queued", "in_queue", "processing", "in_progress", "running"})
@@ -175,17 +176,6 @@ class Job:
         read = {key: _ECHOED[key](value) if key in _ECHOED else value for key, value in self.body.items()}
         echoed = {key: value for key, value in read.items() if value is not None and key not in ("status", "error")}
         return {"isApiRequest": True, **echoed, "runId": self.run_id}
-
-
-def number(value: object) -> float | None:
-    """Read a number that may have arrived as text; None for anything that is not a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        result = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return result if abs(result) < float("inf") else None
 
 
 def _whole(value: object) -> int | None:

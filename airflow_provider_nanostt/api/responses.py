@@ -27,11 +27,11 @@ from airflow_provider_nanostt.api.models import (
     Usage,
     YouTubeAnswer,
     YouTubeTranscript,
-    number,
     status_word,
     text_or_none,
 )
 from airflow_provider_nanostt.api.words import read_segments, read_words
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact_value
 
 NO_REASON = "the service gave no reason"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from airflow_provider_nanostt.api.models import Segment, Word, number
+from airflow_provider_nanostt.api.models import Segment, Word
+from airflow_provider_nanostt.common.numbers import number
 
 PAUSE_SECONDS = 1.0
 """A silence this long between two words of one speaker begins a new segment."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Options, number
+from airflow_provider_nanostt.api.models import Job, Options
+from airflow_provider_nanostt.common.numbers import number
 
 VERSION = 1
 

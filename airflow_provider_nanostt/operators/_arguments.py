@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.operators.options import GROUPS, as_template
 
 if TYPE_CHECKING:

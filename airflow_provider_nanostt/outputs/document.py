@@ -12,7 +12,8 @@ from dataclasses import replace
 from importlib import resources
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import SegmentJson, TranscriptDocument

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import Segment, Transcript, Word, number
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.outputs.unicode_layout import is_unspaced
 
 _Timed = TypeVar("_Timed", Word, Segment)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NotRequired, TypedDict
 
-from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.common.numbers import number
 
 
 class SegmentJson(TypedDict):

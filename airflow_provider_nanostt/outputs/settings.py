@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import number
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
 
 FORMATS = ("json", "txt", "srt", "vtt", "html")

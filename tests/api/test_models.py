@@ -8,8 +8,9 @@ import pytest
 
 from airflow_provider_nanostt.api import endpoints
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import Job, Options, Submission, number, status_word
+from airflow_provider_nanostt.api.models import Job, Options, Submission, status_word
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
+from airflow_provider_nanostt.common.numbers import number
 
 from .recorded import JOB, NOW, SUBMISSION, URL, read
 

@@ -1,0 +1,14 @@
+"""A number that arrived as text: from a template, a connection or an answer. Nothing else."""
+
+from __future__ import annotations
+
+
+def number(value: object) -> float | None:
+    """Read a number that may have arrived as text; None for anything that is not a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        result = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return result if abs(result) < float("inf") else None
