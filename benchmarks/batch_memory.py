@@ -71,11 +71,12 @@ def empty(folder: str, done: threading.Event) -> None:
 
 def land(url: str, count: int, folder: str, formats: str) -> None:
     """Be the worker that is started for the resume."""
+    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.outputs import write  # noqa: F401
     from airflow_provider_nanostt.workflow.batch import manifest, run  # noqa: F401  as the idle task has them
 
     task = made(url, count, folder, formats)
-    task.hook.try_balance()
+    NanoGPTHook().try_balance()
     idle, done = held("VmRSS"), threading.Event()
     threading.Thread(target=empty, args=(folder, done), daemon=True).start()
     began = time.monotonic()
@@ -95,7 +96,7 @@ def batch(count: int, formats: str) -> dict[str, float]:
         fresh(__file__, "--submit", url, count, folder, formats)
         told = fresh(__file__, "--land", url, count, folder, formats, timeout=3600)
     if told["written"] != count:
-        raise RuntimeError(f"{told['landed']} of {count} have landed")
+        raise RuntimeError(f"{told['written']} of {count} are written")
     return {**told, "above": told["most"] - told["idle"]}
 
 
