@@ -142,6 +142,13 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_every_module_says_what_lives_there():
+    """In a sentence at the least; a word that stands for one is not enough."""
+    modules = sorted((ROOT / "airflow_provider_nanostt").rglob("*.py"))
+    said = {module: ast.get_docstring(ast.parse(module.read_text())) or "" for module in modules}
+    assert [str(module) for module, text in said.items() if len(text.split()) < 4] == []
+
+
 def test_the_index_has_every_page():
     """Whoever reads docs/README.md finds all of docs/."""
     linked = set(re.findall(r"\]\((\w+\.md)\)", PAGES["docs/README.md"]))

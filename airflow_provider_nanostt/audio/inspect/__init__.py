@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a recording is, from its bytes: its format and its length, also over HTTP. Writes and converts nothing."""
