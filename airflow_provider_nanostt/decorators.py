@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt._compat import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
-from airflow_provider_nanostt.operators._batch import resume_batch, run_batch
-from airflow_provider_nanostt.operators._single import resume_single, run_single
+from airflow_provider_nanostt.operators._base import TaskResult
+from airflow_provider_nanostt.operators._templates import mask_addresses
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:
@@ -48,6 +47,9 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Call the function, and transcribe what it returns."""
+        from airflow_provider_nanostt.operators._batch import run_batch
+        from airflow_provider_nanostt.operators._single import run_single
+
         given = {**context, **self.op_kwargs}
         named = determine_kwargs(self.python_callable, self.op_args, given)
         audio = self.python_callable(*self.op_args, **named)
@@ -63,6 +65,9 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcripts."""
+        from airflow_provider_nanostt.operators._batch import resume_batch
+        from airflow_provider_nanostt.operators._single import resume_single
+
         if isinstance(event, Mapping) and "batch" in event:
             return resume_batch(self, context, event)
         return TaskResult(resume_single(self, context, event))

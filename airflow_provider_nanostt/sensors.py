@@ -27,7 +27,7 @@ from airflow_provider_nanostt.operators._arguments import (
 )
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
 from airflow_provider_nanostt.operators._single import resume_single, write_single
-from airflow_provider_nanostt.operators.options import as_template
+from airflow_provider_nanostt.operators._templates import as_template
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
 if TYPE_CHECKING:

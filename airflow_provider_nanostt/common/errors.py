@@ -9,8 +9,6 @@ from __future__ import annotations
 import copy
 from typing import Literal, Self
 
-from airflow_provider_nanostt.common.urls import redact
-
 Charged = Literal["no", "maybe", "yes"]
 """What happened to the money: ``no`` is certain, ``maybe`` is not known, ``yes`` is paid for."""
 
@@ -23,6 +21,8 @@ Scope = Literal["item", "run", "repeated"]
 
 def describe_exception(error: BaseException) -> str:
     """Return the class and the text of any exception on one line; nothing that is secret in an address is in it."""
+    from airflow_provider_nanostt.common.urls import redact  # its patterns take long to compile, in every DAG file
+
     text = redact(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -1,7 +1,7 @@
-"""The operators: what a DAG author writes. Thin; each step lives in the module named after it.
+"""The operators: what a DAG author writes. Each has its arguments; the work is in ``_single`` and ``_batch``.
 
 Fields are only assigned in ``__init__``, since templates are rendered later; everything is checked when the task runs,
-before anything is paid for. ``execute`` and ``execute_complete`` end in the same method.
+before anything is paid for. What only a running task needs is imported then: every DAG file loads this room.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ operator, sensor and item of a batch. A value that cannot be read is an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import partial
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.numbers import number
-from airflow_provider_nanostt.operators.options import GROUPS, as_template
+from airflow_provider_nanostt.operators._templates import as_template
+from airflow_provider_nanostt.operators.options import GROUPS
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
@@ -137,18 +138,6 @@ def parse_seconds(name: str, value: object, *, optional: bool = False) -> float:
     if seconds is None or seconds <= 0:
         raise errors.InvalidInput(f"{name} must be a positive number of seconds, got {value!r}")
     return seconds
-
-
-def texts_in(value: object) -> Iterator[str]:
-    """Yield every text in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from texts_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from texts_in(inner)
 
 
 def _parse_captions(name: str, value: object) -> CaptionStyle:

@@ -13,10 +13,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
+from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, parse_word, texts_in
+from airflow_provider_nanostt.operators._templates import mask_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +70,8 @@ class NanoGPTOperator(BaseOperator):
 
     def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
         """Return whether another try is worth it, and pays for nothing twice."""
+        from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, parse_word
+
         if type(error) is errors.AmbiguousSubmit:
             policy = parse_mapping("recovery_policy", self.recovery_policy)
             return parse_word("on_ambiguous_submit", policy.get("on_ambiguous_submit")) == "resubmit"
@@ -142,6 +144,8 @@ class NanoGPTOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and is still billed."""
+        from airflow_provider_nanostt.operators._arguments import none_if_blank
+
         self.log.warning(
             "The task was killed. A NanoGPT job cannot be cancelled and is still billed. %s",
             "The next try of this task looks for it before it submits anything."
@@ -174,16 +178,6 @@ class NanoGPTOperator(BaseOperator):
         super()._do_render_template_fields(parent, *arguments, **named)
         if parent is self:
             mask_addresses([getattr(self, name, None) for name in self.template_fields])
-
-
-def mask_addresses(value: object) -> None:
-    """Have Airflow mask what is secret in the addresses in a value."""
-    for url in texts_in(value):
-        if "://" in url and ("?" in url or "@" in url):
-            from airflow_provider_nanostt.common.urls import secret_parts
-
-            for secret in secret_parts(url):
-                mask_secret(secret)
 
 
 def push_jobs(operator: NanoGPTOperator, context: Context, found: Sequence[object]) -> None:

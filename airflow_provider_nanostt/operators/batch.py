@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._batch import resume_batch, run_batch
-from airflow_provider_nanostt.operators.options import as_template
+from airflow_provider_nanostt.operators._templates import as_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -134,8 +133,12 @@ class TranscribeBatchOperator(NanoGPTOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recordings."""
+        from airflow_provider_nanostt.operators._batch import run_batch
+
         return run_batch(self, context, self.audio)
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcripts."""
+        from airflow_provider_nanostt.operators._batch import resume_batch
+
         return resume_batch(self, context, event)

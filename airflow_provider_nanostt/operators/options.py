@@ -7,7 +7,7 @@ task's output can be in a dict only: Airflow does not look for dependencies in o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -103,13 +103,6 @@ class CostLimits(_Options):
 
     unknown_length: Literal["worst", "fail", "allow"] | str = "worst"
     check_balance_above: Number | None = 1.0
-
-
-def as_template(options: object) -> object:
-    """Return options in the form that Airflow renders templates in: a dict; anything else stays as it is."""
-    if not is_dataclass(options) or isinstance(options, type):
-        return options
-    return {field.name: getattr(options, field.name) for field in fields(options)}
 
 
 GROUPS: Mapping[str, type[AudioPreparation | OutputOptions | RecoveryPolicy | CostLimits]] = {

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._single import resume_single, run_single
-from airflow_provider_nanostt.operators.options import as_template
+from airflow_provider_nanostt.operators._templates import as_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -152,9 +151,13 @@ class TranscribeOperator(NanoGPTOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recording."""
+        from airflow_provider_nanostt.operators._single import run_single
+
         result = run_single(self, context, self.audio, self.audio_path, self.audio_url)
         return TaskResult(result, [self.audio or self.audio_path or self.audio_url])
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcript."""
+        from airflow_provider_nanostt.operators._single import resume_single
+
         return TaskResult(resume_single(self, context, event), [self.audio or self.audio_path or self.audio_url])

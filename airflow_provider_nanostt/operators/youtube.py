@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._batch import finish_batch, open_batch
-from airflow_provider_nanostt.operators.options import as_template
+from airflow_provider_nanostt.operators._templates import as_template
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
@@ -94,6 +92,8 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Fetch the transcripts."""
+        from airflow_provider_nanostt.operators._arguments import read_arguments
+        from airflow_provider_nanostt.operators._batch import finish_batch, open_batch
         from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS
         from airflow_provider_nanostt.workflow.batch.youtube import fetch_videos, video_items
 
