@@ -109,7 +109,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             raise error.with_traceback(None)  # noqa: B904  it is the same one
         except AirflowSensorTimeout:
             job = self._given_job()
-            self.push_failure(context, job, is_retryable=False)
+            self.report_failure(context, job, is_retryable=False)
             self.log.warning(
                 "Run %s is still billed and may still finish. %s", job.run_id, self._hook().recovery_hint(job)
             )

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.lineage import LineageRecord
 
 _BACKSTOP = timedelta(minutes=1)
-_AFTER_RETRYABLE = "Nothing by hand: the next try goes on from here and pays for nothing twice."
+_AFTER_RETRYABLE = (
+    "Nothing by hand: the next try goes on from here, and submits anew only what failed at the service. After the last "
+    "try, clear the task."
+)
 _AFTER_FINAL = "Fix the cause that the log names, then clear the task; with a ledger, what is paid for is found again."
 
 
@@ -109,7 +112,7 @@ class NanoGPTOperator(BaseOperator):
         """
         self.log.debug("The traceback of the failure that follows", exc_info=error)
         is_retryable = self.is_retryable(error, context)
-        self.push_failure(context, getattr(error, "job", None), is_retryable=is_retryable)
+        self.report_failure(context, getattr(error, "job", None), is_retryable=is_retryable)
         if not is_retryable:
             return TaskFailed(error)
         cause = error.__cause__ if isinstance(error, errors.BatchIncomplete) else None  # the retry policy looks at it
@@ -117,11 +120,13 @@ class NanoGPTOperator(BaseOperator):
         error.__suppress_context__ = True
         return error.with_traceback(None)
 
-    def push_failure(self, context: Context, job: Job | None, *, is_retryable: bool) -> None:
-        """Put into XCom what a failed task has paid for, and what is to be done next."""
+    def report_failure(self, context: Context, job: Job | None, *, is_retryable: bool) -> None:
+        """Log what is to be done next; put that into XCom, too, with what a failed task has paid for."""
+        next_step = _AFTER_RETRYABLE if is_retryable else _AFTER_FINAL
+        self.log.info("Next step: %s", next_step)
         if self.do_xcom_push:
             push_jobs(self, context, [job])
-            push(context, next_step=_AFTER_RETRYABLE if is_retryable else _AFTER_FINAL)
+            push(context, next_step=next_step)
 
     def emit_lineage(self, context: Context, done: TaskResult) -> None:
         """Emit what was written: asset events, and facets for OpenLineage."""

@@ -236,8 +236,8 @@ def test_a_job_is_in_xcom_before_it_is_waited_for(emulator: Emulator, wav):
 
 
 @pytest.mark.parametrize("code", ["daily_usd_limit_exceeded", None])
-def test_a_failure_before_the_charge_leaves_the_next_step_alone(emulator: Emulator, wav, files, code):
-    """Nothing was paid, so there is no job; the step says whether a retry goes on by itself."""
+def test_a_failure_before_the_charge_leaves_the_next_step_alone(emulator: Emulator, wav, files, logged, code):
+    """Nothing was paid, so there is no job; the step says whether a retry goes on by itself, in XCom and in the log."""
     if code:
         emulator.fail("/transcribe", status=429, envelope="error_object", code=code, retry_after=7200)
     else:
@@ -247,6 +247,7 @@ def test_a_failure_before_the_charge_leaves_the_next_step_alone(emulator: Emulat
         single(audio_url=None, audio_path=str(wav), model=ASYNC, **files.arguments).execute({"ti": ti})
     assert set(ti.pushed) == {"next_step"}
     assert ("the next try goes on" in ti.pushed["next_step"]) is bool(code)
+    assert any(f"Next step: {ti.pushed['next_step']}" in line for line in logged())
 
 
 def test_a_batch_that_is_incomplete_leaves_its_sums_and_the_manifest(emulator: Emulator, wav, files):
