@@ -34,8 +34,10 @@ def operators(wav: Any, folder: str) -> dict[str, Any]:
     common = {"task_id": "t", "output_path": folder}
     return {
         "one": TranscribeOperator(audio=str(wav), **common),
-        "one that is waited for": TranscribeOperator(audio=str(wav), model="Elevenlabs-STT", **common),
-        "batch": TranscribeBatchOperator(audio=[str(wav)], model="Elevenlabs-STT", **common),
+        "one that is waited for": TranscribeOperator(
+            audio=str(wav), model="Elevenlabs-STT", poll_interval=0.05, **common
+        ),
+        "batch": TranscribeBatchOperator(audio=[str(wav)], model="Elevenlabs-STT", poll_interval=0.05, **common),
         "videos": YouTubeTranscribeOperator(urls=[*VIDEOS, "https://youtu.be/has-none"], **common),
     }
 
