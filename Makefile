@@ -48,7 +48,7 @@ unit: env ## run the unit suite, with coverage
 e2e: env ## run the end-to-end tests, with real Airflow processes
 ifneq ($(TESTS_E2E),)
 	@scripts/bootstrap.sh clean-db .venv
-	$(RUN) $(BIN)/python -m pytest tests/e2e -m "not long" --durations=15 $(ARGS)
+	$(RUN) $(BIN)/python -m pytest tests/e2e -m "not long" $(PARALLEL) --durations=15 $(ARGS)
 else
 	@echo "no end-to-end tests"
 endif

@@ -49,6 +49,10 @@ BOTH_ENDS = ("test_cli.py", "test_docs.py", "test_imports.py", "workflow/test_re
 
 LONGEST_FIRST = (
     "e2e/test_paid_once.py",
+    "e2e/test_batch.py",
+    "e2e/test_killed_submitting.py",
+    "e2e/test_transcribe.py",  # uses the same Airflow as the next
+    "e2e/test_faces.py",
     "test_example_dags.py",
     "workflow/test_paid_once.py",
     "audio/test_real_store.py",
