@@ -18,15 +18,8 @@ from airflow_provider_nanostt._compat import (
 )
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.operators._arguments import (
-    none_if_blank,
-    parse_bool,
-    parse_seconds,
-    parse_text,
-    read_arguments,
-)
+from airflow_provider_nanostt.common.parsing import none_if_blank, parse_bool, parse_optional_text, parse_seconds
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._single import resume_single, write_single
 from airflow_provider_nanostt.operators._templates import as_template
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
@@ -131,6 +124,8 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcript."""
+        from airflow_provider_nanostt.operators._single import resume_single
+
         return TaskResult(resume_single(self, context, event))
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -150,6 +145,9 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         self.log.warning("The sensor was killed. The job goes on; the next try of this sensor waits on for it.")
 
     def _look(self, context: Context) -> PokeReturnValue:
+        from airflow_provider_nanostt.operators._arguments import read_arguments
+        from airflow_provider_nanostt.operators._single import write_single
+
         # A mistake is reported now, not when the job is done.
         read_arguments(self)
         result = self._given_result()
@@ -192,7 +190,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
 
     def _given_job(self) -> Job:
-        run_id, job = parse_text("run_id", self.run_id), none_if_blank(self.job)
+        run_id, job = parse_optional_text("run_id", self.run_id), none_if_blank(self.job)
         if bool(run_id) == bool(job):
             raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
         if run_id:

@@ -73,7 +73,7 @@ class NanoGPTOperator(BaseOperator):
 
     def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
         """Return whether another try is worth it, and pays for nothing twice."""
-        from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_mapping, parse_word
+        from airflow_provider_nanostt.common.parsing import none_if_blank, parse_mapping, parse_word
 
         if type(error) is errors.AmbiguousSubmit:
             policy = parse_mapping("recovery_policy", self.recovery_policy)
@@ -149,7 +149,7 @@ class NanoGPTOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and is still billed."""
-        from airflow_provider_nanostt.operators._arguments import none_if_blank
+        from airflow_provider_nanostt.common.parsing import none_if_blank
 
         self.log.warning(
             "The task was killed. A NanoGPT job cannot be cancelled and is still billed. %s",

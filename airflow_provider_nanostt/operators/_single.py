@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
-from airflow_provider_nanostt.operators._arguments import none_if_blank, parse_text, read_arguments
+from airflow_provider_nanostt.common.parsing import none_if_blank, parse_optional_text
+from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import push_jobs
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def request_of(  # noqa: PLR0917  the three names of a recording
     return make_request(
         hook,
         audio=none_if_blank(audio),  # type: ignore[arg-type]  # checked there
-        audio_path=parse_text("audio_path", audio_path),
-        audio_url=parse_text("audio_url", audio_url),
+        audio_path=parse_optional_text("audio_path", audio_path),
+        audio_url=parse_optional_text("audio_url", audio_url),
         options=Options(job.model, job.language, job.diarize, job.tag_audio_events),
         minutes=job.actual_duration,
         preparation=arguments.preparation,

@@ -1,4 +1,4 @@
-"""Arguments that have come through a template: read, or refused by name."""
+"""Values that have come through a template: read, or refused by name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.operators._arguments import (
+from airflow_provider_nanostt.common.parsing import (
     none_if_blank,
     parse_bool,
     parse_mapping,
