@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt._compat import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.operators._base import TaskResult
-from airflow_provider_nanostt.operators._templates import mask_addresses
+from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:

@@ -18,9 +18,14 @@ from airflow_provider_nanostt._compat import (
 )
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.common.parsing import none_if_blank, parse_bool, parse_optional_text, parse_seconds
+from airflow_provider_nanostt.common.parsing import (
+    as_mapping,
+    none_if_blank,
+    parse_bool,
+    parse_optional_text,
+    parse_seconds,
+)
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._templates import as_template
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
 if TYPE_CHECKING:
@@ -86,7 +91,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         self.filename = filename
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
-        self.output_options = as_template(output_options)
+        self.output_options = as_mapping(output_options)
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait in the triggerer, or as sensors do."""

@@ -119,6 +119,7 @@ def one(path: Path, repeat: int) -> list[float]:
     from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
     from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, plan_upload
     from airflow_provider_nanostt.audio.sources import locate_source
+    from airflow_provider_nanostt.ledger import RequestFingerprint
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest  # with all that it imports
 
     times = []
@@ -127,7 +128,7 @@ def one(path: Path, repeat: int) -> list[float]:
         request = TranscriptionRequest(locate_source(path), Options(MODEL))
         version, info = identify_and_probe(request.source)
         plan = plan_upload(request.source, info, model=MODEL, diarize=False, preparation=PreparationRules())
-        found = plan.method, info.length.seconds, request.fingerprint(version)
+        found = plan.method, info.length.seconds, RequestFingerprint.of(version.key, path.name, request.options)
         times.append((time.process_time_ns() - began) / 1e6)
         assert all(found), found
     return [times[0], statistics.median(times[1:])]

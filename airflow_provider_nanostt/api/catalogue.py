@@ -8,8 +8,14 @@ the documented one. Source: the service's published documentation, August 2026.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.common.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from airflow_provider_nanostt.api.models import AudioModel
 
 YOUTUBE_MODEL = "youtube"
 """The model that transcripts of videos have here; the service has no name for it."""
@@ -71,3 +77,29 @@ def check_model(model: str, *, diarize: bool, tag_audio_events: bool) -> None:
         if asked:
             able = ", ".join(repr(m.id) for m in KNOWN_MODELS.values() if m.diarizes)
             raise InvalidInput(f"{asked}=True does not work with model={model!r}; it needs {able}")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per minute of audio, None if nobody knows, and who said so."""
+
+    per_minute: float | None
+    source: str
+
+
+def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping[str, float] | None = None) -> Price:
+    """Find a model's price: the service's catalogue first, then the connection's, then the built-in table.
+
+    :param catalogue: the service's models, None if it did not answer.
+    :param own: prices in USD per minute from the connection's extra ``prices``.
+    """
+    listed = {entry.id: entry.price_per_minute for entry in catalogue or ()}
+    price = listed.get(model)
+    if price is not None and price >= 0:
+        return Price(price, "the service's catalogue")
+    if own and model in own:
+        return Price(own[model], "the connection")
+    facts = KNOWN_MODELS.get(model)
+    if facts is not None and facts.price_per_minute is not None:
+        return Price(facts.price_per_minute, "the built-in table")
+    return Price(None, "nobody")

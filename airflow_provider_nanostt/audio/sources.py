@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
-from airflow_provider_nanostt.audio.inspect.url_safety import Resolver, system_resolver
+from airflow_provider_nanostt.audio.inspect.url_safety import Resolver, check_fetchable, system_resolver
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import display, identity_url, is_web_url, redact
 
@@ -252,6 +252,8 @@ def locate_source(
     audio_url: str | None = None,
     *,
     allow_private: bool = False,
+    base_url: str = "",
+    info: Mapping[str, object] | None = None,
 ) -> Recording:
     """Return the recording that a user names, without reading it.
 
@@ -259,7 +261,9 @@ def locate_source(
     :param audio_path: a path on this machine.
     :param audio_url: a web address that the service can fetch, up to 500 MB.
     :param allow_private: whether addresses inside the network may be read.
-    :raises InvalidInput: unless exactly one of the three is given, in one of these forms.
+    :param base_url: where the service is, which must reach a web address; empty if that does not matter.
+    :param info: what a listing said of the recording, so that its storage need not be asked again.
+    :raises InvalidInput: unless exactly one of the three is given, in one of these forms, and can be reached.
     """
     given = {"audio": audio, "audio_path": audio_path, "audio_url": audio_url}
     names = [name for name, value in given.items() if value]
@@ -273,7 +277,9 @@ def locate_source(
     if audio_url or text.lower().startswith(_WEB):
         if not is_web_url(text):
             raise InvalidInput(f"{names[0]}={redact(text)!r} is not an http(s) URL; for a file on disk use audio_path")
+        if base_url:
+            check_fetchable(text, base_url)
         return WebAddress(text, allow_private=allow_private)
     if text.startswith("file://"):
         return LocalFile(unquote(urlsplit(text.replace("#", "%23").replace("?", "%3F")).path))
-    return StoredObject(object_storage.resolve(text), text) if "://" in text else LocalFile(text)
+    return StoredObject(object_storage.resolve(text), text, info) if "://" in text else LocalFile(text)

@@ -7,7 +7,8 @@ There is one parser for each sort of value. Each takes the name to complain abou
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
 
 from airflow_provider_nanostt.common.errors import InvalidInput
@@ -22,15 +23,25 @@ def none_if_blank(value: object) -> object:
     return None if value in ("", "None") else value
 
 
+def as_mapping(value: object) -> object:
+    """Return a dataclass as a dict, the form that Airflow renders templates in; anything else stays as it is."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
 def parse_optional_text(name: str, value: object) -> str | None:  # noqa: ARG001  any value can be read as text
     """Read text; None for what a template renders from nothing."""
     given = none_if_blank(value)
     return None if given is None else str(given)
 
 
-def parse_text(name: str, value: object) -> str:  # noqa: ARG001  any value can be read as text
-    """Read text as it is."""
-    return str(value)
+def parse_text(name: str, value: object, default: str | None = None) -> str:  # noqa: ARG001  any value is text
+    """Read text.
+
+    :param default: for what a template renders from nothing, which is read as it is without one.
+    """
+    return str(value) if default is None or none_if_blank(value) is not None else default
 
 
 def parse_word(name: str, value: object) -> str:  # noqa: ARG001  which words there are is checked where they are obeyed
@@ -38,26 +49,32 @@ def parse_word(name: str, value: object) -> str:  # noqa: ARG001  which words th
     return str(value).strip()
 
 
-def parse_number(name: str, value: object, unit: str = "") -> float | None:
-    """Read a number; None for what a template renders from nothing."""
+def parse_number(name: str, value: object, unit: str, *, may_be_zero: bool = True) -> float | None:
+    """Read a number that is not negative; None for what a template renders from nothing."""
     if none_if_blank(value) is None:
         return None
     read = number(value)
-    if read is None:
-        raise InvalidInput(f"{name} must be a number{unit and f' of {unit}'}, got {value!r}")
+    if read is None or read < 0 or (read == 0 and not may_be_zero):
+        raise InvalidInput(
+            f"{name} must be a {'non-negative' if may_be_zero else 'positive'} number of {unit}, got {value!r}"
+        )
     return read
 
 
-def parse_whole(name: str, value: object, *, least: int, most: int) -> int:
-    """Read a whole number in a range."""
-    read = number(value)
+def parse_whole(name: str, value: object, *, least: int, most: int, default: int | None = None) -> int:
+    """Read a whole number in a range.
+
+    :param default: for what a template renders from nothing; without one that is refused.
+    """
+    read = default if default is not None and none_if_blank(value) is None else number(value)
     if read is None or read != int(read) or not least <= read <= most:
         raise InvalidInput(f"{name} must be a whole number from {least} to {most}, got {value!r}")
     return int(read)
 
 
 def parse_mapping(name: str, value: object) -> Mapping[str, object]:
-    """Read a mapping, which may be JSON text; nothing is an empty one."""
+    """Read a mapping, which may be JSON text or a dataclass; nothing is an empty one."""
+    value = as_mapping(value)
     if isinstance(value, str) and none_if_blank(value) is not None:
         try:
             value = json.loads(value)
@@ -77,7 +94,7 @@ def parse_bool(name: str, value: object) -> bool:
     return word in _TRUE
 
 
-def parse_choice(name: str, value: object, *words: str) -> str:
+def parse_choice(name: str, value: object, words: Sequence[str]) -> str:
     """Read one of several words."""
     word = str(value).strip()
     if word not in words:

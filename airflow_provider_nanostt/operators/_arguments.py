@@ -13,21 +13,26 @@ from typing import Any
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
-from airflow_provider_nanostt.common import parsing
-from airflow_provider_nanostt.common.parsing import parse_bool, parse_optional_text, parse_seconds, parse_text
+from airflow_provider_nanostt.common.parsing import (
+    parse_bool,
+    parse_choice,
+    parse_mapping,
+    parse_number,
+    parse_optional_text,
+    parse_seconds,
+    parse_text,
+    parse_whole,
+    parse_word,
+    parse_words,
+)
 from airflow_provider_nanostt.ledger import RecoveryRules
-from airflow_provider_nanostt.operators._templates import as_template
 from airflow_provider_nanostt.operators.options import GROUPS
-from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
-from airflow_provider_nanostt.outputs.settings import XCOM_LIMIT
-from airflow_provider_nanostt.workflow.pricing import CostRules
+from airflow_provider_nanostt.outputs import OutputSettings
+from airflow_provider_nanostt.outputs.naming import PATTERN
+from airflow_provider_nanostt.outputs.settings import XCOM_LIMIT, parse_captions
+from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules
 
 _PRESIGN_MARGIN_SECONDS = 300.0
-
-
-def _parse_xcom_limit(name: str, value: object) -> int:
-    limit = parsing.parse_number(name, value, "bytes")
-    return XCOM_LIMIT if limit is None else int(limit)
 
 
 def _parse_manifest_formats(_: str, value: object) -> tuple[str, ...]:
@@ -41,7 +46,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "language": parse_text,
     "diarize": parse_bool,
     "tag_audio_events": parse_bool,
-    "actual_duration": partial(parsing.parse_number, unit="minutes"),
+    "actual_duration": partial(parse_number, unit="minutes", may_be_zero=False),
     "nanogpt_conn_id": parse_text,
     "output_path": parse_optional_text,
     "deferrable": parse_bool,
@@ -50,34 +55,34 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "timeout": parse_seconds,
     "max_worker_wait": partial(parse_seconds, optional=True),
     # OutputSettings
-    "formats": lambda _, value: value,  # checked there
-    "filename": lambda name, value: parse_optional_text(name, value) or "{name}",
-    "speaker_names": parsing.parse_mapping,
-    "captions": lambda name, value: CaptionStyle.of(parsing.parse_mapping(name, value)),
+    "formats": parse_words,
+    "filename": partial(parse_text, default=PATTERN),
+    "speaker_names": parse_mapping,
+    "captions": parse_captions,
     "estimated_captions": parse_bool,
-    "xcom_limit": _parse_xcom_limit,
+    "xcom_limit": partial(parse_whole, least=0, most=1_000_000_000, default=XCOM_LIMIT),
     "page_audio_url": parse_optional_text,
     # RecoveryRules
     "force": parse_bool,
-    "on_changed_input": parsing.parse_word,
-    "on_ambiguous_submit": parsing.parse_word,
-    "on_lost_job": parsing.parse_word,
+    "on_changed_input": parse_word,
+    "on_ambiguous_submit": parse_word,
+    "on_lost_job": parse_word,
     # CostRules
-    "max_cost_usd": partial(parsing.parse_number, unit="USD"),
-    "unknown_length": parsing.parse_word,
-    "check_balance_above": partial(parsing.parse_number, unit="USD"),
+    "max_cost_usd": partial(parse_number, unit="USD"),
+    "unknown_length": partial(parse_choice, words=UNKNOWN_LENGTH),
+    "check_balance_above": partial(parse_number, unit="USD"),
     # PreparationRules
-    "oversize": parsing.parse_words,
+    "oversize": parse_words,
     "staging_path": parse_optional_text,
-    "codec": parsing.parse_word,
+    "codec": parse_word,
     "split_diarized": parse_bool,
     "presign_for": partial(parse_seconds, optional=True),
     # batches
     "manifest": parse_text,
     "manifest_formats": _parse_manifest_formats,
-    "on_item_error": lambda name, value: parsing.parse_choice(name, value, "fail", "continue"),
+    "on_item_error": partial(parse_choice, words=("fail", "continue")),
     "skip_existing": parse_bool,
-    "max_parallel": partial(parsing.parse_whole, least=1, most=64),
+    "max_parallel": partial(parse_whole, least=1, most=64),
 }
 """Which argument, field of a group or option of an item is of which sort."""
 
@@ -147,7 +152,7 @@ def read_arguments(operator: object) -> Arguments:
     given = {name: getattr(operator, name) for name in PARSERS if hasattr(operator, name)}
     for group, kind in GROUPS.items():
         known = {field.name: field.default for field in fields(kind)}
-        own = parsing.parse_mapping(group, as_template(getattr(operator, group, None)))
+        own = parse_mapping(group, getattr(operator, group, None))
         if unknown := sorted(set(map(str, own)) - set(known)):
             raise errors.InvalidInput(f"{group} has no {unknown[0]!r}; its fields are {', '.join(known)}")
         given |= {**known, **own}

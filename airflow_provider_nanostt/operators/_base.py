@@ -7,16 +7,15 @@ been paid for in ``workflow``.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator
+from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
-from airflow_provider_nanostt.operators._templates import mask_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -210,3 +209,25 @@ def push(context: Context, **values: object) -> None:
                 instance.xcom_push(key=key, value=value)
     except Exception:  # noqa: BLE001, S110  they only help to see what happened
         pass
+
+
+def mask_addresses(value: object) -> None:
+    """Have Airflow mask what is secret in the addresses in a value."""
+    for url in _texts_in(value):
+        if "://" in url and ("?" in url or "@" in url):
+            from airflow_provider_nanostt.common.urls import secret_parts
+
+            for secret in secret_parts(url):
+                mask_secret(secret)
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Yield every text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts_in(inner)

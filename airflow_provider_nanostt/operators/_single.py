@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import push_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job, Transcript
@@ -89,36 +90,42 @@ def request_of(  # noqa: PLR0917  the three names of a recording
     :param info: what a listing said of the recording.
     """
     from airflow_provider_nanostt.api.models import Options
-    from airflow_provider_nanostt.workflow.request import make_request
+    from airflow_provider_nanostt.audio.sources import locate_source
+    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
     job = arguments.job.with_own(own) if own else arguments.job
     if job.model not in KNOWN_MODELS:
         log.info("Model %r is not in this provider's table; the service decides", job.model)
-    return make_request(
-        hook,
-        audio=none_if_blank(audio),  # type: ignore[arg-type]  # checked there
-        audio_path=parse_optional_text("audio_path", audio_path),
-        audio_url=parse_optional_text("audio_url", audio_url),
-        options=Options(job.model, job.language, job.diarize, job.tag_audio_events),
-        minutes=job.actual_duration,
-        preparation=arguments.preparation,
-        presign_seconds=arguments.presign_seconds,
-        progress=progress_log(log),
+    source = locate_source(
+        none_if_blank(audio),  # type: ignore[arg-type]  # checked there
+        parse_optional_text("audio_path", audio_path),
+        parse_optional_text("audio_url", audio_url),
+        allow_private=hook.get_extras().allow_private_addresses,
+        base_url=hook.get_conn().config.base_url,
         info=info,
+    )
+    return TranscriptionRequest(
+        source,
+        Options(job.model, job.language, job.diarize, job.tag_audio_events),
+        job.actual_duration,
+        arguments.preparation,
+        arguments.presign_seconds,
+        ProgressLog(log),
     )
 
 
-def progress_log(log: Log) -> Callable[[float], None]:
-    """Return a function that logs now and then how far long work on a recording has come."""
-    logged_at = time.monotonic()
+@dataclass
+class ProgressLog:
+    """Logs now and then how far long work on a recording has come."""
 
-    def progress(seconds: float) -> None:
-        nonlocal logged_at
-        if time.monotonic() - logged_at >= _PROGRESS_SECONDS:
-            logged_at = time.monotonic()
-            log.info("Processed %.0f minutes of audio", seconds / 60)
+    log: Log
+    logged_at: float = field(default_factory=time.monotonic)
 
-    return progress
+    def __call__(self, seconds: float) -> None:
+        """Take in how many seconds of sound are done."""
+        if time.monotonic() - self.logged_at >= _PROGRESS_SECONDS:
+            self.logged_at = time.monotonic()
+            self.log.info("Processed %.0f minutes of audio", seconds / 60)
 
 
 def _open(operator: NanoGPTOperator, arguments: Arguments, hook: NanoGPTHook, context: Context) -> Attempt:

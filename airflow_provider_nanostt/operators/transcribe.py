@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.common.parsing import as_mapping
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._templates import as_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -144,10 +144,10 @@ class TranscribeOperator(NanoGPTOperator):
         self.timeout = timeout
         self.max_worker_wait = max_worker_wait
         self.force = force
-        self.audio_preparation = as_template(audio_preparation)
-        self.output_options = as_template(output_options)
-        self.recovery_policy = as_template(recovery_policy)
-        self.cost_limits = as_template(cost_limits)
+        self.audio_preparation = as_mapping(audio_preparation)
+        self.output_options = as_mapping(output_options)
+        self.recovery_policy = as_mapping(recovery_policy)
+        self.cost_limits = as_mapping(cost_limits)
 
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recording."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.parsing import as_mapping
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.operators._templates import as_template
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
@@ -87,8 +87,8 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         self.max_cost_usd = max_cost_usd
         self.nanogpt_conn_id = nanogpt_conn_id
         self.force = force
-        self.output_options = as_template(output_options)
-        self.recovery_policy = as_template(recovery_policy)
+        self.output_options = as_mapping(output_options)
+        self.recovery_policy = as_mapping(recovery_policy)
 
     def run_task(self, context: Context) -> TaskResult:
         """Fetch the transcripts."""

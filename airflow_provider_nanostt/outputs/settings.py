@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.parsing import parse_mapping
 from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
 
 FORMATS = ("json", "txt", "srt", "vtt", "html")
@@ -91,6 +92,14 @@ class CaptionStyle:
                 raise InvalidInput(f"captions: {name} must be a {'whole ' * is_whole}number, got {value!r}")
             values[name] = int(read) if is_whole else read
         return cls(**values)  # type: ignore[arg-type]  # whole numbers where the fields are whole
+
+
+def parse_captions(name: str, value: object) -> CaptionStyle:
+    """Read the rules from what a template may have made of a mapping.
+
+    :raises InvalidInput: as :meth:`CaptionStyle.of`.
+    """
+    return CaptionStyle.of(parse_mapping(name, value))
 
 
 @dataclass(frozen=True, slots=True)

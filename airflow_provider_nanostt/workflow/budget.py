@@ -6,6 +6,7 @@ does not depend on which thread was quicker.
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ class Budget:
     """Counts what a task spends, and refuses from the first recording that would exceed the limit.
 
     Each number must come to :meth:`check`, :meth:`approve` or :meth:`passed`; numbers wait for those before them.
+    ``spent`` is USD of this attempt, changed while ``turn`` is held.
 
     :param rules: the limits.
     :param balance: asks what the account holds, USD, None if unknown; called once, when it first matters.
@@ -33,36 +35,41 @@ class Budget:
 
     def __init__(self, rules: CostRules, balance: Callable[[], float | None]) -> None:
         self.rules = rules
-        self._balance = balance
+        self.spent = 0.0
+        self.turn = threading.Condition()
+        self._balance = functools.cache(balance)
         self._earlier = 0.0
-        self._spent = 0.0
         self._held: dict[int, float] = {}
-        self._turn = threading.Condition()
         self._next = 0
         self._done: set[int] = set()
         self._refusal: errors.CostLimit | None = None
-        self._account: list[float | None] = []
 
     def add_earlier(self, usd: float) -> None:
         """Count what earlier attempts have cost."""
-        with self._turn:
+        with self.turn:
             self._earlier += usd
-
-    def add_spent(self, usd: float) -> None:
-        """Count what this attempt has cost; a negative amount takes back what was not charged after all."""
-        with self._turn:
-            self._spent += usd
 
     def check(self, number: int, estimate: Estimate) -> None:
         """Hold what a recording will likely cost, before the work of preparing it; waits for its turn.
 
-        :raises CostLimit: if it does not fit, or one before it did not.
+        :raises CostLimit: if limit or account do not allow it, or did not allow one before it.
         """
-        with self._turn:
+        with self.turn:
             while self._next < number and number not in self._done:
-                self._turn.wait()
+                self.turn.wait()
             try:
-                self._hold(number, estimate)
+                if self._refusal is not None and number not in self._held:
+                    raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
+                others = self.spent + sum(self._held.values()) - self._held.get(number, 0.0)
+                usd = pricing.likely_usd(estimate, self.rules)
+                pricing.check_limit(estimate, self.rules, spent=self._earlier + others)
+                above = self.rules.check_balance_above
+                if above is not None and others + usd > above:
+                    self._check_account(others + usd)
+                self._held[number] = usd
+            except errors.CostLimit as error:
+                self._refusal = self._refusal or error
+                raise
             finally:
                 self.passed(number)
 
@@ -72,44 +79,26 @@ class Budget:
         :raises CostLimit: if it does not fit, or one before it did not.
         """
         usd = pricing.likely_usd(estimate, self.rules)
-        with self._turn:
+        with self.turn:
             if number not in self._held or usd > self._held[number] + _ROUNDING:
                 self.check(number, estimate)
             self._held[number] = max(0.0, self._held[number] - usd)
-            self._spent += usd
+            self.spent += usd
         return Approval(self, estimate.usd, usd)
 
     def passed(self, number: int) -> None:
         """Let the others go on: this recording needs no submit, failed before it, or has been approved already."""
-        with self._turn:
+        with self.turn:
             if number < self._next or number in self._done:
                 return
             self._done.add(number)
             while self._next in self._done:
                 self._done.remove(self._next)
                 self._next += 1
-            self._turn.notify_all()
-
-    def _hold(self, number: int, estimate: Estimate) -> None:
-        """Hold what a recording will likely cost, if limit and account allow it."""
-        if self._refusal is not None and number not in self._held:
-            raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
-        others = self._spent + sum(self._held.values()) - self._held.get(number, 0.0)
-        usd = pricing.likely_usd(estimate, self.rules)
-        total, above = others + usd, self.rules.check_balance_above
-        try:
-            pricing.check_limit(estimate, self.rules, spent=self._earlier + others)
-            if above is not None and total > above:
-                self._check_account(total)
-        except errors.CostLimit as error:
-            self._refusal = error
-            raise
-        self._held[number] = usd
+            self.turn.notify_all()
 
     def _check_account(self, total: float) -> None:
-        if not self._account:
-            self._account.append(self._balance())
-        (balance,) = self._account
+        balance = self._balance()
         if balance is not None and balance < total:
             raise errors.CostLimit(
                 f"The account has {errors.usd(balance)}, which is less than this would cost ({errors.usd(total)}). "
@@ -131,4 +120,5 @@ class Approval:
     def settle(self, usd: float | None) -> None:
         """Count what it has really cost; None keeps the estimate."""
         if usd is not None and usd >= 0:
-            self.budget.add_spent(usd - self.counted_usd)
+            with self.budget.turn:
+                self.budget.spent += usd - self.counted_usd

@@ -1,4 +1,4 @@
-"""The cost of a transcription before it is paid for: prices and where they come from, estimates, and limits.
+"""The cost of a transcription before it is paid for: estimates and limits. Prices are in ``api.catalogue``.
 
 Decides; asks nobody.
 """
@@ -9,12 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from airflow_provider_nanostt.api.models import AudioModel
+    from airflow_provider_nanostt.api.catalogue import Price
 
 _MIN_BITS_PER_SECOND = 4_000
 """Below this nothing is speech any more: it bounds the length of a file of unknown length."""
@@ -32,30 +29,11 @@ class CostRules:
     :param unknown_length: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail``
         refuses, ``allow`` lets it pass.
     :param check_balance_above: USD of expected cost above which the account must hold it; None never asks.
-    :raises InvalidInput: naming the argument.
     """
 
     max_cost_usd: float | None = None
     unknown_length: str = "worst"
     check_balance_above: float | None = 1.0
-
-    def __post_init__(self) -> None:
-        if self.unknown_length not in UNKNOWN_LENGTH:
-            raise errors.InvalidInput(
-                f"unknown_length must be one of {', '.join(UNKNOWN_LENGTH)}; got {self.unknown_length!r}"
-            )
-        for name in ("max_cost_usd", "check_balance_above"):
-            amount = getattr(self, name)
-            if amount is not None and not 0 <= amount < float("inf"):
-                raise errors.InvalidInput(f"{name} must be a non-negative number, got {amount:g}")
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """USD per minute of audio, None if nobody knows, and who said so."""
-
-    per_minute: float | None
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +78,6 @@ class Estimate:
         minutes = "unknown length" if self.minutes is None else f"{self.minutes:.2f} min"
         price = "unknown price" if self.price.per_minute is None else f"${self.price.per_minute:g}/min"
         return f"{minutes} x {price} for {self.model} (price from {self.price.source}) = {errors.usd(self.usd)}"
-
-
-def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping[str, float] | None = None) -> Price:
-    """Find a model's price: the service's catalogue first, then the connection's, then the built-in table.
-
-    :param catalogue: the service's models, None if it did not answer.
-    :param own: prices in USD per minute from the connection's extra ``prices``.
-    """
-    listed = {entry.id: entry.price_per_minute for entry in catalogue or ()}
-    price = listed.get(model)
-    if price is not None and price >= 0:
-        return Price(price, "the service's catalogue")
-    if own and model in own:
-        return Price(own[model], "the connection")
-    facts = KNOWN_MODELS.get(model)
-    if facts is not None and facts.price_per_minute is not None:
-        return Price(facts.price_per_minute, "the built-in table")
-    return Price(None, "nobody")
 
 
 def likely_usd(estimate: Estimate, rules: CostRules) -> float:

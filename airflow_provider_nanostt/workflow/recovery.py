@@ -105,7 +105,8 @@ def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | N
         digest = known.key if known and isinstance(source, LocalFile) else None
         return Identified(fingerprint, known, request.source, digest=digest)
     digest = version.key if isinstance(source, LocalFile) else None
-    return Identified(request.fingerprint(version), version, source, info, digest)
+    fingerprint = RequestFingerprint.of(version.key, source.name, request.options)
+    return Identified(fingerprint, version, source, info, digest)
 
 
 def recover(

@@ -1,28 +1,29 @@
-"""A request for a transcript: one recording, and how it is to be transcribed. A value; nothing is read or sent here."""
+"""A request for a transcript, and the free look at its recording that says how it would be sent and what it may cost.
+
+Nothing is prepared, sent or paid for here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.inspect.url_safety import check_fetchable
-from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
-from airflow_provider_nanostt.audio.sources import StoredObject, WebAddress, locate_source
-from airflow_provider_nanostt.ledger import RequestFingerprint
+from airflow_provider_nanostt.api.catalogue import price_of
+from airflow_provider_nanostt.audio.inspect.probe import probe
+from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions
+from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, plan_upload
 from airflow_provider_nanostt.workflow.pricing import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from airflow_provider_nanostt.api.catalogue import Price
     from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
-    from airflow_provider_nanostt.audio.sources import Recording, SourceVersion
+    from airflow_provider_nanostt.audio.prepare.staging import Staging
+    from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan
+    from airflow_provider_nanostt.audio.sources import Recording
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.workflow.pricing import Price
-
-_PRESIGN_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,60 +33,60 @@ class TranscriptionRequest:
     :param source: where it is.
     :param minutes: its length as the user states it; None to measure it.
     :param preparation: what may be done to get it to the service.
-    :param base_url: where the service is.
     :param presign_seconds: how long an address that is signed for the service is good for.
     :param progress: called with the seconds of sound done by long work.
-    :raises InvalidInput: if the length is not positive.
     """
 
     source: Recording
     options: Options
     minutes: float | None = None
     preparation: PreparationRules = field(default_factory=PreparationRules)
-    base_url: str = ""
-    presign_seconds: float = _PRESIGN_SECONDS
+    presign_seconds: float = 86_400.0
     progress: Callable[[float], object] | None = None
 
-    def __post_init__(self) -> None:
-        if self.minutes is not None and not 0 < self.minutes < float("inf"):
-            raise InvalidInput(f"actual_duration must be a positive number of minutes, got {self.minutes:g}")
 
-    def fingerprint(self, version: SourceVersion) -> RequestFingerprint:
-        """Return what the ledger knows it by."""
-        return RequestFingerprint.of(version.key, self.source.name, self.options)
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of a recording before it is prepared: what it is, how it gets to the service, what it may cost."""
 
-    def estimate(self, info: AudioInfo, price: Price, *, method: str = "") -> Estimate:
-        """Return the expected cost."""
-        minutes, how = (
-            (self.minutes, "stated") if self.minutes is not None else (info.length.minutes, info.length.source)
-        )
-        return Estimate(self.options.model, minutes, price, info.size, method=method, length_source=how)
+    info: AudioInfo
+    plan: UploadPlan
+    options: PrepareOptions
+    estimate: Estimate
 
 
-def make_request(
+def look_at(
     service: NanoGPTHook,
+    request: TranscriptionRequest,
+    source: Recording | None = None,
     *,
-    audio: str | Path | None = None,
-    audio_path: str | Path | None = None,
-    audio_url: str | None = None,
-    options: Options,
-    minutes: float | None = None,
-    preparation: PreparationRules | None = None,
-    presign_seconds: float = _PRESIGN_SECONDS,
-    progress: Callable[[float], object] | None = None,
-    info: Mapping[str, object] | None = None,
-) -> TranscriptionRequest:
-    """Name a recording and how it is to be transcribed; nothing is sent, made or paid for.
+    info: AudioInfo | None = None,
+    staging: Staging | None = None,
+    sha256: str | None = None,
+    price: Price | None = None,
+) -> Look:
+    """Look at a recording. Free.
 
-    :param info: what a listing said of the recording, so that its storage need not be asked again.
-    :raises InvalidInput: if that cannot work, such as an address that the service cannot reach.
+    :param source: the recording, with what its storage said of it, if that was asked.
+    :param info: what the recording is, if it had to be read anyway; and its digest, if that is known.
+    :param staging: where it may be staged.
+    :param price: of the model; the service's catalogue is asked for it without one.
+    :raises InvalidInput: if it could not be submitted.
     """
-    base_url = service.get_conn().config.base_url
-    source = locate_source(audio, audio_path, audio_url, allow_private=service.get_extras().allow_private_addresses)
-    if isinstance(source, WebAddress):
-        check_fetchable(source.url, base_url)
-    if isinstance(source, StoredObject) and info is not None:
-        source = StoredObject(source.path, str(audio), info)
-    return TranscriptionRequest(
-        source, options, minutes, preparation or PreparationRules(), base_url, presign_seconds, progress
+    source, options = source or request.source, request.options
+    info = info or probe(source)
+    plan = plan_upload(
+        source,
+        info,
+        model=options.model,
+        diarize=options.diarize,
+        preparation=request.preparation,
+        base_url=service.get_conn().config.base_url,
     )
+    price = price or price_of(options.model, catalogue=service.catalogue(), own=service.get_extras().prices)
+    minutes, how = info.length.minutes, info.length.source
+    if request.minutes is not None:
+        minutes, how = request.minutes, "stated"
+    estimate = Estimate(options.model, minutes, price, info.size, method=plan.method, length_source=how)
+    prepare = PrepareOptions(request.preparation, staging, request.presign_seconds, request.progress, sha256)
+    return Look(info, plan, prepare, estimate)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, Price
 from airflow_provider_nanostt.api.models import Job, Options, Transcript
-from airflow_provider_nanostt.audio.inspect.probe import probe
-from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
-from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules, plan_upload
+from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
+from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules
+from airflow_provider_nanostt.audio.sources import locate_source
+from airflow_provider_nanostt.common.parsing import parse_number
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
-from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit, price_of
-from airflow_provider_nanostt.workflow.request import make_request
+from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit
+from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.workflow.pricing import Estimate, Price
+    from airflow_provider_nanostt.workflow.pricing import Estimate
 
 
 def transcribe(
@@ -78,26 +79,15 @@ def submit_once(
     :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
     :raises NanoGPTError: for everything else the service may say.
     """
-    rules = PreparationRules(oversize=("compress",))
-    request = make_request(
-        service,
-        audio=audio,
-        audio_path=audio_path,
-        audio_url=audio_url,
-        options=Options(model, language, diarize, tag_audio_events),
-        minutes=actual_duration,
-        preparation=rules,
-    )
-    info = probe(request.source)
-    plan = plan_upload(request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url)
-    costs = CostRules(max_cost_usd)
-    if max_cost_usd is not None:
-        check_limit(request.estimate(info, _price(service, model)), costs, spent=0.0)
-    with prepared_audio(request.source, info, plan, PrepareOptions(rules)) as parts:
-        seconds = parts[0].seconds
-        minutes = actual_duration if actual_duration is not None or seconds is None else seconds / 60
+    limit = parse_number("max_cost_usd", max_cost_usd, "USD")
+    options = Options(model, language, diarize, tag_audio_events)
+    request = _request(service, options, actual_duration, ("compress",), audio, audio_path, audio_url)
+    look = look_at(service, request, price=Price(None, "nobody") if limit is None else None)
+    check_limit(look.estimate, CostRules(limit), spent=0.0)
+    with prepared_audio(request.source, look.info, look.plan, look.options) as (part,):
+        minutes = request.minutes or (part.seconds and part.seconds / 60)
         service.acquire_slot()
-        return service.submit(request.options.submission(parts[0].audio, minutes))
+        return service.submit(options.submission(part.audio, minutes))
 
 
 def estimate(
@@ -117,14 +107,26 @@ def estimate(
     :return: ``minutes``, ``usd`` and ``price`` with its source; None for what is unknown.
     :raises InvalidInput: if it could not be submitted.
     """
-    rules = PreparationRules(oversize=tuple(oversize), staging_path=staging_path)
-    request = make_request(
-        service, audio=audio, options=Options(model, diarize=diarize), minutes=actual_duration, preparation=rules
+    options = Options(model, diarize=diarize)
+    return look_at(service, _request(service, options, actual_duration, oversize, audio, staging=staging_path)).estimate
+
+
+def _request(  # noqa: PLR0917  the three names of a recording
+    service: NanoGPTHook,
+    options: Options,
+    actual_duration: float | None,
+    oversize: Sequence[OversizeMethod],
+    audio: str | Path | None,
+    audio_path: str | Path | None = None,
+    audio_url: str | None = None,
+    staging: str | None = None,
+) -> TranscriptionRequest:
+    source = locate_source(
+        audio,
+        audio_path,
+        audio_url,
+        allow_private=service.get_extras().allow_private_addresses,
+        base_url=service.get_conn().config.base_url,
     )
-    info = probe(request.source)
-    plan = plan_upload(request.source, info, model=model, diarize=diarize, preparation=rules, base_url=request.base_url)
-    return request.estimate(info, _price(service, model), method=plan.method)
-
-
-def _price(service: NanoGPTHook, model: str) -> Price:
-    return price_of(model, catalogue=service.catalogue(), own=service.get_extras().prices)
+    minutes = parse_number("actual_duration", actual_duration, "minutes", may_be_zero=False)
+    return TranscriptionRequest(source, options, minutes, PreparationRules(tuple(oversize), staging))

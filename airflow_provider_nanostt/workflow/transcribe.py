@@ -13,28 +13,26 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
-from airflow_provider_nanostt.audio.inspect.probe import probe
-from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions, prepared_audio
-from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan, plan_upload
+from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
+from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan
 from airflow_provider_nanostt.outputs import save_locally, write_outputs
 from airflow_provider_nanostt.outputs.merge import merge
 from airflow_provider_nanostt.workflow import recovery
-from airflow_provider_nanostt.workflow.pricing import price_of
 from airflow_provider_nanostt.workflow.recovery import ResumeParts, ReusedResult
+from airflow_provider_nanostt.workflow.request import look_at
 from airflow_provider_nanostt.workflow.submit import keep_recording, submit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_nanostt.api.models import Submission
-    from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
     from airflow_provider_nanostt.audio.prepare.prepare import AudioPart
     from airflow_provider_nanostt.ledger import Ledger, Record, RequestFingerprint
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.pricing import Estimate
     from airflow_provider_nanostt.workflow.recovery import Identified
-    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
+    from airflow_provider_nanostt.workflow.request import Look, TranscriptionRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +71,14 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         return _resume_parts(attempt, request, wanted, found.record)
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
-    work = _look(attempt, request, wanted)
+    look = _look(attempt, request, wanted)
     # 6. Refuse what may not be paid for, before the work of preparing it.
-    attempt.gate.check(work.estimate)
+    attempt.gate.check(look.estimate)
     # 7. Prepare it: as it is, converted, compressed, staged, signed or split.
-    with prepared_audio(wanted.source, work.info, work.plan, work.options) as parts:
+    with prepared_audio(wanted.source, look.info, look.plan, look.options) as parts:
         # 8. Submit each part, once.
         if len(parts) == 1:
-            return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], work.estimate))]
+            return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], look.estimate))]
         if not may_split:
             raise errors.InvalidInput(
                 f"{request.source.name!r} has to be split into {len(parts)} parts, each with a job of its own; "
@@ -97,7 +95,7 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
             forced_generation=attempt.generation if attempt.rules.force else None,
             source_version=wanted.version.to_json() if wanted.version else None,
         )
-        split = _Split(attempt, request, wanted, parts, work.estimate)
+        split = _Split(attempt, request, wanted, parts, look.estimate)
         return [Part(part.start, _begin_part(split, number)) for number, part in enumerate(parts, 1)]
 
 
@@ -148,30 +146,12 @@ def clear_staging(attempt: Attempt) -> None:
         attempt.log.warning("%s", error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What is known of a recording before it is prepared."""
-
-    info: AudioInfo
-    plan: UploadPlan
-    options: PrepareOptions
-    estimate: Estimate
-
-
-def _look(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> _Work:
-    """Look at the recording, choose how it gets to the service, and log that with the expected cost."""
-    info = wanted.info or probe(wanted.source)
-    plan = plan_upload(
-        wanted.source,
-        info,
-        model=request.options.model,
-        diarize=request.options.diarize,
-        preparation=request.preparation,
-        base_url=request.base_url,
+def _look(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> Look:
+    """Look at the recording, and log how it gets to the service and what it is expected to cost."""
+    look = look_at(
+        attempt.service, request, wanted.source, info=wanted.info, staging=attempt.staging, sha256=wanted.digest
     )
-    service = attempt.service
-    price = price_of(request.options.model, catalogue=service.catalogue(), own=service.get_extras().prices)
-    estimate = request.estimate(info, price, method=plan.method)
+    estimate, plan = look.estimate, look.plan
     attempt.log.info(
         "%s: %s (%s). Expected cost: %s",
         request.source.name,
@@ -180,10 +160,7 @@ def _look(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -
         estimate.describe(),
     )
     attempt.log.info("Upload method: %s%s", plan.method, f" ({plan.reason})" if plan.reason else "")
-    options = PrepareOptions(
-        request.preparation, attempt.staging, request.presign_seconds, request.progress, wanted.digest
-    )
-    return _Work(info, plan, options, estimate)
+    return look
 
 
 def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Identified, record: Record) -> list[Part]:
@@ -196,12 +173,12 @@ def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Ident
     ]
     if None in found:
         attempt.gate.check()
-        work = _look(attempt, request, wanted)
-        plan = work.plan
+        look = _look(attempt, request, wanted)
+        plan = look.plan
         if plan.method != "split":  # settings have changed since; what is half paid for is finished
             plan = UploadPlan("split", "it was split before")
-        with prepared_audio(wanted.source, work.info, plan, work.options, record.split_points) as parts:
-            split = _Split(attempt, request, wanted, parts, work.estimate)
+        with prepared_audio(wanted.source, look.info, plan, look.options, record.split_points) as parts:
+            split = _Split(attempt, request, wanted, parts, look.estimate)
             missing = [index for index, part in enumerate(found) if part is None]
             attempt.gate.check(split.estimate_of(missing))
             for index in missing:

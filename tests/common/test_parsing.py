@@ -77,7 +77,7 @@ def test_amounts_may_be_text(value, number):
 
 def test_other_values_are_not_taken_for_an_amount():
     """The message names the argument and the unit."""
-    with pytest.raises(errors.InvalidInput, match="max_cost_usd must be a number of USD, got 'much'"):
+    with pytest.raises(errors.InvalidInput, match="max_cost_usd must be a non-negative number of USD, got 'much'"):
         parse_number("max_cost_usd", "much", "USD")
 
 

@@ -123,7 +123,7 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
         ({"audio_url": "https://example.com/a.mp3", "diarize": "perhaps"}, "diarize must be true or false"),
         (
             {"audio_url": "https://example.com/a.mp3", "actual_duration": "long"},
-            "actual_duration must be a number of minutes",
+            "actual_duration must be a positive number of minutes",
         ),
         ({"audio_url": "https://example.com/a.mp3", "actual_duration": -1}, "must be a positive number of minutes"),
         (
@@ -144,11 +144,15 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
                 ("recovery_policy", {"on_lost": "fail"}, "recovery_policy has no 'on_lost'; its fields are on_changed"),
                 ("recovery_policy", ["fail"], "recovery_policy must be a mapping, got list"),
                 ("cost_limits", {"unknown_length": "guess"}, "one of worst, fail, allow; got 'guess'"),
-                ("cost_limits", {"check_balance_above": "much"}, "check_balance_above must be a number of USD"),
+                (
+                    "cost_limits",
+                    {"check_balance_above": "much"},
+                    "check_balance_above must be a non-negative number of USD",
+                ),
                 ("audio_preparation", {"oversize": "shrink"}, "'shrink'"),
                 ("audio_preparation", {"codec": "wma"}, "'wma'"),
                 ("audio_preparation", {"presign_for": "long"}, "presign_for must be a positive number of seconds"),
-                ("output_options", {"xcom_limit": "little"}, "xcom_limit must be a number of bytes"),
+                ("output_options", {"xcom_limit": "little"}, "xcom_limit must be a whole number from 0"),
                 ("output_options", {"captions": {"width": 3}}, "width"),
                 ("output_options", "{", "output_options is neither a mapping nor JSON"),
             )

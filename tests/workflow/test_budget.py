@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from airflow_provider_nanostt.api.catalogue import Price
 from airflow_provider_nanostt.api.errors import AuthError, CostLimit
 from airflow_provider_nanostt.workflow.budget import Budget
-from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate, Price
+from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate
 
 PRICE = Price(0.01, "the built-in table")
 

@@ -125,7 +125,7 @@ def test_a_cleared_task_with_other_wishes_pays_nothing(emulator: Emulator, wav, 
         ({"output_options": {"captions": [2]}}, "captions must be a mapping, got list"),
         ({"output_options": {"speaker_names": "Agent"}}, "speaker_names is neither a mapping nor JSON"),
         ({"output_options": {"estimated_captions": "perhaps"}}, "estimated_captions must be true or false"),
-        ({"output_options": {"xcom_limit": "much"}}, "xcom_limit must be a number of bytes"),
+        ({"output_options": {"xcom_limit": "much"}}, "xcom_limit must be a whole number from 0"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_paid_for(emulator: Emulator, wav, arguments, words):

@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
-from airflow_provider_nanostt.api.errors import CostLimit, InvalidInput
-from airflow_provider_nanostt.api.models import Options
+from airflow_provider_nanostt.api.catalogue import price_of
+from airflow_provider_nanostt.api.errors import CostLimit
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
-from airflow_provider_nanostt.workflow.pricing import price_of
-from airflow_provider_nanostt.workflow.request import make_request
 from tests.audio.odd_files import everything
 from tests.audio.range_server import RangeServer
 from tests.audio.sounds import encoded, hiss, note
@@ -96,9 +94,12 @@ def test_what_is_paid_for_is_never_refused(emulator: Emulator, wav, files: Memor
         ({"max_cost_usd": 0.1}, r"may cost up to \$0\.26.*unknown length"),
         ({"max_cost_usd": 9.0, "cost_limits": {"unknown_length": "fail"}}, r"cost is unknown.*Set actual_duration"),
         ({"max_cost_usd": 0.1, "cost_limits": {"unknown_length": "guess"}}, "unknown_length must be one of"),
-        ({"max_cost_usd": -1}, "max_cost_usd must be a non-negative number, got -1"),
-        ({"max_cost_usd": "cheap"}, "max_cost_usd must be a number of USD, got 'cheap'"),
-        ({"cost_limits": {"check_balance_above": float("nan")}}, "check_balance_above must be a number of USD"),
+        ({"max_cost_usd": -1}, "max_cost_usd must be a non-negative number of USD, got -1"),
+        ({"max_cost_usd": "cheap"}, "max_cost_usd must be a non-negative number of USD, got 'cheap'"),
+        (
+            {"cost_limits": {"check_balance_above": float("nan")}},
+            "check_balance_above must be a non-negative number of USD",
+        ),
     ],
 )
 def test_an_unknown_length_is_taken_for_the_worst(emulator: Emulator, unknown, arguments, words):
@@ -241,10 +242,10 @@ def test_an_address_the_service_cannot_reach_is_refused(monkeypatch, url):
         "host": "https://8.8.8.8/api",
     }  # by number: no DNS
     monkeypatch.setenv("AIRFLOW_CONN_PUBLIC", json.dumps(public))
-    with pytest.raises(InvalidInput, match=r"which the service cannot reach.*object storage URI"):
-        make_request(NanoGPTHook("public"), audio=url, options=Options(SYNC))
-    with pytest.raises(InvalidInput, match="not an http"):
-        make_request(NanoGPTHook("public"), audio_url="file:///etc/passwd", options=Options(SYNC))
+    with pytest.raises(AirflowFailException, match=r"which the service cannot reach.*object storage URI"):
+        operator(audio=url, nanogpt_conn_id="public").execute({})
+    with pytest.raises(AirflowFailException, match="not an http"):
+        operator(audio_url="file:///etc/passwd", nanogpt_conn_id="public").execute({})
 
 
 def test_addresses_inside_the_network_are_read_where_the_connection_allows_it(emulator: Emulator, monkeypatch):

@@ -62,7 +62,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "missing": ({"audio": "/nowhere/a.wav"}, "does not exist"),
     "no audio": ({"audio": "BATCH/text.wav"}, "text.wav"),
     "cannot tell speakers": ({"audio": "BATCH/good.wav", "model": SYNC, "diarize": True}, "does not work with"),
-    "not a number": ({"audio": "BATCH/good.wav", "actual_duration": "long"}, "must be a number of minutes"),
+    "not a number": ({"audio": "BATCH/good.wav", "actual_duration": "long"}, "must be a positive number of minutes"),
     "wrong model": ({"audio": "BATCH/good.wav", "model": "qwen-voice-clone"}, "clones voices"),
     "names": ({"audio": "BATCH/good.wav", "speaker_names": "Agent"}, "speaker_names"),
     "unknown storage": ({"audio": "odd://bucket/a.wav"}, "odd://bucket/a.wav"),
