@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.common.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from airflow_provider_nanostt.api.models import AudioModel
+    from collections.abc import Mapping
 
 YOUTUBE_MODEL = "youtube"
 """The model that transcripts of videos have here; the service has no name for it."""
@@ -87,14 +85,13 @@ class Price:
     source: str
 
 
-def price_of(model: str, *, catalogue: Iterable[AudioModel] | None, own: Mapping[str, float] | None = None) -> Price:
+def price_of(model: str, *, catalogue: Mapping[str, float | None], own: Mapping[str, float] | None = None) -> Price:
     """Find a model's price: the service's catalogue first, then the connection's, then the built-in table.
 
-    :param catalogue: the service's models, None if it did not answer.
+    :param catalogue: the service's own prices in USD per minute, as far as it gives any; empty if it did not answer.
     :param own: prices in USD per minute from the connection's extra ``prices``.
     """
-    listed = {entry.id: entry.price_per_minute for entry in catalogue or ()}
-    price = listed.get(model)
+    price = catalogue.get(model)
     if price is not None and price >= 0:
         return Price(price, "the service's catalogue")
     if own and model in own:

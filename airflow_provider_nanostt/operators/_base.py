@@ -123,9 +123,7 @@ class NanoGPTOperator(BaseOperator):
         """Log what is to be done next; put that into XCom, too, with what a failed task has paid for."""
         next_step = _AFTER_RETRYABLE if is_retryable else _AFTER_FINAL
         self.log.info("Next step: %s", next_step)
-        if self.do_xcom_push:
-            push_jobs(self, context, [job])
-            push(context, next_step=next_step)
+        push(self, context, [job], next_step=next_step)
 
     def emit_lineage(self, context: Context, done: TaskResult) -> None:
         """Emit what was written: asset events, and facets for OpenLineage."""
@@ -184,28 +182,24 @@ class NanoGPTOperator(BaseOperator):
             mask_addresses([getattr(self, name, None) for name in self.template_fields])
 
 
-def push_jobs(operator: NanoGPTOperator, context: Context, found: Sequence[object]) -> None:
-    """Put run ids and costs into XCom as soon as they are paid for, so that a failed task leaves them, too."""
+def push(operator: BaseOperator, context: Context, paid: Sequence[object] = (), **values: object) -> None:
+    """Put values into XCom, each under its name, where Airflow allows it; a failed task leaves them, too.
+
+    :param paid: jobs and transcripts, whose ids and costs are put there.
+    """
     from airflow_provider_nanostt.api.models import Job, Transcript
 
-    paid = [one for one in found if isinstance(one, Job | Transcript)]
-    if paid and operator.do_xcom_push:
-        costs = [one.cost for one in paid if one.cost is not None]
-        minutes = [one.charged_minutes for one in paid if one.charged_minutes is not None]
-        push(
-            context,
-            run_id=", ".join(one.run_id for one in paid if one.run_id) or None,
-            cost_usd=sum(costs) if costs else None,
-            charged_minutes=sum(minutes) if minutes else None,
-        )
-
-
-def push(context: Context, **values: object) -> None:
-    """Put values into XCom, each under its name, where Airflow allows it."""
     instance: Any = context.get("ti") or context.get("task_instance")
+    found = [one for one in paid if isinstance(one, Job | Transcript)]
+    costs = [one.cost for one in found if one.cost is not None]
+    minutes = [one.charged_minutes for one in found if one.charged_minutes is not None]
+    if found:
+        values["run_id"] = ", ".join(one.run_id for one in found if one.run_id) or None
+        values["cost_usd"] = sum(costs) if costs else None
+        values["charged_minutes"] = sum(minutes) if minutes else None
     try:
-        for key, value in values.items():
-            if value is not None and instance is not None:
+        for key, value in values.items() if operator.do_xcom_push and instance is not None else ():
+            if value is not None:
                 instance.xcom_push(key=key, value=value)
     except Exception:  # noqa: BLE001, S110  they only help to see what happened
         pass

@@ -102,8 +102,8 @@ def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Conte
     missing = [row for row in run.rows if row.is_missing]
     stopped = manifest_row.stopped(missing)
     if missing and (stopped or arguments.on_item_error == "fail"):
-        if operator.do_xcom_push:
-            push(context, cost_usd=result["cost_usd"], charged_minutes=result["charged_minutes"], manifest=written)
+        costs = {name: result[name] for name in ("cost_usd", "charged_minutes")}
+        push(operator, context, **costs, manifest=written)
         raise errors.BatchIncomplete(
             len(missing),
             len(run.rows),

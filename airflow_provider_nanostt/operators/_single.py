@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.common.parsing import none_if_blank, parse_optional_text
 from airflow_provider_nanostt.operators._arguments import read_arguments
-from airflow_provider_nanostt.operators._base import push_jobs
+from airflow_provider_nanostt.operators._base import push
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def run_single(
     found = transcribe.begin(attempt, request, may_split=arguments.wait_for_completion)
     if isinstance(found, ReusedResult):
         return dict(found.result)
-    push_jobs(operator, context, [part.found for part in found])
+    push(operator, context, [part.found for part in found])
     # 3. Wait for it, unless that is another task's matter.
     job = None if arguments.wait_for_completion else transcribe.job_of(attempt, found[0].found)
     if job is not None:
@@ -136,10 +136,12 @@ def _open(operator: NanoGPTOperator, arguments: Arguments, hook: NanoGPTHook, co
     from airflow_provider_nanostt.workflow.gate import SingleGate
 
     folder = object_storage.resolve(arguments.output_path) if arguments.output_path else None
+    budget = Budget(arguments.costs, hook.try_balance)
     return open_attempt(
         hook,
         context,
-        SingleGate(hook, Budget(arguments.costs, hook.try_balance)),
+        SingleGate(hook, budget),
+        budget,
         Target(folder, arguments.settings),
         rules=arguments.rules,
         log=operator.log,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.outputs import OutputSettings
+    from airflow_provider_nanostt.workflow.budget import Budget
     from airflow_provider_nanostt.workflow.gate import SubmitGate
 
 
@@ -57,15 +58,18 @@ class Target:
 class Attempt:
     """One try of one task at one recording.
 
+    :param budget: what the task, or the whole batch, may spend.
     :param context: of the Airflow task, in which the records of parts are found.
     :param identity: of the task instance, or of one item of it; None outside of a task.
     :param owner: short name of the task instance, None outside of a task.
     :param generation: which clear this try belongs to.
     :param staging: the folder in which recordings are staged, as this task instance sees it; None without one.
+    :param number: its place among the items of a batch, from 0.
     """
 
     service: NanoGPTHook
     gate: SubmitGate
+    budget: Budget
     ledger: Ledger
     target: Target
     rules: RecoveryRules
@@ -75,6 +79,7 @@ class Attempt:
     owner: str | None = None
     generation: int | None = None
     staging: Staging | None = None
+    number: int = 0
 
     def part_ledger(self, part: int) -> Ledger:
         """Return the ledger of one part, from 1."""
@@ -86,17 +91,19 @@ def open_attempt(
     service: NanoGPTHook,
     context: Mapping[str, object],
     gate: SubmitGate,
+    budget: Budget,
     target: Target,
     *,
     rules: RecoveryRules,
     log: Log,
     staging_path: str | None = None,
     item: str = "",
+    number: int = 0,
     shared: bool = False,
 ) -> Attempt:
     """Return an attempt of the running task; its record is not read yet.
 
-    :param item: the key of one item of a batch.
+    :param item: the key of one item of a batch, and its number.
     :param shared: whether the item's record is shared by every task and run that writes into the folder.
     """
     task = task_identity_of(context)
@@ -104,6 +111,7 @@ def open_attempt(
     return Attempt(
         service,
         gate,
+        budget,
         Ledger(store_for(context, target.folder, identity)),
         target,
         rules,
@@ -113,4 +121,5 @@ def open_attempt(
         owner=task.digest if task else None,
         generation=clear_generation_of(context),
         staging=Staging(staging_path, identity.digest if identity else secrets.token_hex(6)) if staging_path else None,
+        number=number,
     )

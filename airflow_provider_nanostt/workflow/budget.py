@@ -30,14 +30,15 @@ class Budget:
     ``spent`` is USD of this attempt, changed while ``turn`` is held.
 
     :param rules: the limits.
-    :param balance: asks what the account holds, USD, None if unknown; called once, when it first matters.
+    :param balance: asks what the account holds, USD, None if unknown; for a limit it is asked once.
     """
 
     def __init__(self, rules: CostRules, balance: Callable[[], float | None]) -> None:
         self.rules = rules
         self.spent = 0.0
         self.turn = threading.Condition()
-        self._balance = functools.cache(balance)
+        self.balance = balance
+        self._first_balance = functools.cache(balance)
         self._earlier = 0.0
         self._held: dict[int, float] = {}
         self._next = 0
@@ -98,7 +99,7 @@ class Budget:
             self.turn.notify_all()
 
     def _check_account(self, total: float) -> None:
-        balance = self._balance()
+        balance = self._first_balance()
         if balance is not None and balance < total:
             raise errors.CostLimit(
                 f"The account has {errors.usd(balance)}, which is less than this would cost ({errors.usd(total)}). "

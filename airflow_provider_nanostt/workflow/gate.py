@@ -16,8 +16,7 @@ from airflow_provider_nanostt.polling import is_transient
 if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.workflow.budget import Approval, Budget
-    from airflow_provider_nanostt.workflow.pricing import Estimate
+    from airflow_provider_nanostt.workflow.budget import Budget
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +25,10 @@ _NOT_FOUND_PAUSE_SECONDS = 2.0
 
 
 class SubmitGate(Protocol):
-    """What an attempt must ask before it spends money or requests: the limits of a task, or of a whole batch."""
+    """What an attempt must ask before it spends money or requests; what it may spend is in its budget."""
 
-    def check(self, estimate: Estimate | None = None) -> None:
-        """Raise if nothing more may be begun; with an estimate, hold its cost, or raise if it does not fit."""
-
-    def approve(self, estimate: Estimate) -> Approval:
-        """Allow one submit, or raise."""
-
-    def balance(self) -> float | None:
-        """Return USD in the account before the submit, None if unknown.
-
-        :raises AuthError: if the service refuses the key.
-        """
+    def check(self) -> None:
+        """Raise if nothing more may be begun."""
 
     def add_earlier(self, usd: float) -> None:
         """Count USD that earlier attempts at this recording have spent."""
@@ -57,18 +47,8 @@ class SingleGate:
     service: NanoGPTHook
     budget: Budget
 
-    def check(self, estimate: Estimate | None = None) -> None:
-        """Hold the cost; see :class:`SubmitGate`."""
-        if estimate is not None:
-            self.budget.check(0, estimate)
-
-    def approve(self, estimate: Estimate) -> Approval:
-        """Allow one submit."""
-        return self.budget.approve(0, estimate)
-
-    def balance(self) -> float | None:
-        """Ask for the balance."""
-        return self.service.try_balance()
+    def check(self) -> None:
+        """Do nothing: no other recording could have stopped this one."""
 
     def add_earlier(self, usd: float) -> None:
         """Count what earlier attempts have spent."""

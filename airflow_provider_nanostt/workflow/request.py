@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan
     from airflow_provider_nanostt.audio.sources import Recording
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.workflow.attempt import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,15 @@ class Look:
 def look_at(
     service: NanoGPTHook,
     request: TranscriptionRequest,
-    source: Recording | None = None,
+    log: Log,
     *,
+    source: Recording | None = None,
     info: AudioInfo | None = None,
     staging: Staging | None = None,
     sha256: str | None = None,
     price: Price | None = None,
 ) -> Look:
-    """Look at a recording. Free.
+    """Look at a recording, and log how it gets to the service and what it is expected to cost. Free.
 
     :param source: the recording, with what its storage said of it, if that was asked.
     :param info: what the recording is, if it had to be read anyway; and its digest, if that is known.
@@ -83,10 +85,20 @@ def look_at(
         preparation=request.preparation,
         base_url=service.get_conn().config.base_url,
     )
-    price = price or price_of(options.model, catalogue=service.catalogue(), own=service.get_extras().prices)
+    if price is None:
+        listed = {entry.id: entry.price_per_minute for entry in service.catalogue() or ()}
+        price = price_of(options.model, catalogue=listed, own=service.get_extras().prices)
     minutes, how = info.length.minutes, info.length.source
     if request.minutes is not None:
         minutes, how = request.minutes, "stated"
     estimate = Estimate(options.model, minutes, price, info.size, method=plan.method, length_source=how)
     prepare = PrepareOptions(request.preparation, staging, request.presign_seconds, request.progress, sha256)
+    log.info(
+        "%s: %s (%s). Expected cost: %s",
+        request.source.name,
+        "length unknown" if minutes is None else f"{minutes:.2f} minutes",
+        how,
+        estimate.describe(),
+    )
+    log.info("Upload method: %s%s", plan.method, f" ({plan.reason})" if plan.reason else "")
     return Look(info, plan, prepare, estimate)

@@ -5,6 +5,7 @@ What ``NanoGPTHook.transcribe`` and ``NanoGPTHook.estimate`` do.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, Price
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.pricing import Estimate
+
+log = logging.getLogger(__name__)
 
 
 def transcribe(
@@ -82,7 +85,7 @@ def submit_once(
     limit = parse_number("max_cost_usd", max_cost_usd, "USD")
     options = Options(model, language, diarize, tag_audio_events)
     request = _request(service, options, actual_duration, ("compress",), audio, audio_path, audio_url)
-    look = look_at(service, request, price=Price(None, "nobody") if limit is None else None)
+    look = look_at(service, request, log, price=Price(None, "nobody") if limit is None else None)
     check_limit(look.estimate, CostRules(limit), spent=0.0)
     with prepared_audio(request.source, look.info, look.plan, look.options) as (part,):
         minutes = request.minutes or (part.seconds and part.seconds / 60)
@@ -108,7 +111,8 @@ def estimate(
     :raises InvalidInput: if it could not be submitted.
     """
     options = Options(model, diarize=diarize)
-    return look_at(service, _request(service, options, actual_duration, oversize, audio, staging=staging_path)).estimate
+    request = _request(service, options, actual_duration, oversize, audio, staging=staging_path)
+    return look_at(service, request, log).estimate
 
 
 def _request(  # noqa: PLR0917  the three names of a recording

@@ -45,12 +45,13 @@ def submit(
     :raises LedgerError: if the intent cannot be recorded; nothing is submitted then.
     :raises AmbiguousSubmit: if no readable answer came and it may have been charged.
     """
-    approval = attempt.gate.approve(estimate)
+    attempt.gate.check()
+    approval = attempt.budget.approve(attempt.number, estimate)
     if not ledger.is_kept:
         attempt.log.warning(
             "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
         )
-    balance = attempt.gate.balance() if ledger.is_kept else None
+    balance = attempt.budget.balance() if ledger.is_kept else None
     attempt.service.acquire_slot()
     record_intent(attempt, ledger, request, approval, balance=balance, source_version=source_version)
     attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
@@ -105,8 +106,7 @@ def record_answer(
     if isinstance(answer, Transcript):
         keep_recording(attempt, "the answer", partial(ledger.record_answer, answer, source=source))
     else:
-        hint = attempt.service.recovery_hint(answer)
-        keep_recording(attempt, f"the job. {hint}", partial(ledger.record_job, answer))
+        keep_recording(attempt, "the job", partial(ledger.record_job, answer), answer)
         attempt.log.info(
             "NanoGPT accepted run %s: model %s, %s minutes charged, %s; recorded in %s after %.1f ms",
             answer.run_id,
@@ -117,7 +117,7 @@ def record_answer(
             (time.perf_counter() - began) * 1000,
         )
         if not ledger.is_kept:
-            attempt.log.info("%s", hint)
+            attempt.log.info("%s", attempt.service.recovery_hint(answer))
     meter = StatsMeter()
     if answer.cost:
         meter.incr("cost_micro_usd", round(answer.cost * 1e6))
@@ -126,8 +126,11 @@ def record_answer(
     approval.settle(answer.cost)
 
 
-def keep_recording(attempt: Attempt, what: str, record: Callable[[], None]) -> None:
-    """Record what has happened already; failing to must not lose it."""
+def keep_recording(attempt: Attempt, what: str, record: Callable[[], None], job: Job | None = None) -> None:
+    """Record what has happened already; failing to must not lose it.
+
+    :param job: which only the log has, if it cannot be recorded.
+    """
     for left in reversed(range(_RECORD_TRIES)):
         try:
             record()
@@ -135,7 +138,8 @@ def keep_recording(attempt: Attempt, what: str, record: Callable[[], None]) -> N
             if left:
                 time.sleep(_RECORD_PAUSE_SECONDS)
             else:
-                attempt.log.error("%s Going on without having recorded %s", error, what)
+                hint = f". {attempt.service.recovery_hint(job)}" if job else ""
+                attempt.log.error("%s Going on without having recorded %s%s", error, what, hint)
         else:
             return
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.pricing import Estimate
     from airflow_provider_nanostt.workflow.recovery import Identified
-    from airflow_provider_nanostt.workflow.request import Look, TranscriptionRequest
+    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,17 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         return _resume_parts(attempt, request, wanted, found.record)
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
-    look = _look(attempt, request, wanted)
+    look = look_at(
+        attempt.service,
+        request,
+        attempt.log,
+        source=wanted.source,
+        info=wanted.info,
+        staging=attempt.staging,
+        sha256=wanted.digest,
+    )
     # 6. Refuse what may not be paid for, before the work of preparing it.
-    attempt.gate.check(look.estimate)
+    attempt.budget.check(attempt.number, look.estimate)
     # 7. Prepare it: as it is, converted, compressed, staged, signed or split.
     with prepared_audio(wanted.source, look.info, look.plan, look.options) as parts:
         # 8. Submit each part, once.
@@ -146,23 +154,6 @@ def clear_staging(attempt: Attempt) -> None:
         attempt.log.warning("%s", error)
 
 
-def _look(attempt: Attempt, request: TranscriptionRequest, wanted: Identified) -> Look:
-    """Look at the recording, and log how it gets to the service and what it is expected to cost."""
-    look = look_at(
-        attempt.service, request, wanted.source, info=wanted.info, staging=attempt.staging, sha256=wanted.digest
-    )
-    estimate, plan = look.estimate, look.plan
-    attempt.log.info(
-        "%s: %s (%s). Expected cost: %s",
-        request.source.name,
-        "length unknown" if estimate.minutes is None else f"{estimate.minutes:.2f} minutes",
-        estimate.length_source,
-        estimate.describe(),
-    )
-    attempt.log.info("Upload method: %s%s", plan.method, f" ({plan.reason})" if plan.reason else "")
-    return look
-
-
 def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Identified, record: Record) -> list[Part]:
     """Go on with a recording that was split: find each part that is paid for, submit the rest."""
     starts = [0.0, *record.split_points]
@@ -173,14 +164,22 @@ def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Ident
     ]
     if None in found:
         attempt.gate.check()
-        look = _look(attempt, request, wanted)
+        look = look_at(
+            attempt.service,
+            request,
+            attempt.log,
+            source=wanted.source,
+            info=wanted.info,
+            staging=attempt.staging,
+            sha256=wanted.digest,
+        )
         plan = look.plan
         if plan.method != "split":  # settings have changed since; what is half paid for is finished
             plan = UploadPlan("split", "it was split before")
         with prepared_audio(wanted.source, look.info, plan, look.options, record.split_points) as parts:
             split = _Split(attempt, request, wanted, parts, look.estimate)
             missing = [index for index, part in enumerate(found) if part is None]
-            attempt.gate.check(split.estimate_of(missing))
+            attempt.budget.check(attempt.number, split.estimate_of(missing))
             for index in missing:
                 found[index] = _submit_part(split, ledgers[index], index + 1)
     return [Part(start, part) for start, part in zip(starts, found, strict=True) if part is not None]

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.catalogue import Price, price_of
 from airflow_provider_nanostt.api.errors import CostLimit
-from airflow_provider_nanostt.api.models import AudioModel
 from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate, check_limit
 
-CATALOGUE = [AudioModel("Wizper", "Wizper", 0.004), AudioModel("New-STT", "New", None)]
+CATALOGUE = {"Wizper": 0.004, "New-STT": None}
 TWO_CENTS = Price(0.02, "the connection")
 
 
@@ -32,7 +31,7 @@ def test_the_price_names_its_source(model, own, price):
 
 def test_without_a_catalogue_the_fallbacks_serve():
     """A service that cannot be asked does not stop an estimate."""
-    assert price_of("Wizper", catalogue=None) == Price(0.01, "the built-in table")
+    assert price_of("Wizper", catalogue={}) == Price(0.01, "the built-in table")
 
 
 def test_an_estimate_is_minutes_times_price():

@@ -25,39 +25,19 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-    from airflow_provider_nanostt.workflow.budget import Approval, Budget
-    from airflow_provider_nanostt.workflow.pricing import Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class ItemGate:
-    """The gate of one item: what it may spend and ask depends on the whole batch.
-
-    :param number: its place among the items, from 0.
-    :param account: USD in the account when the batch began, None if unknown.
-    """
+    """The gate of one item: whether it may be begun and asked for depends on the whole batch."""
 
     service: NanoGPTHook
-    budget: Budget
     breaker: CircuitBreaker
     spool: TranscriptSpool
-    number: int
-    account: float | None
 
-    def check(self, estimate: Estimate | None = None) -> None:
-        """Raise if the batch has stopped; hold the cost."""
+    def check(self) -> None:
+        """Raise if the batch has stopped."""
         self.breaker.raise_if_open()
-        if estimate is not None:
-            self.budget.check(self.number, estimate)
-
-    def approve(self, estimate: Estimate) -> Approval:
-        """Allow one submit."""
-        self.breaker.raise_if_open()
-        return self.budget.approve(self.number, estimate)
-
-    def balance(self) -> float | None:
-        """Return what the account had at the beginning."""
-        return self.account
 
     def add_earlier(self, usd: float) -> None:
         """Do nothing: what all items have cost was counted before the first was begun."""

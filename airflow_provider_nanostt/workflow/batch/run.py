@@ -154,12 +154,14 @@ class BatchRun:
         return open_attempt(
             self.service,
             self._context,
-            ItemGate(self.service, self.budget, self.breaker, self._spool, number, self._account),
+            ItemGate(self.service, self.breaker, self._spool),
+            self.budget,
             Target(plan.folder, settings, self._listing if many else None),
             rules=plan.rules,
             log=ItemLog(self._log, row.audio),
             staging_path=plan.staging_path,
             item=row.key,
+            number=number,
             shared=plan.skip_existing,
         )
 

@@ -160,7 +160,8 @@ def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
 
 def _approve(run: BatchRun, video: _Video) -> Approval | None:
     try:
-        return video.attempt.gate.approve(_COST)
+        video.attempt.gate.check()
+        return run.budget.approve(video.number, _COST)
     except errors.NanoGPTError as error:
         run.record_error(video.number, error, video.attempt)
         return None
@@ -170,7 +171,7 @@ def _is_intended(run: BatchRun, video: _Video, approval: Approval) -> bool:
     """Record that a video is about to be asked for, unless the batch has stopped."""
     attempt = video.attempt
     try:
-        record_intent(attempt, attempt.ledger, video.request, approval, balance=attempt.gate.balance())
+        record_intent(attempt, attempt.ledger, video.request, approval, balance=run.budget.balance())
     except errors.NanoGPTError as error:
         run.record_error(video.number, error, attempt)
         return False
