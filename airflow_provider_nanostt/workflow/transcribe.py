@@ -67,8 +67,12 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
     # 4. Count what earlier attempts have spent.
     if record is not None:
         attempt.gate.add_earlier(recovery.spent_so_far(attempt, record))
-    if found is not None:
-        return _resume_parts(attempt, request, wanted, found.record)
+    split_points, known = None, None
+    if isinstance(found, ResumeParts):
+        split_points = found.record.split_points
+        known = _find_parts(attempt, wanted, [0.0, *split_points])
+        if all(part.found for part in known):
+            return [Part(part.start, part.found) for part in known if part.found]
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
     look = look_at(
@@ -81,30 +85,18 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         sha256=wanted.digest,
     )
     # 6. Refuse what may not be paid for, before the work of preparing it.
-    attempt.budget.check(attempt.number, look.estimate)
-    # 7. Prepare it: as it is, converted, compressed, staged, signed or split.
-    with prepared_audio(wanted.source, look.info, look.plan, look.options) as parts:
+    if known is None:
+        attempt.budget.check(attempt.number, look.estimate)
+    # 7. Prepare it: as it is, converted, compressed, staged, signed or split; what is half paid for stays split.
+    plan = look.plan if known is None or look.plan.method == "split" else UploadPlan("split", "it was split before")
+    with prepared_audio(wanted.source, look.info, plan, look.options, split_points) as parts:
         # 8. Submit each part, once.
-        if len(parts) == 1:
+        if known is None and len(parts) == 1:
             return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], look.estimate))]
-        if not may_split:
-            raise errors.InvalidInput(
-                f"{request.source.name!r} has to be split into {len(parts)} parts, each with a job of its own; "
-                "wait_for_completion=False can return only one"
-            )
-        split_points = [part.start for part in parts[1:]]
-        attempt.log.info(
-            "Splitting %s into %d parts at %s s", request.source.name, len(parts), [round(at, 1) for at in split_points]
-        )
-        attempt.ledger.record_intent(
-            wanted.request,
-            split_points=split_points,
-            owner=attempt.owner,
-            forced_generation=attempt.generation if attempt.rules.force else None,
-            source_version=wanted.version.to_json() if wanted.version else None,
-        )
-        split = _Split(attempt, request, wanted, parts, look.estimate)
-        return [Part(part.start, _begin_part(split, number)) for number, part in enumerate(parts, 1)]
+        if known is None:
+            _record_split(attempt, request, wanted, parts, may_split=may_split)
+            known = _find_parts(attempt, wanted, [part.start for part in parts])
+        return _submit_missing(attempt, request, known, parts, look.estimate)
 
 
 def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: Job | None = None) -> TranscriptResult:
@@ -154,80 +146,81 @@ def clear_staging(attempt: Attempt) -> None:
         attempt.log.warning("%s", error)
 
 
-def _resume_parts(attempt: Attempt, request: TranscriptionRequest, wanted: Identified, record: Record) -> list[Part]:
-    """Go on with a recording that was split: find each part that is paid for, submit the rest."""
-    starts = [0.0, *record.split_points]
-    ledgers = [attempt.part_ledger(number) for number in range(1, len(starts) + 1)]
-    found = [
-        _recover_part(attempt, ledger, wanted.request.of_part(number, len(starts)))
-        for number, ledger in enumerate(ledgers, 1)
-    ]
-    if None in found:
-        attempt.gate.check()
-        look = look_at(
-            attempt.service,
-            request,
-            attempt.log,
-            source=wanted.source,
-            info=wanted.info,
-            staging=attempt.staging,
-            sha256=wanted.digest,
+def _record_split(
+    attempt: Attempt, request: TranscriptionRequest, wanted: Identified, parts: Sequence[AudioPart], *, may_split: bool
+) -> None:
+    """Record where a recording is split, so that every attempt splits it there."""
+    if not may_split:
+        raise errors.InvalidInput(
+            f"{request.source.name!r} has to be split into {len(parts)} parts, each with a job of its own; "
+            "wait_for_completion=False can return only one"
         )
-        plan = look.plan
-        if plan.method != "split":  # settings have changed since; what is half paid for is finished
-            plan = UploadPlan("split", "it was split before")
-        with prepared_audio(wanted.source, look.info, plan, look.options, record.split_points) as parts:
-            split = _Split(attempt, request, wanted, parts, look.estimate)
-            missing = [index for index, part in enumerate(found) if part is None]
-            attempt.budget.check(attempt.number, split.estimate_of(missing))
-            for index in missing:
-                found[index] = _submit_part(split, ledgers[index], index + 1)
-    return [Part(start, part) for start, part in zip(starts, found, strict=True) if part is not None]
+    split_points = [part.start for part in parts[1:]]
+    attempt.log.info(
+        "Splitting %s into %d parts at %s s", request.source.name, len(parts), [round(at, 1) for at in split_points]
+    )
+    attempt.ledger.record_intent(
+        wanted.request,
+        split_points=split_points,
+        owner=attempt.owner,
+        forced_generation=attempt.generation if attempt.rules.force else None,
+        source_version=wanted.version.to_json() if wanted.version else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Split:
-    """A recording whose parts are prepared.
+class _KnownPart:
+    """One part, its ledger, which is read, and what it has come to; None if it must be submitted."""
+
+    start: float
+    ledger: Ledger
+    request: RequestFingerprint
+    found: Transcript | Job | None
+
+
+def _find_parts(attempt: Attempt, wanted: Identified, starts: Sequence[float]) -> list[_KnownPart]:
+    """Find what each part has come to."""
+    parts = []
+    for number, start in enumerate(starts, 1):
+        ledger, request = attempt.part_ledger(number), wanted.request.of_part(number, len(starts))
+        of_part, record = recovery.read_record(attempt, ledger)
+        found = recovery.recover(of_part, ledger, record, request)
+        if isinstance(found, ReusedResult | ResumeParts):  # a part has no result of its own
+            raise errors.LedgerError(f"the record of {request.source} is not that of a part")
+        parts.append(_KnownPart(start, ledger, request, found))
+    return parts
+
+
+def _submit_missing(
+    attempt: Attempt,
+    request: TranscriptionRequest,
+    known: Sequence[_KnownPart],
+    parts: Sequence[AudioPart],
+    estimate: Estimate,
+) -> list[Part]:
+    """Submit the parts that are not paid for.
 
     :param estimate: of the whole.
     """
-
-    attempt: Attempt
-    request: TranscriptionRequest
-    wanted: Identified
-    parts: Sequence[AudioPart]
-    estimate: Estimate
-
-    def estimate_of(self, indices: Sequence[int]) -> Estimate:
-        """Return what some parts are expected to cost; all together cost what the whole was expected to."""
-        lengths = [part.seconds for part in self.parts]
-        chosen, total = _sum([lengths[index] for index in indices]), _sum(lengths)
-        if chosen is None or not total or self.estimate.minutes is None:
-            return self.estimate.of_part(chosen)
-        return self.estimate.of_part(chosen * self.estimate.minutes * 60 / total)
+    missing = [index for index, part in enumerate(known) if part.found is None]
+    attempt.budget.check(attempt.number, _share(estimate, parts, missing))
+    done = []
+    for index, (part, audio) in enumerate(zip(known, parts, strict=True)):
+        found = part.found
+        if found is None:
+            submission = request.options.submission(audio.audio, None if audio.seconds is None else audio.seconds / 60)
+            found = submit(attempt, part.ledger, part.request, submission, _share(estimate, parts, [index]))
+        done.append(Part(part.start, found))
+    return done
 
 
-def _begin_part(split: _Split, number: int) -> Transcript | Job:
-    """Find or submit one part of a recording that is split now; it may have been split in the same places before."""
-    ledger = split.attempt.part_ledger(number)
-    found = _recover_part(split.attempt, ledger, split.wanted.request.of_part(number, len(split.parts)))
-    return found if found is not None else _submit_part(split, ledger, number)
-
-
-def _recover_part(attempt: Attempt, ledger: Ledger, part: RequestFingerprint) -> Transcript | Job | None:
-    """Return what a part has come to; None if it must be submitted."""
-    attempt, record = recovery.read_record(attempt, ledger)
-    found = recovery.recover(attempt, ledger, record, part)
-    if isinstance(found, ReusedResult | ResumeParts):  # a part has no result of its own
-        raise errors.LedgerError(f"the record of {part.source} is not that of a part")
-    return found
-
-
-def _submit_part(split: _Split, ledger: Ledger, number: int) -> Transcript | Job:
-    part = split.parts[number - 1]
-    submission = split.request.options.submission(part.audio, None if part.seconds is None else part.seconds / 60)
-    fingerprint = split.wanted.request.of_part(number, len(split.parts))
-    return submit(split.attempt, ledger, fingerprint, submission, split.estimate_of([number - 1]))
+def _share(estimate: Estimate, parts: Sequence[AudioPart], indices: Sequence[int]) -> Estimate:
+    """Return what some parts are expected to cost; all together cost what the whole was expected to."""
+    lengths = [part.seconds for part in parts]
+    chosen, total = _sum([lengths[index] for index in indices]), _sum(lengths)
+    if chosen is not None and total and estimate.minutes is not None:
+        chosen *= estimate.minutes * 60 / total
+    return estimate.of_part(chosen)
 
 
 def _submit_whole(
