@@ -17,11 +17,18 @@ from airflow_provider_nanostt.audio.inspect.containers import Hopeless, mp4
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
 from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
-from airflow_provider_nanostt.audio.prepare.split import Output, Part, split_compress, split_copy
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
-from airflow_provider_nanostt.audio.prepare.transcode import compress, convert, measured_seconds
+from airflow_provider_nanostt.audio.prepare.transcode import (
+    Output,
+    Part,
+    compress,
+    convert,
+    measured_seconds,
+    split_compress,
+    split_copy,
+)
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_nanostt.audio.prepare.decoding import open_track, throttled
-from airflow_provider_nanostt.audio.prepare.resample import resampled
+from airflow_provider_nanostt.audio.prepare.decoding import open_track, resampled, throttled
 
 if TYPE_CHECKING:
     from av import AudioFrame

@@ -17,7 +17,7 @@ from airflow_provider_nanostt.audio.inspect.formats import Format
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
 from airflow_provider_nanostt.audio.inspect.url_safety import unreachable_reason
 from airflow_provider_nanostt.audio.prepare.decoding import can_transcode
-from airflow_provider_nanostt.audio.prepare.encoder import Codec, codec_spec, longest_seconds
+from airflow_provider_nanostt.audio.prepare.muxer import Codec, codec_spec, longest_seconds
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 from airflow_provider_nanostt.common import object_storage
 
