@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
@@ -104,16 +105,7 @@ def prepared_audio(
             elif plan.method == "stage":
                 yield [AudioPart(_stage(source, name, info, options), 0.0, info.length.seconds)]
             else:
-                _check_table(source, name, info)
-                output = Output(folder, MAX_UPLOAD_BYTES, options.progress)
-                with source.open() as file:
-                    parts = _transcode(file, info, plan, output, codec=options.preparation.codec, points=split_points)
-                if not parts:
-                    raise InvalidInput(
-                        f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed"
-                        + ("" if plan.method == "split" else "; allow 'split'")
-                    )
-                yield _named(parts, name, is_split=plan.method == "split")
+                yield _transcode(source, name, info, plan, options, folder=folder, points=split_points)
 
 
 def _upload(file: LocalFile, name: str, info: AudioInfo, options: PrepareOptions) -> Upload:
@@ -135,19 +127,40 @@ def _stage(file: LocalFile, name: str, info: AudioInfo, options: PrepareOptions)
 
 
 def _transcode(
-    file: BinaryIO,
+    file: LocalFile,
+    name: str,
     info: AudioInfo,
     plan: UploadPlan,
-    output: Output,
+    options: PrepareOptions,
     *,
-    codec: Codec,
+    folder: Path,
     points: Sequence[float] | None,
+) -> list[AudioPart]:
+    _check_table(file, name, info)
+    output, codec = Output(folder, MAX_UPLOAD_BYTES, options.progress), options.preparation.codec
+    with file.open() as opened:
+        if plan.method == "split":
+            parts = _split(opened, info, plan, output, codec=codec, points=points)
+        else:
+            part = convert(opened, output, codec=codec) if plan.method == "convert" else None
+            part = part or compress(opened, output, seconds=info.length.seconds, codec=codec)
+            parts = [part] if part else None
+    if not parts:
+        hint = "" if plan.method == "split" else "; allow 'split'"
+        raise InvalidInput(f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
+    stem = upload_name(name, None)
+    stem = stem.rpartition(".")[0] or stem
+    numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(parts) + 1)]
+    return [
+        AudioPart(Upload(stem + number + part.path.suffix, part.content_type, part.path), part.start, part.seconds)
+        for number, part in zip(numbers, parts, strict=True)
+    ]
+
+
+def _split(
+    file: BinaryIO, info: AudioInfo, plan: UploadPlan, output: Output, *, codec: Codec, points: Sequence[float] | None
 ) -> list[Part] | None:
-    """Convert, compress or split; a split copies where the parts are small enough. None if that does not fit."""
-    if plan.method != "split":
-        part = convert(file, output, codec=codec) if plan.method == "convert" else None
-        part = part or compress(file, output, seconds=info.length.seconds, codec=codec)
-        return [part] if part else None
+    """Split at silences, by copying where the parts are small enough, else compressed; None if they do not fit."""
     longest = plan.longest_seconds or 0.0
     if points is None:
         loudness = measure_loudness(file, progress=output.progress)
@@ -159,21 +172,6 @@ def _transcode(
     if (info.size or 0) / max(seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
         parts = split_copy(file, output, points)
     return parts or split_compress(file, output, points, seconds=seconds, codec=codec)
-
-
-def _named(parts: Sequence[Part], name: str, *, is_split: bool) -> list[AudioPart]:
-    stem = upload_name(name, None)
-    stem = stem.rpartition(".")[0] or stem
-    return [
-        AudioPart(
-            Upload(
-                f"{stem}{f'.part-{number:03d}' if is_split else ''}{part.path.suffix}", part.content_type, part.path
-            ),
-            part.start,
-            part.seconds,
-        )
-        for number, part in enumerate(parts, 1)
-    ]
 
 
 def _check_table(file: LocalFile, name: str, info: AudioInfo) -> None:
