@@ -74,9 +74,7 @@ class Ledger:
         source_version: Mapping[str, object] | None = None,
         split_points: Sequence[float] = (),
     ) -> None:
-        """Record that a submit is about to be sent; arguments as in :class:`Record`.
-
-        With ``split_points``, record that its parts are, each of which has a record of its own.
+        """Record that a submit, or with ``split_points`` one of each part, is about to be sent; see :class:`Record`.
 
         :raises LedgerError: if that cannot be recorded; then nothing may be submitted.
         """

@@ -151,11 +151,7 @@ class Record:
             raise ValueError("it is not a record of this provider")  # noqa: TRY004  its value is wrong, whatever it is
         if data["version"] > VERSION:
             raise ValueError(f"the record has version {data['version']}; this provider knows {VERSION}")
-        state, at, job = data.get("state"), number(data.get("intended_at")), _read(data, "job", dict)
-        if state not in _STATES:
-            raise ValueError(f"its state is {state!r}")
-        if state in _REQUIRED and not data.get(_REQUIRED[state]):
-            raise ValueError(f"its state is {state!r}, but it has no {_REQUIRED[state]}")
+        at, job = number(data.get("intended_at")), _read(data, "job", dict)
         if at is None or not 0 <= at < _END_OF_TIME:
             raise ValueError(f"its intended_at is {data.get('intended_at')!r}")
         fingerprint = _read(data, "fingerprint", str)
@@ -165,7 +161,7 @@ class Record:
         if result and not all(isinstance(uri, str) for uri in (_read(result, "files", dict) or {}).values()):
             raise ValueError("its list of files has other things than addresses")
         return cls(
-            state=state,
+            state=_state(data),
             fingerprint=fingerprint,
             source=_read(data, "source", str) or "",
             model=_read(data, "model", str) or "",
@@ -198,6 +194,15 @@ def total_spent(record: Record | None, parts: list[Record], owner: str | None) -
     return before + sum((one.cost or 0.0) * (one.owner == owner) + one.spent_before for one in own)
 
 
+def _state(data: Mapping[str, object]) -> str:
+    state = data.get("state")
+    if not isinstance(state, str) or state not in _STATES:
+        raise ValueError(f"its state is {state!r}")
+    if state in _REQUIRED and not data.get(_REQUIRED[state]):
+        raise ValueError(f"its state is {state!r}, but it has no {_REQUIRED[state]}")
+    return state
+
+
 def _read(data: Mapping[str, object], name: str, kind: type[T]) -> T | None:
     """Return a value that is of this type, if it is there."""
     value = data.get(name)
@@ -217,12 +222,12 @@ def _usd(data: Mapping[str, object], name: str) -> float | None:
 def _point(value: object) -> float:
     point = number(value)
     if point is None:
-        raise ValueError(f"one of its split points is {value!r}")
+        raise ValueError("its split points cannot be read")
     return point
 
 
 def _past(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        raise TypeError(f"its history has {value!r}")
+        raise TypeError("its history cannot be read")
     _usd(value, "cost"), _usd(value, "cost_of_parts")
     return value
