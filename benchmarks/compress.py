@@ -37,13 +37,13 @@ class Counted(io.FileIO):
 
 
 def rates(made):
-    return [part.bytes for part in made], [round(part.bytes * 8 / part.seconds) for part in made]
+    sizes = [part.path.stat().st_size for part in made]
+    return sizes, [round(size * 8 / part.seconds) for size, part in zip(sizes, made, strict=True)]
 
 
 def one_file(source: Counted, folder: Path, seconds: float):
     """Compress to one file and return the sizes and the number of tries, each of which reads the whole file."""
-    from airflow_provider_nanostt.audio.prepare.split import Output
-    from airflow_provider_nanostt.audio.prepare.transcode import compress
+    from airflow_provider_nanostt.audio.prepare.transcode import Output, compress
 
     made = compress(source, Output(folder, LIMIT), seconds=seconds)
     assert made is not None
@@ -52,10 +52,10 @@ def one_file(source: Counted, folder: Path, seconds: float):
 
 def parts(source: Counted, folder: Path, _: float):
     """Find silences, split there, compress to parts; there is but one try, which says so if a part is too large."""
-    from airflow_provider_nanostt.audio.prepare.encoder import longest_seconds
+    from airflow_provider_nanostt.audio.prepare.muxer import longest_seconds
     from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
-    from airflow_provider_nanostt.audio.prepare.split import Output, split_compress
     from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+    from airflow_provider_nanostt.audio.prepare.transcode import Output, split_compress
 
     loudness = measure_loudness(source)
     longest = longest_seconds(LIMIT) - 1

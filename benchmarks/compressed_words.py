@@ -46,8 +46,7 @@ def errors(said: list[str], heard: list[str]) -> int:
 
 def compressed(spoken: array[int], codec: str, seconds: float) -> array[int]:
     """The speech as it sounds after being compressed at the bit rate that a recording of this length gets."""
-    from airflow_provider_nanostt.audio.prepare.split import Output
-    from airflow_provider_nanostt.audio.prepare.transcode import compress
+    from airflow_provider_nanostt.audio.prepare.transcode import Output, compress
 
     source = io.BytesIO()
     recordings.wav_to(source, [spoken])

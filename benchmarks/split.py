@@ -28,8 +28,8 @@ RATE, REACH = recordings.RATE, 0.5
 
 def child(path: Path, folder: Path, longest: float) -> dict[str, object]:
     from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
-    from airflow_provider_nanostt.audio.prepare.split import Output, split_copy
     from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+    from airflow_provider_nanostt.audio.prepare.transcode import Output, split_copy
 
     with path.open("rb") as source:
         began, cpu = time.monotonic(), time.process_time()

@@ -163,12 +163,9 @@ class BatchIncomplete(NanoGPTError):
     retry: RetryWorth = "yes"
 
     def __init__(self, missing: int, total: int, listing: str, *, manifest: str, retry: RetryWorth) -> None:
-        self.missing = missing
-        self.total = total
-        self.retry = retry
-        hint = "A retry does only what is missing"
-        if retry == "no":
-            hint = "A retry would not help; a clear does what is missing"
+        self.missing, self.total, self.retry = missing, total, retry
+        helps = retry != "no"
+        hint = "A retry does only what is missing" if helps else "A retry would not help; a clear does what is missing"
         rest = "The others are written and are not paid for again. " if missing < total else ""
         super().__init__(
             f"{missing} of {total} recordings have no transcript:\n{listing}\n{rest}{hint}. The whole list: {manifest}"
@@ -196,11 +193,7 @@ class ResultTooLarge(NanoGPTError):
         cost: float | None,
         way_out: str = "Set output_path to a folder.",
     ) -> None:
-        self.size = size
-        self.limit = limit
-        self.run_id = run_id
-        self.cost = cost
-        self.way_out = way_out
+        self.size, self.limit, self.run_id, self.cost, self.way_out = size, limit, run_id, cost, way_out
         super().__init__(size, limit)
 
     def __str__(self) -> str:

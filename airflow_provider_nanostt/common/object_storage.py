@@ -23,7 +23,6 @@ from airflow_provider_nanostt.common.urls import display
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
-_WEB = ("http://", "https://")
 _LASTING_ERRORS = (
     FileNotFoundError,
     PermissionError,
@@ -67,7 +66,7 @@ def read(path: ObjectStoragePath) -> bytes | None:
     :raises OSError: if the storage does not answer.
     """
     try:
-        if path.protocol in _LOCAL:
+        if is_local(path):
             return Path(path.path).read_bytes()
         # Not through open() nor in pieces, for which the size is asked first: one request for each file.
         takes = signature(getattr(path.fs, "_cat_file", path.fs.cat_file)).parameters
@@ -82,7 +81,7 @@ def write(path: ObjectStoragePath, data: bytes) -> str:
     :return: the file's URI.
     :raises OSError: if it cannot be written.
     """
-    if path.protocol in _LOCAL:
+    if is_local(path):
         with _replacing(Path(path.path)) as file:
             file.write(data)
     else:
@@ -97,14 +96,14 @@ def writing(path: ObjectStoragePath) -> Iterator[BinaryIO]:
 
     :raises OSError: if it cannot be written.
     """
-    if path.protocol in _LOCAL:
-        with _replacing(Path(path.path)) as file:
-            yield file
-        return
-    with tempfile.NamedTemporaryFile(prefix="nanostt-") as file:
-        yield cast("BinaryIO", file)
-        file.flush()
-        path.fs.put_file(file.name, path.path)
+    if is_local(path):
+        with _replacing(Path(path.path)) as local:
+            yield local
+    else:
+        with tempfile.NamedTemporaryFile(prefix="nanostt-") as file:
+            yield cast("BinaryIO", file)
+            file.flush()
+            path.fs.put_file(file.name, path.path)
 
 
 def remove(path: ObjectStoragePath) -> None:
@@ -112,13 +111,11 @@ def remove(path: ObjectStoragePath) -> None:
 
     :raises OSError: if it cannot be removed.
     """
-    try:
-        if path.protocol in _LOCAL:
+    with suppress(FileNotFoundError):
+        if is_local(path):
             Path(path.path).unlink()
         else:
             path.fs.rm_file(path.path)
-    except FileNotFoundError:
-        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +157,9 @@ def file_info(path: ObjectStoragePath) -> FileInfo | None:
     """
     path.fs.invalidate_cache()
     try:
-        entry = path.fs.info(path.path)
+        return _file_info(path.fs.info(path.path))
     except FileNotFoundError:
         return None
-    return _file_info(entry)
 
 
 def _file_info(entry: Mapping[str, object]) -> FileInfo:
@@ -196,16 +192,15 @@ def presign(path: ObjectStoragePath, seconds: float) -> str | None:
     :raises Exception: any error of the storage.
     """
     lasting = ceil(seconds)
-    try:
-        url = path.fs.sign(path.path, expiration=lasting)
-        if _has_v2_signature(url) and (newer := _with_v4_signatures(path.fs)) is not None:
+    url = _signed(path.fs, path, lasting)
+    # S3 refuses signatures of version 2, which botocore makes in the oldest regions, for encrypted objects and for
+    # buckets made since 2020.
+    if url and {"AWSAccessKeyId", "Signature", "Expires"} <= _query(url).keys():
+        newer = _with_v4_signatures(path.fs)
+        if newer is not None:
             newer.info(path.path)  # so it learns in which region the bucket is, which becomes a part of the URL
-            url = newer.sign(path.path, expiration=lasting)
-    except NotImplementedError:
-        return None
-    if not isinstance(url, str) or not url.startswith(_WEB):
-        return None
-    if lasting > _MAX_SIGNED_SECONDS and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
+            url = _signed(newer, path, lasting)
+    if url and lasting > _MAX_SIGNED_SECONDS and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
         raise InvalidInput(
             f"a URL can be signed for {_MAX_SIGNED_SECONDS:,} seconds (7 days) at the most, not for {lasting:,}; "
             "set presign_for"
@@ -220,23 +215,20 @@ def public_url(path: ObjectStoragePath) -> str | None:
 
     :raises Exception: any error of the storage.
     """
+    url = _signed(path.fs, path, 60)
+    return url.partition("?")[0] if url else None
+
+
+def _signed(fs: Any, path: ObjectStoragePath, seconds: int) -> str | None:
     try:
-        url = path.fs.sign(path.path, expiration=60)
+        url = fs.sign(path.path, expiration=seconds)
     except NotImplementedError:
         return None
-    return url.partition("?")[0] if isinstance(url, str) and url.startswith(_WEB) else None
+    return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
 
 
 def _query(url: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(url).query)
-
-
-def _has_v2_signature(url: object) -> bool:
-    """Whether a URL has an S3 signature of version 2, as botocore makes it in the oldest regions.
-
-    S3 refuses it for encrypted objects and for buckets made since 2020.
-    """
-    return isinstance(url, str) and {"AWSAccessKeyId", "Signature", "Expires"} <= _query(url).keys()
 
 
 def _with_v4_signatures(fs: Any) -> Any:

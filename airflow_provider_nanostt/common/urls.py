@@ -74,16 +74,12 @@ def redact(text: str) -> str:
 
     Also a query without its address is left out, as in "url: /a.mp3?signature=…".
     """
-    if not _is_suspect(text):
-        return text
-    return _QUERY.sub("?…", _ADDRESS.sub(_redacted, text))
+    return _QUERY.sub("?…", _ADDRESS.sub(_redacted, text)) if _is_suspect(text) else text
 
 
 def redact_value(value: T) -> T:
     """Return a JSON value in which every text, however deep, is as :func:`redact` returns it; tuples become lists."""
-    if isinstance(value, Mapping):
-        return cast("T", {_text(key): _checked(inner) for key, inner in value.items()})
-    return cast("T", _checked(value))
+    return cast("T", _redacted_value(value))
 
 
 def identity_url(url: str) -> str:
@@ -175,10 +171,8 @@ def _redacted(found: re.Match[str]) -> str:
     address = found[0].rstrip(_TRAILING)
     plain = _decoded(address)
     scheme, _, rest = plain.partition("://")
-    if scheme.lower() not in _WEB:
-        rest, _ = _without_user(rest, always=False)
-        return f"{scheme}://{_cut(rest)}{found[0][len(address) :]}"
-    return display(plain) + found[0][len(address) :]
+    shown = display(plain) if scheme.lower() in _WEB else f"{scheme}://{_cut(_without_user(rest, always=False)[0])}"
+    return shown + found[0][len(address) :]
 
 
 def _decoded(address: str) -> str:
@@ -192,21 +186,12 @@ def _decoded(address: str) -> str:
     return address
 
 
-def _checked(value: object) -> object:
-    """Redact a value; one without any address, such as a list of 27,000 words, is not walked through."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
-    return _walked(value) if _is_suspect(text) else value
-
-
-def _walked(value: object) -> object:
+def _redacted_value(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {_text(key): _walked(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_walked(inner) for inner in value]
+        return {_redacted_value(key): _redacted_value(inner) for key, inner in value.items()}
+    # A list without any address, such as one of 27,000 words, is not walked through.
+    if isinstance(value, list | tuple) and _is_suspect(json.dumps(value, default=str, ensure_ascii=False)):
+        return [_redacted_value(inner) for inner in value]
     return value
-
-
-def _text(key: object) -> object:
-    return redact(key) if isinstance(key, str) else key

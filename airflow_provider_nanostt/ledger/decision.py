@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.ledger.record import FAILED, INTENDED, WITHDRAWN
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.ledger.record import Record
+from airflow_provider_nanostt.ledger.record import FAILED, INTENDED, WITHDRAWN, Record
 
 SUBMIT = "submit"
 REATTACH = "reattach"
@@ -68,28 +64,22 @@ def decide(record: Record | None, fingerprint: str, rules: RecoveryRules) -> Dec
     """
     if record is None or record.state == WITHDRAWN:
         return Decision(SUBMIT)
+    before = record.describe()
     if rules.force:
-        return Decision(SUBMIT, f"force is set, so this submits once more; before: {record.describe()}")
+        return Decision(SUBMIT, f"force is set, so this submits once more; before: {before}")
     if record.state == INTENDED and rules.on_ambiguous_submit == "fail":
-        raise errors.OrphanedSubmit(
-            record.describe(), estimated_cost=record.estimated_cost, before=record.balance_before
-        )
+        raise errors.OrphanedSubmit(before, estimated_cost=record.estimated_cost, before=record.balance_before)
     if record.fingerprint != fingerprint:
         if rules.on_changed_input == "fail":
-            raise errors.InputChanged(record.describe())
-        return Decision(
-            SUBMIT, f"The audio, model or options have changed, so this submits anew; before: {record.describe()}"
-        )
+            raise errors.InputChanged(before)
+        return Decision(SUBMIT, f"The audio, model or options have changed, so this submits anew; before: {before}")
     if record.state == INTENDED:
-        return Decision(
-            SUBMIT, f"on_ambiguous_submit is 'resubmit', so this submits again; before: {record.describe()}"
-        )
-    return _decide_for_same_request(record)
+        return Decision(SUBMIT, f"on_ambiguous_submit is 'resubmit', so this submits again; before: {before}")
+    return _decide_for_same_request(record, before)
 
 
-def _decide_for_same_request(record: Record) -> Decision:
+def _decide_for_same_request(record: Record, before: str) -> Decision:
     """Decide about a record of the very same request, whose answer is known."""
-    before = record.describe()
     if record.state == FAILED:
         return Decision(SUBMIT, f"The service gave up on it, so this submits anew; before: {before}")
     if record.result is not None:

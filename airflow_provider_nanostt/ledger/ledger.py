@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.urls import redact_value
-from airflow_provider_nanostt.ledger.record import (
-    ANSWERED,
-    FAILED,
-    INTENDED,
-    SPLIT,
-    SUBMITTED,
-    WITHDRAWN,
-    WRITTEN,
-    Record,
-)
+from airflow_provider_nanostt.ledger import record as states
+from airflow_provider_nanostt.ledger.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.ledger.stores import Store
 
 _MAX_HISTORY = 20
-_OPEN = (INTENDED, SUBMITTED, ANSWERED, SPLIT)
+_OPEN = (states.INTENDED, states.SUBMITTED, states.ANSWERED, states.SPLIT)
 
 
 class Ledger:
@@ -82,33 +74,30 @@ class Ledger:
         source_version: Mapping[str, object] | None = None,
         split_points: Sequence[float] = (),
     ) -> None:
-        """Record that a submit is about to be sent; arguments as in :class:`Record`.
-
-        With ``split_points``, record that its parts are, each of which has a record of its own.
+        """Record that a submit, or with ``split_points`` one of each part, is about to be sent; see :class:`Record`.
 
         :raises LedgerError: if that cannot be recorded; then nothing may be submitted.
         """
         self._before = self.record
         history: tuple[Mapping[str, object], ...] = self.record.history if self.record else ()
-        if self.record and self.record.state != WITHDRAWN:
+        if self.record and self.record.state != states.WITHDRAWN:
             history = (*history, self.record.to_history())[-_MAX_HISTORY:]
+        record = Record(
+            state=states.SPLIT if split_points else states.INTENDED,
+            fingerprint=request.digest,
+            source=request.source,
+            model=request.model,
+            intended_at=self._clock(),
+            estimated_cost=estimated_cost,
+            balance_before=balance,
+            owner=owner,
+            forced_generation=forced_generation,
+            source_version=source_version,
+            split_points=tuple(split_points),
+            history=history,
+        )
         try:
-            self._save(
-                Record(
-                    state=SPLIT if split_points else INTENDED,
-                    fingerprint=request.digest,
-                    source=request.source,
-                    model=request.model,
-                    intended_at=self._clock(),
-                    estimated_cost=estimated_cost,
-                    balance_before=balance,
-                    owner=owner,
-                    forced_generation=forced_generation,
-                    source_version=source_version,
-                    split_points=tuple(split_points),
-                    history=history,
-                )
-            )
+            self._save(record)
         except errors.LedgerError:
             # It may have arrived all the same, and the next attempt would take it for a submit of unknown end.
             with contextlib.suppress(errors.LedgerError):
@@ -118,17 +107,17 @@ class Ledger:
     def withdraw(self) -> None:
         """Take the intent back, since the service certainly charged nothing: the record before it holds again."""
         if self.record:
-            self._save(self._before or replace(self.record, state=WITHDRAWN))
+            self._save(self._before or replace(self.record, state=states.WITHDRAWN))
 
     def record_failure(self) -> None:
         """Record that the service gave up at once; whether it charged is not known."""
         if self.record:
-            self._save(replace(self.record, state=FAILED))
+            self._save(replace(self.record, state=states.FAILED))
 
     def record_job(self, job: Job) -> None:
         """Record the accepted job."""
         if self.record:
-            self._save(replace(self.record, state=SUBMITTED, job=job, cost=_amount(job.cost)))
+            self._save(replace(self.record, state=states.SUBMITTED, job=job, cost=_amount(job.cost)))
 
     def record_answer(self, transcript: Transcript, *, source: str | None = None) -> None:
         """Record an answer that came at once and that the service will not give again.
@@ -136,12 +125,9 @@ class Ledger:
         :param source: a name for the recording that only the answer knows.
         """
         if self.record:
-            record = replace(self.record, source=source or self.record.source)
-            self._save(
-                replace(
-                    record, state=ANSWERED, answer=redact_value(dict(transcript.raw)), cost=_amount(transcript.cost)
-                )
-            )
+            answer, cost = redact_value(dict(transcript.raw)), _amount(transcript.cost)
+            source = source or self.record.source
+            self._save(replace(self.record, state=states.ANSWERED, source=source, answer=answer, cost=cost))
 
     def record_result(
         self,
@@ -157,18 +143,17 @@ class Ledger:
         :param job: the job it came from, if there was one.
         :param cost: USD, if the result came with a cost of its own.
         """
-        if self.record:
-            job = self.record.job or job
-            kept = result if self._keeps(job, result) else None
-            cost = self.record.cost if cost is None else _amount(cost)
-            record = replace(self.record, state=WRITTEN, written_at=self._clock(), job=job, cost=cost, answer=None)
-            self._save(replace(record, result=kept, written=written))
-
-    def _keeps(self, job: Job | None, result: Mapping[str, object]) -> bool:
-        if "files" in result:
-            return True
-        has_job = job is not None or (self.record is not None and bool(self.record.split_points))
-        return not has_job and self._store is not None and len(json.dumps(result)) <= self._store.max_result_chars
+        if self.record is None:
+            return
+        job = self.record.job or job
+        is_kept = "files" in result
+        if not is_kept and job is None and not self.record.split_points and self._store:
+            is_kept = len(json.dumps(result)) <= self._store.max_result_chars
+        done = replace(
+            self.record, state=states.WRITTEN, written_at=self._clock(), written=written, job=job, answer=None
+        )
+        cost = self.record.cost if cost is None else _amount(cost)
+        self._save(replace(done, result=result if is_kept else None, cost=cost))
 
     def _save(self, record: Record) -> None:
         self.record = record
@@ -178,7 +163,9 @@ class Ledger:
         try:
             # An intent is worth a second round trip, since nothing is paid for yet. A job is not: until it is recorded,
             # a killed process leaves a charge that nobody knows of.
-            self._store.save(record.to_json(), is_open=record.state in _OPEN, verify=record.state in (INTENDED, SPLIT))
+            self._store.save(
+                record.to_json(), is_open=record.state in _OPEN, verify=record.state in (states.INTENDED, states.SPLIT)
+            )
         except Exception as error:
             raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
 

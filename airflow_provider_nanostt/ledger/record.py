@@ -7,10 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Options
 from airflow_provider_nanostt.common.numbers import number
+
+T = TypeVar("T")
 
 VERSION = 1
 
@@ -24,8 +27,8 @@ SPLIT = "split"
 """The states of a record: about to submit, job accepted, transcript received, result written, given up by the service
 at once, certainly not charged, split into parts with a record each."""
 
-_REQUIRED = {INTENDED: None, SUBMITTED: "job", ANSWERED: "answer", WRITTEN: None, FAILED: None, WITHDRAWN: None}
-_REQUIRED[SPLIT] = "split_points"
+_STATES = (INTENDED, SUBMITTED, ANSWERED, WRITTEN, FAILED, WITHDRAWN, SPLIT)
+_REQUIRED = {SUBMITTED: "job", ANSWERED: "answer", SPLIT: "split_points"}
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 
 
@@ -142,40 +145,40 @@ class Record:
     def from_json(cls, data: object) -> Record:
         """Read a record.
 
-        :raises ValueError: saying why, if this version cannot read it.
+        :raises ValueError, TypeError: saying why, if this version cannot read it.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("version"), int):
             raise ValueError("it is not a record of this provider")  # noqa: TRY004  its value is wrong, whatever it is
         if data["version"] > VERSION:
             raise ValueError(f"the record has version {data['version']}; this provider knows {VERSION}")
-        state, at, job = data.get("state"), number(data.get("intended_at")), _mapping(data, "job")
-        if not isinstance(state, str) or state not in _REQUIRED:
-            raise ValueError(f"its state is {state!r}")
+        at, job = number(data.get("intended_at")), _read(data, "job", dict)
         if at is None or not 0 <= at < _END_OF_TIME:
             raise ValueError(f"its intended_at is {data.get('intended_at')!r}")
-        needed = _REQUIRED[state]
-        if needed and not data.get(needed):
-            raise ValueError(f"its state is {state!r}, but it has no {needed}")
-        owner, generation = data.get("owner"), data.get("forced_generation")
+        fingerprint = _read(data, "fingerprint", str)
+        if not fingerprint:
+            raise ValueError("it has no fingerprint")
+        result = _read(data, "result", dict)
+        if result and not all(isinstance(uri, str) for uri in (_read(result, "files", dict) or {}).values()):
+            raise ValueError("its list of files has other things than addresses")
         return cls(
-            state=state,
-            fingerprint=_text(data, "fingerprint"),
-            source=str(data.get("source") or ""),
-            model=str(data.get("model") or ""),
+            state=_state(data),
+            fingerprint=fingerprint,
+            source=_read(data, "source", str) or "",
+            model=_read(data, "model", str) or "",
             intended_at=at,
             estimated_cost=_usd(data, "estimated_cost"),
             balance_before=number(data.get("balance_before")),
-            owner=owner if isinstance(owner, str) else None,
-            forced_generation=generation if isinstance(generation, int) else None,
+            owner=_read(data, "owner", str),
+            forced_generation=_read(data, "forced_generation", int),
             job=None if job is None else Job.from_json(job),
-            answer=_mapping(data, "answer"),
+            answer=_read(data, "answer", dict),
             cost=_usd(data, "cost"),
             written_at=number(data.get("written_at")),
-            result=_result(data),
-            written=_mapping(data, "written"),
-            source_version=_mapping(data, "source_version"),
-            split_points=_split_points(data),
-            history=_history(data),
+            result=result,
+            written=_read(data, "written", dict),
+            source_version=_read(data, "source_version", dict),
+            split_points=tuple(_point(point) for point in _read(data, "split_points", list) or ()),
+            history=tuple(_past(past) for past in _read(data, "history", list) or ()),
         )
 
 
@@ -191,10 +194,20 @@ def total_spent(record: Record | None, parts: list[Record], owner: str | None) -
     return before + sum((one.cost or 0.0) * (one.owner == owner) + one.spent_before for one in own)
 
 
-def _text(data: Mapping[str, object], name: str) -> str:
+def _state(data: Mapping[str, object]) -> str:
+    state = data.get("state")
+    if not isinstance(state, str) or state not in _STATES:
+        raise ValueError(f"its state is {state!r}")
+    if state in _REQUIRED and not data.get(_REQUIRED[state]):
+        raise ValueError(f"its state is {state!r}, but it has no {_REQUIRED[state]}")
+    return state
+
+
+def _read(data: Mapping[str, object], name: str, kind: type[T]) -> T | None:
+    """Return a value that is of this type, if it is there."""
     value = data.get(name)
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"its {name} is {value!r}")
+    if value is not None and not isinstance(value, kind):
+        raise ValueError(f"its {name} has the type {type(value).__name__}")
     return value
 
 
@@ -206,33 +219,15 @@ def _usd(data: Mapping[str, object], name: str) -> float | None:
     return value
 
 
-def _mapping(data: Mapping[str, object], name: str) -> Mapping[str, object] | None:
-    value = data.get(name)
-    if value is not None and not isinstance(value, Mapping):
-        raise ValueError(f"its {name} has the type {type(value).__name__}")
-    return value
-
-
-def _result(data: Mapping[str, object]) -> Mapping[str, object] | None:
-    result = _mapping(data, "result")
-    files = (_mapping(result, "files") if result else None) or {}
-    if not all(isinstance(uri, str) for uri in files.values()):
-        raise ValueError("its list of files has other things than addresses")
-    return result
-
-
-def _split_points(data: Mapping[str, object]) -> tuple[float, ...]:
-    value = data.get("split_points") or []
-    points = [number(point) for point in value] if isinstance(value, list) else [None]
-    if None in points:
+def _point(value: object) -> float:
+    point = number(value)
+    if point is None:
         raise ValueError("its split points cannot be read")
-    return tuple(point for point in points if point is not None)
+    return point
 
 
-def _history(data: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
-    value = data.get("history") or []
-    if not isinstance(value, list) or not all(isinstance(past, Mapping) for past in value):
-        raise ValueError("its history cannot be read")
-    for past in value:
-        _usd(past, "cost"), _usd(past, "cost_of_parts")
-    return tuple(value)
+def _past(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError("its history cannot be read")
+    _usd(value, "cost"), _usd(value, "cost_of_parts")
+    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from airflow_provider_nanostt.common import object_storage
 
@@ -104,19 +104,12 @@ class MirroredStore:
         beside, mirror = self._beside.load(), self._mirror.load()
         if beside is None or mirror is None:
             return mirror if beside is None else beside
-        return mirror if _intended_at(mirror) > _intended_at(beside) else beside
+        return max(beside, mirror, key=lambda record: cast("float", record["intended_at"]))
 
     def save(self, record: Mapping[str, object], *, is_open: bool, verify: bool) -> None:
         """Replace both; of an answer that came at once, the text stays out of Airflow's database."""
         self._beside.save(record, is_open=is_open, verify=verify)
         self._mirror.save({**record, "answer": None}, is_open=is_open, verify=False)
-
-
-def _intended_at(record: Mapping[str, object]) -> float:
-    moment = record["intended_at"]
-    if not isinstance(moment, int | float):
-        raise TypeError(f"its intended_at is {moment!r}")
-    return moment
 
 
 def _json_object(record: object) -> dict[str, object]:

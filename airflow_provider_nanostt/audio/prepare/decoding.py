@@ -10,17 +10,24 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, BinaryIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
 
 if TYPE_CHECKING:
-    from av import AudioFrame, Packet
+    from av import AudioFrame, AudioResampler, Packet
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.filter import Graph
+
+MAX_SECONDS = 24 * 3600.0
+"""Of decoded sound; a longer recording is taken for an attack or an accident."""
+
+MAX_PACKETS = 20_000_000
+"""Of a sound track; five milliseconds is about the shortest there is."""
 
 _DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,eac3,flac,flv,gsm,loas,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,"
@@ -34,51 +41,21 @@ _MAX_RESUMES = 100
 _PROGRESS_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far a recording may go before it is taken for an attack or an accident.
-
-    :param max_seconds: of decoded sound.
-    :param max_packets: of the sound track; five milliseconds is about the shortest there is.
-    """
-
-    max_seconds: float = 24 * 3600.0
-    max_packets: int = 20_000_000
-
-
-_BOUNDS = Bounds()
-
-
-class _OnlyBytes:
-    """A file object without a name: FFmpeg would take the name as a hint, and some have numbers for one."""
-
-    def __init__(self, source: BinaryIO) -> None:
-        self.read, self.seek, self.tell, self.seekable = source.read, source.seek, source.tell, source.seekable
-
-
 class AudioTrack:
     """One sound track of an open file; :func:`open_track` makes it.
 
-    ``seconds`` and ``broken`` count while :meth:`packets` or :meth:`frames` is read: seconds of sound decoded so far,
-    and damaged packets that were skipped.
+    ``codec`` (FFmpeg's name: ``mp3``, ``opus``, ``pcm_s16le``) and ``rate`` (samples per second) are as the header
+    says. ``seconds`` and ``broken`` count while :meth:`packets` or :meth:`frames` is read: seconds of sound decoded so
+    far, and damaged packets that were skipped.
     """
 
-    def __init__(self, container: InputContainer, stream: AudioStream, bounds: Bounds, name: str) -> None:
-        self.stream, self.name, self.bounds = stream, name, bounds
+    def __init__(self, container: InputContainer, stream: AudioStream, name: str) -> None:
+        self.stream, self.name = stream, name
+        self.codec, self.rate = stream.codec_context.name, stream.codec_context.sample_rate
         self.seconds = 0.0
         self.broken = 0
         self._container = container
         self._packets = 0
-
-    @property
-    def codec(self) -> str:
-        """FFmpeg's name of the codec: ``mp3``, ``opus``, ``pcm_s16le``."""
-        return str(self.stream.codec_context.name)
-
-    @property
-    def rate(self) -> int:
-        """Samples per second, as the header says."""
-        return self.stream.codec_context.sample_rate
 
     @property
     def channels(self) -> int:
@@ -97,8 +74,8 @@ class AudioTrack:
             try:
                 for packet in self._container.demux(self.stream):
                     self._packets += 1
-                    if self._packets > self.bounds.max_packets:
-                        raise InvalidInput(f"{self.name} has more than {self.bounds.max_packets:,} packets")
+                    if self._packets > MAX_PACKETS:
+                        raise InvalidInput(f"{self.name} has more than {MAX_PACKETS:,} packets")
                     yield packet
             except av.FFmpegError:
                 self._skip_broken()  # what follows the damage may be readable
@@ -120,29 +97,31 @@ class AudioTrack:
                 self._skip_broken()
                 continue
             for frame in frames:
-                self._count(frame.samples / max(frame.sample_rate, 1))
+                seconds = frame.samples / max(frame.sample_rate, 1)
+                if seconds > _MAX_FRAME_SECONDS:
+                    raise InvalidInput(f"{self.name} has {self.rate} samples per second, too few for sound")
+                self.seconds += seconds
+                self.check_length(self.seconds)
                 yield frame
         if not self.seconds:
             raise InvalidInput(f"{self.name} has a sound track in which nothing can be decoded")
-        if self.broken > self._packets / 2:
-            raise InvalidInput(self._damaged())
+        self._check_damage()
 
-    def _count(self, seconds: float) -> None:
-        self.seconds += seconds
-        if seconds > _MAX_FRAME_SECONDS:
-            raise InvalidInput(
-                f"{self.name} has {self.stream.codec_context.sample_rate} samples per second, too few for sound"
-            )
-        if self.seconds > self.bounds.max_seconds:
-            raise InvalidInput(f"{self.name} is longer than {self.bounds.max_seconds / 3600:g} hours")
+    def check_length(self, seconds: float) -> None:
+        """Refuse a recording of so many seconds if that is too long."""
+        if seconds > MAX_SECONDS:
+            raise InvalidInput(f"{self.name} is longer than {MAX_SECONDS / 3600:g} hours")
 
     def _skip_broken(self) -> None:
         self.broken += 1
-        if self.broken > _MIN_BREAKS and self.broken > self._packets / 2:
-            raise InvalidInput(self._damaged())
+        if self.broken > _MIN_BREAKS:
+            self._check_damage()
 
-    def _damaged(self) -> str:
-        return f"{self.name} is damaged: {self.broken:,} of {self._packets:,} packets cannot be decoded"
+    def _check_damage(self) -> None:
+        if self.broken > self._packets / 2:
+            raise InvalidInput(
+                f"{self.name} is damaged: {self.broken:,} of {self._packets:,} packets cannot be decoded"
+            )
 
 
 def can_transcode() -> bool:
@@ -151,7 +130,7 @@ def can_transcode() -> bool:
 
 
 @contextmanager
-def open_track(source: BinaryIO, *, bounds: Bounds = _BOUNDS) -> Iterator[AudioTrack]:
+def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
     """Open the first sound track of a recording from its first byte; the source stays open afterwards.
 
     :param source: seekable; of a video, the sound is taken.
@@ -164,18 +143,21 @@ def open_track(source: BinaryIO, *, bounds: Bounds = _BOUNDS) -> Iterator[AudioT
         raise InvalidInput(
             "converting, compressing and splitting recordings needs PyAV: pip install 'airflow-provider-nanostt[audio]'"
         ) from error
-    name = _name(source)
+    given = getattr(source, "name", None)
+    name = repr(PurePath(given).name) if isinstance(given, str) and given else "the recording"
     source.seek(0)
+    # Without a name: FFmpeg would take it as a hint, and some files have numbers for one.
+    nameless = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell, seekable=source.seekable)
     try:
         container = av.open(
-            _OnlyBytes(source),
+            nameless,
             "r",
             container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
             metadata_errors="replace",
             io_open=refuse_other_files,
         )
     except (av.FFmpegError, PermissionError) as error:
-        raise InvalidInput(f"{name} is not a recording that can be read here ({ffmpeg_reason(error)})") from error
+        raise InvalidInput(f"{name} is not a recording that can be read here ({_reason(error)})") from error
     with container:
         if not container.streams.audio:
             raise InvalidInput(f"{name} has no sound tracks")
@@ -183,7 +165,7 @@ def open_track(source: BinaryIO, *, bounds: Bounds = _BOUNDS) -> Iterator[AudioT
         if stream.codec_context is None:
             raise InvalidInput(f"{name} has a sound track in a codec that cannot be decoded here")
         stream.codec_context.thread_count = 1
-        yield AudioTrack(container, stream, bounds, name)
+        yield AudioTrack(container, stream, name)
 
 
 def packet_seconds(track: AudioTrack, packet: Packet[AudioStream]) -> float:
@@ -209,11 +191,91 @@ def throttled(progress: Callable[[float], object] | None) -> Callable[[float], N
     return report
 
 
-def ffmpeg_reason(error: BaseException) -> str:
+def resampled(
+    track: AudioTrack,
+    *,
+    rate: int | None,
+    channels: int = 1,
+    frame_size: int | None = None,
+    planar: bool = False,
+) -> Iterator[AudioFrame]:
+    """Yield the sound of a recording as frames of 16-bit samples.
+
+    Many channels become one or two by FFmpeg's rules where the file says what they are, and evenly where it does not:
+    FFmpeg would take the third of three unnamed channels for a subwoofer, and leave that speaker out.
+
+    :param rate: samples per second; None leaves the rate as it is.
+    :param channels: 1 or 2, mixed down or doubled where needed.
+    :param frame_size: samples per frame, the last may be shorter; None takes them as they come.
+    :param planar: one plane per channel, for encoders that need that.
+    :raises InvalidInput: as :meth:`AudioTrack.frames`, and for sound that FFmpeg cannot bring into this form.
+    """
+    import av
+
+    sample_format, layout = "s16p" if planar else "s16", "stereo" if channels == 2 else "mono"
+    resampler: AudioResampler | None = None
+    mixer: Graph | None = None
+    before: tuple[str, str, int] | None = None
+    for frame in track.frames():
+        frame.pts = None  # gaps in the times of a file are not filled: recognisers do not, either
+        now = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or now != before:
+            yield from _convert(track, resampler, None)
+            resampler = av.AudioResampler(format=sample_format, layout=layout, rate=rate, frame_size=frame_size)
+            mixer, before = _mixer(frame), now
+        for mixed in _mix(mixer, frame):
+            yield from _convert(track, resampler, mixed)
+    yield from _convert(track, resampler, None)
+
+
+def _convert(track: AudioTrack, resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
+    import av
+
+    try:
+        frames = [] if resampler is None else resampler.resample(frame)
+    except (av.FFmpegError, ValueError) as error:
+        raise InvalidInput(f"{track.name} has sound that cannot be converted ({_reason(error)})") from error
+    yield from (made for made in frames if made is not None)
+
+
+def _mix(mixer: Graph | None, frame: AudioFrame) -> Iterator[AudioFrame]:
+    """Yield a frame; one of many unnamed channels becomes one channel."""
+    import av
+
+    if mixer is None:
+        yield frame
+        return
+    mixer.push(frame)
+    while True:
+        try:
+            mixed = cast("AudioFrame", mixer.pull())
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        mixed.pts = None
+        yield mixed
+
+
+def _mixer(frame: AudioFrame) -> Graph | None:
+    """Return what mixes frames like this evenly; None if their channels have names, or there are at most two."""
+    import av.filter
+
+    count = len(frame.layout.channels) if frame.layout.name.endswith(" channels") else 0
+    if count <= 2:
+        return None
+    graph = av.filter.Graph()
+    source = graph.add(
+        "abuffer",
+        sample_rate=str(frame.sample_rate),
+        sample_fmt=frame.format.name,
+        channel_layout=frame.layout.name,
+        time_base=f"1/{frame.sample_rate}",
+    )
+    mix = graph.add("pan", "mono|c0<" + "+".join(f"c{channel}" for channel in range(count)))
+    graph.link_nodes(source, mix, graph.add("abuffersink"))
+    graph.configure()
+    return graph
+
+
+def _reason(error: BaseException) -> str:
     """Return FFmpeg's own words for an error."""
     return str(getattr(error, "strerror", None) or error).strip().lower()
-
-
-def _name(source: BinaryIO) -> str:
-    name = getattr(source, "name", None)
-    return repr(PurePath(name).name) if isinstance(name, str) and name else "the recording"

@@ -10,18 +10,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
 from airflow_provider_nanostt.audio.inspect.containers import Hopeless, mp4
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
+from airflow_provider_nanostt.audio.prepare.muxer import Codec
 from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
-from airflow_provider_nanostt.audio.prepare.split import Output, Part, split_compress, split_copy
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
-from airflow_provider_nanostt.audio.prepare.transcode import compress, convert, measured_seconds
+from airflow_provider_nanostt.audio.prepare.transcode import (
+    Output,
+    Part,
+    compress,
+    convert,
+    measured_seconds,
+    split_compress,
+    split_copy,
+)
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 
@@ -88,47 +97,15 @@ def prepared_audio(
         with temp_dir() as folder:
             name = source.name
             if isinstance(source, StoredObject):
-                source, info = _fetch(source, info, folder)
-            yield _prepare(source, name, info, plan, options, split_points, folder)
-
-
-def _fetch(source: StoredObject, info: AudioInfo, folder: Path) -> tuple[LocalFile, AudioInfo]:
-    file = source.fetch(folder / f"original{info.format.suffix if info.format else ''}", MAX_FETCHED_BYTES)
-    return file, info if info.length.seconds is not None else probe(file)
-
-
-def _prepare(  # noqa: PLR0917  all that a plan is about
-    file: LocalFile,
-    name: str,
-    info: AudioInfo,
-    plan: UploadPlan,
-    options: PrepareOptions,
-    split_points: Sequence[float] | None,
-    folder: Path,
-) -> list[AudioPart]:
-    if plan.method == "upload":
-        return [AudioPart(_upload(file, name, info, options), 0.0, info.length.seconds)]
-    if plan.method == "stage":
-        if options.staging is None or info.format is None:
-            raise InvalidInput(f"{name!r} cannot be staged: there is no staging folder")
-        url = options.staging.put(file, suffix=info.format.suffix, seconds=options.presign_seconds)
-        return [AudioPart(url, 0.0, info.length.seconds)]
-    _check_table(file, info)
-    output = Output(folder, MAX_UPLOAD_BYTES, options.progress)
-    if plan.method != "split":
-        part = _transcode(file, info, plan, options, output)
-        if part is None:
-            raise InvalidInput(
-                f"{name!r} does not fit into an upload of {MAX_UPLOAD_BYTES:,} bytes even compressed; allow 'split'"
-            )
-        return [AudioPart(_written(part, name), 0.0, part.seconds)]
-    parts = _split(file, info, plan, options, output, split_points)
-    if not parts:
-        raise InvalidInput(f"{name!r} cannot be split into parts that fit")
-    return [
-        AudioPart(_written(part, name, f".part-{number:03d}"), part.start, part.seconds)
-        for number, part in enumerate(parts, 1)
-    ]
+                suffix = info.format.suffix if info.format else ""
+                source = source.fetch(folder / f"original{suffix}", MAX_FETCHED_BYTES)
+                info = info if info.length.seconds is not None else probe(source)
+            if plan.method == "upload":
+                yield [AudioPart(_upload(source, name, info, options), 0.0, info.length.seconds)]
+            elif plan.method == "stage":
+                yield [AudioPart(_stage(source, name, info, options), 0.0, info.length.seconds)]
+            else:
+                yield _transcode(source, name, info, plan, options, folder=folder, points=split_points)
 
 
 def _upload(file: LocalFile, name: str, info: AudioInfo, options: PrepareOptions) -> Upload:
@@ -143,51 +120,67 @@ def _upload(file: LocalFile, name: str, info: AudioInfo, options: PrepareOptions
     return Upload(upload_name(name, info.format), info.format.content_type, file.path, sha256=options.sha256)
 
 
+def _stage(file: LocalFile, name: str, info: AudioInfo, options: PrepareOptions) -> str:
+    if options.staging is None or info.format is None:
+        raise InvalidInput(f"{name!r} cannot be staged: there is no staging folder")
+    return options.staging.put(file, suffix=info.format.suffix, seconds=options.presign_seconds)
+
+
 def _transcode(
-    file: LocalFile, info: AudioInfo, plan: UploadPlan, options: PrepareOptions, output: Output
-) -> Part | None:
-    codec = options.preparation.codec
-    with file.open() as opened:
-        part = convert(opened, output, codec=codec) if plan.method == "convert" else None
-        return part or compress(opened, output, seconds=info.length.seconds, codec=codec)
-
-
-def _split(  # noqa: PLR0917  all that a plan is about
     file: LocalFile,
+    name: str,
     info: AudioInfo,
     plan: UploadPlan,
     options: PrepareOptions,
-    output: Output,
+    *,
+    folder: Path,
     points: Sequence[float] | None,
-) -> list[Part] | None:
-    """Split at silences, by copying where the parts are small enough, else compressed."""
-    longest = plan.longest_seconds or 0.0
+) -> list[AudioPart]:
+    _check_table(file, name, info)
+    output, codec = Output(folder, MAX_UPLOAD_BYTES, options.progress), options.preparation.codec
     with file.open() as opened:
-        if points is None:
-            loudness = measure_loudness(opened, progress=options.progress)
-            seconds = loudness.seconds
-            points = plan_split_points(seconds, loudness.silences(), longest, quietest=loudness.quietest)
+        if plan.method == "split":
+            parts = _split(opened, info, plan, output, codec=codec, points=points)
         else:
-            seconds = info.length.seconds or measured_seconds(opened)
-        parts = None
-        if (info.size or 0) / max(seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
-            parts = split_copy(opened, output, points)
-        return parts or split_compress(opened, output, points, seconds=seconds, codec=options.preparation.codec)
-
-
-def _written(part: Part, name: str, number: str = "") -> Upload:
+            part = convert(opened, output, codec=codec) if plan.method == "convert" else None
+            part = part or compress(opened, output, seconds=info.length.seconds, codec=codec)
+            parts = [part] if part else None
+    if not parts:
+        hint = "" if plan.method == "split" else "; allow 'split'"
+        raise InvalidInput(f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
     stem = upload_name(name, None)
     stem = stem.rpartition(".")[0] or stem
-    return Upload(f"{stem}{number}{part.path.suffix}", part.content_type, part.path)
+    numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(parts) + 1)]
+    return [
+        AudioPart(Upload(stem + number + part.path.suffix, part.content_type, part.path), part.start, part.seconds)
+        for number, part in zip(numbers, parts, strict=True)
+    ]
 
 
-def _check_table(file: LocalFile, info: AudioInfo) -> None:
+def _split(
+    file: BinaryIO, info: AudioInfo, plan: UploadPlan, output: Output, *, codec: Codec, points: Sequence[float] | None
+) -> list[Part] | None:
+    """Split at silences, by copying where the parts are small enough, else compressed; None if they do not fit."""
+    longest = plan.longest_seconds or 0.0
+    if points is None:
+        loudness = measure_loudness(file, progress=output.progress)
+        seconds = loudness.seconds
+        points = plan_split_points(seconds, loudness.silences(), longest, quietest=loudness.quietest)
+    else:
+        seconds = info.length.seconds or measured_seconds(file)
+    parts = None
+    if (info.size or 0) / max(seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
+        parts = split_copy(file, output, points)
+    return parts or split_compress(file, output, points, seconds=seconds, codec=codec)
+
+
+def _check_table(file: LocalFile, name: str, info: AudioInfo) -> None:
     """Refuse an MP4 whose table of contents would fill the memory of FFmpeg."""
     if info.format is not None and info.format.demuxer == "mov":
         try:
             with file.open() as opened:
                 mp4.measure(opened, info.size or 0, whole=True)
         except Hopeless as error:
-            raise InvalidInput(f"{file.name!r}: {error}") from error
+            raise InvalidInput(f"{name!r}: {error}") from error
         except Exception:  # noqa: BLE001, S110  PyAV may cope with everything else that is odd about it
             pass

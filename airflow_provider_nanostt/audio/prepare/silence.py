@@ -7,15 +7,11 @@ quarter of a second well below the speech around it and not above the noise that
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-from airflow_provider_nanostt.audio.prepare.decoding import open_track, throttled
-from airflow_provider_nanostt.audio.prepare.resample import resampled
-
-if TYPE_CHECKING:
-    from av import AudioFrame
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, open_track, resampled, throttled
 
 PER_SECOND = 50
 """Levels per second."""
@@ -93,38 +89,28 @@ def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | 
     :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
     :raises OSError: if the source cannot be read.
     """
-    levels, report = _Levels(), throttled(progress)
+    report = throttled(progress)
     with open_track(source) as track:
-        for frame in resampled(track, rate=None):
-            levels.add(frame)
-            report(track.seconds)
-    return Loudness(track.seconds, levels.found)
+        levels = array("H", _levels(track, report))
+    return Loudness(track.seconds, levels)
 
 
-class _Levels:
-    """Levels as they are found; :data:`PER_SECOND` of them are a second at any rate, without drift."""
-
-    def __init__(self) -> None:
-        self.found = array("H")
-        self._waiting = array("h")
-        self._rate = 0
-        self._before = 0  # samples that have been removed from the waiting ones
-        self._count = 0
-
-    def add(self, frame: AudioFrame) -> None:
-        """Add what a frame (one channel, 16 bits) completes."""
-        if frame.sample_rate != self._rate:  # the remainder of the old rate is less than one level
-            self._rate, self._before, self._count, self._waiting = frame.sample_rate, 0, 0, array("h")
-        waiting, at = self._waiting, 0
+def _levels(track: AudioTrack, report: Callable[[float], None]) -> Iterator[int]:
+    """Yield levels, of which :data:`PER_SECOND` are a second at any rate, without drift."""
+    waiting = array("h")
+    rate = count = done = 0  # levels and samples at this rate
+    for frame in resampled(track, rate=None):
+        if frame.sample_rate != rate:  # the remainder of the old rate is less than one level
+            rate, count, done, waiting = frame.sample_rate, 0, 0, array("h")
         waiting.frombytes(memoryview(frame.planes[0])[: 2 * frame.samples])
-        stride = max(1, self._rate // _SAMPLES_PER_SECOND)
-        while (end := (self._count + 1) * self._rate // PER_SECOND - self._before) <= len(waiting):
+        at, stride = 0, max(1, rate // _SAMPLES_PER_SECOND)
+        while (end := (count + 1) * rate // PER_SECOND - done) <= len(waiting):
             samples = waiting[at:end:stride]
-            self.found.append(max(max(samples, default=0), -min(samples, default=0)))
-            at = end
-            self._count += 1
+            yield max(max(samples, default=0), -min(samples, default=0))
+            at, count = end, count + 1
         del waiting[:at]
-        self._before += at
+        done += at
+        report(track.seconds)
 
 
 def _at(ordered: Sequence[int], share: float) -> int:

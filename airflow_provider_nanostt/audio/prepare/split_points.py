@@ -47,7 +47,7 @@ def plan_split_points(
         if points := _all_silent(total_seconds, candidates, max_seconds, parts):
             return points
     plans = [_best_effort(total_seconds, candidates, max_seconds, parts, quietest) for parts in (fewest, fewest + 1)]
-    return min(plans, key=lambda plan: sum(not _is_in(candidates, point) for point in plan))
+    return min(plans, key=lambda plan: len(set(plan) - set(candidates)))
 
 
 def _candidates(silences: Sequence[tuple[float, float]], ideal: Sequence[float], total: float) -> list[float]:
@@ -109,8 +109,3 @@ def _best_effort(
 
 def _nearest(choice: Sequence[float], ideal: float) -> float:
     return min(choice, key=lambda moment: abs(moment - ideal))
-
-
-def _is_in(candidates: Sequence[float], moment: float) -> bool:
-    at = bisect_left(candidates, moment)
-    return at < len(candidates) and candidates[at] == moment

@@ -21,7 +21,8 @@ _LOCK = ".lock"
 @contextmanager
 def temp_dir() -> Iterator[Path]:
     """Make a folder that only this user can read, and remove it in the end."""
-    remove_abandoned()
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        _remove_if_abandoned(folder)
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
         folder = Path(name)
         with (folder / f"{_LOCK}-new").open("w") as lock:
@@ -30,20 +31,13 @@ def temp_dir() -> Iterator[Path]:
             yield folder
 
 
-def remove_abandoned() -> None:
-    """Remove the folders that killed processes of this user left behind."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        try:
-            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-                continue
-            handle = os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:  # it is gone already, or is not one of ours
-            continue
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # a process works in it
-            continue
-        else:
+def _remove_if_abandoned(folder: Path) -> None:
+    """Remove the folder of a killed process of this user."""
+    try:
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            return
+        with os.fdopen(os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW)) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(handle)
+    except OSError:  # it is gone already, is not one of ours, or a process works in it
+        return

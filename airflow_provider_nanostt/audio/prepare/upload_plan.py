@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
-from airflow_provider_nanostt.audio.inspect.formats import Format
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
 from airflow_provider_nanostt.audio.inspect.url_safety import unreachable_reason
 from airflow_provider_nanostt.audio.prepare.decoding import can_transcode
-from airflow_provider_nanostt.audio.prepare.encoder import Codec, codec_spec, longest_seconds
+from airflow_provider_nanostt.audio.prepare.muxer import Codec, codec_spec, longest_seconds
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 from airflow_provider_nanostt.common import object_storage
 
@@ -32,7 +31,7 @@ OVERSIZE: tuple[OversizeMethod, ...] = ("stage", "compress", "split")
 
 MAX_URL_BYTES = 500_000_000
 _MARGIN_SECONDS = 10.0
-_EXTRA = "needs the extra: pip install 'airflow-provider-nanostt[audio]'"
+_URL_LIMIT = f"the service fetches up to {MAX_URL_BYTES:,} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +84,20 @@ def plan_upload(
     :param base_url: where the service is, to know which storages it can fetch from; empty if that does not matter.
     :raises InvalidInput: if it is not a recording, or no method is possible; nothing has been spent then.
     """
-    _check_media(source, info)
+    if info.format is not None and not info.format.is_media:
+        raise InvalidInput(f"{source.name!r} is {info.format.name}, not a recording")
+    case = _Case(info, preparation, base_url, diarize, _too_long(info, model), _refusal(info, model))
     if isinstance(source, WebAddress):
-        return _plan_url(source, info, model)
+        return _plan_url(source, case)
     if not info.size:
         raise InvalidInput(f"{source.name!r} is empty; there is nothing to transcribe")
-    case = _Case(source, info, model, diarize, preparation, base_url)
-    if case.is_accepted and not case.is_too_long:
-        if case.size <= MAX_UPLOAD_BYTES:
-            return UploadPlan("upload")
-        if isinstance(source, StoredObject) and case.presigning_reason() is None:
-            return UploadPlan("presign", case.reason())
-    if not case.is_accepted and not case.is_too_long and case.size <= MAX_UPLOAD_BYTES and can_transcode():
-        return UploadPlan("convert", case.reason())
-    return _plan_oversize(case)
+    if info.format is None:
+        raise InvalidInput(f"{source.name!r} has an unrecognised format; its bytes are not those of a recording")
+    if info.size <= MAX_UPLOAD_BYTES and case.is_accepted:
+        return UploadPlan("upload")
+    if info.size <= MAX_UPLOAD_BYTES and not case.too_long and can_transcode():
+        return UploadPlan("convert", case.reason)
+    return _plan_oversize(source, case, longest_of(model))
 
 
 def longest_of(model: str) -> float | None:
@@ -107,131 +106,126 @@ def longest_of(model: str) -> float | None:
     return None if facts is None or facts.max_seconds is None else facts.max_seconds - _MARGIN_SECONDS
 
 
-def _is_accepted(kind: Format | None, model: str) -> bool:
-    """Return whether a model accepts a format, as far as that is known."""
-    facts = KNOWN_MODELS.get(model)
-    return kind is None or kind.accepted(takes_video=facts is None or facts.takes_video)
-
-
-def _check_media(source: Recording, info: AudioInfo) -> None:
-    if info.format is not None and not info.format.is_media:
-        raise InvalidInput(f"{source.name!r} is {info.format.name}, not a recording")
-    if info.format is None and not isinstance(source, WebAddress) and info.size:
-        raise InvalidInput(f"{source.name!r} has an unrecognised format; its bytes are not those of a recording")
-
-
-def _plan_url(source: WebAddress, info: AudioInfo, model: str) -> UploadPlan:
+def _too_long(info: AudioInfo, model: str) -> str | None:
+    """Return why a recording is too long for a model; None if it is not, as far as that is known."""
     longest, seconds = longest_of(model), info.length.seconds
-    if not _is_accepted(info.format, model):
+    if longest is None or seconds is None or seconds <= longest:
+        return None
+    return f"it lasts {seconds:,.0f} s and model={model!r} takes at most {longest:,.0f}"
+
+
+def _refusal(info: AudioInfo, model: str) -> str | None:
+    """Return why a model does not accept a format; None if it does, as far as that is known."""
+    kind, facts = info.format, KNOWN_MODELS.get(model)
+    if kind is None or kind.accepted(takes_video=facts is None or facts.takes_video):
+        return None
+    if kind.is_video:
+        able = ", ".join(repr(known.id) for known in KNOWN_MODELS.values() if known.takes_video)
+        return f"{kind.name} is video; model={model!r} takes none, {able} does"
+    return f"the service does not take {kind.name}"
+
+
+def _plan_url(source: WebAddress, case: _Case) -> UploadPlan:
+    """Look at an address before the service does, which spares the submit of what it could not use."""
+    if case.refusal:
         raise InvalidInput(
-            f"{source.name!r}: {_refusal(info.format, model)}. Name the file by its path or object storage URI, and "
-            "it is converted"
+            f"{source.name!r}: {case.refusal}. Name the file by its path or object storage URI, and it is converted"
         )
-    if longest is not None and seconds is not None and seconds > longest:
+    if case.too_long:
         raise InvalidInput(
-            f"{source.name!r} lasts {seconds:,.0f} s; model={model!r} takes at most {longest:,.0f}. Name the file by "
-            "its path or object storage URI, and it is split, or take another model"
+            f"{source.name!r}: {case.too_long}. Name the file by its path or object storage URI, and it is split, or "
+            "take another model"
         )
-    if info.size is not None and info.size > MAX_URL_BYTES:
-        raise InvalidInput(f"{source.name!r} has {info.size:,} bytes; the service fetches up to {MAX_URL_BYTES:,}")
+    if case.size > MAX_URL_BYTES:
+        raise InvalidInput(f"{source.name!r} has {case.size:,} bytes; {_URL_LIMIT}")
     return UploadPlan("url")
 
 
-def _plan_oversize(case: _Case) -> UploadPlan:
-    checks = {"stage": case.staging_reason, "compress": case.compressing_reason, "split": case.splitting_reason}
+def _plan_oversize(source: LocalFile | StoredObject, case: _Case, longest: float | None) -> UploadPlan:
+    """Choose the first method that is allowed and possible."""
     closed: dict[str, str] = {}
-    if isinstance(case.source, StoredObject) and case.is_accepted and not case.is_too_long:
-        closed["presign"] = case.presigning_reason() or ""
+    if isinstance(source, StoredObject) and case.is_accepted:
+        obstacle = case.no_presigning(source.path)
+        if obstacle is None:
+            return UploadPlan("presign", case.reason)
+        closed["presign"] = obstacle
+    checks = {"stage": case.no_staging, "compress": case.no_compressing, "split": case.no_splitting}
     for method in case.preparation.oversize:
-        reason = checks[method]()
-        if reason is None:
-            most = min(case.fitting, longest_of(case.model) or case.fitting)
+        obstacle = checks[method]()
+        if obstacle is None:
             preferred = {"presign", "stage"} if case.preparation.staging_path else {"presign"}
-            passed = [f"; not {other}: {why}" for other, why in closed.items() if why and other in preferred]
-            return UploadPlan(method, "".join([case.reason(), *passed]), most if method == "split" else None)
-        closed[method] = reason
-    reasons = "; ".join(f"{method}: {reason}" for method, reason in closed.items())
-    raise InvalidInput(
-        f"{case.source.name!r} cannot be submitted: {case.reason()}. {reasons or 'oversize allows no method'}"
-    )
+            passed = [f"; not {other}: {why}" for other, why in closed.items() if other in preferred]
+            most = min(case.fitting, longest or case.fitting) if method == "split" else None
+            return UploadPlan(method, "".join([case.reason, *passed]), most)
+        closed[method] = obstacle
+    reasons = "; ".join(f"{method}: {obstacle}" for method, obstacle in closed.items())
+    raise InvalidInput(f"{source.name!r} cannot be submitted: {case.reason}. {reasons or 'oversize allows no method'}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A file or object, and what decides about it. The ``_reason`` methods say why a method is impossible, or None."""
+    """A recording, and what decides about it. The ``no_`` methods say why a method is impossible, or None.
 
-    source: LocalFile | StoredObject
+    :param too_long: why the model does not take its length, None if it does.
+    :param refusal: why the model does not take its format, None if it does.
+    """
+
     info: AudioInfo
-    model: str
-    diarize: bool
     preparation: PreparationRules
     base_url: str
+    diarize: bool
+    too_long: str | None
+    refusal: str | None
 
     @property
     def size(self) -> int:
         return self.info.size or 0
 
     @property
+    def is_accepted(self) -> bool:
+        """Whether the service takes it as it is, if it can have it."""
+        return not self.too_long and not self.refusal
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot simply be uploaded."""
+        return self.too_long or self.refusal or f"{self.size:,} bytes exceed the {MAX_UPLOAD_BYTES:,}-byte upload limit"
+
+    @property
     def fitting(self) -> float:
         """Seconds that fit into an upload at the lowest bit rate."""
         return longest_seconds(MAX_UPLOAD_BYTES, codec=self.preparation.codec)
 
-    @property
-    def is_accepted(self) -> bool:
-        return _is_accepted(self.info.format, self.model)
+    def no_presigning(self, path: ObjectStoragePath) -> str | None:
+        return _URL_LIMIT if self.size > MAX_URL_BYTES else _unfetchable_reason(path, self.base_url)
 
-    @property
-    def is_too_long(self) -> bool:
-        longest, seconds = longest_of(self.model), self.info.length.seconds
-        return longest is not None and seconds is not None and seconds > longest
-
-    def reason(self) -> str:
-        """Return why it cannot simply be uploaded."""
-        if self.is_too_long:
-            seconds, longest = self.info.length.seconds, longest_of(self.model)
-            return f"it lasts {seconds:,.0f} s and model={self.model!r} takes {longest:,.0f}"
-        if not self.is_accepted:
-            return _refusal(self.info.format, self.model)
-        return f"{self.size:,} bytes exceed the {MAX_UPLOAD_BYTES:,}-byte upload limit"
-
-    def presigning_reason(self) -> str | None:
-        if self.size > MAX_URL_BYTES:
-            return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
-        return _unfetchable_reason(self.source.path, self.base_url) if isinstance(self.source, StoredObject) else None
-
-    def staging_reason(self) -> str | None:
-        if not self.preparation.staging_path:
+    def no_staging(self) -> str | None:
+        uri = self.preparation.staging_path
+        if not uri:
             return "needs staging_path, a folder in object storage from which the service can fetch it"
-        if not self.is_accepted or self.is_too_long:
+        if not self.is_accepted:
             return "would change neither its format nor its length"
         if self.size > MAX_URL_BYTES:
-            return f"the service fetches up to {MAX_URL_BYTES:,} bytes"
-        return _unfetchable_reason(_staged(self.preparation.staging_path), self.base_url) if self.base_url else None
+            return _URL_LIMIT
+        return _unfetchable_reason(_staged(uri), self.base_url) if self.base_url else None
 
-    def compressing_reason(self) -> str | None:
-        if self.is_too_long:
+    def no_compressing(self) -> str | None:
+        if self.too_long:
             return "would not make it shorter"
         seconds = self.info.length.seconds
-        if seconds is not None and seconds > self.fitting and not self._transcoding_reason():
-            return f"{seconds:,.0f} s do not fit, {self.fitting:,.0f} s do"
-        return self._transcoding_reason()
+        if (reason := self.no_transcoding()) or seconds is None or seconds <= self.fitting:
+            return reason
+        return f"{seconds:,.0f} s do not fit, {self.fitting:,.0f} s do"
 
-    def splitting_reason(self) -> str | None:
-        if self.diarize and not self.preparation.split_diarized and not self._transcoding_reason():
-            return "speakers' labels do not match across parts; split_diarized=True allows it"
-        return self._transcoding_reason()
+    def no_splitting(self) -> str | None:
+        if (reason := self.no_transcoding()) or not self.diarize or self.preparation.split_diarized:
+            return reason
+        return "speakers' labels do not match across parts; split_diarized=True allows it"
 
-    def _transcoding_reason(self) -> str | None:
-        if self.is_accepted and self.info.format is not None and self.info.format.is_video:
+    def no_transcoding(self) -> str | None:
+        if not self.refusal and self.info.format is not None and self.info.format.is_video:
             return "would lose the pictures that this model takes"
-        return None if can_transcode() else _EXTRA
-
-
-def _refusal(kind: Format | None, model: str) -> str:
-    if kind is not None and kind.is_video:
-        able = ", ".join(repr(known.id) for known in KNOWN_MODELS.values() if known.takes_video)
-        return f"{kind.name} is video; model={model!r} takes none, {able} does"
-    return f"the service does not take {kind.name if kind else 'its format'}"
+        return None if can_transcode() else "needs the extra: pip install 'airflow-provider-nanostt[audio]'"
 
 
 def _staged(uri: str) -> ObjectStoragePath:

@@ -11,14 +11,14 @@ from array import array
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, Bounds, open_track, packet_seconds
-from airflow_provider_nanostt.audio.prepare.resample import resampled
+from airflow_provider_nanostt.audio.prepare import decoding
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, open_track, packet_seconds, resampled
 from tests.audio.sounds import RATE, av, encoded, note, raw_wav, talk, wav
 
 
-def heard(recording, **options):
+def heard(recording):
     """All of a recording's sound, 16 kHz mono, and what is known of it afterwards."""
-    with open_track(io.BytesIO(recording), **options) as found:
+    with open_track(io.BytesIO(recording)) as found:
         sound = array("h")
         for frame in resampled(found, rate=RATE):
             sound.frombytes(bytes(frame.planes[0])[: 2 * frame.samples])
@@ -200,16 +200,18 @@ def test_a_track_in_which_nothing_can_be_decoded_is_refused():
         heard(damaged(encoded(note(), "aac", "ipod", rate=44_100), 0))
 
 
-def test_a_recording_that_is_too_long_is_given_up():
+def test_a_recording_that_is_too_long_is_given_up(monkeypatch):
     """Kilobytes may decode to days."""
+    monkeypatch.setattr(decoding, "MAX_SECONDS", 3.6)
     with pytest.raises(InvalidInput, match=r"longer than 0\.001 hours"):
-        heard(wav(note()), bounds=Bounds(max_seconds=3.6))
+        heard(wav(note()))
 
 
-def test_too_many_packets_are_given_up():
+def test_too_many_packets_are_given_up(monkeypatch):
     """A file of countless empty packets never gets any longer."""
+    monkeypatch.setattr(decoding, "MAX_PACKETS", 10)
     with pytest.raises(InvalidInput, match="more than 10 packets"):
-        heard(wav(note()), bounds=Bounds(max_packets=10))
+        heard(wav(note()))
 
 
 def test_a_frame_of_minutes_is_refused():
@@ -220,11 +222,12 @@ def test_a_frame_of_minutes_is_refused():
         heard(recording)
 
 
-def test_silent_bombs_are_bounded_before_the_memory_is():
+def test_silent_bombs_are_bounded_before_the_memory_is(monkeypatch):
     """Ten minutes of FLAC silence in kilobytes stop at the bound, not after it."""
     recording = encoded(array("h", bytes(2 * 600 * RATE)), "flac", "flac")
     assert len(recording) * 100 < 2 * 600 * RATE
-    with open_track(io.BytesIO(recording), bounds=Bounds(max_seconds=60)) as found:
+    monkeypatch.setattr(decoding, "MAX_SECONDS", 60)
+    with open_track(io.BytesIO(recording)) as found:
         with pytest.raises(InvalidInput, match="longer than"):
             list(found.frames())
         assert found.seconds < 70
@@ -275,7 +278,7 @@ def test_reading_that_fails_for_ever_ends():
             raise av.error.InvalidDataError(1, "stuck")
 
     with open_track(io.BytesIO(wav(note()))) as found:
-        stuck = AudioTrack(Stuck(), found.stream, Bounds(), "it")
+        stuck = AudioTrack(Stuck(), found.stream, "it")
         assert list(stuck.packets()) == []
         assert stuck.broken == 100
 

@@ -8,8 +8,7 @@ from array import array
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.decoding import open_track
-from airflow_provider_nanostt.audio.prepare.resample import resampled
+from airflow_provider_nanostt.audio.prepare.decoding import open_track, resampled
 from tests.audio.sounds import RATE, encoded, note, raw_wav, wav
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 from array import array
 from functools import partial
 from itertools import pairwise
@@ -10,10 +11,9 @@ from itertools import pairwise
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.prepare.encoder import Encoder
 from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
-from airflow_provider_nanostt.audio.prepare.split import Output, split_compress, split_copy
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+from airflow_provider_nanostt.audio.prepare.transcode import Output, split_compress, split_copy
 from airflow_provider_nanostt.emulator import sound as service
 from tests.audio.sounds import RATE, encoded, lag, note, raw_wav, samples, talk, wav
 
@@ -32,7 +32,6 @@ FORMATS = {
 def heard(part):
     data = part.path.read_bytes()
     assert service.disagreement(part.path.name, part.content_type, data, video=False) is None
-    assert part.bytes == len(data)
     return samples(data)
 
 
@@ -118,7 +117,7 @@ def test_compressed_parts_fit_and_are_the_recording(codec, suffix, tmp_path):
     assert [part.path.name for part in parts] == [f"part-{at:03}{suffix}" for at in range(1, len(cuts) + 2)]
     assert [part.start for part in parts[1:]] == pytest.approx(cuts, abs=0.031)
     assert sum(part.seconds for part in parts) == pytest.approx(length)
-    assert all(part.bytes <= limit for part in parts)
+    assert all(part.path.stat().st_size <= limit for part in parts)
     assert [round(moment) for moment in reported] == [10, 20, 30, 40, 50, 60]
     for part in parts:
         sound = heard(part)
@@ -136,15 +135,22 @@ def test_parts_that_would_not_fit_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_at_the_very_end_leaves_no_part(tmp_path, monkeypatch):
+def test_an_error_at_the_very_end_leaves_no_part(tmp_path):
     """What an encoder holds back is written last, and may be what no longer fits on the disk."""
 
-    def full(_):
-        raise OSError(28, "No space left on device")
+    def compressed():
+        return split_compress(io.BytesIO(wav(note())), Output(tmp_path, 100_000), seconds=12.1)
 
-    monkeypatch.setattr(Encoder, "finish", full)
-    with pytest.raises(OSError, match="No space left"):
-        split_compress(io.BytesIO(wav(note())), Output(tmp_path, 100_000), seconds=12.1)
+    (whole,) = compressed()
+    size = whole.path.stat().st_size
+    whole.path.unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 10, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            compressed()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,8 +16,8 @@ from airflow_provider_nanostt.api.models import Job, Submission
 from airflow_provider_nanostt.api.transport import Client
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
-from airflow_provider_nanostt.audio.prepare.split import Output, split_compress, split_copy
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+from airflow_provider_nanostt.audio.prepare.transcode import Output, split_compress, split_copy
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.outputs.merge import merge
 from tests.audio.sounds import SAMPLES, encoded, hiss, note, samples
