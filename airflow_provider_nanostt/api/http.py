@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Generic, TypeGuard, TypeVar
+from typing import Generic, TypedDict, TypeGuard, TypeVar
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
@@ -132,13 +132,19 @@ _REFUSALS: dict[int, type[errors.ApiError]] = {
 }
 
 
+class _Facts(TypedDict):
+    code: str | None
+    request_id: str | None
+    retry_after: float | None
+
+
 def error_from_response(response: Response) -> errors.ApiError:
     """Read an answer that is not a success: the documented envelopes, the undocumented ones, and HTML."""
     status = response.status
     body = bodies.decode_or_none(response.body)
     code = bodies.code_of(body)
     message = bodies.message_of(body) or bodies.excerpt(response.body) or "no explanation"
-    facts: errors.Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
+    facts: _Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
     if status == 402:
         return errors.PaymentRequired(message, required=bodies.required_balance_of(body), **facts)
     if status == 429 and re.fullmatch(r"daily_\w*limit_exceeded", code or ""):

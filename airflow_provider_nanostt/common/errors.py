@@ -7,7 +7,7 @@ that knows a job or a request.
 from __future__ import annotations
 
 import copy
-from typing import Literal, Self
+from typing import Literal, Self, TypedDict, Unpack
 
 Charged = Literal["no", "maybe", "yes"]
 """What happened to the money: ``no`` is certain, ``maybe`` is not known, ``yes`` is paid for."""
@@ -34,6 +34,14 @@ def usd(amount: float | None) -> str:
     return f"${amount:.6f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:.2f}"
 
 
+class Traits(TypedDict, total=False):
+    """What a class of errors says of all its errors, as in ``class FileChanged(NanoGPTError, retry="yes")``."""
+
+    charged: Charged
+    retry: RetryWorth
+    scope: Scope
+
+
 class NanoGPTError(Exception):
     """Root of every error of this package.
 
@@ -44,6 +52,10 @@ class NanoGPTError(Exception):
     charged: Charged = "maybe"
     retry: RetryWorth = "no"
     scope: Scope = "item"
+
+    def __init_subclass__(cls, **traits: Unpack[Traits]) -> None:
+        for name, value in traits.items():
+            setattr(cls, name, value)
 
     def of_free_call(self) -> Self:
         """Return the same error for a request that costs nothing, whatever became of it."""
