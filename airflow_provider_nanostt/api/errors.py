@@ -211,6 +211,7 @@ class AmbiguousSubmit(NanoGPTError, charged="maybe", scope="repeated"):
     record: str | None = None  # what was submitted, when, and for how much, for people; None without a ledger
     before: float | None = None  # USD in the account before the submit, if known
     now: float | None = None  # USD in the account afterwards, if it was asked for
+
     _happened = "No readable answer to a paid request ({0.reason}). It may have been accepted and charged"
 
     def __str__(self) -> str:
