@@ -58,18 +58,12 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T_co]):
-    """One exchange with the service.
-
-    :param request: what to send.
-    :param parse: reads a successful answer.
-    :param paid: whether being accepted costs money; such a call is repeated only where that is surely not yet so.
-    :param secrets: parts of the request that must not come back in an answer, a stored job or an error.
-    """
+    """One exchange with the service. One that is paid is repeated only where nothing can have been charged yet."""
 
     request: Request
-    parse: Callable[[Response], T_co]
-    paid: bool = False
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    parse: Callable[[Response], T_co]  # reads a successful answer; may raise an UnreadableBodyError
+    paid: bool = False  # whether being accepted costs money
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # must not come back in an answer, a job or an error
 
 
 def read(call: Call[T], response: Response) -> T:
@@ -78,9 +72,17 @@ def read(call: Call[T], response: Response) -> T:
     :raises NanoGPTError: one of the typed errors, whatever the bytes are.
     """
     with classified(call):
-        if 200 <= response.status < 300:
+        try:
+            if len(response.body) > MAX_RESPONSE_BYTES:
+                raise bodies.UnreadableBodyError(f"it is over {MAX_RESPONSE_BYTES >> 20} MiB")
+            if not 200 <= response.status < 300:
+                raise error_from_response(response)
             return call.parse(response)
-        raise error_from_response(response)
+        except bodies.UnreadableBodyError as error:
+            begun = bodies.beginning(response.body)
+            raise errors.ProtocolError(
+                str(error), status=response.status, request_id=response.request_id, body=begun
+            ) from error
 
 
 @contextmanager

@@ -6,8 +6,7 @@ for each answer of success, and two for answers that were stored; refusals are r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
@@ -43,18 +42,17 @@ def submitted(response: Response, submission: Submission) -> Transcript | Job:
     :raises ProtocolError: if it is neither a transcript nor a job; it may have been charged all the same.
     :raises TranscriptionFailed: if it says so at once.
     """
-    with _readable(response):
-        body = decode_object(response.body)
-        text = _text_of(body)
-        run_id = _run_id_of(body)
-        word = status_word(_status_of(body))
-        if run_id and (not text or word in RUNNING_WORDS):
-            return _job(body, run_id, submission, response.received_at)
-        if text is not None and word not in RUNNING_WORDS | FAILED_WORDS:
-            return _transcript(body, text, model=submission.model, run_id=run_id)
-        if word in FAILED_WORDS:
-            raise errors.TranscriptionFailed(bodies.message_of(body) or NO_REASON)
-        raise UnreadableBodyError("it has neither a transcript nor a runId")
+    body = decode_object(response.body)
+    text = _text_of(body)
+    run_id = _run_id_of(body)
+    word = status_word(_status_of(body))
+    if run_id and (not text or word in RUNNING_WORDS):
+        return _job(body, run_id, submission, response.received_at)
+    if text is not None and word not in RUNNING_WORDS | FAILED_WORDS:
+        return _transcript(body, text, model=submission.model, run_id=run_id)
+    if word in FAILED_WORDS:
+        raise errors.TranscriptionFailed(bodies.message_of(body) or NO_REASON)
+    raise UnreadableBodyError("it has neither a transcript nor a runId")
 
 
 def job_status(response: Response, job: Job) -> JobStatus:
@@ -62,8 +60,7 @@ def job_status(response: Response, job: Job) -> JobStatus:
 
     :raises ProtocolError: if it is completed but has no text, or has no status.
     """
-    with _readable(response):
-        return _job_status(decode_object(response.body), job)
+    return _job_status(decode_object(response.body), job)
 
 
 def stored_answer(answer: Mapping[str, object], *, model: str) -> Transcript:
@@ -91,61 +88,45 @@ def stored_status(job: Job, data: bytes) -> JobStatus:
 
 def balance(response: Response) -> Balance:
     """Read a balance; numbers arrive as text."""
-    with _readable(response):
-        body = decode_object(response.body)
-        usd, nano = number(body.get("usd_balance")), number(body.get("nano_balance"))
-        if usd is None and nano is None:
-            raise UnreadableBodyError("it names no balance")
-        return Balance(usd=usd, nano=nano, deposit_address=text_or_none(body.get("nanoDepositAddress")))
+    body = decode_object(response.body)
+    usd, nano = number(body.get("usd_balance")), number(body.get("nano_balance"))
+    if usd is None and nano is None:
+        raise UnreadableBodyError("it names no balance")
+    return Balance(usd=usd, nano=nano, deposit_address=text_or_none(body.get("nanoDepositAddress")))
 
 
 def audio_models(response: Response) -> tuple[AudioModel, ...]:
     """Read the catalogue; entries without an id are left out."""
-    with _readable(response):
-        body = decode(response.body)
-        entries = body.get("data") if isinstance(body, Mapping) else body
-        if not isinstance(entries, list):
-            raise UnreadableBodyError("it has no list of models")
-        return tuple(
-            AudioModel(model_id, text_or_none(entry.get("name")) or model_id, _price_of(entry), raw=entry)
-            for entry in entries
-            if isinstance(entry, Mapping) and (model_id := text_or_none(entry.get("id")))
-        )
+    body = decode(response.body)
+    entries = body.get("data") if isinstance(body, Mapping) else body
+    if not isinstance(entries, list):
+        raise UnreadableBodyError("it has no list of models")
+    return tuple(
+        AudioModel(model_id, text_or_none(entry.get("name")) or model_id, _price_of(entry), raw=entry)
+        for entry in entries
+        if isinstance(entry, Mapping) and (model_id := text_or_none(entry.get("id")))
+    )
 
 
 def youtube(response: Response) -> YouTubeAnswer:
     """Read the transcripts of a YouTube request; a success without text counts as a failure."""
-    with _readable(response):
-        body = decode_object(response.body)
-        entries = body.get("transcripts")
-        if not isinstance(entries, list):
-            raise UnreadableBodyError("it has no list of transcripts")
-        results = tuple(_video(entry) for entry in entries if isinstance(entry, Mapping))
-        summary = body.get("summary")
-        return YouTubeAnswer(results, number(summary.get("totalCost")) if isinstance(summary, Mapping) else None)
+    body = decode_object(response.body)
+    entries = body.get("transcripts")
+    if not isinstance(entries, list):
+        raise UnreadableBodyError("it has no list of transcripts")
+    results = tuple(_video(entry) for entry in entries if isinstance(entry, Mapping))
+    summary = body.get("summary")
+    return YouTubeAnswer(results, number(summary.get("totalCost")) if isinstance(summary, Mapping) else None)
 
 
 def usage(response: Response) -> Usage:
     """Read a usage report."""
-    with _readable(response):
-        body = decode_object(response.body)
-        totals = body.get("totals")
-        if not isinstance(totals, Mapping):
-            raise UnreadableBodyError("it has no totals")
-        requests = number(totals.get("requests"))
-        return Usage(number(totals.get("netCostUsd")), None if requests is None else int(requests), raw=body)
-
-
-@contextmanager
-def _readable(response: Response) -> Iterator[None]:
-    """Turn what makes an answer unreadable into the error that has its beginning."""
-    try:
-        yield
-    except UnreadableBodyError as error:
-        excerpt = bodies.beginning(response.body)
-        raise errors.ProtocolError(
-            str(error), status=response.status, request_id=response.request_id, body=excerpt
-        ) from error
+    body = decode_object(response.body)
+    totals = body.get("totals")
+    if not isinstance(totals, Mapping):
+        raise UnreadableBodyError("it has no totals")
+    requests = number(totals.get("requests"))
+    return Usage(number(totals.get("netCostUsd")), None if requests is None else int(requests), raw=body)
 
 
 def _job_status(body: Mapping[str, object], job: Job) -> JobStatus:

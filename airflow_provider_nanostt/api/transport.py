@@ -151,10 +151,7 @@ class Client:
                 stream=True,
             ) as raw,
         ):
-            body = _collect(raw.raw, give_up)
-            if len(body) > http.MAX_RESPONSE_BYTES:
-                raise _too_long(self.config.response(call, raw.status_code, raw.headers))
-            return self.config.response(call, raw.status_code, raw.headers, body)
+            return self.config.response(call, raw.status_code, raw.headers, _collect(raw.raw, give_up))
 
     def close(self) -> None:
         """Close the connections."""
@@ -251,7 +248,7 @@ class AsyncClient:
                     pieces.append(piece)
                     size += len(piece)
                     if size > http.MAX_RESPONSE_BYTES:
-                        raise _too_long(self.config.response(call, raw.status, raw.headers))
+                        break
                 return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
 
     def _new_session(self, call: Call[object]) -> aiohttp.ClientSession:
@@ -304,8 +301,3 @@ def _collect(raw: BaseHTTPResponse, give_up: float) -> bytes:
         if time.monotonic() > give_up:
             raise errors.ReadError("the answer trickled in and was not complete in time")
     return b"".join(pieces)
-
-
-def _too_long(head: Response) -> errors.ProtocolError:
-    limit = f"it is over {http.MAX_RESPONSE_BYTES >> 20} MiB"
-    return errors.ProtocolError(limit, status=head.status, request_id=head.request_id)
