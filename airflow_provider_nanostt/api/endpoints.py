@@ -57,7 +57,7 @@ def submit(submission: Submission) -> Call[Transcript | Job]:
 
 def status(job: Job) -> Call[JobStatus]:
     """``POST /transcribe/status``: how the job stands, with the transcript once it is completed. Free."""
-    return Call(_json("/transcribe/status", job.echo()), lambda response: responses.job_status(response, job))
+    return Call(_json("/transcribe/status", job.echo()), lambda response: responses.job_status(response.body, job))
 
 
 def balance() -> Call[Balance]:

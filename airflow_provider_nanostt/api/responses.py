@@ -1,7 +1,8 @@
 """Reading what the service answers, tolerantly: a value or a typed error comes out of whatever bytes go in.
 
 The published contract and the real answers disagree in many places, so nothing here is generated from it. One function
-for each answer of success, and two for answers that were stored; refusals are read in ``http``. No I/O.
+for each answer of success, and two for answers that were stored. What cannot be read raises an ``UnreadableBodyError``;
+``http`` says what that means, and reads refusals. No I/O.
 """
 
 from __future__ import annotations
@@ -39,7 +40,6 @@ NO_REASON = "the service gave no reason"
 def submitted(response: Response, submission: Submission) -> Transcript | Job:
     """Read the answer to a submit.
 
-    :raises ProtocolError: if it is neither a transcript nor a job; it may have been charged all the same.
     :raises TranscriptionFailed: if it says so at once.
     """
     body = decode_object(response.body)
@@ -55,12 +55,22 @@ def submitted(response: Response, submission: Submission) -> Transcript | Job:
     raise UnreadableBodyError("it has neither a transcript nor a runId")
 
 
-def job_status(response: Response, job: Job) -> JobStatus:
-    """Read the answer to a status call.
-
-    :raises ProtocolError: if it is completed but has no text, or has no status.
-    """
-    return _job_status(decode_object(response.body), job)
+def job_status(data: bytes, job: Job) -> JobStatus:
+    """Read the answer to a status call; one without a status is completed if it has a text."""
+    body = decode_object(data)
+    text = _text_of(body)
+    raw = _status_of(body)
+    word = status_word(raw)
+    status = bodies.shorten(str(raw)) if raw else "completed"
+    if word in COMPLETED_WORDS or (not word and text is not None):
+        if text is None:
+            raise UnreadableBodyError("it is completed but has no transcription")
+        return JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
+    if word in FAILED_WORDS:
+        return JobStatus(status, error=bodies.message_of(body) or NO_REASON)
+    if not word:
+        raise UnreadableBodyError("it has no status")
+    return JobStatus(status)
 
 
 def stored_answer(answer: Mapping[str, object], *, model: str) -> Transcript:
@@ -81,7 +91,7 @@ def stored_status(job: Job, data: bytes) -> JobStatus:
     :raises LedgerError: if it cannot be read.
     """
     try:
-        return _job_status(decode_object(data), job)
+        return job_status(data, job)
     except UnreadableBodyError as error:
         raise errors.LedgerError.of(f"the stored answer about run {job.run_id} cannot be read", error) from error
 
@@ -102,7 +112,12 @@ def audio_models(response: Response) -> tuple[AudioModel, ...]:
     if not isinstance(entries, list):
         raise UnreadableBodyError("it has no list of models")
     return tuple(
-        AudioModel(model_id, text_or_none(entry.get("name")) or model_id, _price_of(entry), raw=entry)
+        AudioModel(
+            model_id,
+            text_or_none(entry.get("name")) or model_id,
+            number(_mapping(entry.get("pricing")).get("per_minute")),
+            raw=entry,
+        )
         for entry in entries
         if isinstance(entry, Mapping) and (model_id := text_or_none(entry.get("id")))
     )
@@ -115,8 +130,7 @@ def youtube(response: Response) -> YouTubeAnswer:
     if not isinstance(entries, list):
         raise UnreadableBodyError("it has no list of transcripts")
     results = tuple(_video(entry) for entry in entries if isinstance(entry, Mapping))
-    summary = body.get("summary")
-    return YouTubeAnswer(results, number(summary.get("totalCost")) if isinstance(summary, Mapping) else None)
+    return YouTubeAnswer(results, number(_mapping(body.get("summary")).get("totalCost")))
 
 
 def usage(response: Response) -> Usage:
@@ -127,22 +141,6 @@ def usage(response: Response) -> Usage:
         raise UnreadableBodyError("it has no totals")
     requests = number(totals.get("requests"))
     return Usage(number(totals.get("netCostUsd")), None if requests is None else int(requests), raw=body)
-
-
-def _job_status(body: Mapping[str, object], job: Job) -> JobStatus:
-    text = _text_of(body)
-    raw = _status_of(body)
-    word = status_word(raw)
-    status = bodies.shorten(str(raw)) if raw else "completed"
-    if word in COMPLETED_WORDS or (not word and text is not None):
-        if text is None:
-            raise UnreadableBodyError("it is completed but has no transcription")
-        return JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
-    if word in FAILED_WORDS:
-        return JobStatus(status, error=bodies.message_of(body) or NO_REASON)
-    if not word:
-        raise UnreadableBodyError("it has no status")
-    return JobStatus(status)
 
 
 def _job(body: Mapping[str, object], run_id: str, submission: Submission, now: float) -> Job:
@@ -160,8 +158,7 @@ def _transcript(
     body: Mapping[str, object], text: str, *, model: str, run_id: str | None, job: Job | None = None
 ) -> Transcript:
     merged = {name: value for place in reversed(_places(body)) for name, value in place.items() if value is not None}
-    found = merged.get("metadata")
-    metadata: Mapping[str, object] = found if isinstance(found, Mapping) else {}
+    metadata = _mapping(merged.get("metadata"))
     words = read_words(merged.get("words"))
     cost = (metadata.get("cost"), merged.get("cost"), job.cost if job else None)
     minutes = (metadata.get("chargedDuration"), merged.get("chargedDuration"), job.charged_minutes if job else None)
@@ -187,9 +184,8 @@ def _video(entry: Mapping[str, object]) -> YouTubeTranscript:
     return YouTubeTranscript(url, success, title, text if success else None, reason)
 
 
-def _price_of(entry: Mapping[str, object]) -> float | None:
-    pricing = entry.get("pricing")
-    return number(pricing.get("per_minute")) if isinstance(pricing, Mapping) else None
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text_of(body: Mapping[str, object]) -> str | None:

@@ -40,16 +40,11 @@ _KEEP_ALIVE = 75.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and how patiently a call that may be repeated is repeated.
+    """How often and how patiently a call that may be repeated is repeated."""
 
-    :param attempts: attempts in all; 1 means no repeating.
-    :param first: seconds of the first pause; doubled each time, with jitter.
-    :param longest: no pause is longer; a ``Retry-After`` above it is left to the caller.
-    """
-
-    attempts: int = 6
-    first: float = 0.5
-    longest: float = 30.0
+    attempts: int = 6  # in all; 1 means no repeating
+    first: float = 0.5  # seconds of the first pause; doubled each time, with jitter
+    longest: float = 30.0  # seconds; no pause is longer, and a Retry-After above it is left to the caller
 
     def loop(self, kind: Callable[..., L], sleep: Callable[[float], object], call: Call[object]) -> L:
         """Return tenacity's loop of a kind, ``Retrying`` or ``AsyncRetrying``, for a call."""
@@ -98,18 +93,10 @@ def _retry_after(error: BaseException | None) -> float | None:
 
 
 class Client:
-    """The client for workers and scripts, over requests.
+    """The client for workers and scripts, over requests; ``sleep`` is for pausing between attempts."""
 
-    :param config: address, key and timeouts.
-    :param retry: how calls are repeated; :meth:`send` may be given another.
-    :param sleep: for pausing between attempts.
-    """
-
-    def __init__(
-        self, config: Config, *, retry: Retry | None = None, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, config: Config, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.config = config
-        self._retry = retry or Retry()
         self._sleep = sleep
         self._pooled: requests.Session | None = None
 
@@ -118,7 +105,7 @@ class Client:
 
         :raises NanoGPTError: one of the typed errors.
         """
-        retry = retry or self._retry
+        retry = retry or Retry()
         if retry.attempts == 1:
             return self._attempt(call)
         import tenacity
@@ -169,24 +156,18 @@ class Client:
 class AsyncClient:
     """The client for event loops, over aiohttp: the same calls, values and errors as :class:`Client`.
 
-    One instance belongs to one event loop and may serve any number of coroutines in it.
-
-    :param config: address, key and timeouts.
-    :param retry: how calls are repeated; :meth:`send` may be given another.
-    :param sleep: for pausing between attempts.
-    :param connections: how many connections to the service at the most.
+    One instance belongs to one event loop and may serve any number of coroutines in it, over as many ``connections`` at
+    the most.
     """
 
     def __init__(
         self,
         config: Config,
         *,
-        retry: Retry | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         connections: int = 20,
     ) -> None:
         self.config = config
-        self._retry = retry or Retry()
         self._sleep = sleep
         self._connections = connections
         self._proxy: str | None = None
@@ -214,7 +195,7 @@ class AsyncClient:
 
         :raises NanoGPTError: one of the typed errors.
         """
-        retry = retry or self._retry
+        retry = retry or Retry()
         if retry.attempts == 1:
             return await self._attempt(call)
         import tenacity
