@@ -18,14 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a connection says beside who we are and where the service is.
+    """What a connection says beside who we are and where the service is."""
 
-    :param prices: USD per minute by model, where the catalogue has none.
-    :param allow_private_addresses: whether web addresses inside the network may be asked for what they hold.
-    """
-
-    prices: Mapping[str, float]
-    allow_private_addresses: bool = False
+    prices: Mapping[str, float]  # USD per minute by model, where the catalogue has none
+    allow_private_addresses: bool  # whether web addresses inside the network may be asked for what they hold
 
 
 def config_from(connection: Connection) -> Config:

@@ -32,10 +32,10 @@ _EXCHANGE_ERRORS = (errors.TransportError, errors.ApiError, errors.ProtocolError
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send: ``path`` is below the base URL, ``body`` is ready for the wire."""
+    """What to send; ``body`` is ready for the wire."""
 
     method: str
-    path: str
+    path: str  # below the base URL
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
 

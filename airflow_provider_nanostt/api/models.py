@@ -69,7 +69,7 @@ class Submission:
     actual_minutes: float | None = None  # length of the audio, for accurate billing; None if not known
 
     def __post_init__(self) -> None:
-        _ = self.options
+        Options(self.model, self.language, self.diarize, self.tag_audio_events)  # refuses what does not work
         if isinstance(self.audio, str) and not is_web_url(self.audio):
             shown = redact(display(self.audio))
             raise InvalidInput(f"audio_url must be an http(s) URL, got {shown!r}; for a file on disk use audio_path")
@@ -77,20 +77,10 @@ class Submission:
             raise InvalidInput(f"actual_duration must be a positive number of minutes, got {self.actual_minutes!r}")
 
     @property
-    def options(self) -> Options:
-        """How it is to be transcribed."""
-        return Options(self.model, self.language, self.diarize, self.tag_audio_events)
-
-    @property
     def sends_options(self) -> bool:
         """Whether ``diarize`` and ``tagAudioEvents`` are sent: always, unless the model is known to have neither."""
         facts = KNOWN_MODELS.get(self.model)
         return facts is None or facts.diarizes
-
-    @property
-    def name(self) -> str:
-        """The audio's name for people: the file's name, or the URL without what may be secret in it."""
-        return self.audio.name if isinstance(self.audio, Upload) else display(self.audio)
 
 
 @dataclass(frozen=True, slots=True)
