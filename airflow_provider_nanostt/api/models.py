@@ -133,7 +133,8 @@ class Job:
         return {"isApiRequest": True, **echoed, "runId": self.run_id}
 
 
-def _whole(value: object) -> int | None:
+def whole_or_none(value: object) -> int | None:
+    """Return a number without its fraction; None for anything else."""
     read = number(value)
     return None if read is None else int(read)
 
@@ -155,7 +156,7 @@ _ECHOED: dict[str, Callable[[object], object]] = {
     "paymentSource": text_or_none,
     "isApiRequest": _flag,
     "fileName": text_or_none,
-    "fileSize": _whole,
+    "fileSize": whole_or_none,
     "chargedDuration": number,
     "diarize": _flag,
 }

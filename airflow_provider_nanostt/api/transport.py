@@ -161,17 +161,13 @@ class AsyncClient:
     """
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        connections: int = 20,
+        self, config: Config, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, connections: int = 20
     ) -> None:
         self.config = config
         self._sleep = sleep
         self._connections = connections
         self._proxy: str | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._tls: ssl.SSLContext | bool = True
         self._session: aiohttp.ClientSession | None = None
         self._prepared: asyncio.Future[None] | None = None
 
@@ -224,13 +220,12 @@ class AsyncClient:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as raw:
-                pieces, size = [], 0
+                answer = bytearray()
                 async for piece in raw.content.iter_any():
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > http.MAX_RESPONSE_BYTES:
+                    answer += piece
+                    if len(answer) > http.MAX_RESPONSE_BYTES:
                         break
-                return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
+                return self.config.response(call, raw.status, raw.headers, bytes(answer))
 
     def _new_session(self, call: Call[object]) -> aiohttp.ClientSession:
         """Return a session for this call and others that may take as long."""
@@ -239,9 +234,7 @@ class AsyncClient:
         timeout = self.config.timeout_for(call)
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(self.config.connect_timeout, timeout)),
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls if self._tls is not None else True
-            ),
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,
@@ -271,14 +264,10 @@ def _new_session() -> requests.Session:
 
 
 def _collect(raw: BaseHTTPResponse, give_up: float) -> bytes:
-    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in.
-
-    :return: the answer; a little more than the limit if it is over that.
-    """
-    pieces, size = [], 0
-    while size <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
-        pieces.append(piece)
-        size += len(piece)
+    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in."""
+    answer = bytearray()
+    while len(answer) <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
+        answer += piece
         if time.monotonic() > give_up:
             raise errors.ReadError("the answer trickled in and was not complete in time")
-    return b"".join(pieces)
+    return bytes(answer)
