@@ -50,10 +50,7 @@ def _flag(extra: Mapping[str, Any], name: str) -> bool:
 
 
 def extras_from(connection: Connection) -> Extras:
-    """Read what is not the client's business.
-
-    :raises InvalidInput: naming the connection, and the field that is wrong.
-    """
+    """Read what is not the client's business; raises as :func:`config_from`."""
     extra = connection.extra_dejson
     prices = extra.get("prices") or {}
     if isinstance(prices, str):

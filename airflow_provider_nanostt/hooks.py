@@ -156,18 +156,12 @@ class NanoGPTHook(BaseHook):
     def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
         """Ask for the transcripts of one to ten YouTube videos; each that exists costs USD 0.01.
 
-        Takes no request slot: see :meth:`acquire_youtube_slot`.
-
-        :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
-        :raises NanoGPTError: for everything else the service may say.
+        Takes no request slot: see :meth:`acquire_youtube_slot`. Raises as :meth:`submit` does.
         """
         return self.get_conn().send(endpoints.youtube(urls))
 
     def status(self, job: Job | str) -> JobStatus:
-        """Ask once how a job stands.
-
-        :param job: the job as it was accepted; a bare run id works too, but the service may then not find it.
-        """
+        """Ask once how a job stands; a bare run id works too, but the service may then not find it."""
         return self.get_conn().send(endpoints.status(_as_job(job)))
 
     def wait(
@@ -180,7 +174,6 @@ class NanoGPTHook(BaseHook):
     ) -> Transcript:
         """Wait for a job, in this thread.
 
-        :param job: as for :meth:`status`.
         :param timeout: seconds or timedelta, from now.
         :param poll_interval: seconds; the longest gap between two questions while the job is young.
         :param at_once: ask before waiting, whatever the age of the job.
@@ -193,12 +186,7 @@ class NanoGPTHook(BaseHook):
         return self.wait_until(_as_job(job), deadline=deadline, poll_interval=poll_interval, at_once=at_once)
 
     def wait_until(
-        self,
-        job: Job,
-        *,
-        deadline: float,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        at_once: bool = False,
+        self, job: Job, *, deadline: float, poll_interval: float = DEFAULT_POLL_INTERVAL, at_once: bool = False
     ) -> Transcript:
         """Wait for a job until a moment in epoch seconds; see :meth:`wait`."""
         jobs = {job.run_id: job}
@@ -215,10 +203,7 @@ class NanoGPTHook(BaseHook):
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         at_once: bool = False,
     ) -> Iterator[tuple[str, Transcript | errors.JobError]]:
-        """Wait for many jobs in this thread, and yield each as it ends, with its transcript or its error.
-
-        :param jobs: jobs by any names; the other arguments as for :meth:`wait_until`.
-        """
+        """Wait for many jobs, by any names, in this thread; yield each as it ends, with its transcript or its error."""
         return worker_loop.as_completed(
             self.get_conn(),
             self.get_limiter(),
@@ -245,9 +230,7 @@ class NanoGPTHook(BaseHook):
     def estimate(self, audio: Any, **options: Any) -> Any:
         """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.
 
-        :param audio: a file on this machine, an object storage URI, or a web address.
-        :param options: as :func:`~airflow_provider_nanostt.workflow.scripts.estimate` takes them.
-        :return: an :class:`~airflow_provider_nanostt.workflow.pricing.Estimate`.
+        Takes and returns what :func:`~airflow_provider_nanostt.workflow.scripts.estimate` does.
         """
         return _scripts().estimate(self, audio, **options)
 
@@ -256,10 +239,7 @@ class NanoGPTHook(BaseHook):
         return self.get_conn().send(endpoints.balance())
 
     def try_balance(self) -> float | None:
-        """Ask for the balance in USD; None if the service does not say.
-
-        :raises AuthError: if the service refuses the key.
-        """
+        """Ask for the balance in USD; None if the service does not say, an AuthError if it refuses the key."""
         found = self._ask_once(endpoints.balance(), "the balance")
         return None if found is None else found.usd
 
@@ -268,10 +248,7 @@ class NanoGPTHook(BaseHook):
         return self.get_conn().send(endpoints.audio_models())
 
     def catalogue(self) -> tuple[AudioModel, ...] | None:
-        """Return the service's models, asked for once an hour and process; None if it does not answer.
-
-        :raises AuthError: if the service refuses the key.
-        """
+        """Return :meth:`models`, asked for once an hour and process; None or an AuthError as :meth:`try_balance`."""
         config, now = self.get_conn().config, time.monotonic()
         asked_at, known = _catalogues.get(config, (float("-inf"), None))
         if now - asked_at > (_CATALOGUE_SECONDS if known else _CATALOGUE_PAUSE_SECONDS):

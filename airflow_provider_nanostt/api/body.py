@@ -38,14 +38,6 @@ def decode_object(data: bytes) -> Mapping[str, object]:
     return body
 
 
-def decode_or_none(data: bytes) -> object:
-    """Read JSON; None if it is not JSON."""
-    try:
-        return decode(data)
-    except UnreadableBodyError:
-        return None
-
-
 def message_of(body: object, depth: int = _MAX_DEPTH) -> str | None:
     """Return the words for people in any of the envelopes seen so far; deeper than ``depth`` there are none."""
     if isinstance(body, str):

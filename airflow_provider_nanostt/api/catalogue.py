@@ -57,10 +57,7 @@ KNOWN_MODELS: dict[str, ModelFacts] = {
 
 
 def check_model(model: str, *, diarize: bool, tag_audio_events: bool) -> None:
-    """Refuse what is known not to work.
-
-    :raises InvalidInput: for an empty or voice-clone model, or diarization or audio events with a model that has none.
-    """
+    """Raise InvalidInput for a model that does not transcribe, or for options that it is known not to have."""
     if not model.strip():
         raise InvalidInput(f"model is empty; the default is {DEFAULT_MODEL!r}")
     if model.lower().endswith("voice-clone"):

@@ -61,10 +61,7 @@ def audio_models() -> Call[tuple[models.AudioModel, ...]]:
 
 
 def youtube(urls: Sequence[str]) -> Call[models.YouTubeAnswer]:
-    """``POST /youtube-transcribe``: captions of one to ten videos. Paid per success.
-
-    :raises InvalidInput: for no URL, or more than ten.
-    """
+    """``POST /youtube-transcribe``: captions of one to ten videos, or InvalidInput. Paid per success."""
     if isinstance(urls, str) or not all(isinstance(url, str) and url.strip() for url in urls):
         raise errors.InvalidInput("urls must be a list of the addresses of videos, each a text")
     if not 1 <= len(urls) <= MAX_YOUTUBE_URLS:

@@ -229,16 +229,16 @@ class AmbiguousSubmit(NanoGPTError, charged="maybe", scope="repeated"):
         )
 
 
+@dataclass(eq=False, kw_only=True)
 class OrphanedSubmit(AmbiguousSubmit, scope="item"):
-    """An earlier attempt submitted and was gone before it could record the answer; ``estimated_cost`` is in USD."""
+    """An earlier attempt submitted and was gone before it could record the answer; the record is the reason."""
+
+    estimated_cost: float | None  # USD
 
     _happened = "An earlier attempt submitted this and never recorded an answer ({0.reason}). It may have been charged"
 
-    def __init__(
-        self, record: str, *, estimated_cost: float | None, before: float | None, now: float | None = None
-    ) -> None:
-        super().__init__(record, record=record, before=before, now=now)
-        self.estimated_cost = estimated_cost
+    def __post_init__(self) -> None:
+        self.record = self.reason
 
 
 class JobError(NanoGPTError, charged="yes", retry="ledger"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -67,10 +67,7 @@ class Call(Generic[T_co]):
 
 
 def read(call: Call[T], response: Response) -> T:
-    """Turn an answer into the call's value.
-
-    :raises NanoGPTError: one of the typed errors, whatever the bytes are.
-    """
+    """Turn an answer into the call's value or one of the typed errors, whatever the bytes are."""
     with classified(call):
         try:
             if len(response.body) > MAX_RESPONSE_BYTES:
@@ -143,7 +140,9 @@ class _Facts(TypedDict):
 def error_from_response(response: Response) -> errors.ApiError:
     """Read an answer that is not a success: the documented envelopes, the undocumented ones, and HTML."""
     status = response.status
-    body = bodies.decode_or_none(response.body)
+    body = None
+    with suppress(bodies.UnreadableBodyError):
+        body = bodies.decode(response.body)
     code = bodies.code_of(body)
     message = bodies.message_of(body) or bodies.excerpt(response.body) or "no explanation"
     facts: _Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}

@@ -34,10 +34,7 @@ def status_word(raw: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a recording is to be transcribed.
-
-    :raises InvalidInput: if it is known not to work.
-    """
+    """How a recording is to be transcribed; raises InvalidInput if it is known not to work."""
 
     model: str = DEFAULT_MODEL  # the service's id
     language: str = "auto"  # or an ISO 639-1 or 639-3 code
@@ -56,10 +53,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One request for a transcript, with the fields of :class:`Options`.
-
-    :raises InvalidInput: if it is known not to work.
-    """
+    """One request for a transcript, with the fields of :class:`Options`, and refused as they are."""
 
     audio: Upload | str  # or the http(s) URL that the service shall fetch
     model: str = DEFAULT_MODEL
@@ -92,8 +86,7 @@ class Job:
     submitted_at: float  # epoch seconds
     cost: float | None = None
     charged_minutes: float | None = None
-    # The whole answer that accepted the job; the status call echoes it.
-    body: Mapping[str, object] = field(default_factory=dict, repr=False)
+    body: Mapping[str, object] = field(default_factory=dict, repr=False)  # the answer; the status call echoes all of it
 
     def to_json(self) -> dict[str, object]:
         """Return the job as plain JSON; :meth:`from_json` reads it back."""
@@ -164,24 +157,20 @@ _ECHOED: dict[str, Callable[[object], object]] = {
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One entry of the word list.
-
-    ``start`` and ``end`` in seconds or None; ``type`` is the service's word for it (``word``, ``punctuation``,
-    ``spacing``, ``audio_event``, or something new); ``speaker`` as shown to people, or None.
-    """
+    """One entry of the word list."""
 
     text: str
     start: float | None = None
     end: float | None = None
-    type: str = "word"
-    speaker: str | None = None
+    type: str = "word"  # or "punctuation", "spacing", "audio_event", or something new of the service's
+    speaker: str | None = None  # as shown to people
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of one speaker: ``speaker`` as shown to people or None, ``start`` and ``end`` in seconds or None."""
+    """A stretch of one speaker."""
 
-    speaker: str | None
+    speaker: str | None  # as shown to people
     start: float | None
     end: float | None
     text: str

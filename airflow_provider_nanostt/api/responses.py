@@ -22,10 +22,7 @@ NO_REASON = "the service gave no reason"
 
 
 def submitted(response: Response, submission: models.Submission) -> models.Transcript | models.Job:
-    """Read the answer to a submit.
-
-    :raises TranscriptionFailed: if it says so at once.
-    """
+    """Read the answer to a submit; raises TranscriptionFailed if it says so at once."""
     body = decode_object(response.body)
     text = _text_of(body)
     run_id = _run_id_of(body)
@@ -60,7 +57,7 @@ def job_status(data: bytes, job: models.Job) -> models.JobStatus:
 def stored_answer(answer: Mapping[str, object], *, model: str) -> models.Transcript:
     """Read again a transcript that the service answered at once, as a record keeps it.
 
-    :param model: model id, for an answer that names none.
+    :param model: for an answer that names none.
     :raises LedgerError: if there is no transcript in it.
     """
     text = _text_of(answer)
@@ -70,10 +67,7 @@ def stored_answer(answer: Mapping[str, object], *, model: str) -> models.Transcr
 
 
 def stored_status(job: models.Job, data: bytes) -> models.JobStatus:
-    """Read again the answer to a status call that was stored as JSON.
-
-    :raises LedgerError: if it cannot be read.
-    """
+    """Read again the answer to a status call that was stored as JSON; raises LedgerError if it cannot be read."""
     try:
         return job_status(data, job)
     except UnreadableBodyError as error:

@@ -1,8 +1,7 @@
 """Sending calls: one client over requests for workers, one over aiohttp for the triggerer, and no logic in either.
 
 Each has a single I/O method, :meth:`send`. What an answer means and whether to repeat a call is decided in ``http``;
-the two retry loops are made in one place, so they cannot drift apart. Proxies, certificates and the
-meaning of foreign exceptions are in ``network``.
+proxies, certificates and the meaning of foreign exceptions are in ``network``.
 """
 
 from __future__ import annotations
@@ -101,10 +100,7 @@ class Client:
         self._pooled: requests.Session | None = None
 
     def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
-        """Make the call and return its value.
-
-        :raises NanoGPTError: one of the typed errors.
-        """
+        """Make the call and return its value, or raise one of the typed errors."""
         retry = retry or Retry()
         if retry.attempts == 1:
             return self._attempt(call)
@@ -156,8 +152,7 @@ class Client:
 class AsyncClient:
     """The client for event loops, over aiohttp: the same calls, values and errors as :class:`Client`.
 
-    One instance belongs to one event loop and may serve any number of coroutines in it, over as many ``connections`` at
-    the most.
+    One instance belongs to one event loop and may serve any number of coroutines in it, over so many ``connections``.
     """
 
     def __init__(
@@ -172,10 +167,7 @@ class AsyncClient:
         self._prepared: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
-        """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on.
-
-        :raises InvalidInput: if the environment names a proxy that cannot be used.
-        """
+        """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on."""
         if self._prepared is None:
             self._prepared = asyncio.ensure_future(asyncio.to_thread(self._prepare))
         await asyncio.shield(self._prepared)  # the first caller may be cancelled; the others still need it
@@ -187,10 +179,7 @@ class AsyncClient:
             self._tls = network.tls_context()
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
-        """Make the call and return its value.
-
-        :raises NanoGPTError: one of the typed errors.
-        """
+        """Make the call and return its value, or raise one of the typed errors."""
         retry = retry or Retry()
         if retry.attempts == 1:
             return await self._attempt(call)
