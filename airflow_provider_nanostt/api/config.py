@@ -67,7 +67,7 @@ class Config:
         """Return the seconds that the whole exchange may take."""
         return self.timeout if call.paid else min(self.timeout, _FREE_CALL_SECONDS)
 
-    def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes = b"") -> Response:
+    def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes) -> Response:
         """Return an answer as ``http`` reads it; should the service echo our key or another secret, it ends here."""
         masked = {name.lower(): value for name, value in headers.items()}
         for secret in (self.api_key, *call.secrets):

@@ -44,7 +44,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_nanostt.common.errors import BatchIncomplete as BatchIncomplete
-from airflow_provider_nanostt.common.errors import Charged as Charged
 from airflow_provider_nanostt.common.errors import CostLimit as CostLimit
 from airflow_provider_nanostt.common.errors import FileChanged as FileChanged
 from airflow_provider_nanostt.common.errors import InputChanged as InputChanged

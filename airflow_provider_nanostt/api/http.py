@@ -76,9 +76,11 @@ def read(call: Call[T], response: Response) -> T:
                 raise error_from_response(response)
             return call.parse(response)
         except bodies.UnreadableBodyError as error:
-            begun = bodies.beginning(response.body)
             raise errors.ProtocolError(
-                str(error), status=response.status, request_id=response.request_id, body=begun
+                str(error),
+                status=response.status,
+                request_id=response.request_id,
+                body=bodies.beginning(response.body),
             ) from error
 
 

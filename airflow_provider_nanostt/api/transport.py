@@ -152,7 +152,7 @@ class Client:
 class AsyncClient:
     """The client for event loops, over aiohttp: the same calls, values and errors as :class:`Client`.
 
-    One instance belongs to one event loop and may serve any number of coroutines in it, over so many ``connections``.
+    One instance belongs to one event loop and may serve any number of coroutines in it.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class AsyncClient:
     ) -> None:
         self.config = config
         self._sleep = sleep
-        self._connections = connections
+        self._connections = connections  # at the most
         self._proxy: str | None = None
         self._tls: ssl.SSLContext | bool = True
         self._session: aiohttp.ClientSession | None = None
