@@ -18,14 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What a connection says beside who we are and where the service is.
+    """What a connection says beside who we are and where the service is."""
 
-    :param prices: USD per minute by model, where the catalogue has none.
-    :param allow_private_addresses: whether web addresses inside the network may be asked for what they hold.
-    """
-
-    prices: Mapping[str, float]
-    allow_private_addresses: bool = False
+    prices: Mapping[str, float]  # USD per minute by model, where the catalogue has none
+    allow_private_addresses: bool  # whether web addresses inside the network may be asked for what they hold
 
 
 def config_from(connection: Connection) -> Config:
@@ -54,10 +50,7 @@ def _flag(extra: Mapping[str, Any], name: str) -> bool:
 
 
 def extras_from(connection: Connection) -> Extras:
-    """Read what is not the client's business.
-
-    :raises InvalidInput: naming the connection, and the field that is wrong.
-    """
+    """Read what is not the client's business; raises as :func:`config_from`."""
     extra = connection.extra_dejson
     prices = extra.get("prices") or {}
     if isinstance(prices, str):

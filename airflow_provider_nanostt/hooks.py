@@ -10,10 +10,10 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_nanostt import get_provider_info
 from airflow_provider_nanostt._compat import BaseHook
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
-    from airflow.sdk import Connection
-
     from airflow_provider_nanostt.api.config import Config
+    from airflow_provider_nanostt.api.http import Call
     from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage, YouTubeAnswer
+
+T = TypeVar("T")
 
 DEFAULT_TIMEOUT = timedelta(hours=6)
 """How long a job is waited for by default; waiting costs nothing and holds nothing."""
@@ -63,6 +64,7 @@ class NanoGPTHook(BaseHook):
     default_conn_name = "nanogpt_default"
     conn_type = "nanogpt"
     hook_name = "NanoGPT"
+    config_from = staticmethod(config_from)
 
     def __init__(self, nanogpt_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -89,10 +91,7 @@ class NanoGPTHook(BaseHook):
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     def get_conn(self) -> transport.Client:
-        """Return the client, made once for this hook.
-
-        :raises InvalidInput: if the connection cannot be used.
-        """
+        """Return the client, made once; raises InvalidInput if the connection cannot be used."""
         return self._opened().client
 
     def get_extras(self) -> Extras:
@@ -121,14 +120,6 @@ class NanoGPTHook(BaseHook):
 
         # Not asyncio.to_thread: Airflow 3.0 and 3.1 answer only the thread that asgiref runs such calls in.
         return config_from(await sync_to_async(self.get_connection)(self.nanogpt_conn_id))
-
-    @staticmethod
-    def config_from(connection: Connection) -> Config:
-        """Turn a connection into the client's settings.
-
-        :raises InvalidInput: naming the connection, and the field that is wrong.
-        """
-        return config_from(connection)
 
     def acquire_slot(self) -> None:
         """Wait until a request may be sent; threads that share this hook go one after the other."""
@@ -165,18 +156,12 @@ class NanoGPTHook(BaseHook):
     def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
         """Ask for the transcripts of one to ten YouTube videos; each that exists costs USD 0.01.
 
-        Takes no request slot: see :meth:`acquire_youtube_slot`.
-
-        :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
-        :raises NanoGPTError: for everything else the service may say.
+        Takes no request slot: see :meth:`acquire_youtube_slot`. Raises as :meth:`submit` does.
         """
         return self.get_conn().send(endpoints.youtube(urls))
 
     def status(self, job: Job | str) -> JobStatus:
-        """Ask once how a job stands.
-
-        :param job: the job as it was accepted; a bare run id works too, but the service may then not find it.
-        """
+        """Ask once how a job stands; a bare run id works too, but the service may then not find it."""
         return self.get_conn().send(endpoints.status(_as_job(job)))
 
     def wait(
@@ -189,7 +174,6 @@ class NanoGPTHook(BaseHook):
     ) -> Transcript:
         """Wait for a job, in this thread.
 
-        :param job: the job as it was accepted.
         :param timeout: seconds or timedelta, from now.
         :param poll_interval: seconds; the longest gap between two questions while the job is young.
         :param at_once: ask before waiting, whatever the age of the job.
@@ -197,25 +181,16 @@ class NanoGPTHook(BaseHook):
         :raises TranscriptionTimeout: if it takes too long; the job stays paid for.
         :raises NanoGPTError: if the service refuses to answer.
         """
-        waited_for = _as_job(job)
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        return self.wait_until(waited_for, deadline=time.time() + seconds, poll_interval=poll_interval, at_once=at_once)
+        deadline = time.time() + seconds
+        return self.wait_until(_as_job(job), deadline=deadline, poll_interval=poll_interval, at_once=at_once)
 
     def wait_until(
-        self,
-        job: Job,
-        *,
-        deadline: float,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        at_once: bool = False,
+        self, job: Job, *, deadline: float, poll_interval: float = DEFAULT_POLL_INTERVAL, at_once: bool = False
     ) -> Transcript:
-        """Wait for a job until a moment in epoch seconds; see :meth:`wait`.
-
-        :param at_once: ask before waiting, whatever the age of the job.
-        """
-        ((_, answer),) = self.as_completed(
-            {job.run_id: job}, deadline=deadline, poll_interval=poll_interval, at_once=at_once
-        )
+        """Wait for a job until a moment in epoch seconds; see :meth:`wait`."""
+        jobs = {job.run_id: job}
+        ((_, answer),) = self.as_completed(jobs, deadline=deadline, poll_interval=poll_interval, at_once=at_once)
         if isinstance(answer, errors.JobError):
             raise answer
         return answer
@@ -228,10 +203,7 @@ class NanoGPTHook(BaseHook):
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         at_once: bool = False,
     ) -> Iterator[tuple[str, Transcript | errors.JobError]]:
-        """Wait for many jobs in this thread, and yield each as it ends, with its transcript or its error.
-
-        :param jobs: jobs by any names; the other arguments as for :meth:`wait_until`.
-        """
+        """Wait for many jobs, by any names, in this thread; yield each as it ends, with its transcript or its error."""
         return worker_loop.as_completed(
             self.get_conn(),
             self.get_limiter(),
@@ -258,9 +230,7 @@ class NanoGPTHook(BaseHook):
     def estimate(self, audio: Any, **options: Any) -> Any:
         """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.
 
-        :param audio: a file on this machine, an object storage URI, or a web address.
-        :param options: as :func:`~airflow_provider_nanostt.workflow.scripts.estimate` takes them.
-        :return: an :class:`~airflow_provider_nanostt.workflow.pricing.Estimate`.
+        Takes and returns what :func:`~airflow_provider_nanostt.workflow.scripts.estimate` does.
         """
         return _scripts().estimate(self, audio, **options)
 
@@ -269,38 +239,33 @@ class NanoGPTHook(BaseHook):
         return self.get_conn().send(endpoints.balance())
 
     def try_balance(self) -> float | None:
-        """Ask for the balance in USD; None if the service does not say.
-
-        :raises AuthError: if the service refuses the key.
-        """
-        try:
-            return self.get_conn().send(endpoints.balance(), retry=transport.ONCE).usd
-        except errors.AuthError as error:
-            raise self._with_connection(error) from None
-        except errors.NanoGPTError as error:
-            log.info("Could not ask for the balance: %s", error)
-            return None
+        """Ask for the balance in USD; None if the service does not say, an AuthError if it refuses the key."""
+        found = self._ask_once(endpoints.balance(), "the balance")
+        return None if found is None else found.usd
 
     def models(self) -> tuple[AudioModel, ...]:
         """Ask for the service's speech-to-text models and their prices. Free."""
         return self.get_conn().send(endpoints.audio_models())
 
     def catalogue(self) -> tuple[AudioModel, ...] | None:
-        """Return the service's models, asked for once an hour and process; None if it does not answer.
-
-        :raises AuthError: if the service refuses the key.
-        """
+        """Return :meth:`models`, asked for once an hour and process; None or an AuthError as :meth:`try_balance`."""
         config, now = self.get_conn().config, time.monotonic()
         asked_at, known = _catalogues.get(config, (float("-inf"), None))
         if now - asked_at > (_CATALOGUE_SECONDS if known else _CATALOGUE_PAUSE_SECONDS):
-            try:
-                known = self.get_conn().send(endpoints.audio_models(), retry=transport.ONCE)
-            except errors.AuthError as error:
-                raise self._with_connection(error) from None
-            except errors.NanoGPTError as error:
-                log.info("Could not ask for the service's prices: %s", error)
+            found = self._ask_once(endpoints.audio_models(), "the service's prices")
+            known = known if found is None else found
             _catalogues[config] = (now, known)
         return known
+
+    def _ask_once(self, call: Call[T], what: str) -> T | None:
+        """Return the answer; None, and a line in the log, if there is none."""
+        try:
+            return self.get_conn().send(call, retry=transport.ONCE)
+        except errors.AuthError as error:
+            raise self._with_connection(error) from None
+        except errors.NanoGPTError as error:
+            log.info("Could not ask for %s: %s", what, error)
+            return None
 
     def _with_connection(self, error: errors.AuthError) -> errors.AuthError:
         return error.replace(remedy=f"{error.remedy} The connection is {self.nanogpt_conn_id!r}.")
@@ -342,4 +307,4 @@ def _form() -> dict[str, Any]:
 def _as_job(job: Job | str) -> Job:
     if isinstance(job, Job):
         return job
-    return Job(run_id=job, model="unknown", submitted_at=datetime.now(UTC).timestamp())
+    return Job(run_id=job, model="unknown", submitted_at=time.time())

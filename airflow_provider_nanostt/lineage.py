@@ -18,32 +18,17 @@ from airflow_provider_nanostt.common.urls import display
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_FACTS = (
-    "model",
-    "language",
-    "charged_minutes",
-    "cost_usd",
-    "run_id",
-    "total",
-    "written",
-    "skipped",
-    "failed",
-    "not_started",
-)
+_FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd")
+_FACTS = (*_FACTS_OF_TRANSCRIPT, "run_id", "total", "written", "skipped", "failed", "not_started")
 
 
 @dataclass(frozen=True, slots=True)
 class LineageRecord:
-    """What a task has read and written.
+    """What a task has read and written."""
 
-    :param inputs: recordings: paths, URIs or web addresses.
-    :param outputs: addresses of what was written.
-    :param facts: model, minutes, cost, and the like.
-    """
-
-    inputs: Sequence[str] = ()
-    outputs: Sequence[str] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Sequence[str] = ()  # recordings: paths, URIs or web addresses
+    outputs: Sequence[str] = ()  # addresses of what was written
+    facts: Mapping[str, Any] = field(default_factory=dict)  # model, minutes, cost, and the like
 
     @classmethod
     def of(cls, inputs: Iterable[object], result: Mapping[str, object]) -> LineageRecord:
@@ -108,15 +93,9 @@ def facets(finished: LineageRecord) -> Any:
         charged_minutes: float | None = None
         cost_usd: float | None = None
 
-    facts = finished.facts
-    facet = TranscriptionRunFacet(
-        model=facts.get("model"),
-        language=facts.get("language"),
-        charged_minutes=facts.get("charged_minutes"),
-        cost_usd=facts.get("cost_usd"),
-    )
+    facts: dict[str, Any] = {name: finished.facts.get(name) for name in _FACTS_OF_TRANSCRIPT}
     return OperatorLineage(
         inputs=[Dataset(*named(one)) for one in finished.inputs],
         outputs=[Dataset(*named(one)) for one in finished.outputs],
-        run_facets={"nanostt_transcription": facet},
+        run_facets={"nanostt_transcription": TranscriptionRunFacet(**facts)},
     )

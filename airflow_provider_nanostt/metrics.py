@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from importlib import import_module
@@ -16,11 +17,9 @@ _HOMES = ("airflow.observability.stats", "airflow.stats")
 @cache
 def _stats() -> Any:
     for home in _HOMES:
-        try:
+        with suppress(ImportError):
             module = import_module(home)
-        except ImportError:
-            continue
-        return module if hasattr(module, "incr") else module.Stats
+            return module if hasattr(module, "incr") else module.Stats
     return None
 
 

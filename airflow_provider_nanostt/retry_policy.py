@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.parsing import parse_mapping
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
@@ -21,12 +19,11 @@ _LONGEST_ASKED = 86_400.0
 
 
 def _resubmits(context: Context | None) -> bool:
-    task = (context or {}).get("task")
-    policy = getattr(task, "recovery_policy", None)
-    if isinstance(policy, str):  # from a template
-        with suppress(ValueError):
-            policy = json.loads(policy)
-    return isinstance(policy, Mapping) and str(policy.get("on_ambiguous_submit")).strip() == "resubmit"
+    try:
+        policy = parse_mapping("recovery_policy", getattr((context or {}).get("task"), "recovery_policy", None))
+    except errors.InvalidInput:
+        return False
+    return str(policy.get("on_ambiguous_submit")).strip() == "resubmit"
 
 
 class NanoGPTRetryPolicy(RetryPolicy):
@@ -45,20 +42,17 @@ class NanoGPTRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
         """Decide about one failure; of a batch, about the error that has stopped it."""
-        if isinstance(exception, errors.BatchIncomplete) and exception.__cause__ is not None:
-            exception = exception.__cause__
-        elif isinstance(exception, errors.BatchIncomplete):
+        error = exception.__cause__ if isinstance(exception, errors.BatchIncomplete) else exception
+        if not isinstance(error, errors.NanoGPTError) or error.retry == "ledger":
             return RetryDecision.default()
-        if not isinstance(exception, errors.NanoGPTError) or exception.retry == "ledger":
-            return RetryDecision.default()
-        if isinstance(exception, errors.DailyLimitReached):
-            wait = timedelta(seconds=max(0.0, exception.resets_at - time.time()) + _AFTER_RESET)
+        if isinstance(error, errors.DailyLimitReached):
+            wait = timedelta(seconds=max(0.0, error.resets_at - time.time()) + _AFTER_RESET)
             return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
-        if exception.retry == "yes":
-            return RetryDecision.retry(self._pause(exception), reason=f"{type(exception).__name__} passes by itself")
-        if type(exception) is errors.AmbiguousSubmit and _resubmits(context):
+        if error.retry == "yes":
+            return RetryDecision.retry(self._pause(error), reason=f"{type(error).__name__} passes by itself")
+        if type(error) is errors.AmbiguousSubmit and _resubmits(context):
             return RetryDecision.retry(self.delay, reason="on_ambiguous_submit is 'resubmit'")
-        return RetryDecision.fail(reason=f"{type(exception).__name__}: a retry cannot fix it, or would pay again")
+        return RetryDecision.fail(reason=f"{type(error).__name__}: a retry cannot fix it, or would pay again")
 
     def _pause(self, error: errors.NanoGPTError) -> timedelta | None:
         """Return the pause, made longer where the service has asked for more."""

@@ -23,10 +23,7 @@ class UnreadableBodyError(ValueError):
 
 
 def decode(data: bytes) -> object:
-    """Read JSON.
-
-    :raises UnreadableBodyError: if it is not JSON.
-    """
+    """Read JSON; raises UnreadableBodyError if it is none."""
     try:
         return _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
     except (ValueError, RecursionError) as error:
@@ -34,22 +31,11 @@ def decode(data: bytes) -> object:
 
 
 def decode_object(data: bytes) -> Mapping[str, object]:
-    """Read a JSON object.
-
-    :raises UnreadableBodyError: if it is anything else.
-    """
+    """Read a JSON object; raises UnreadableBodyError if it is anything else."""
     body = decode(data)
     if not isinstance(body, Mapping):
         raise UnreadableBodyError("it is not a JSON object")
     return body
-
-
-def decode_or_none(data: bytes) -> object:
-    """Read JSON; None if it is not JSON."""
-    try:
-        return decode(data)
-    except UnreadableBodyError:
-        return None
 
 
 def message_of(body: object, depth: int = _MAX_DEPTH) -> str | None:

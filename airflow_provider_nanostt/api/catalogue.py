@@ -27,18 +27,14 @@ DEFAULT_MODEL = "Whisper-Large-V3"
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One model as the documentation describes it.
-
-    ``price_per_minute`` in USD; ``max_seconds`` is the longest audio the model takes, None if no limit is known.
-    """
+    """One model as the documentation describes it."""
 
     id: str
-    price_per_minute: float | None
+    price_per_minute: float  # USD
     diarizes: bool = False
     gives_times: bool = False
     takes_video: bool = False
-    max_seconds: float | None = None
-    transcribes: bool = True
+    max_seconds: float | None = None  # the longest audio that the model takes, None if no limit is known
 
 
 _MINI = "gpt-4o-mini-transcribe"
@@ -54,22 +50,17 @@ KNOWN_MODELS: dict[str, ModelFacts] = {
             for name in (_MINI, f"{_MINI}-2025-03-20", f"{_MINI}-2025-12-15", f"{_MINI}-latest")
         ),
         ModelFacts("openai-whisper-with-video", 0.06, takes_video=True),
-        ModelFacts("qwen-voice-clone", None, transcribes=False),
-        ModelFacts("minimax-voice-clone", None, transcribes=False),
     )
 }
 
 
 def check_model(model: str, *, diarize: bool, tag_audio_events: bool) -> None:
-    """Refuse what is known not to work.
-
-    :raises InvalidInput: for an empty or voice-clone model, or diarization or audio events with a model that has none.
-    """
+    """Raise InvalidInput for a model that does not transcribe, or for options that it is known not to have."""
     if not model.strip():
         raise InvalidInput(f"model is empty; the default is {DEFAULT_MODEL!r}")
-    facts = KNOWN_MODELS.get(model)
-    if (facts and not facts.transcribes) or model.lower().endswith("voice-clone"):
+    if model.lower().endswith("voice-clone"):
         raise InvalidInput(f"model={model!r} clones voices, it does not transcribe; use for example {DEFAULT_MODEL!r}")
+    facts = KNOWN_MODELS.get(model)
     if facts and not facts.diarizes:
         asked = "diarize" if diarize else "tag_audio_events" if tag_audio_events else ""
         if asked:
@@ -96,7 +87,6 @@ def price_of(model: str, *, catalogue: Mapping[str, float | None], own: Mapping[
         return Price(price, "the service's catalogue")
     if own and model in own:
         return Price(own[model], "the connection")
-    facts = KNOWN_MODELS.get(model)
-    if facts is not None and facts.price_per_minute is not None:
-        return Price(facts.price_per_minute, "the built-in table")
+    if model in KNOWN_MODELS:
+        return Price(KNOWN_MODELS[model].price_per_minute, "the built-in table")
     return Price(None, "nobody")

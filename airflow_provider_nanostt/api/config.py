@@ -22,21 +22,15 @@ _FREE_CALL_SECONDS = 60.0
 class Config:
     """The address of the service, our key, and how long to wait.
 
-    :param api_key: never shown by ``repr``.
-    :param base_url: with the path that the endpoints are below.
-    :param timeout: seconds a paid call may take (synchronous models answer when they are done); others at most 60.
-    :param connect_timeout: seconds until a connection must stand.
-    :param requests_per_second: our share of the service's limit of 25 for each key.
-    :param allow_http: permit unencrypted ``http://`` to hosts other than this machine.
-    :raises InvalidInput: if the key is empty, or the key would travel unencrypted.
+    :raises InvalidInput: for a setting that cannot be, or a key that would travel unencrypted.
     """
 
     api_key: str = field(repr=False)
-    base_url: str = DEFAULT_BASE_URL
-    timeout: float = 300.0
-    connect_timeout: float = 10.0
-    requests_per_second: float = 20.0
-    allow_http: bool = False
+    base_url: str = DEFAULT_BASE_URL  # with the path that the endpoints are below
+    timeout: float = 300.0  # seconds for a paid call (synchronous models answer when they are done); others at most 60
+    connect_timeout: float = 10.0  # seconds
+    requests_per_second: float = 20.0  # our share of the service's limit of 25 for each key
+    allow_http: bool = False  # unencrypted, to hosts other than this machine
 
     def __post_init__(self) -> None:
         if not self.api_key or not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
@@ -73,7 +67,7 @@ class Config:
         """Return the seconds that the whole exchange may take."""
         return self.timeout if call.paid else min(self.timeout, _FREE_CALL_SECONDS)
 
-    def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes = b"") -> Response:
+    def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes) -> Response:
         """Return an answer as ``http`` reads it; should the service echo our key or another secret, it ends here."""
         masked = {name.lower(): value for name, value in headers.items()}
         for secret in (self.api_key, *call.secrets):

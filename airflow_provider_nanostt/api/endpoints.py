@@ -11,18 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from urllib.parse import urlencode
 
-from airflow_provider_nanostt.api import errors, responses
+from airflow_provider_nanostt.api import errors, models, responses
 from airflow_provider_nanostt.api.http import Call, Request
-from airflow_provider_nanostt.api.models import (
-    AudioModel,
-    Balance,
-    Job,
-    JobStatus,
-    Submission,
-    Transcript,
-    Usage,
-    YouTubeAnswer,
-)
 from airflow_provider_nanostt.api.upload import Upload
 
 MAX_YOUTUBE_URLS = 10
@@ -31,7 +21,7 @@ _SHORTEST_SECRET = 12
 _MAX_FILE_NAME_CHARS = 200
 
 
-def submit(submission: Submission) -> Call[Transcript | Job]:
+def submit(submission: models.Submission) -> Call[models.Transcript | models.Job]:
     """``POST /transcribe``: the transcript, or the job that makes it; the answer decides which. Paid.
 
     :raises FileChanged: if a file is not what it was when its digest was taken.
@@ -55,26 +45,23 @@ def submit(submission: Submission) -> Call[Transcript | Job]:
     )
 
 
-def status(job: Job) -> Call[JobStatus]:
+def status(job: models.Job) -> Call[models.JobStatus]:
     """``POST /transcribe/status``: how the job stands, with the transcript once it is completed. Free."""
-    return Call(_json("/transcribe/status", job.echo()), lambda response: responses.job_status(response, job))
+    return Call(_json("/transcribe/status", job.echo()), lambda response: responses.job_status(response.body, job))
 
 
-def balance() -> Call[Balance]:
+def balance() -> Call[models.Balance]:
     """``POST /check-balance``: what is left in the account. Free."""
     return Call(Request("POST", "/check-balance"), responses.balance)
 
 
-def audio_models() -> Call[tuple[AudioModel, ...]]:
+def audio_models() -> Call[tuple[models.AudioModel, ...]]:
     """``GET /v1/audio-models``: the speech-to-text models of the service's catalogue, with prices. Free."""
     return Call(Request("GET", "/v1/audio-models?type=stt&detailed=true"), responses.audio_models)
 
 
-def youtube(urls: Sequence[str]) -> Call[YouTubeAnswer]:
-    """``POST /youtube-transcribe``: captions of one to ten videos. Paid per success.
-
-    :raises InvalidInput: for no URL, or more than ten.
-    """
+def youtube(urls: Sequence[str]) -> Call[models.YouTubeAnswer]:
+    """``POST /youtube-transcribe``: captions of one to ten videos, or InvalidInput. Paid per success."""
     if isinstance(urls, str) or not all(isinstance(url, str) and url.strip() for url in urls):
         raise errors.InvalidInput("urls must be a list of the addresses of videos, each a text")
     if not 1 <= len(urls) <= MAX_YOUTUBE_URLS:
@@ -82,7 +69,7 @@ def youtube(urls: Sequence[str]) -> Call[YouTubeAnswer]:
     return Call(_json("/youtube-transcribe", {"urls": list(urls)}), responses.youtube, paid=True)
 
 
-def usage(start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Call[Usage]:
+def usage(start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Call[models.Usage]:
     """``GET /v1/usage``: what this key spent, by UTC day and model; ``end`` is inclusive. Free.
 
     :raises InvalidInput: if only one of the two dates is given, or the grouping is none of the service's.

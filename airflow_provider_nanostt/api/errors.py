@@ -39,11 +39,11 @@ its ``charged``, ``retry`` and ``scope``; ``docs/errors.md`` has the table. Noth
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_nanostt.common.errors import BatchIncomplete as BatchIncomplete
-from airflow_provider_nanostt.common.errors import Charged as Charged
 from airflow_provider_nanostt.common.errors import CostLimit as CostLimit
 from airflow_provider_nanostt.common.errors import FileChanged as FileChanged
 from airflow_provider_nanostt.common.errors import InputChanged as InputChanged
@@ -66,73 +66,36 @@ KEYS_PAGE = "https://nano-gpt.com/api"
 """Where a user makes and revokes API keys."""
 
 
-class TransportError(NanoGPTError):
+class TransportError(NanoGPTError, retry="yes", scope="repeated"):
     """The service could not be reached, or went silent."""
 
-    retry: RetryWorth = "yes"
-    scope: Scope = "repeated"
 
-
-class ConnectError(TransportError):
+class ConnectError(TransportError, charged="no", scope="run"):
     """No connection was made, so the service has seen nothing."""
-
-    charged: Charged = "no"
-    scope: Scope = "run"
 
 
 class ReadError(TransportError):
     """The connection broke or timed out after the request may have arrived."""
 
 
-class Facts(TypedDict, total=False):
-    """What else an :class:`ApiError` knows, by the names of its parameters."""
-
-    code: str | None
-    request_id: str | None
-    retry_after: float | None
-    paid: bool
-    remedy: str | None
-
-
-class ApiError(NanoGPTError):
+@dataclass(eq=False, kw_only=True)
+class ApiError(NanoGPTError, charged="no"):
     """The service answered, and the answer was no.
 
     ``charged`` speaks of the request that was refused; nothing follows for a job that was accepted before.
-
-    :param message: the service's own words, shortened.
-    :param status: HTTP status.
-    :param code: the service's machine-readable code, if it sent one.
-    :param request_id: the answer's ``X-Request-ID``, if it had one.
-    :param retry_after: seconds the service asked us to wait, if it did.
-    :param paid: whether the request would have cost money.
-    :param remedy: what to do about it; the class's own advice if not given.
     """
 
-    charged: Charged = "no"
-    remedy = ""
+    message: str = field(kw_only=False)  # the service's own words, shortened
+    status: int
+    code: str | None = None  # the service's, for machines
+    request_id: str | None = None  # the answer's X-Request-ID
+    retry_after: float | None = None  # seconds that the service asked us to wait
+    paid: bool = True  # whether the request would have cost money
+    remedy: str = ""  # what to do about it
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        code: str | None = None,
-        request_id: str | None = None,
-        retry_after: float | None = None,
-        paid: bool = True,
-        remedy: str | None = None,
-    ) -> None:
-        self.message = message
-        self.status = status
-        self.code = code
-        self.request_id = request_id
-        self.retry_after = retry_after
-        self.paid = paid
-        if remedy is not None:
-            self.remedy = remedy
-        if status == 503 or not paid:  # 503 is said before a job is accepted
+    def __post_init__(self) -> None:
+        if self.status == 503 or not self.paid:  # 503 is said before a job is accepted
             self.charged = "no"
-        super().__init__(message)
 
     def of_free_call(self) -> Self:
         """Return the same error for a request that costs nothing."""
@@ -143,43 +106,29 @@ class ApiError(NanoGPTError):
         return "Nothing was charged. " if self.paid else ""
 
     def __str__(self) -> str:
-        parts = [f"NanoGPT answered {self.status}: {self.message.rstrip('.')}"]
-        if self.code:
-            parts.append(f"code {self.code}")
+        facts = [f"code {self.code}"] if self.code else []
         if self.request_id:
-            parts.append(f"request id {self.request_id}")
-        text = parts[0] + (f" ({', '.join(parts[1:])})" if parts[1:] else "")
+            facts.append(f"request id {self.request_id}")
+        text = f"NanoGPT answered {self.status}: {self.message.rstrip('.')}"
+        if facts:
+            text += f" ({', '.join(facts)})"
         return f"{text}. {self.remedy}" if self.remedy else text
 
 
-class AuthError(ApiError):
+@dataclass(eq=False, kw_only=True)
+class AuthError(ApiError, scope="run"):
     """The key is missing, wrong, or not permitted to do this (401, 403)."""
 
-    scope: Scope = "run"
-    remedy = f"The API key is the connection's password; keys are made at {KEYS_PAGE}."
+    remedy: str = f"The API key is the connection's password; keys are made at {KEYS_PAGE}."
 
 
-class PaymentRequired(ApiError):
-    """The balance is too low (402).
+@dataclass(eq=False, kw_only=True)
+class PaymentRequired(ApiError, scope="run"):
+    """The balance is too low (402)."""
 
-    :param required: USD the service wants to see, if it said so.
-    :param balance: USD in the account now, if it was asked for.
-    """
-
-    scope: Scope = "run"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 402,
-        required: float | None = None,
-        balance: float | None = None,
-        **facts: Unpack[Facts],
-    ) -> None:
-        super().__init__(message, status=status, **facts)
-        self.required = required
-        self.balance = balance
+    status: int = 402
+    required: float | None = None  # USD that the service wants to see
+    balance: float | None = None  # USD in the account now, if it was asked for
 
     def __str__(self) -> str:
         return (
@@ -200,93 +149,69 @@ class Conflict(ApiError):
     """The request clashes with the state of something at the service (409)."""
 
 
+@dataclass(eq=False, kw_only=True)
 class PayloadTooLarge(ApiError):
     """The upload is over the service's limit (413)."""
 
-    remedy = "Direct uploads end at 3 MB; pass a URL instead, the service takes up to 500 MB from there."
+    remedy: str = "Direct uploads end at 3 MB; pass a URL instead, the service takes up to 500 MB from there."
 
 
+@dataclass(eq=False, kw_only=True)
 class Redirected(ApiError):
     """The service answered with a redirect (3xx), which is never followed: the key would travel along."""
 
-    remedy = "Redirects are not followed, so the key stayed here. Check the host of the connection."
+    remedy: str = "Redirects are not followed, so the key stayed here. Check the host of the connection."
 
 
-class RateLimited(ApiError):
+class RateLimited(ApiError, retry="yes", scope="run"):
     """Too many requests just now (429); ``retry_after`` seconds if the service said so."""
 
-    retry: RetryWorth = "yes"
-    scope: Scope = "run"
 
+@dataclass(eq=False, kw_only=True)
+class DailyLimitReached(ApiError, retry="yes", scope="run"):
+    """The key's limit for the day is used up (429 with ``daily_*_limit_exceeded``)."""
 
-class DailyLimitReached(ApiError):
-    """The key's limit for the day is used up (429 with ``daily_*_limit_exceeded``).
-
-    :param resets_at: when the limit ends, epoch seconds, UTC.
-    """
-
-    retry: RetryWorth = "yes"
-    scope: Scope = "run"
-
-    def __init__(self, message: str, *, resets_at: float, status: int = 429, **facts: Unpack[Facts]) -> None:
-        super().__init__(message, status=status, **facts)
-        self.resets_at = resets_at
+    status: int = 429
+    resets_at: float  # epoch seconds
 
     def __str__(self) -> str:
         when = datetime.fromtimestamp(self.resets_at, UTC).isoformat(timespec="seconds")
         return f"{super().__str__()}. {self._charge}The limit resets at {when}; run the task again after that."
 
 
-class ServiceUnavailable(ApiError):
+class ServiceUnavailable(ApiError, charged="maybe", retry="yes", scope="repeated"):
     """The service, or something in front of it, is in trouble (408, 5xx); only 503 is said before a job is accepted."""
 
-    charged: Charged = "maybe"
-    retry: RetryWorth = "yes"
-    scope: Scope = "repeated"
+
+@dataclass(eq=False, kw_only=True)
+class ProtocolError(NanoGPTError, retry="yes"):
+    """An answer of success (2xx) that cannot be read."""
+
+    problem: str = field(kw_only=False)
+    status: int
+    request_id: str | None = None  # the answer's X-Request-ID
+    body: str = ""  # its beginning
+
+    def __str__(self) -> str:
+        request = f", request id {self.request_id}" if self.request_id else ""
+        return (
+            f"NanoGPT's answer cannot be read: {self.problem} (status {self.status}{request}); it began: {self.body!r}"
+        )
 
 
-class ProtocolError(NanoGPTError):
-    """An answer of success (2xx) that cannot be read.
-
-    :param message: what is wrong with it.
-    :param status: HTTP status.
-    :param request_id: the answer's ``X-Request-ID``, if it had one.
-    :param body: the beginning of the answer.
-    """
-
-    retry: RetryWorth = "yes"
-
-    def __init__(self, message: str, *, status: int, request_id: str | None = None, body: str = "") -> None:
-        self.status = status
-        self.request_id = request_id
-        self.body = body
-        request = f", request id {request_id}" if request_id else ""
-        super().__init__(f"NanoGPT's answer cannot be read: {message} (status {status}{request}); it began: {body!r}")
-
-
-class AmbiguousSubmit(NanoGPTError):
+@dataclass(eq=False, kw_only=True)
+class AmbiguousSubmit(NanoGPTError, charged="maybe", scope="repeated"):
     """A paid request went out and no readable answer came back, so it may or may not have been charged.
 
     Never repeated by the client. ``__cause__`` is what happened instead of an answer.
-
-    :param reason: what happened instead of an answer.
-    :param record: the record of what was submitted, when, and for how much, for people; None without a ledger.
-    :param before: USD in the account before the submit, if known.
-    :param now: USD in the account afterwards, if it was asked for.
     """
 
-    charged: Charged = "maybe"
-    scope: Scope = "repeated"
-    _happened = "No readable answer to a paid request ({0.reason}). It may have been accepted and charged"
+    reason: str = field(kw_only=False)  # what happened instead of an answer
+    record: str | None = None  # what was submitted, when, and for how much, for people; None without a ledger
+    before: float | None = None  # USD in the account before the submit, if known
+    now: float | None = None  # USD in the account afterwards, if it was asked for
 
-    def __init__(
-        self, reason: str, *, record: str | None = None, before: float | None = None, now: float | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.record = record
-        self.before = before
-        self.now = now
+    _happened = "No readable answer to a paid request ({0.reason}). It may have been accepted and charged"
 
     def __str__(self) -> str:
         text = self._happened.format(self)
@@ -303,88 +228,69 @@ class AmbiguousSubmit(NanoGPTError):
         )
 
 
-class OrphanedSubmit(AmbiguousSubmit):
-    """An earlier attempt submitted and was gone before it could record the answer.
+@dataclass(eq=False, kw_only=True)
+class OrphanedSubmit(AmbiguousSubmit, scope="item"):
+    """An earlier attempt submitted and was gone before it could record the answer; the record is the reason."""
 
-    :param record: what was submitted, when, and for how much, for people.
-    :param estimated_cost: USD it would have cost, if known.
-    :param before: USD in the account before that submit, if known.
-    :param now: USD in the account now, if it was asked for.
-    """
+    estimated_cost: float | None  # USD
 
-    scope: Scope = "item"
     _happened = "An earlier attempt submitted this and never recorded an answer ({0.reason}). It may have been charged"
 
-    def __init__(
-        self, record: str, *, estimated_cost: float | None, before: float | None, now: float | None = None
-    ) -> None:
-        super().__init__(record, record=record, before=before, now=now)
-        self.estimated_cost = estimated_cost
+    def __post_init__(self) -> None:
+        self.record = self.reason
 
 
-class JobError(NanoGPTError):
-    """Something about a job that was accepted.
-
-    :param job: the job, if it is known.
-    """
-
-    charged: Charged = "yes"
-    retry: RetryWorth = "ledger"
+class JobError(NanoGPTError, charged="yes", retry="ledger"):
+    """Something about a job that was accepted; ``job`` is None if it is not known."""
 
     def __init__(self, message: str, *, job: Job | None = None) -> None:
-        self.job = job
         super().__init__(message)
+        self.job = job
 
 
-class JobLost(JobError):
-    """The service does not know a job that it accepted.
+@dataclass(eq=False, kw_only=True)
+class JobLost(JobError, retry="no"):
+    """The service does not know a job that it accepted."""
 
-    :param job: the job.
-    :param record: the record of the job, for people.
-    """
+    job: Job
+    record: str  # the record of the job, for people
 
-    retry: RetryWorth = "no"
-
-    def __init__(self, *, job: Job, record: str) -> None:
-        super().__init__(
-            f"NanoGPT no longer knows run {job.run_id} ({record}). It was paid for ({usd(job.cost)}) and its "
-            "transcript cannot be fetched. Nothing is submitted again by itself. Set on_lost_job='submit', or clear "
-            "the task with force=True, to pay for it once more.",
-            job=job,
+    def __str__(self) -> str:
+        return (
+            f"NanoGPT no longer knows run {self.job.run_id} ({self.record}). It was paid for ({usd(self.job.cost)}) "
+            "and its transcript cannot be fetched. Nothing is submitted again by itself. Set on_lost_job='submit', or "
+            "clear the task with force=True, to pay for it once more."
         )
 
 
+@dataclass(eq=False, kw_only=True)
 class TranscriptionFailed(JobError):
-    """The service says the job failed; whether it refunds the charge shows later.
+    """The service says the job failed; whether it refunds the charge shows later."""
 
-    :param reason: the service's words.
-    :param job: the job, if there was one.
-    """
+    reason: str = field(kw_only=False)  # in the service's words
+    job: Job | None = None
 
-    def __init__(self, reason: str, *, job: Job | None = None) -> None:
-        self.reason = reason
+    def __str__(self) -> str:
+        job = self.job
         what = f"Run {job.run_id} (model {job.model}, {usd(job.cost)})" if job else "The transcription"
-        super().__init__(
-            f"{what} failed at the service: {reason}. Whether the charge was refunded shows in the usage of the key.",
-            job=job,
+        return (
+            f"{what} failed at the service: {self.reason}. "
+            "Whether the charge was refunded shows in the usage of the key."
         )
 
 
+@dataclass(eq=False, kw_only=True)
 class TranscriptionTimeout(JobError):
-    """The deadline passed while the job was not finished. It stays paid for and may still finish.
+    """The deadline passed while the job was not finished. It stays paid for and may still finish."""
 
-    :param job: the job.
-    :param last_status: what the service last said, as it said it.
-    :param waited: seconds since the submission.
-    :param recovery_hint: how to get the transcript later.
-    """
+    job: Job
+    last_status: str  # as the service said it
+    waited: float  # seconds since the submission
+    recovery_hint: str  # how to get the transcript later
 
-    def __init__(self, *, job: Job, last_status: str, waited: float, recovery_hint: str) -> None:
-        self.last_status = last_status
-        self.waited = waited
-        self.recovery_hint = recovery_hint
-        super().__init__(
-            f"Run {job.run_id} (model {job.model}) was not finished {waited:.0f} s after its submission; the service "
-            f"last said {last_status!r}. It is paid for ({usd(job.cost)}) and may still finish. {recovery_hint}",
-            job=job,
+    def __str__(self) -> str:
+        return (
+            f"Run {self.job.run_id} (model {self.job.model}) was not finished {self.waited:.0f} s after its "
+            f"submission; the service last said {self.last_status!r}. It is paid for ({usd(self.job.cost)}) and may "
+            f"still finish. {self.recovery_hint}"
         )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Generic, TypeGuard, TypeVar
+from typing import Generic, TypedDict, TypeGuard, TypeVar
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
@@ -32,10 +32,10 @@ _EXCHANGE_ERRORS = (errors.TransportError, errors.ApiError, errors.ProtocolError
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to send: ``path`` is below the base URL, ``body`` is ready for the wire."""
+    """What to send; ``body`` is ready for the wire."""
 
     method: str
-    path: str
+    path: str  # below the base URL
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
 
@@ -58,29 +58,30 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T_co]):
-    """One exchange with the service.
-
-    :param request: what to send.
-    :param parse: reads a successful answer.
-    :param paid: whether being accepted costs money; such a call is repeated only where that is surely not yet so.
-    :param secrets: parts of the request that must not come back in an answer, a stored job or an error.
-    """
+    """One exchange with the service. One that is paid is repeated only where nothing can have been charged yet."""
 
     request: Request
-    parse: Callable[[Response], T_co]
-    paid: bool = False
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    parse: Callable[[Response], T_co]  # reads a successful answer; may raise an UnreadableBodyError
+    paid: bool = False  # whether being accepted costs money
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # must not come back in an answer, a job or an error
 
 
 def read(call: Call[T], response: Response) -> T:
-    """Turn an answer into the call's value.
-
-    :raises NanoGPTError: one of the typed errors, whatever the bytes are.
-    """
+    """Turn an answer into the call's value or one of the typed errors, whatever the bytes are."""
     with classified(call):
-        if 200 <= response.status < 300:
+        try:
+            if len(response.body) > MAX_RESPONSE_BYTES:
+                raise bodies.UnreadableBodyError(f"it is over {MAX_RESPONSE_BYTES >> 20} MiB")
+            if not 200 <= response.status < 300:
+                raise error_from_response(response)
             return call.parse(response)
-        raise error_from_response(response)
+        except bodies.UnreadableBodyError as error:
+            raise errors.ProtocolError(
+                str(error),
+                status=response.status,
+                request_id=response.request_id,
+                body=bodies.beginning(response.body),
+            ) from error
 
 
 @contextmanager
@@ -132,13 +133,21 @@ _REFUSALS: dict[int, type[errors.ApiError]] = {
 }
 
 
+class _Facts(TypedDict):
+    code: str | None
+    request_id: str | None
+    retry_after: float | None
+
+
 def error_from_response(response: Response) -> errors.ApiError:
     """Read an answer that is not a success: the documented envelopes, the undocumented ones, and HTML."""
     status = response.status
-    body = bodies.decode_or_none(response.body)
+    body = None
+    with suppress(bodies.UnreadableBodyError):
+        body = bodies.decode(response.body)
     code = bodies.code_of(body)
     message = bodies.message_of(body) or bodies.excerpt(response.body) or "no explanation"
-    facts: errors.Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
+    facts: _Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
     if status == 402:
         return errors.PaymentRequired(message, required=bodies.required_balance_of(body), **facts)
     if status == 429 and re.fullmatch(r"daily_\w*limit_exceeded", code or ""):

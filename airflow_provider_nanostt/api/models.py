@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypedDict
+from dataclasses import asdict, dataclass, field, replace
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
 from airflow_provider_nanostt.api.upload import Upload
@@ -35,19 +34,12 @@ def status_word(raw: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a recording is to be transcribed; which of them a model has is checked here.
+    """How a recording is to be transcribed; raises InvalidInput if it is known not to work."""
 
-    :param model: the service's model id.
-    :param language: ISO 639-1 or 639-3 code, or ``auto``.
-    :param diarize: tell speakers apart.
-    :param tag_audio_events: mark laughter, applause and the like.
-    :raises InvalidInput: if it is known not to work.
-    """
-
-    model: str = DEFAULT_MODEL
-    language: str = "auto"
-    diarize: bool = False
-    tag_audio_events: bool = False
+    model: str = DEFAULT_MODEL  # the service's id
+    language: str = "auto"  # or an ISO 639-1 or 639-3 code
+    diarize: bool = False  # tell speakers apart
+    tag_audio_events: bool = False  # mark laughter, applause and the like
 
     def __post_init__(self) -> None:
         check_model(self.model, diarize=self.diarize, tag_audio_events=self.tag_audio_events)
@@ -61,23 +53,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One request for a transcript.
+    """One request for a transcript, with the fields of :class:`Options`, and refused as they are."""
 
-    :param audio: an :class:`Upload`, or the URL the service shall fetch (http or https).
-    :param model: as in :class:`Options`, like the next three.
-    :param actual_minutes: length of the audio in minutes, for accurate billing; None if not known.
-    :raises InvalidInput: if it is known not to work.
-    """
-
-    audio: Upload | str
+    audio: Upload | str  # or the http(s) URL that the service shall fetch
     model: str = DEFAULT_MODEL
     language: str = "auto"
     diarize: bool = False
     tag_audio_events: bool = False
-    actual_minutes: float | None = None
+    actual_minutes: float | None = None  # length of the audio, for accurate billing; None if not known
 
     def __post_init__(self) -> None:
-        _ = self.options
+        Options(self.model, self.language, self.diarize, self.tag_audio_events)  # refuses what does not work
         if isinstance(self.audio, str) and not is_web_url(self.audio):
             shown = redact(display(self.audio))
             raise InvalidInput(f"audio_url must be an http(s) URL, got {shown!r}; for a file on disk use audio_path")
@@ -85,67 +71,29 @@ class Submission:
             raise InvalidInput(f"actual_duration must be a positive number of minutes, got {self.actual_minutes!r}")
 
     @property
-    def options(self) -> Options:
-        """How it is to be transcribed."""
-        return Options(self.model, self.language, self.diarize, self.tag_audio_events)
-
-    @property
     def sends_options(self) -> bool:
         """Whether ``diarize`` and ``tagAudioEvents`` are sent: always, unless the model is known to have neither."""
         facts = KNOWN_MODELS.get(self.model)
         return facts is None or facts.diarizes
 
-    @property
-    def name(self) -> str:
-        """The audio's name for people: the file's name, or the URL without what may be secret in it."""
-        return self.audio.name if isinstance(self.audio, Upload) else display(self.audio)
-
-
-class Ticket(TypedDict):
-    """A :class:`Job` as it is stored: plain JSON."""
-
-    version: int
-    run_id: str
-    model: str
-    submitted_at: float
-    cost: float | None
-    charged_minutes: float | None
-    body: dict[str, object]
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An accepted, paid job.
-
-    :param run_id: the service's id of it.
-    :param model: model id.
-    :param submitted_at: epoch seconds.
-    :param cost: USD, if the service said so.
-    :param charged_minutes: minutes charged, if the service said so.
-    :param body: the whole answer that accepted the job; the status call echoes it.
-    """
+    """An accepted, paid job; cost and minutes are there if the service said them."""
 
     run_id: str
     model: str
-    submitted_at: float
+    submitted_at: float  # epoch seconds
     cost: float | None = None
     charged_minutes: float | None = None
-    body: Mapping[str, object] = field(default_factory=dict, repr=False)
+    body: Mapping[str, object] = field(default_factory=dict, repr=False)  # the answer; the status call echoes all of it
 
-    def to_json(self) -> Ticket:
+    def to_json(self) -> dict[str, object]:
         """Return the job as plain JSON; :meth:`from_json` reads it back."""
         body = dict(self.body)
         if len(json.dumps(body, default=str)) > _MAX_TICKET_CHARS:
             body = {key: value for key, value in body.items() if key in _ECHOED}
-        return {
-            "version": TICKET_VERSION,
-            "run_id": self.run_id,
-            "model": self.model,
-            "submitted_at": self.submitted_at,
-            "cost": self.cost,
-            "charged_minutes": self.charged_minutes,
-            "body": body,
-        }
+        return {"version": TICKET_VERSION, **asdict(replace(self, body=body))}
 
     @classmethod
     def from_json(cls, data: object) -> Job:
@@ -178,7 +126,8 @@ class Job:
         return {"isApiRequest": True, **echoed, "runId": self.run_id}
 
 
-def _whole(value: object) -> int | None:
+def whole_or_none(value: object) -> int | None:
+    """Return a number without its fraction; None for anything else."""
     read = number(value)
     return None if read is None else int(read)
 
@@ -200,7 +149,7 @@ _ECHOED: dict[str, Callable[[object], object]] = {
     "paymentSource": text_or_none,
     "isApiRequest": _flag,
     "fileName": text_or_none,
-    "fileSize": _whole,
+    "fileSize": whole_or_none,
     "chargedDuration": number,
     "diarize": _flag,
 }
@@ -208,24 +157,20 @@ _ECHOED: dict[str, Callable[[object], object]] = {
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One entry of the word list.
-
-    ``start`` and ``end`` in seconds or None; ``type`` is the service's word for it (``word``, ``punctuation``,
-    ``spacing``, ``audio_event``, or something new); ``speaker`` as shown to people, or None.
-    """
+    """One entry of the word list."""
 
     text: str
     start: float | None = None
     end: float | None = None
-    type: str = "word"
-    speaker: str | None = None
+    type: str = "word"  # or "punctuation", "spacing", "audio_event", or something new of the service's
+    speaker: str | None = None  # as shown to people
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of one speaker: ``speaker`` as shown to people or None, ``start`` and ``end`` in seconds or None."""
+    """A stretch of one speaker."""
 
-    speaker: str | None
+    speaker: str | None  # as shown to people
     start: float | None
     end: float | None
     text: str
@@ -233,44 +178,27 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A finished transcript. ``text`` may be ``""``: silence is an answer.
+    """A finished transcript; cost and minutes are None if unknown."""
 
-    :param text: the whole text.
-    :param segments: stretches by speaker or pause, empty for models that give no times.
-    :param words: the word list with times, empty for models that give none.
-    :param language: one tag (``en``), or None; ``metadata`` keeps what the service wrote.
-    :param model: model id.
-    :param cost: USD, or None if unknown.
-    :param charged_minutes: minutes charged, or None.
-    :param run_id: the job it came from; None for a synchronous answer.
-    :param metadata: as the service sent it.
-    :param raw: the service's whole answer.
-    """
-
-    text: str
-    segments: tuple[Segment, ...] = ()
-    words: tuple[Word, ...] = field(default=(), repr=False)
-    language: str | None = None
+    text: str  # may be "": silence is an answer
+    segments: tuple[Segment, ...] = ()  # by speaker or pause; empty for models that give no times
+    words: tuple[Word, ...] = field(default=(), repr=False)  # with times; empty for models that give none
+    language: str | None = None  # one tag ("en"); metadata keeps what the service wrote
     model: str = ""
     cost: float | None = None
     charged_minutes: float | None = None
-    run_id: str | None = None
-    metadata: Mapping[str, object] = field(default_factory=dict)
-    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
+    run_id: str | None = None  # the job it came from; None for a synchronous answer
+    metadata: Mapping[str, object] = field(default_factory=dict)  # as the service sent it
+    raw: Mapping[str, object] = field(default_factory=dict, repr=False)  # the service's whole answer
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What the service says of a job now.
+    """What the service says of a job now."""
 
-    :param raw_status: its own word.
-    :param transcript: there when it is completed.
-    :param error: the service's reason, when it failed.
-    """
-
-    raw_status: str
-    transcript: Transcript | None = None
-    error: str | None = None
+    raw_status: str  # its own word
+    transcript: Transcript | None = None  # there when it is completed
+    error: str | None = None  # the service's reason, when it failed
 
     @property
     def is_completed(self) -> bool:

@@ -30,10 +30,7 @@ def certificates() -> str:
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return a context that trusts :func:`certificates`.
-
-    :raises InvalidInput: if there is neither.
-    """
+    """Return a context that trusts :func:`certificates`; raises InvalidInput if there are none."""
     path = certificates()
     try:
         is_folder = Path(path).is_dir()
@@ -51,10 +48,7 @@ def environment_proxy(url: str) -> str | None:
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the address of the proxy for aiohttp; None without one.
-
-    :raises InvalidInput: for a kind of proxy that aiohttp cannot use.
-    """
+    """Return the address of the proxy for aiohttp, None without one; raises InvalidInput for what it cannot use."""
     proxy = environment_proxy(url)
     if not proxy:
         return None

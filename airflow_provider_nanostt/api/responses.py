@@ -1,35 +1,19 @@
 """Reading what the service answers, tolerantly: a value or a typed error comes out of whatever bytes go in.
 
 The published contract and the real answers disagree in many places, so nothing here is generated from it. One function
-for each answer of success, and two for answers that were stored; refusals are read in ``http``. No I/O.
+for each answer of success, and two for answers that were stored. What cannot be read raises an ``UnreadableBodyError``;
+``http`` says what that means, and reads refusals. No I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from airflow_provider_nanostt.api import body as bodies
-from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api import errors, models
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, decode_object
 from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
-from airflow_provider_nanostt.api.models import (
-    COMPLETED_WORDS,
-    FAILED_WORDS,
-    RUNNING_WORDS,
-    AudioModel,
-    Balance,
-    Job,
-    JobStatus,
-    Submission,
-    Transcript,
-    Usage,
-    YouTubeAnswer,
-    YouTubeTranscript,
-    status_word,
-    text_or_none,
-)
 from airflow_provider_nanostt.api.words import read_segments, read_words
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact_value
@@ -37,39 +21,43 @@ from airflow_provider_nanostt.common.urls import redact_value
 NO_REASON = "the service gave no reason"
 
 
-def submitted(response: Response, submission: Submission) -> Transcript | Job:
-    """Read the answer to a submit.
-
-    :raises ProtocolError: if it is neither a transcript nor a job; it may have been charged all the same.
-    :raises TranscriptionFailed: if it says so at once.
-    """
-    with _readable(response):
-        body = decode_object(response.body)
-        text = _text_of(body)
-        run_id = _run_id_of(body)
-        word = status_word(_status_of(body))
-        if run_id and (not text or word in RUNNING_WORDS):
-            return _job(body, run_id, submission, response.received_at)
-        if text is not None and word not in RUNNING_WORDS | FAILED_WORDS:
-            return _transcript(body, text, model=submission.model, run_id=run_id)
-        if word in FAILED_WORDS:
-            raise errors.TranscriptionFailed(bodies.message_of(body) or NO_REASON)
-        raise UnreadableBodyError("it has neither a transcript nor a runId")
+def submitted(response: Response, submission: models.Submission) -> models.Transcript | models.Job:
+    """Read the answer to a submit; raises TranscriptionFailed if it says so at once."""
+    body = decode_object(response.body)
+    text = _text_of(body)
+    run_id = _run_id_of(body)
+    word = models.status_word(_status_of(body))
+    if run_id and (not text or word in models.RUNNING_WORDS):
+        return _job(body, run_id, submission, response.received_at)
+    if text is not None and word not in models.RUNNING_WORDS | models.FAILED_WORDS:
+        return _transcript(body, text, model=submission.model, run_id=run_id)
+    if word in models.FAILED_WORDS:
+        raise errors.TranscriptionFailed(bodies.message_of(body) or NO_REASON)
+    raise UnreadableBodyError("it has neither a transcript nor a runId")
 
 
-def job_status(response: Response, job: Job) -> JobStatus:
-    """Read the answer to a status call.
+def job_status(data: bytes, job: models.Job) -> models.JobStatus:
+    """Read the answer to a status call; one without a status is completed if it has a text."""
+    body = decode_object(data)
+    text = _text_of(body)
+    raw = _status_of(body)
+    word = models.status_word(raw)
+    status = bodies.shorten(str(raw)) if raw else "completed"
+    if word in models.COMPLETED_WORDS or (not word and text is not None):
+        if text is None:
+            raise UnreadableBodyError("it is completed but has no transcription")
+        return models.JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
+    if word in models.FAILED_WORDS:
+        return models.JobStatus(status, error=bodies.message_of(body) or NO_REASON)
+    if not word:
+        raise UnreadableBodyError("it has no status")
+    return models.JobStatus(status)
 
-    :raises ProtocolError: if it is completed but has no text, or has no status.
-    """
-    with _readable(response):
-        return _job_status(decode_object(response.body), job)
 
-
-def stored_answer(answer: Mapping[str, object], *, model: str) -> Transcript:
+def stored_answer(answer: Mapping[str, object], *, model: str) -> models.Transcript:
     """Read again a transcript that the service answered at once, as a record keeps it.
 
-    :param model: model id, for an answer that names none.
+    :param model: for an answer that names none.
     :raises LedgerError: if there is no transcript in it.
     """
     text = _text_of(answer)
@@ -78,96 +66,64 @@ def stored_answer(answer: Mapping[str, object], *, model: str) -> Transcript:
     return _transcript(answer, text, model=model, run_id=_run_id_of(answer))
 
 
-def stored_status(job: Job, data: bytes) -> JobStatus:
-    """Read again the answer to a status call that was stored as JSON.
-
-    :raises LedgerError: if it cannot be read.
-    """
+def stored_status(job: models.Job, data: bytes) -> models.JobStatus:
+    """Read again the answer to a status call that was stored as JSON; raises LedgerError if it cannot be read."""
     try:
-        return _job_status(decode_object(data), job)
+        return job_status(data, job)
     except UnreadableBodyError as error:
         raise errors.LedgerError.of(f"the stored answer about run {job.run_id} cannot be read", error) from error
 
 
-def balance(response: Response) -> Balance:
+def balance(response: Response) -> models.Balance:
     """Read a balance; numbers arrive as text."""
-    with _readable(response):
-        body = decode_object(response.body)
-        usd, nano = number(body.get("usd_balance")), number(body.get("nano_balance"))
-        if usd is None and nano is None:
-            raise UnreadableBodyError("it names no balance")
-        return Balance(usd=usd, nano=nano, deposit_address=text_or_none(body.get("nanoDepositAddress")))
+    body = decode_object(response.body)
+    usd, nano = number(body.get("usd_balance")), number(body.get("nano_balance"))
+    if usd is None and nano is None:
+        raise UnreadableBodyError("it names no balance")
+    return models.Balance(usd=usd, nano=nano, deposit_address=models.text_or_none(body.get("nanoDepositAddress")))
 
 
-def audio_models(response: Response) -> tuple[AudioModel, ...]:
+def audio_models(response: Response) -> tuple[models.AudioModel, ...]:
     """Read the catalogue; entries without an id are left out."""
-    with _readable(response):
-        body = decode(response.body)
-        entries = body.get("data") if isinstance(body, Mapping) else body
-        if not isinstance(entries, list):
-            raise UnreadableBodyError("it has no list of models")
-        return tuple(
-            AudioModel(model_id, text_or_none(entry.get("name")) or model_id, _price_of(entry), raw=entry)
-            for entry in entries
-            if isinstance(entry, Mapping) and (model_id := text_or_none(entry.get("id")))
+    body = decode(response.body)
+    entries = body.get("data") if isinstance(body, Mapping) else body
+    if not isinstance(entries, list):
+        raise UnreadableBodyError("it has no list of models")
+    return tuple(
+        models.AudioModel(
+            model_id,
+            models.text_or_none(entry.get("name")) or model_id,
+            number(_mapping(entry.get("pricing")).get("per_minute")),
+            raw=entry,
         )
+        for entry in entries
+        if isinstance(entry, Mapping) and (model_id := models.text_or_none(entry.get("id")))
+    )
 
 
-def youtube(response: Response) -> YouTubeAnswer:
+def youtube(response: Response) -> models.YouTubeAnswer:
     """Read the transcripts of a YouTube request; a success without text counts as a failure."""
-    with _readable(response):
-        body = decode_object(response.body)
-        entries = body.get("transcripts")
-        if not isinstance(entries, list):
-            raise UnreadableBodyError("it has no list of transcripts")
-        results = tuple(_video(entry) for entry in entries if isinstance(entry, Mapping))
-        summary = body.get("summary")
-        return YouTubeAnswer(results, number(summary.get("totalCost")) if isinstance(summary, Mapping) else None)
+    body = decode_object(response.body)
+    entries = body.get("transcripts")
+    if not isinstance(entries, list):
+        raise UnreadableBodyError("it has no list of transcripts")
+    results = tuple(_video(entry) for entry in entries if isinstance(entry, Mapping))
+    return models.YouTubeAnswer(results, number(_mapping(body.get("summary")).get("totalCost")))
 
 
-def usage(response: Response) -> Usage:
+def usage(response: Response) -> models.Usage:
     """Read a usage report."""
-    with _readable(response):
-        body = decode_object(response.body)
-        totals = body.get("totals")
-        if not isinstance(totals, Mapping):
-            raise UnreadableBodyError("it has no totals")
-        requests = number(totals.get("requests"))
-        return Usage(number(totals.get("netCostUsd")), None if requests is None else int(requests), raw=body)
+    body = decode_object(response.body)
+    totals = body.get("totals")
+    if not isinstance(totals, Mapping):
+        raise UnreadableBodyError("it has no totals")
+    return models.Usage(number(totals.get("netCostUsd")), models.whole_or_none(totals.get("requests")), raw=body)
 
 
-@contextmanager
-def _readable(response: Response) -> Iterator[None]:
-    """Turn what makes an answer unreadable into the error that has its beginning."""
-    try:
-        yield
-    except UnreadableBodyError as error:
-        excerpt = bodies.beginning(response.body)
-        raise errors.ProtocolError(
-            str(error), status=response.status, request_id=response.request_id, body=excerpt
-        ) from error
-
-
-def _job_status(body: Mapping[str, object], job: Job) -> JobStatus:
-    text = _text_of(body)
-    raw = _status_of(body)
-    word = status_word(raw)
-    status = bodies.shorten(str(raw)) if raw else "completed"
-    if word in COMPLETED_WORDS or (not word and text is not None):
-        if text is None:
-            raise UnreadableBodyError("it is completed but has no transcription")
-        return JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
-    if word in FAILED_WORDS:
-        return JobStatus(status, error=bodies.message_of(body) or NO_REASON)
-    if not word:
-        raise UnreadableBodyError("it has no status")
-    return JobStatus(status)
-
-
-def _job(body: Mapping[str, object], run_id: str, submission: Submission, now: float) -> Job:
-    return Job(
+def _job(body: Mapping[str, object], run_id: str, submission: models.Submission, now: float) -> models.Job:
+    return models.Job(
         run_id=run_id,
-        model=text_or_none(body.get("model")) or submission.model,
+        model=models.text_or_none(body.get("model")) or submission.model,
         submitted_at=now,
         cost=number(body.get("cost")),
         charged_minutes=number(body.get("chargedDuration")),
@@ -176,20 +132,19 @@ def _job(body: Mapping[str, object], run_id: str, submission: Submission, now: f
 
 
 def _transcript(
-    body: Mapping[str, object], text: str, *, model: str, run_id: str | None, job: Job | None = None
-) -> Transcript:
+    body: Mapping[str, object], text: str, *, model: str, run_id: str | None, job: models.Job | None = None
+) -> models.Transcript:
     merged = {name: value for place in reversed(_places(body)) for name, value in place.items() if value is not None}
-    found = merged.get("metadata")
-    metadata: Mapping[str, object] = found if isinstance(found, Mapping) else {}
+    metadata = _mapping(merged.get("metadata"))
     words = read_words(merged.get("words"))
     cost = (metadata.get("cost"), merged.get("cost"), job.cost if job else None)
     minutes = (metadata.get("chargedDuration"), merged.get("chargedDuration"), job.charged_minutes if job else None)
-    return Transcript(
+    return models.Transcript(
         text=text,
         segments=read_segments(merged.get("diarization"), words),
         words=words,
         language=language_tag(metadata.get("language")) or language_tag(merged.get("language")),
-        model=text_or_none(metadata.get("model")) or text_or_none(merged.get("model")) or model,
+        model=models.text_or_none(metadata.get("model")) or models.text_or_none(merged.get("model")) or model,
         cost=_first_number(*cost),
         charged_minutes=_first_number(*minutes),
         run_id=run_id,
@@ -198,17 +153,16 @@ def _transcript(
     )
 
 
-def _video(entry: Mapping[str, object]) -> YouTubeTranscript:
-    text = text_or_none(entry.get("transcript"))
+def _video(entry: Mapping[str, object]) -> models.YouTubeTranscript:
+    text = models.text_or_none(entry.get("transcript"))
     success = entry.get("success") is not False and text is not None
     reason = None if success else bodies.message_of(entry.get("error")) or NO_REASON
-    url, title = text_or_none(entry.get("url")) or "", text_or_none(entry.get("title"))
-    return YouTubeTranscript(url, success, title, text if success else None, reason)
+    url, title = models.text_or_none(entry.get("url")) or "", models.text_or_none(entry.get("title"))
+    return models.YouTubeTranscript(url, success, title, text if success else None, reason)
 
 
-def _price_of(entry: Mapping[str, object]) -> float | None:
-    pricing = entry.get("pricing")
-    return number(pricing.get("per_minute")) if isinstance(pricing, Mapping) else None
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _text_of(body: Mapping[str, object]) -> str | None:

@@ -1,8 +1,7 @@
 """Sending calls: one client over requests for workers, one over aiohttp for the triggerer, and no logic in either.
 
 Each has a single I/O method, :meth:`send`. What an answer means and whether to repeat a call is decided in ``http``;
-the two retry loops are made in one place, so they cannot drift apart. Proxies, certificates and the
-meaning of foreign exceptions are in ``network``.
+proxies, certificates and the meaning of foreign exceptions are in ``network``.
 """
 
 from __future__ import annotations
@@ -40,16 +39,11 @@ _KEEP_ALIVE = 75.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often and how patiently a call that may be repeated is repeated.
+    """How often and how patiently a call that may be repeated is repeated."""
 
-    :param attempts: attempts in all; 1 means no repeating.
-    :param first: seconds of the first pause; doubled each time, with jitter.
-    :param longest: no pause is longer; a ``Retry-After`` above it is left to the caller.
-    """
-
-    attempts: int = 6
-    first: float = 0.5
-    longest: float = 30.0
+    attempts: int = 6  # in all; 1 means no repeating
+    first: float = 0.5  # seconds of the first pause; doubled each time, with jitter
+    longest: float = 30.0  # seconds; no pause is longer, and a Retry-After above it is left to the caller
 
     def loop(self, kind: Callable[..., L], sleep: Callable[[float], object], call: Call[object]) -> L:
         """Return tenacity's loop of a kind, ``Retrying`` or ``AsyncRetrying``, for a call."""
@@ -98,27 +92,16 @@ def _retry_after(error: BaseException | None) -> float | None:
 
 
 class Client:
-    """The client for workers and scripts, over requests.
+    """The client for workers and scripts, over requests; ``sleep`` is for pausing between attempts."""
 
-    :param config: address, key and timeouts.
-    :param retry: how calls are repeated; :meth:`send` may be given another.
-    :param sleep: for pausing between attempts.
-    """
-
-    def __init__(
-        self, config: Config, *, retry: Retry | None = None, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, config: Config, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.config = config
-        self._retry = retry or Retry()
         self._sleep = sleep
         self._pooled: requests.Session | None = None
 
     def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
-        """Make the call and return its value.
-
-        :raises NanoGPTError: one of the typed errors.
-        """
-        retry = retry or self._retry
+        """Make the call and return its value, or raise one of the typed errors."""
+        retry = retry or Retry()
         if retry.attempts == 1:
             return self._attempt(call)
         import tenacity
@@ -151,10 +134,7 @@ class Client:
                 stream=True,
             ) as raw,
         ):
-            body = _collect(raw.raw, give_up)
-            if len(body) > http.MAX_RESPONSE_BYTES:
-                raise _too_long(self.config.response(call, raw.status_code, raw.headers))
-            return self.config.response(call, raw.status_code, raw.headers, body)
+            return self.config.response(call, raw.status_code, raw.headers, _collect(raw.raw, give_up))
 
     def close(self) -> None:
         """Close the connections."""
@@ -173,35 +153,21 @@ class AsyncClient:
     """The client for event loops, over aiohttp: the same calls, values and errors as :class:`Client`.
 
     One instance belongs to one event loop and may serve any number of coroutines in it.
-
-    :param config: address, key and timeouts.
-    :param retry: how calls are repeated; :meth:`send` may be given another.
-    :param sleep: for pausing between attempts.
-    :param connections: how many connections to the service at the most.
     """
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        retry: Retry | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        connections: int = 20,
+        self, config: Config, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, connections: int = 20
     ) -> None:
         self.config = config
-        self._retry = retry or Retry()
         self._sleep = sleep
-        self._connections = connections
+        self._connections = connections  # at the most
         self._proxy: str | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._tls: ssl.SSLContext | bool = True
         self._session: aiohttp.ClientSession | None = None
         self._prepared: asyncio.Future[None] | None = None
 
     async def open(self) -> None:
-        """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on.
-
-        :raises InvalidInput: if the environment names a proxy that cannot be used.
-        """
+        """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on."""
         if self._prepared is None:
             self._prepared = asyncio.ensure_future(asyncio.to_thread(self._prepare))
         await asyncio.shield(self._prepared)  # the first caller may be cancelled; the others still need it
@@ -213,11 +179,8 @@ class AsyncClient:
             self._tls = network.tls_context()
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
-        """Make the call and return its value.
-
-        :raises NanoGPTError: one of the typed errors.
-        """
-        retry = retry or self._retry
+        """Make the call and return its value, or raise one of the typed errors."""
+        retry = retry or Retry()
         if retry.attempts == 1:
             return await self._attempt(call)
         import tenacity
@@ -246,13 +209,12 @@ class AsyncClient:
                 allow_redirects=False,
                 proxy=self._proxy,
             ) as raw:
-                pieces, size = [], 0
+                answer = bytearray()
                 async for piece in raw.content.iter_any():
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > http.MAX_RESPONSE_BYTES:
-                        raise _too_long(self.config.response(call, raw.status, raw.headers))
-                return self.config.response(call, raw.status, raw.headers, b"".join(pieces))
+                    answer += piece
+                    if len(answer) > http.MAX_RESPONSE_BYTES:
+                        break
+                return self.config.response(call, raw.status, raw.headers, bytes(answer))
 
     def _new_session(self, call: Call[object]) -> aiohttp.ClientSession:
         """Return a session for this call and others that may take as long."""
@@ -261,9 +223,7 @@ class AsyncClient:
         timeout = self.config.timeout_for(call)
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(self.config.connect_timeout, timeout)),
-            connector=aiohttp.TCPConnector(
-                limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls if self._tls is not None else True
-            ),
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,
@@ -293,19 +253,10 @@ def _new_session() -> requests.Session:
 
 
 def _collect(raw: BaseHTTPResponse, give_up: float) -> bytes:
-    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in.
-
-    :return: the answer; a little more than the limit if it is over that.
-    """
-    pieces, size = [], 0
-    while size <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
-        pieces.append(piece)
-        size += len(piece)
+    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in."""
+    answer = bytearray()
+    while len(answer) <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
+        answer += piece
         if time.monotonic() > give_up:
             raise errors.ReadError("the answer trickled in and was not complete in time")
-    return b"".join(pieces)
-
-
-def _too_long(head: Response) -> errors.ProtocolError:
-    limit = f"it is over {http.MAX_RESPONSE_BYTES >> 20} MiB"
-    return errors.ProtocolError(limit, status=head.status, request_id=head.request_id)
+    return bytes(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,22 +18,17 @@ REMEDY = "A retry looks at the file again; let the process that writes it finish
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Audio to send as a file; ``size`` is its length in bytes when it was named.
+    """Audio to send as a file.
 
-    :param name: with the suffix of its format.
-    :param content_type: of its format.
-    :param data: its bytes, or the path of a file that stays as it is until it was sent; at most
-        :data:`MAX_UPLOAD_BYTES`.
-    :param sha256: the digest of its bytes, in hexadecimal, if it was taken before; bytes with another are never sent.
-    :raises InvalidInput: if it is empty or too large.
+    :raises InvalidInput: if it is empty, or has more than :data:`MAX_UPLOAD_BYTES`.
     :raises OSError: if the file cannot be read.
     """
 
-    name: str
+    name: str  # with the suffix of its format
     content_type: str
-    data: bytes | Path = field(repr=False)
-    sha256: str | None = field(default=None, repr=False, compare=False)
-    size: int = field(init=False, repr=False, compare=False)
+    data: bytes | Path = field(repr=False)  # or a file that stays as it is until it was sent
+    sha256: str | None = field(default=None, repr=False, compare=False)  # in hexadecimal; other bytes are never sent
+    size: int = field(init=False, repr=False, compare=False)  # bytes, when it was named
 
     def __post_init__(self) -> None:
         size = self.data.stat().st_size if isinstance(self.data, Path) else len(self.data)
@@ -51,15 +47,11 @@ class Upload:
         :raises FileChanged: if the file cannot be read any more, or is not what it was when its digest was taken.
         """
         try:
-            if isinstance(self.data, bytes):
-                data = self.data
-            else:
-                with self.data.open("rb") as file:
-                    data = file.read(MAX_UPLOAD_BYTES + 1)
+            with io.BytesIO(self.data) if isinstance(self.data, bytes) else self.data.open("rb") as file:
+                data = file.read(MAX_UPLOAD_BYTES + 1)
         except OSError as error:
             problem = f"{self.name!r} cannot be read any more ({describe_exception(error)})"
             raise FileChanged(f"{problem}; nothing was sent. {REMEDY}") from error
-        is_same = len(data) == self.size and self.sha256 in (None, hashlib.sha256(data).hexdigest())
-        if not is_same:
+        if len(data) != self.size or self.sha256 not in (None, hashlib.sha256(data).hexdigest()):
             raise FileChanged(f"{self.name!r} has changed since it was looked at; nothing was sent. {REMEDY}")
         return data

@@ -7,7 +7,8 @@ that knows a job or a request.
 from __future__ import annotations
 
 import copy
-from typing import Literal, Self
+from dataclasses import dataclass, field
+from typing import Literal, Self, TypedDict, Unpack
 
 Charged = Literal["no", "maybe", "yes"]
 """What happened to the money: ``no`` is certain, ``maybe`` is not known, ``yes`` is paid for."""
@@ -34,6 +35,14 @@ def usd(amount: float | None) -> str:
     return f"${amount:.6f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:.2f}"
 
 
+class Traits(TypedDict, total=False):
+    """What a class of errors says of all its errors, as in ``class FileChanged(NanoGPTError, retry="yes")``."""
+
+    charged: Charged
+    retry: RetryWorth
+    scope: Scope
+
+
 class NanoGPTError(Exception):
     """Root of every error of this package.
 
@@ -44,6 +53,10 @@ class NanoGPTError(Exception):
     charged: Charged = "maybe"
     retry: RetryWorth = "no"
     scope: Scope = "item"
+
+    def __init_subclass__(cls, **traits: Unpack[Traits]) -> None:
+        for name, value in traits.items():
+            setattr(cls, name, value)
 
     def of_free_call(self) -> Self:
         """Return the same error for a request that costs nothing, whatever became of it."""
@@ -65,38 +78,27 @@ def _revive(kind: type[NanoGPTError], args: tuple[object, ...]) -> NanoGPTError:
     return kind.__new__(kind, *args)
 
 
-class InvalidInput(NanoGPTError, ValueError):
+class InvalidInput(NanoGPTError, ValueError, charged="no"):
     """The request would be wrong; nothing was sent and nothing was spent."""
-
-    charged: Charged = "no"
 
 
 class CostLimit(InvalidInput):
     """It would cost more than the user allows, or than the account has; nothing was submitted."""
 
 
-class StorageUnavailable(NanoGPTError):
+class StorageUnavailable(NanoGPTError, charged="no", retry="yes", scope="repeated"):
     """The storage that has a recording, or the staging folder, did not answer as it should; nothing was submitted."""
 
-    charged: Charged = "no"
-    retry: RetryWorth = "yes"
-    scope: Scope = "repeated"
 
-
-class FileChanged(NanoGPTError):
+class FileChanged(NanoGPTError, charged="no", retry="yes"):
     """A file changed or vanished after it was looked at; nothing was sent, and another try looks at it again."""
 
-    charged: Charged = "no"
-    retry: RetryWorth = "yes"
 
-
-class InputChanged(NanoGPTError):
+class InputChanged(NanoGPTError, charged="no"):
     """The recording, model or options are not those on record, and ``on_changed_input`` is ``fail``.
 
     :param record: the record of the earlier submit, for people.
     """
-
-    charged: Charged = "no"
 
     def __init__(self, record: str) -> None:
         super().__init__(
@@ -106,17 +108,13 @@ class InputChanged(NanoGPTError):
         )
 
 
-class LedgerError(NanoGPTError):
+class LedgerError(NanoGPTError, charged="no", retry="yes", scope="run"):
     """What has been paid for cannot be read or recorded; so nothing is submitted.
 
     :param problem: names the record and what is wrong with it.
     :param damaged: whether the storage did its work and the record itself cannot be understood; that is a matter of one
         item, and ``force`` may replace the record.
     """
-
-    charged: Charged = "no"
-    retry: RetryWorth = "yes"
-    scope: Scope = "run"
 
     def __init__(self, problem: str, *, damaged: bool = False) -> None:
         super().__init__(
@@ -133,15 +131,11 @@ class LedgerError(NanoGPTError):
         return LedgerError(f"{problem} ({describe_exception(cause)})", damaged=damaged)
 
 
-class LedgerMissing(LedgerError):
+class LedgerMissing(LedgerError, charged="yes", retry="no", scope="item"):
     """A record that was made when the jobs were submitted is gone: a retry would pay for all of them again.
 
     :param record: where the record was.
     """
-
-    charged: Charged = "yes"
-    retry: RetryWorth = "no"
-    scope: Scope = "item"
 
     def __init__(self, record: str) -> None:
         super().__init__(
@@ -150,7 +144,7 @@ class LedgerMissing(LedgerError):
         )
 
 
-class BatchIncomplete(NanoGPTError):
+class BatchIncomplete(NanoGPTError, retry="yes"):
     """Some items of a batch have no transcript; those that have are written, and are not paid for again.
 
     :param missing: number of items without a transcript.
@@ -159,8 +153,6 @@ class BatchIncomplete(NanoGPTError):
     :param manifest: URI of the manifest.
     :param retry: ``yes`` if another try may fix one of them, else ``no``.
     """
-
-    retry: RetryWorth = "yes"
 
     def __init__(self, missing: int, total: int, listing: str, *, manifest: str, retry: RetryWorth) -> None:
         self.missing, self.total, self.retry = missing, total, retry
@@ -172,29 +164,15 @@ class BatchIncomplete(NanoGPTError):
         )
 
 
-class ResultTooLarge(NanoGPTError):
-    """There is a transcript, paid for, that is too large for XCom.
+@dataclass(eq=False, kw_only=True)
+class ResultTooLarge(NanoGPTError, charged="yes"):
+    """There is a transcript, paid for, that is too large for XCom."""
 
-    :param size: bytes of JSON.
-    :param limit: bytes that ``xcom_limit`` allows.
-    :param run_id: the job, which can be asked for the transcript again; None for an answer that came at once.
-    :param cost: USD, None if unknown.
-    :param way_out: how to get at the transcript.
-    """
-
-    charged: Charged = "yes"
-
-    def __init__(
-        self,
-        size: int,
-        limit: int,
-        *,
-        run_id: str | None,
-        cost: float | None,
-        way_out: str = "Set output_path to a folder.",
-    ) -> None:
-        self.size, self.limit, self.run_id, self.cost, self.way_out = size, limit, run_id, cost, way_out
-        super().__init__(size, limit)
+    size: int = field(kw_only=False)  # bytes of JSON
+    limit: int = field(kw_only=False)  # bytes that ``xcom_limit`` allows
+    run_id: str | None  # the job, which can be asked for the transcript again; None for an answer that came at once
+    cost: float | None  # USD, None if unknown
+    way_out: str = "Set output_path to a folder."
 
     def __str__(self) -> str:
         there = "" if self.run_id is None else f" It is still there at the service, as run {self.run_id}."

@@ -8,7 +8,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, 
 from airflow_provider_nanostt.api.errors import InvalidInput
 
 
-@pytest.mark.parametrize("model", [m.id for m in KNOWN_MODELS.values() if m.transcribes])
+@pytest.mark.parametrize("model", KNOWN_MODELS)
 def test_every_transcribing_model_is_accepted(model: str):
     """What the documentation lists for transcription is not refused."""
     check_model(model, diarize=False, tag_audio_events=False)

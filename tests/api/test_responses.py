@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_nanostt.api import endpoints, errors, http
 from airflow_provider_nanostt.api.body import shorten
-from airflow_provider_nanostt.api.models import AudioModel, Balance, Job, JobStatus, Segment, Submission, Transcript
+from airflow_provider_nanostt.api.models import AudioModel, Balance, Job, JobStatus, Segment, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer, stored_status
 
-from .recorded import JOB, NOW, SUBMISSION, URL, every_call, names, read, response, sample
+from .recorded import JOB, NOW, SUBMISSION, every_call, names, read, response, sample
 
 CALLS = every_call()
 SUBMIT, STATUS = endpoints.submit(SUBMISSION), endpoints.status(JOB)
@@ -484,8 +484,3 @@ def test_a_deep_envelope_ends_somewhere():
     body = b'{"error":' * 400 + b'"deep"' + b"}" * 400
     with pytest.raises(errors.BadRequest):
         read(STATUS, body, 400)
-
-
-def test_the_url_of_a_submission_is_its_name():
-    """A submission is named by its URL without what may be a signature, or by its file."""
-    assert Submission(audio=f"{URL}?X-Signature=secret#t=1").name == URL
