@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -20,9 +19,9 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.common.parsing import (
     as_mapping,
-    none_if_blank,
+    none_if_null,
     parse_bool,
-    parse_optional_text,
+    parse_mapping,
     parse_seconds,
 )
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
@@ -52,7 +51,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     :param filename: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
         ``{map_index}``. (templated)
     :param nanogpt_conn_id: the connection that submitted the job. (templated)
-    :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``.
+    :param deferrable: wait in the triggerer; default from ``[operators] default_deferrable``. (templated)
     :param output_options: how results are written, as
         :class:`~airflow_provider_nanostt.operators.options.OutputOptions` or a dict. (templated)
     :param kwargs: what every sensor takes; ``poke_interval`` and ``timeout`` are in seconds.
@@ -66,6 +65,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         "formats",
         "filename",
         "nanogpt_conn_id",
+        "deferrable",
         "output_options",
     )
     ui_color = "#e8f0d9"
@@ -191,27 +191,14 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
 
     def _given_result(self) -> dict[str, object] | None:
         """Return the result if the submitting task has it already, as from a model that answers at once."""
-        given = self._given() if none_if_blank(self.job) else {}
+        given = parse_mapping("job", self.job)
         return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
 
     def _given_job(self) -> Job:
-        run_id, job = parse_optional_text("run_id", self.run_id), none_if_blank(self.job)
+        run_id, job = none_if_null(self.run_id), none_if_null(self.job)
         if bool(run_id) == bool(job):
             raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
         if run_id:
-            return Job(run_id=run_id, model="unknown", submitted_at=time.time())
-        given = self._given()
+            return Job(run_id=str(run_id), model="unknown", submitted_at=time.time())
+        given = parse_mapping("job", job)
         return Job.from_json(given.get("job", given))
-
-    def _given(self) -> Mapping[str, object]:
-        job: object = self.job
-        if isinstance(job, str):
-            try:
-                job = json.loads(job)
-            except ValueError as error:
-                raise errors.InvalidInput(
-                    "job is neither a job nor JSON; pass the submitting task's output, or use the filter tojson"
-                ) from error
-        if not isinstance(job, Mapping):
-            raise errors.InvalidInput(f"job must be a mapping, got {type(job).__name__}")
-        return job

@@ -241,7 +241,7 @@ def test_soft_fail_skips(emulator: Emulator, submitted, run_task, deferrable):
         ({}, "got neither"),
         ({"run_id": "", "job": "None"}, "got neither"),
         ({"run_id": "run-1", "job": {"run_id": "run-1"}}, "got both"),
-        ({"job": "{'run_id': 'run-1'}"}, "use the filter tojson"),
+        ({"job": "{'run_id': "}, "use the filter tojson"),
         ({"job": "[1]"}, "job must be a mapping, got list"),
         ({"job": 7}, "job must be a mapping, got int"),
         ({"job": {"model": ASYNC}}, "has no 'run_id'"),

@@ -1,11 +1,13 @@
 """Reading values that may have come through a template, XCom or a connection: text where a number or a flag is meant.
 
 There is one parser for each sort of value. Each takes the name to complain about and the value, and raises an
-:class:`~airflow_provider_nanostt.common.errors.InvalidInput` that names it. What a value is for is not known here.
+:class:`~airflow_provider_nanostt.common.errors.InvalidInput` that names it. What a value is for is not known here, and
+nothing (:func:`is_null`) is the caller's matter: it stands for a default.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -14,13 +16,19 @@ from datetime import timedelta
 from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import number
 
+DAY_SECONDS = 86_400.0
 _TRUE = ("true", "1", "yes", "on", "t", "y")
-_FALSE = ("false", "0", "no", "off", "f", "n", "", "none", "null")
+_FALSE = ("false", "0", "no", "off", "f", "n")
 
 
-def none_if_blank(value: object) -> object:
-    """Return None for what a template renders from nothing."""
-    return None if value in ("", "None") else value
+def is_null(value: object) -> bool:
+    """Return whether a value is nothing, or the text that a template renders from nothing."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None", "null"))
+
+
+def none_if_null(value: object) -> object:
+    """Return None for what :func:`is_null`."""
+    return None if is_null(value) else value
 
 
 def as_mapping(value: object) -> object:
@@ -30,18 +38,25 @@ def as_mapping(value: object) -> object:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def parse_optional_text(name: str, value: object) -> str | None:  # noqa: ARG001  any value can be read as text
-    """Read text; None for what a template renders from nothing."""
-    given = none_if_blank(value)
-    return None if given is None else str(given)
+def from_text(value: object) -> object:
+    """Return the list or mapping that a template has made text of, as JSON or as Python writes it.
 
-
-def parse_text(name: str, value: object, default: str | None = None) -> str:  # noqa: ARG001  any value is text
-    """Read text.
-
-    :param default: for what a template renders from nothing, which is read as it is without one.
+    Anything else stays as it is.
     """
-    return str(value) if default is None or none_if_blank(value) is not None else default
+    if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                found = read(value.strip())
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            if isinstance(found, list | tuple | dict):
+                return found
+    return value
+
+
+def parse_text(name: str, value: object) -> str:  # noqa: ARG001  any value can be read as text
+    """Read text as it is."""
+    return str(value)
 
 
 def parse_word(name: str, value: object) -> str:  # noqa: ARG001  which words there are is checked where they are obeyed
@@ -49,45 +64,37 @@ def parse_word(name: str, value: object) -> str:  # noqa: ARG001  which words th
     return str(value).strip()
 
 
-def parse_number(name: str, value: object, unit: str, *, may_be_zero: bool = True) -> float | None:
-    """Read a number that is not negative; None for what a template renders from nothing."""
-    if none_if_blank(value) is None:
-        return None
+def parse_number(name: str, value: object, unit: str, *, may_be_zero: bool = True) -> float:
+    """Read a number that is not negative."""
     read = number(value)
     if read is None or read < 0 or (read == 0 and not may_be_zero):
-        raise InvalidInput(
-            f"{name} must be a {'non-negative' if may_be_zero else 'positive'} number of {unit}, got {value!r}"
-        )
+        kind = "non-negative" if may_be_zero else "positive"
+        raise InvalidInput(f"{name} must be a {kind} number of {unit}, got {value!r}")
     return read
 
 
-def parse_whole(name: str, value: object, *, least: int, most: int, default: int | None = None) -> int:
-    """Read a whole number in a range.
-
-    :param default: for what a template renders from nothing; without one that is refused.
-    """
-    read = default if default is not None and none_if_blank(value) is None else number(value)
+def parse_whole(name: str, value: object, *, least: int, most: int) -> int:
+    """Read a whole number in a range."""
+    read = number(value)
     if read is None or read != int(read) or not least <= read <= most:
         raise InvalidInput(f"{name} must be a whole number from {least} to {most}, got {value!r}")
     return int(read)
 
 
 def parse_mapping(name: str, value: object) -> Mapping[str, object]:
-    """Read a mapping, which may be JSON text or a dataclass; nothing is an empty one."""
-    value = as_mapping(value)
-    if isinstance(value, str) and none_if_blank(value) is not None:
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise InvalidInput(f"{name} is neither a mapping nor JSON; use the filter tojson") from error
-    value = {} if none_if_blank(value) is None else value
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"{name} must be a mapping, got {type(value).__name__}")
-    return value
+    """Read a mapping, which may be text or a dataclass; nothing is an empty one."""
+    if is_null(value):
+        return {}
+    read = from_text(as_mapping(value))
+    if isinstance(read, str):
+        raise InvalidInput(f"{name} is neither a mapping nor JSON; use the filter tojson")
+    if not isinstance(read, Mapping):
+        raise InvalidInput(f"{name} must be a mapping, got {type(read).__name__}")
+    return read
 
 
 def parse_bool(name: str, value: object) -> bool:
-    """Read a flag; nothing is false."""
+    """Read a flag."""
     word = str(value).strip().lower()
     if word not in (*_TRUE, *_FALSE):
         raise InvalidInput(f"{name} must be true or false, got {value!r}")
@@ -104,20 +111,22 @@ def parse_choice(name: str, value: object, words: Sequence[str]) -> str:
 
 def parse_words(name: str, value: object) -> tuple[str, ...]:
     """Read a list of words, which may be one text with commas between them."""
-    given = value.split(",") if isinstance(value, str) else value
+    read = from_text(value)
+    given = read.split(",") if isinstance(read, str) else read
     if not isinstance(given, Iterable) or isinstance(given, Mapping):
         raise InvalidInput(f"{name} must be a list of words, got {value!r}")
     return tuple(word for one in given if (word := str(one).strip()))
 
 
-def parse_seconds(name: str, value: object, *, optional: bool = False) -> float:
-    """Read a positive length of time, given as a number of seconds, as text, or as a timedelta.
+def parse_seconds(name: str, value: object, *, most: float = 366 * DAY_SECONDS, may_be_zero: bool = False) -> float:
+    """Read a length of time, given as a number of seconds, as text, or as a timedelta.
 
-    :param optional: whether nothing, or 0, may be given, too; both are 0.
+    :param most: what the times that follow from it can still be kept and compared with.
     """
-    if optional and none_if_blank(value) in (None, 0, "0"):
-        return 0.0
     seconds = value.total_seconds() if isinstance(value, timedelta) else number(value)
-    if seconds is None or seconds <= 0:
-        raise InvalidInput(f"{name} must be a positive number of seconds, got {value!r}")
+    if seconds is None or seconds < 0 or (seconds == 0 and not may_be_zero):
+        kind = "non-negative" if may_be_zero else "positive"
+        raise InvalidInput(f"{name} must be a {kind} number of seconds, got {value!r}")
+    if seconds > most:
+        raise InvalidInput(f"{name} must be at most {most:.0f} seconds ({most / DAY_SECONDS:g} days), got {value!r}")
     return seconds

@@ -11,14 +11,17 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
+from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
 from airflow_provider_nanostt.common.parsing import (
+    DAY_SECONDS,
+    is_null,
     parse_bool,
     parse_choice,
     parse_mapping,
     parse_number,
-    parse_optional_text,
     parse_seconds,
     parse_text,
     parse_whole,
@@ -28,17 +31,18 @@ from airflow_provider_nanostt.common.parsing import (
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
 from airflow_provider_nanostt.outputs import OutputSettings
-from airflow_provider_nanostt.outputs.naming import PATTERN
-from airflow_provider_nanostt.outputs.settings import XCOM_LIMIT, parse_captions
+from airflow_provider_nanostt.outputs.settings import parse_captions
 from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules
 
 _PRESIGN_MARGIN_SECONDS = 300.0
+_NEVER_EMPTY = ("model", "language")
+_TIMEOUT_SECONDS = 6 * 3600.0
 
 
-def _parse_manifest_formats(_: str, value: object) -> tuple[str, ...]:
+def _parse_manifest_formats(name: str, value: object) -> tuple[str, ...]:
     from airflow_provider_nanostt.workflow.batch import manifest
 
-    return manifest.check_formats(value)  # type: ignore[arg-type]  # checked there
+    return manifest.check_formats(parse_words(name, value))
 
 
 PARSERS: Mapping[str, Callable[[str, object], object]] = {
@@ -48,20 +52,20 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "tag_audio_events": parse_bool,
     "actual_duration": partial(parse_number, unit="minutes", may_be_zero=False),
     "nanogpt_conn_id": parse_text,
-    "output_path": parse_optional_text,
+    "output_path": parse_text,
     "deferrable": parse_bool,
     "wait_for_completion": parse_bool,
-    "poll_interval": parse_seconds,
+    "poll_interval": partial(parse_seconds, most=DAY_SECONDS),
     "timeout": parse_seconds,
-    "max_worker_wait": partial(parse_seconds, optional=True),
+    "max_worker_wait": partial(parse_seconds, most=DAY_SECONDS, may_be_zero=True),
     # OutputSettings
     "formats": parse_words,
-    "filename": partial(parse_text, default=PATTERN),
+    "filename": parse_text,
     "speaker_names": parse_mapping,
     "captions": parse_captions,
     "estimated_captions": parse_bool,
-    "xcom_limit": partial(parse_whole, least=0, most=1_000_000_000, default=XCOM_LIMIT),
-    "page_audio_url": parse_optional_text,
+    "xcom_limit": partial(parse_whole, least=0, most=1_000_000_000),
+    "page_audio_url": parse_text,
     # RecoveryRules
     "force": parse_bool,
     "on_changed_input": parse_word,
@@ -73,10 +77,10 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "check_balance_above": partial(parse_number, unit="USD"),
     # PreparationRules
     "oversize": parse_words,
-    "staging_path": parse_optional_text,
+    "staging_path": parse_text,
     "codec": parse_word,
     "split_diarized": parse_bool,
-    "presign_for": partial(parse_seconds, optional=True),
+    "presign_for": partial(parse_seconds, may_be_zero=True),
     # batches
     "manifest": parse_text,
     "manifest_formats": _parse_manifest_formats,
@@ -91,7 +95,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
 class JobArguments:
     """What a job is to be: the arguments that an item of a batch may have for itself, too."""
 
-    model: str = ""
+    model: str = DEFAULT_MODEL
     language: str = "auto"
     diarize: bool = False
     tag_audio_events: bool = False
@@ -99,14 +103,13 @@ class JobArguments:
 
     def with_own(self, own: Mapping[str, object]) -> JobArguments:
         """Return the arguments with what an item says for itself; other options of it are passed over."""
-        known = {one.name for one in fields(self)} & set(own)
-        read: dict[str, Any] = {name: PARSERS[name](name, own[name]) for name in known}
-        return replace(self, **read)
+        names = {one.name for one in fields(self)}
+        return replace(self, **_parsed({name: value for name, value in own.items() if name in names}))
 
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """Every argument of an operator but the recording, checked; what the operator does not have has its default.
+    """Every argument of an operator but the recording, checked; what it does not have, or leaves out, has its default.
 
     :param presign_seconds: how long an address that is signed for the service is good for.
     :param poll_interval: seconds between two questions.
@@ -114,24 +117,24 @@ class Arguments:
     :param max_worker_wait: the longest expected rest, seconds, for which the worker waits itself; 0 never does.
     """
 
-    nanogpt_conn_id: str
     job: JobArguments
     settings: OutputSettings
     rules: RecoveryRules
     costs: CostRules
     preparation: PreparationRules
     presign_seconds: float
+    nanogpt_conn_id: str = "nanogpt_default"
     output_path: str | None = None
-    deferrable: bool = False
+    deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False)
     wait_for_completion: bool = True
-    poll_interval: float = 1.0
-    timeout: float = 1.0
-    max_worker_wait: float = 0.0
+    poll_interval: float = 5.0
+    timeout: float = _TIMEOUT_SECONDS
+    max_worker_wait: float = 5.0
     manifest: str = "manifest"
     manifest_formats: tuple[str, ...] = ("jsonl",)
     on_item_error: str = "fail"
     skip_existing: bool = False
-    max_parallel: int = 1
+    max_parallel: int = 8
 
 
 _VALUES = {
@@ -151,14 +154,26 @@ def read_arguments(operator: object) -> Arguments:
     """
     given = {name: getattr(operator, name) for name in PARSERS if hasattr(operator, name)}
     for group, kind in GROUPS.items():
-        known = {field.name: field.default for field in fields(kind)}
+        known = [one.name for one in fields(kind)]
         own = parse_mapping(group, getattr(operator, group, None))
         if unknown := sorted(set(map(str, own)) - set(known)):
             raise errors.InvalidInput(f"{group} has no {unknown[0]!r}; its fields are {', '.join(known)}")
-        given |= {**known, **own}
-    read: dict[str, Any] = {name: PARSERS[name](name, value) for name, value in given.items()}
-    presign_for = read.pop("presign_for") or read.get("timeout", 1.0)
+        given |= own
+    read = _parsed(given)
+    presign_for = read.pop("presign_for", 0.0) or read.get("timeout", _TIMEOUT_SECONDS)
     for name, value in _VALUES.items():
-        own_fields = [field.name for field in fields(value) if field.name in read]
-        read[name] = value(**{field: read.pop(field) for field in own_fields})
+        own_fields = [one.name for one in fields(value) if one.name in read]
+        read[name] = value(**{one: read.pop(one) for one in own_fields})
     return Arguments(**read, presign_seconds=presign_for + _PRESIGN_MARGIN_SECONDS)
+
+
+def _parsed(given: Mapping[str, object]) -> dict[str, Any]:
+    """Read values; nothing, such as a parameter that was not filled in, leaves an argument at its default."""
+    # An empty model or language is a mistake that has a message of its own.
+    stated = {
+        name: value for name, value in given.items() if not is_null(value) or (name in _NEVER_EMPTY and value == "")
+    }
+    read: dict[str, Any] = {name: PARSERS[name](name, value) for name, value in stated.items()}
+    if is_null(given.get("check_balance_above", 0)):
+        read["check_balance_above"] = None  # the one for which nothing has a meaning of its own: never ask
+    return read

@@ -72,12 +72,12 @@ class NanoGPTOperator(BaseOperator):
 
     def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
         """Return whether another try is worth it, and pays for nothing twice."""
-        from airflow_provider_nanostt.common.parsing import none_if_blank, parse_mapping, parse_word
+        from airflow_provider_nanostt.common.parsing import is_null, parse_mapping, parse_word
 
         if type(error) is errors.AmbiguousSubmit:
             policy = parse_mapping("recovery_policy", self.recovery_policy)
             return parse_word("on_ambiguous_submit", policy.get("on_ambiguous_submit")) == "resubmit"
-        has_ledger = none_if_blank(self.output_path) is not None or context.get("task_state_store") is not None
+        has_ledger = not is_null(self.output_path) or context.get("task_state_store") is not None
         return error.retry == "yes" or (error.retry == "ledger" and has_ledger)
 
     def execute(self, context: Context) -> dict[str, object]:
@@ -146,12 +146,12 @@ class NanoGPTOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and is still billed."""
-        from airflow_provider_nanostt.common.parsing import none_if_blank
+        from airflow_provider_nanostt.common.parsing import is_null
 
         self.log.warning(
             "The task was killed. A NanoGPT job cannot be cancelled and is still billed. %s",
             "The next try of this task looks for it before it submits anything."
-            if none_if_blank(self.output_path) is not None or NEVER_EXPIRE is not None
+            if not is_null(self.output_path) or NEVER_EXPIRE is not None
             else "No ledger is configured, so a retry will submit and pay again.",
         )
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
-from airflow_provider_nanostt.common.parsing import none_if_blank, parse_optional_text
+from airflow_provider_nanostt.common.parsing import none_if_null
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import push
 
@@ -97,9 +97,7 @@ def request_of(  # noqa: PLR0917  the three names of a recording
     if job.model not in KNOWN_MODELS:
         log.info("Model %r is not in this provider's table; the service decides", job.model)
     source = locate_source(
-        none_if_blank(audio),  # type: ignore[arg-type]  # checked there
-        parse_optional_text("audio_path", audio_path),
-        parse_optional_text("audio_url", audio_url),
+        *map(none_if_null, (audio, audio_path, audio_url)),  # type: ignore[arg-type]  # checked there
         allow_private=hook.get_extras().allow_private_addresses,
         base_url=hook.get_conn().config.base_url,
         info=info,

@@ -63,6 +63,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         "filename",
         "max_cost_usd",
         "nanogpt_conn_id",
+        "deferrable",
         "poll_interval",
         "timeout",
         "max_worker_wait",

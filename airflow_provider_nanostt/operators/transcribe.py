@@ -46,6 +46,7 @@ class TranscribeOperator(NanoGPTOperator):
         (templated)
     :param nanogpt_conn_id: the connection with the API key. (templated)
     :param deferrable: wait in the triggerer rather than in the worker; default from ``[operators] default_deferrable``.
+        (templated)
     :param wait_for_completion: False returns the job at once, for a ``TranscriptionSensor`` to wait for; an answer that
         a model gives at once is the result all the same, and the sensor passes it on. (templated)
     :param poll_interval: seconds; the longest gap between two questions for a lone young job, and about the mean gap
@@ -84,6 +85,7 @@ class TranscribeOperator(NanoGPTOperator):
         "filename",
         "max_cost_usd",
         "nanogpt_conn_id",
+        "deferrable",
         "wait_for_completion",
         "poll_interval",
         "timeout",

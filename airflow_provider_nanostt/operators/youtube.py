@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.common.parsing import as_mapping
+from airflow_provider_nanostt.common.parsing import as_mapping, from_text
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
 
 if TYPE_CHECKING:
@@ -97,12 +97,13 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS
         from airflow_provider_nanostt.workflow.batch.youtube import fetch_videos, video_items
 
-        urls = self.urls if isinstance(self.urls, Sequence) and not isinstance(self.urls, str) else [None]
-        if not all(isinstance(url, str) and url.strip() for url in urls):
-            raise errors.InvalidInput(
-                f"urls must be a list of addresses, got {self.urls!r}; a template gives one with "
-                "render_template_as_native_obj=True"
-            )
+        urls = from_text(self.urls)
+        if (
+            isinstance(urls, str)
+            or not isinstance(urls, Sequence)
+            or not all(isinstance(url, str) and url.strip() for url in urls)
+        ):
+            raise errors.InvalidInput(f"urls must be a list of addresses, got {self.urls!r}")
         arguments = read_arguments(self)
         settings = arguments.settings
         captions = [name for name in CAPTION_FORMATS if name in settings.formats]

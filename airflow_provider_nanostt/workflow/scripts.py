@@ -13,7 +13,7 @@ from airflow_provider_nanostt.api.models import Job, Options, Transcript
 from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules
 from airflow_provider_nanostt.audio.sources import locate_source
-from airflow_provider_nanostt.common.parsing import parse_number
+from airflow_provider_nanostt.common.parsing import DAY_SECONDS, parse_bool, parse_number, parse_seconds
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
 from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit
 from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
@@ -42,10 +42,13 @@ def transcribe(
     :param wait_for_completion: False returns the accepted job at once.
     :param audio_and_options: as for :func:`submit_once`.
     """
+    seconds = parse_seconds("timeout", timeout)
+    often = parse_seconds("poll_interval", poll_interval, most=DAY_SECONDS)
+    is_waiting = parse_bool("wait_for_completion", wait_for_completion)
     answer = submit_once(service, **audio_and_options)  # type: ignore[arg-type]  # checked by the function itself
-    if isinstance(answer, Transcript) or not wait_for_completion:
+    if isinstance(answer, Transcript) or not is_waiting:
         return answer
-    return service.wait(answer, timeout=timeout, poll_interval=poll_interval, at_once=False)
+    return service.wait(answer, timeout=seconds, poll_interval=often, at_once=False)
 
 
 def submit_once(
@@ -82,8 +85,9 @@ def submit_once(
     :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
     :raises NanoGPTError: for everything else the service may say.
     """
-    limit = parse_number("max_cost_usd", max_cost_usd, "USD")
-    options = Options(model, language, diarize, tag_audio_events)
+    limit = None if max_cost_usd is None else parse_number("max_cost_usd", max_cost_usd, "USD")
+    flags = parse_bool("diarize", diarize), parse_bool("tag_audio_events", tag_audio_events)
+    options = Options(model, language, *flags)
     request = _request(service, options, actual_duration, ("compress",), audio, audio_path, audio_url)
     look = look_at(service, request, log, price=Price(None, "nobody") if limit is None else None)
     check_limit(look.estimate, CostRules(limit), spent=0.0)
@@ -132,5 +136,7 @@ def _request(  # noqa: PLR0917  the three names of a recording
         allow_private=service.get_extras().allow_private_addresses,
         base_url=service.get_conn().config.base_url,
     )
-    minutes = parse_number("actual_duration", actual_duration, "minutes", may_be_zero=False)
+    minutes = None
+    if actual_duration is not None:
+        minutes = parse_number("actual_duration", actual_duration, "minutes", may_be_zero=False)
     return TranscriptionRequest(source, options, minutes, PreparationRules(tuple(oversize), staging))

@@ -151,7 +151,7 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
                 ),
                 ("audio_preparation", {"oversize": "shrink"}, "'shrink'"),
                 ("audio_preparation", {"codec": "wma"}, "'wma'"),
-                ("audio_preparation", {"presign_for": "long"}, "presign_for must be a positive number of seconds"),
+                ("audio_preparation", {"presign_for": "long"}, "presign_for must be a non-negative number of seconds"),
                 ("output_options", {"xcom_limit": "little"}, "xcom_limit must be a whole number from 0"),
                 ("output_options", {"captions": {"width": 3}}, "width"),
                 ("output_options", "{", "output_options is neither a mapping nor JSON"),

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_nanostt.api.errors import InvalidInput, describe_exception
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.parsing import from_text, is_null
 from airflow_provider_nanostt.common.urls import display, identity_url
 
 _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
@@ -78,12 +79,11 @@ def expand(audio: object) -> list[Item]:
     """Return the items, in the order they were given; what a pattern finds is in the order of names.
 
     :param audio: one of, or a list of: a path, URI or address; a pattern with ``*``, ``?``, ``[…]`` or ``**`` in a path
-        or an object storage URI; a mapping with ``audio``, and ``name`` or any of :data:`OPTIONS`; or all that as JSON.
+        or an object storage URI; a mapping with ``audio``, and ``name`` or any of :data:`OPTIONS`; or all that as text.
     :raises InvalidInput: for anything else, for a folder that cannot be listed, and for the same recording under two
         names.
     """
-    if isinstance(audio, str) and audio.lstrip().startswith(("[", "{")):
-        audio = _read(audio)
+    audio = from_text(audio)
     if isinstance(audio, Mapping | str | Path) or hasattr(audio, "__fspath__"):
         audio = [audio]
     if not isinstance(audio, Iterable):
@@ -91,14 +91,6 @@ def expand(audio: object) -> list[Item]:
     items = [item for one in audio for item in _expanded(one)]
     _check_repeated(items)
     return items
-
-
-def _read(text: str) -> object:
-    """Read a list that a template has turned into text."""
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidInput("audio is a text that is neither a path nor JSON; use the filter tojson") from error
 
 
 def _check_repeated(items: Iterable[Item]) -> None:
@@ -120,13 +112,13 @@ def _expanded(one: object) -> list[Item]:
     if not text:
         raise InvalidInput(f"an item of audio names no recording: {sorted(map(str, options)) or type(where).__name__}")
     named = options.pop("name", None)
-    name = None if named in (None, "") else str(named)
+    name = None if is_null(named) else str(named)
     if unknown := set(options) - set(OPTIONS):
         raise InvalidInput(
             f"the item for {display(text)!r} has {', '.join(sorted(map(str, unknown)))}; an item may have "
             f"audio, name, {', '.join(OPTIONS)}"
         )
-    options = {option: value for option, value in options.items() if value is not None}
+    options = {option: value for option, value in options.items() if not is_null(value)}
     if not _is_pattern(text):
         return [Item(text, name, options)]
     found = _found(text)
