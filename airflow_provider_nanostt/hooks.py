@@ -19,7 +19,7 @@ from airflow_provider_nanostt import get_provider_info
 from airflow_provider_nanostt._compat import BaseHook
 from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
-from airflow_provider_nanostt.connection import Extras, config_from, extras_from
+from airflow_provider_nanostt.connection import config_from
 from airflow_provider_nanostt.polling import RateLimiter, worker_loop
 
 if TYPE_CHECKING:
@@ -94,20 +94,14 @@ class NanoGPTHook(BaseHook):
         """Return the client, made once; raises InvalidInput if the connection cannot be used."""
         return self._opened().client
 
-    def get_extras(self) -> Extras:
-        """Return the connection's other settings."""
-        return self._opened().extras
-
     def get_limiter(self) -> RateLimiter:
         """Return the limiter of all that this hook sends one by one: submits and questions share the key's limit."""
         return self._opened().limiter
 
     def _opened(self) -> _Opened:
         if self._open is None:
-            connection = self.get_connection(self.nanogpt_conn_id)
-            config = config_from(connection)
-            limiter = RateLimiter(config.requests_per_second)
-            self._open = _Opened(transport.Client(config), extras_from(connection), limiter)
+            config = config_from(self.get_connection(self.nanogpt_conn_id))
+            self._open = _Opened(transport.Client(config), RateLimiter(config.requests_per_second))
         return self._open
 
     def __getstate__(self) -> dict[str, Any]:
@@ -288,7 +282,6 @@ class _Opened:
     """What a hook has once its connection was read."""
 
     client: transport.Client
-    extras: Extras
     limiter: RateLimiter
     youtube_limiter: RateLimiter = field(default_factory=partial(RateLimiter, _YOUTUBE_PER_SECOND))
     turn: threading.Lock = field(default_factory=threading.Lock)

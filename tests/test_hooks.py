@@ -61,7 +61,7 @@ def test_extras_reach_the_client():
         ({"password": "two words"}, "API key"),
         ({"host": "http://nanogpt.internal/api"}, "allow_insecure_http"),
         ({"host": "ftp://example.com"}, "base URL"),
-        ({"extra": {"timeout": "soon"}}, "'soon', not a number"),
+        ({"extra": {"timeout": "soon"}}, "the extra 'timeout' must be a non-negative number"),
         ({"extra": {"requests_per_second": 0}}, "positive"),
     ],
 )

@@ -31,6 +31,8 @@ class Config:
     connect_timeout: float = 10.0  # seconds
     requests_per_second: float = 20.0  # our share of the service's limit of 25 for each key
     allow_http: bool = False  # unencrypted, to hosts other than this machine
+    allow_private_addresses: bool = False  # whether recordings at addresses inside the network may be looked at
+    prices: Mapping[str, float] = field(default_factory=dict, compare=False)  # USD per minute, by model
 
     def __post_init__(self) -> None:
         if not self.api_key or not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:

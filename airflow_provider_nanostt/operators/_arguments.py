@@ -170,10 +170,11 @@ def read_arguments(operator: object) -> Arguments:
 def _parsed(given: Mapping[str, object]) -> dict[str, Any]:
     """Read values; nothing, such as a parameter that was not filled in, leaves an argument at its default."""
     # An empty model or language is a mistake that has a message of its own.
-    stated = {
-        name: value for name, value in given.items() if not is_null(value) or (name in _NEVER_EMPTY and value == "")
+    read: dict[str, Any] = {
+        name: PARSERS[name](name, value)
+        for name, value in given.items()
+        if not is_null(value) or (name in _NEVER_EMPTY and isinstance(value, str) and not value.strip())
     }
-    read: dict[str, Any] = {name: PARSERS[name](name, value) for name, value in stated.items()}
     if is_null(given.get("check_balance_above", 0)):
         read["check_balance_above"] = None  # the one for which nothing has a meaning of its own: never ask
     return read

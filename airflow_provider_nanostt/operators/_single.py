@@ -96,10 +96,11 @@ def request_of(  # noqa: PLR0917  the three names of a recording
     job = arguments.job.with_own(own) if own else arguments.job
     if job.model not in KNOWN_MODELS:
         log.info("Model %r is not in this provider's table; the service decides", job.model)
+    config = hook.get_conn().config
     source = locate_source(
         *map(none_if_null, (audio, audio_path, audio_url)),  # type: ignore[arg-type]  # checked there
-        allow_private=hook.get_extras().allow_private_addresses,
-        base_url=hook.get_conn().config.base_url,
+        allow_private=config.allow_private_addresses,
+        base_url=config.base_url,
         info=info,
     )
     return TranscriptionRequest(

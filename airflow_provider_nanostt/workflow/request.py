@@ -87,7 +87,7 @@ def look_at(
     )
     if price is None:
         listed = {entry.id: entry.price_per_minute for entry in service.catalogue() or ()}
-        price = price_of(options.model, catalogue=listed, own=service.get_extras().prices)
+        price = price_of(options.model, catalogue=listed, own=service.get_conn().config.prices)
     minutes, how = info.length.minutes, info.length.source
     if request.minutes is not None:
         minutes, how = request.minutes, "stated"

@@ -129,12 +129,13 @@ def _request(  # noqa: PLR0917  the three names of a recording
     audio_url: str | None = None,
     staging: str | None = None,
 ) -> TranscriptionRequest:
+    config = service.get_conn().config
     source = locate_source(
         audio,
         audio_path,
         audio_url,
-        allow_private=service.get_extras().allow_private_addresses,
-        base_url=service.get_conn().config.base_url,
+        allow_private=config.allow_private_addresses,
+        base_url=config.base_url,
     )
     minutes = None
     if actual_duration is not None:

@@ -202,7 +202,7 @@ def test_without_a_catalogue_the_price_is_the_connections_or_ours(
     monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps({**emulator.connection, "extra": extra}))
     for _ in range(3):
         hook = NanoGPTHook()
-        found = price_of(ASYNC, catalogue=dict(hook.catalogue() or ()), own=hook.get_extras().prices)
+        found = price_of(ASYNC, catalogue=dict(hook.catalogue() or ()), own=hook.get_conn().config.prices)
     assert (found.per_minute, found.source) == (price, source)
     assert asked(emulator, "/v1/audio-models") == 1
 
