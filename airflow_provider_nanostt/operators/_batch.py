@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.operators._base import NanoGPTOperator
     from airflow_provider_nanostt.workflow.attempt import Log
     from airflow_provider_nanostt.workflow.batch import Item
-    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
     from airflow_provider_nanostt.workflow.batch.item import Pending
     from airflow_provider_nanostt.workflow.batch.run import BatchRun
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
@@ -34,31 +33,31 @@ def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> Tas
     from airflow_provider_nanostt.workflow.batch import expand
 
     arguments = read_arguments(operator)
-    run, checkpoint = open_batch(operator, arguments, context)
+    run = open_batch(operator, arguments, context)
     items = expand(audio)
     if not items:
         operator.log.warning("audio=%r names no recording; there is nothing to do", audio)
     pending = run.submit_all(items)
     if pending:
         operator.log.info("%d of %d recordings are submitted and have to be waited for", len(pending), len(items))
-        _wait(operator, arguments, run, checkpoint, pending)
+        _wait(operator, arguments, run, pending)
     return finish_batch(operator, arguments, context, run)
 
 
 def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str, object]) -> TaskResult:
     """Write what the trigger has waited for."""
     arguments = read_arguments(operator)
-    run, checkpoint = open_batch(operator, arguments, context)
+    run = open_batch(operator, arguments, context)
     batch = event.get("batch") if isinstance(event, Mapping) else None
     not_completed = batch.get("not_completed") if isinstance(batch, Mapping) else None
     if not isinstance(not_completed, Mapping):
         raise errors.LedgerError("The trigger's event cannot be read; a retry finds all that is paid for")
-    run.resume(checkpoint.load(), not_completed)
+    run.resume(not_completed)
     return finish_batch(operator, arguments, context, run)
 
 
-def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context) -> tuple[BatchRun, Checkpoint]:
-    """Return the batch, and the file that a resume reads."""
+def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context) -> BatchRun:
+    """Check what the arguments of a batch mean together, and return the batch."""
     from airflow_provider_nanostt.common import object_storage
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger.task_identity import task_identity_of
@@ -84,8 +83,7 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
         skip_existing=arguments.skip_existing,
         max_parallel=arguments.max_parallel,
     )
-    checkpoint = Checkpoint(folder, task)
-    return BatchRun(hook, context, plan, checkpoint.spool, operator.log), checkpoint
+    return BatchRun(hook, context, plan, Checkpoint(folder, task), operator.log)
 
 
 def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context, run: BatchRun) -> TaskResult:
@@ -123,13 +121,7 @@ def _request(arguments: Arguments, hook: NanoGPTHook, log: Log, item: Item) -> T
     return request
 
 
-def _wait(
-    operator: NanoGPTOperator,
-    arguments: Arguments,
-    run: BatchRun,
-    checkpoint: Checkpoint,
-    pending: Sequence[Pending],
-) -> None:
+def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pending: Sequence[Pending]) -> None:
     """Wait in the triggerer, or here where that is shorter or the user wants it."""
     from airflow_provider_nanostt.polling import is_short
     from airflow_provider_nanostt.triggers import BatchTrigger
@@ -141,8 +133,7 @@ def _wait(
         left = run.wait(left, deadline=soon, poll_interval=often, to_the_end=False)
     jobs = [job.to_json() for one in left for job in one.jobs]
     if arguments.deferrable and jobs:
-        checkpoint.save(run.checkpoint())
-        trigger = partial(BatchTrigger, jobs=jobs, answers=checkpoint.spool.open())
+        trigger = partial(BatchTrigger, jobs=jobs, answers=run.hand_over())
         operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
     if left:
         run.wait(left, deadline=deadline, poll_interval=poll_interval)

@@ -111,6 +111,6 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
                 f"transcripts of videos come without times, so there can be no {' and '.join(captions)}. Set "
                 "estimated_captions in output_options for captions with guessed times, or leave them out of formats"
             )
-        run, _ = open_batch(self, arguments, context)
+        run = open_batch(self, arguments, context)
         fetch_videos(run, video_items([str(url) for url in urls]))
         return finish_batch(self, arguments, context, run)

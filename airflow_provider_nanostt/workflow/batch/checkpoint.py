@@ -7,7 +7,6 @@ without this file a retry finds all of it again.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
@@ -22,59 +21,46 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.ledger import TaskIdentity
 
-
-@dataclass(frozen=True, slots=True)
-class CheckpointRow:
-    """One row, and how its result is to be written (``name`` and ``speaker_names`` of the item)."""
-
-    row: ManifestRow
-    writing: Mapping[str, object] = field(default_factory=dict)
+    Writing = Mapping[str, object]
 
 
 class Checkpoint:
-    """The file; ``spool`` is where the triggerer leaves answers, beside it.
-
-    :param folder: where results go.
-    :param identity: the task instance.
-    """
+    """The file, in the folder for results; ``spool`` is where the triggerer leaves answers, beside it."""
 
     def __init__(self, folder: ObjectStoragePath, identity: TaskIdentity) -> None:
         stem = identity.file_name.removesuffix(".json")
         self._file = folder / FOLDER / f"{stem}.batch.jsonl"
         self.spool = TranscriptSpool(folder / FOLDER / f"{stem}.answers")
 
-    def save(self, rows: Iterable[CheckpointRow]) -> None:
-        """Write it.
+    def save(self, rows: Iterable[ManifestRow], writing: Iterable[Writing]) -> None:
+        """Write the rows, and how the result of each is to be written.
 
         :raises LedgerError: if it cannot be written.
         """
         try:
             with object_storage.writing(self._file) as file:
-                for one in rows:
-                    line = json.dumps({"row": one.row.to_json(), "writing": dict(one.writing)})
-                    file.write(line.encode() + b"\n")
+                for row, own in zip(rows, writing, strict=True):
+                    file.write(json.dumps({"row": row.to_json(), "writing": dict(own)}).encode() + b"\n")
         except Exception as error:  # whatever a storage raises
             raise errors.LedgerError(
                 f"{self._file} cannot be written ({type(error).__name__}: {error}), and a resume would not know the "
                 "batch"
             ) from error
 
-    def load(self) -> list[CheckpointRow]:
-        """Read it.
+    def load(self) -> tuple[list[ManifestRow], list[Writing]]:
+        """Read what :meth:`save` has written.
 
         :raises LedgerMissing: if it is not there.
         :raises LedgerError: if it cannot be read.
         """
         try:
             data = object_storage.read(self._file)
-            if data is None:
-                raise errors.LedgerMissing(str(self._file))
-            lines = [json.loads(line) for line in data.splitlines()]
-            return [CheckpointRow(ManifestRow.from_json(one["row"]), one.get("writing") or {}) for one in lines]
-        except errors.LedgerMissing:
-            raise
+            lines = None if data is None else [json.loads(line) for line in data.splitlines()]
+            if lines is not None:
+                return [ManifestRow.from_json(one["row"]) for one in lines], [one["writing"] for one in lines]
         except Exception as error:
             raise errors.LedgerError(
                 f"{self._file} cannot be read ({type(error).__name__}: {error}); a retry finds each recording's record "
                 "again"
             ) from error
+        raise errors.LedgerMissing(str(self._file))

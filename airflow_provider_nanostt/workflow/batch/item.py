@@ -96,7 +96,7 @@ class Pending:
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs among them."""
+        """The jobs that have not ended."""
         return [found for _, found in self.parts if isinstance(found, Job)]
 
 
@@ -115,19 +115,11 @@ class ItemLog:
         """Log a warning."""
         self.log.warning("%s: %s", self.name, redact(text % arguments))
 
+    debug = info
+
     def error(self, text: str, /, *arguments: object) -> None:
         """Log an error."""
         self.log.error("%s: %s", self.name, redact(text % arguments))
-
-    def debug(self, text: str, /, *arguments: object) -> None:
-        """Log a message at debug level."""
-        self.info(text, *arguments)
-
-
-def is_of_this_task(attempt: Attempt) -> bool:
-    """Return whether what the record describes was submitted by this task instance."""
-    record = attempt.ledger.record
-    return record is not None and record.owner == attempt.owner
 
 
 class OnceListed:
