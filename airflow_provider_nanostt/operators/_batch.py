@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.run import BatchRun
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
-_NEEDS_OUTPUT = "output_path is needed: a folder for the transcripts, the ledger and the manifest"
-
 
 def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> TaskResult:
     """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it."""
@@ -61,16 +59,16 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
     from airflow_provider_nanostt.common import object_storage
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger.task_identity import task_identity_of
-    from airflow_provider_nanostt.workflow.batch import manifest
-    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
+    from airflow_provider_nanostt.workflow.batch.manifest import Checkpoint
     from airflow_provider_nanostt.workflow.batch.run import BatchPlan, BatchRun
 
     task = task_identity_of(context)
     if not arguments.output_path or task is None:
-        raise errors.InvalidInput(_NEEDS_OUTPUT)
+        raise errors.InvalidInput("output_path is needed: a folder for the transcripts, the ledger and the manifest")
     if arguments.skip_existing and arguments.rules.force:
         raise errors.InvalidInput("skip_existing and force contradict each other")
-    manifest.check_name(arguments.manifest)
+    if not arguments.manifest or "/" in arguments.manifest:
+        raise errors.InvalidInput(f'manifest must be a file name without "/", got {arguments.manifest!r}')
     hook, folder = NanoGPTHook(arguments.nanogpt_conn_id), object_storage.resolve(arguments.output_path)
     plan = BatchPlan(
         folder=folder,

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.ledger import RecoveryRules
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
-    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
     from airflow_provider_nanostt.workflow.batch.items import Item
+    from airflow_provider_nanostt.workflow.batch.manifest import Checkpoint
     from airflow_provider_nanostt.workflow.pricing import CostRules
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
     from airflow_provider_nanostt.workflow.transcribe import Part
@@ -151,20 +151,18 @@ class BatchRun:
             with self.recording_errors(number):  # such as names that are not a mapping
                 row, own = self.rows[number], self._writing[number]
                 settings = replace(plan.settings, **own)  # type: ignore[arg-type]  # checked by the settings
-                yield (
-                    number,
-                    open_attempt(
-                        self.service,
-                        self._context,
-                        ItemGate(self.service, self.budget, self.breaker, self._spool, number, self._account),
-                        Target(plan.folder, settings, self._listing if many else None),
-                        rules=plan.rules,
-                        log=ItemLog(self._log, row.audio),
-                        staging_path=plan.staging_path,
-                        item=row.key,
-                        shared=plan.skip_existing,
-                    ),
+                attempt = open_attempt(
+                    self.service,
+                    self._context,
+                    ItemGate(self.service, self.budget, self.breaker, self._spool, number, self._account),
+                    Target(plan.folder, settings, self._listing if many else None),
+                    rules=plan.rules,
+                    log=ItemLog(self._log, row.audio),
+                    staging_path=plan.staging_path,
+                    item=row.key,
+                    shared=plan.skip_existing,
                 )
+                yield number, attempt
 
     def _in_threads(self, work: Callable[[T], R], things: Iterable[T]) -> list[R]:
         with ThreadPoolExecutor(self.plan.max_parallel, thread_name_prefix="nanostt-batch") as pool:

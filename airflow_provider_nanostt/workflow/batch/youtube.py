@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.run import BatchRun
     from airflow_provider_nanostt.workflow.budget import Approval
 
-_SITES = ("youtube.com", "youtube-nocookie.com")
 _BEFORE_ID = ("embed", "live", "shorts", "v")
 _COST = Estimate(YOUTUBE_MODEL, 1.0, Price(YOUTUBE_PRICE, "the built-in table"))
 """A video costs the same however long it is."""
@@ -53,7 +52,7 @@ def video_id(url: str) -> str:
     found: list[str] = []
     if site == "youtu.be":
         found = steps[:1]
-    elif site in _SITES:
+    elif site in ("youtube.com", "youtube-nocookie.com"):
         found = steps[1:2] if steps[:1] and steps[0] in _BEFORE_ID else parse_qs(parts.query).get("v", [])
     if parts.scheme not in ("http", "https") or not found:
         raise errors.InvalidInput(f"{display(url)!r} is not the address of a YouTube video")
@@ -66,12 +65,11 @@ def video_items(urls: Iterable[str]) -> list[Item]:
     An address that leads to no video is an item of its own, which fails.
     """
     items = []
-    for url in urls:
-        try:
-            video = video_id(url.strip())
-            items.append(Item(url.strip(), identity=video, label=f"https://www.youtube.com/watch?v={video}"))
-        except errors.InvalidInput:
-            items.append(Item(url.strip()))
+    for url in map(str.strip, urls):
+        label = None
+        with contextlib.suppress(errors.InvalidInput):
+            label = f"https://www.youtube.com/watch?v={video_id(url)}"
+        items.append(Item(url, label=label))
     return items
 
 
