@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_nanostt.api import errors
@@ -59,21 +59,25 @@ _LISTING_PAYS_FROM = 10
 """Items from which one listing of the folder is quicker than to look at each file by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchPlan:
-    """How a batch is to be transcribed.
+@dataclass(kw_only=True)
+class BatchRun:
+    """One attempt at a batch; ``rows`` has one row for each input.
 
     :param folder: for results and records.
     :param request: makes the request for an item.
     :param settings: how results are written; an item's own are laid over them.
+    :param is_retryable: whether an error may be gone the next time.
     :param skip_existing: leave alone what any run has written in this folder.
     :param max_parallel: how many items are begun at once.
-    :param is_retryable: whether an error may be gone the next time.
     """
 
+    service: NanoGPTHook
+    context: Mapping[str, object]
+    log: Log
     folder: ObjectStoragePath
+    checkpoint: Checkpoint
     rules: RecoveryRules
-    costs: CostRules
+    costs: InitVar[CostRules]
     request: Callable[[Item], TranscriptionRequest]
     settings: OutputSettings
     is_retryable: Callable[[errors.NanoGPTError], bool]
@@ -81,33 +85,21 @@ class BatchPlan:
     skip_existing: bool
     max_parallel: int
 
-
-class BatchRun:
-    """One attempt at a batch; ``rows`` has one row for each input."""
-
-    def __init__(
-        self, service: NanoGPTHook, context: Mapping[str, object], plan: BatchPlan, checkpoint: Checkpoint, log: Log
-    ) -> None:
-        self.service = service
-        self.plan = plan
+    def __post_init__(self, costs: CostRules) -> None:
         self.rows: list[ManifestRow] = []
         self.breaker = CircuitBreaker()
-        self.budget = Budget(plan.costs, lambda: self._account)
-        self._context = context
-        self._checkpoint = checkpoint
-        self._spool = checkpoint.spool
-        self._log = log
+        self.budget = Budget(costs, lambda: self._account)
         self._account: float | None = None
         self._writing: Sequence[Mapping[str, object]] = ()
         self._write_lock = threading.Lock()
-        self._listing = OnceListed(plan.folder)
+        self._listing = OnceListed(self.folder)
 
     def submit_all(self, items: Sequence[Item]) -> list[Pending]:
         """Find or submit every item, and write what is there at once.
 
         :return: those to wait for, in order.
         """
-        attempts = self.open_all(items, distinct_names=not self.plan.skip_existing)
+        attempts = self.open_all(items, distinct_names=not self.skip_existing)
         begun = self._in_threads(lambda number: self._begin(number, attempts[number], items[number]), attempts)
         return [one for one in begun if one is not None]
 
@@ -116,7 +108,7 @@ class BatchRun:
 
         :return: by number, the attempts at all but duplicates and those that cannot be opened.
         """
-        self._writing = own_names(items, self.plan.settings.filename, distinct_names=distinct_names)
+        self._writing = own_names(items, self.settings.filename, distinct_names=distinct_names)
         first: dict[str, int] = {}
         for number, item in enumerate(items):
             status = NOT_STARTED if first.setdefault(item.key, number) == number else DUPLICATE
@@ -138,7 +130,7 @@ class BatchRun:
             self.service.catalogue()
         except errors.AuthError as error:
             self.breaker.record_failure(error)
-            self._log.error("%s. Nothing is submitted", str(error).rstrip("."))
+            self.log.error("%s. Nothing is submitted", str(error).rstrip("."))
         for uri in {item.bucket for item in items} - {""}:
             # Airflow 3.0 answers one thread at a time that asks for a connection; a failure is the item's matter.
             with contextlib.suppress(Exception):
@@ -146,26 +138,26 @@ class BatchRun:
 
     def _open(self, numbers: Iterable[int]) -> Iterator[tuple[int, Attempt]]:
         """Yield numbers of items and the attempts at them, whose records are not read yet."""
-        plan, many = self.plan, len(self.rows) >= _LISTING_PAYS_FROM
+        many = len(self.rows) >= _LISTING_PAYS_FROM
         for number in numbers:
             with self.recording_errors(number):  # such as names that are not a mapping
                 row, own = self.rows[number], self._writing[number]
-                settings = replace(plan.settings, **own)  # type: ignore[arg-type]  # checked by the settings
+                settings = replace(self.settings, **own)  # type: ignore[arg-type]  # checked by the settings
                 attempt = open_attempt(
                     self.service,
-                    self._context,
-                    ItemGate(self.service, self.budget, self.breaker, self._spool, number, self._account),
-                    Target(plan.folder, settings, self._listing if many else None),
-                    rules=plan.rules,
-                    log=ItemLog(self._log, row.audio),
-                    staging_path=plan.staging_path,
+                    self.context,
+                    ItemGate(self.service, self.budget, self.breaker, self.checkpoint.spool, number, self._account),
+                    Target(self.folder, settings, self._listing if many else None),
+                    rules=self.rules,
+                    log=ItemLog(self.log, row.audio),
+                    staging_path=self.staging_path,
                     item=row.key,
-                    shared=plan.skip_existing,
+                    shared=self.skip_existing,
                 )
                 yield number, attempt
 
     def _in_threads(self, work: Callable[[T], R], things: Iterable[T]) -> list[R]:
-        with ThreadPoolExecutor(self.plan.max_parallel, thread_name_prefix="nanostt-batch") as pool:
+        with ThreadPoolExecutor(self.max_parallel, thread_name_prefix="nanostt-batch") as pool:
             try:
                 return list(pool.map(work, things))
             except BaseException:  # the task is killed: what is under way is recorded, nothing more is begun
@@ -179,7 +171,7 @@ class BatchRun:
             with self.recording_errors(number, attempt):
                 if isinstance(self.breaker.error, errors.LedgerError):
                     self.breaker.raise_if_open()
-                pending = self.accept(number, attempt, transcribe.begin(attempt, self.plan.request(item)))
+                pending = self.accept(number, attempt, transcribe.begin(attempt, self.request(item)))
                 self.breaker.record_success()
         finally:
             self.budget.passed(number)
@@ -242,18 +234,18 @@ class BatchRun:
 
     def hand_over(self) -> dict[str, str] | None:
         """Save how the batch stands; return where the triggerer may leave transcripts, None for nowhere."""
-        self._checkpoint.save(self.rows, self._writing)
-        return self._spool.open()
+        self.checkpoint.save(self.rows, self._writing)
+        return self.checkpoint.spool.open()
 
     def resume(self, not_completed: Mapping[str, object]) -> None:
         """Write what the triggerer has waited for.
 
         :param not_completed: the outcomes of jobs that are not completed, by run id.
         """
-        self.rows, self._writing = self._checkpoint.load()
+        self.rows, self._writing = self.checkpoint.load()
         waiting = [row for row in self.rows if row.status == WAITING]
         ready = sum(self._is_prefetched(row) for row in waiting)
-        self._log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
+        self.log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
         for number, attempt in self._open(row.number for row in waiting):
             with self.recording_errors(number, attempt):
                 self._fetch(number, attempt, not_completed)
@@ -277,12 +269,12 @@ class BatchRun:
         return self.service.wait_until(job, deadline=time.time() + patience, at_once=True)
 
     def _is_prefetched(self, row: ManifestRow) -> bool:
-        return bool(row.run_ids) and all(map(self._spool.has, row.run_ids))
+        return bool(row.run_ids) and all(map(self.checkpoint.spool.has, row.run_ids))
 
     def cleanup(self) -> None:
         """Remove what the triggerer has left, unless a retry has a use for some of it."""
-        if not any(row.is_missing and any(map(self._spool.has, row.run_ids)) for row in self.rows):
-            self._spool.clear()
+        if not any(row.is_missing and any(map(self.checkpoint.spool.has, row.run_ids)) for row in self.rows):
+            self.checkpoint.spool.clear()
 
     def resolve_duplicates(self) -> None:
         """Give duplicates the outcome of the item they repeat."""
@@ -324,15 +316,15 @@ class BatchRun:
         stops = self.breaker.record_failure(error)
         not_started = isinstance(error, errors.CostLimit) or self.breaker.caused(error)
         if stops:
-            self._log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
+            self.log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
         elif error is self.breaker.error:
             text = f"The batch stopped before this: {text}"
         elif not not_started:
-            self._log.error("%s: %s: %s", row.audio, type(error).__name__, text)
+            self.log.error("%s: %s: %s", row.audio, type(error).__name__, text)
         record = attempt.ledger.record if attempt is not None else None
         if record is not None and record.job is not None and row.run_id is None:
             row = replace(row, run_id=record.job.run_id, model=record.model)
-        retry = not isinstance(error, errors.NanoGPTError) or self.plan.is_retryable(error)
+        retry = not isinstance(error, errors.NanoGPTError) or self.is_retryable(error)
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
         self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
 
