@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from airflow_provider_nanostt.polling import is_transient
 from airflow_provider_nanostt.workflow.gate import ask_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import JobStatus
@@ -122,24 +123,22 @@ class ItemLog:
         self.log.error("%s: %s", self.name, redact(text % arguments))
 
 
-class OnceListed:
-    """Lists a folder when it is first asked for, whichever thread comes first."""
+def list_once(folder: ObjectStoragePath) -> Callable[[], Mapping[str, FileInfo]]:
+    """Return a function that lists a folder when it is first called, whichever thread comes first.
 
-    def __init__(self, folder: ObjectStoragePath) -> None:
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._found: Mapping[str, FileInfo] | None = None
+    It raises a LedgerError if the folder cannot be listed: that is not the answer "no files".
+    """
+    lock = threading.Lock()
 
-    def __call__(self) -> Mapping[str, FileInfo]:
-        """Return the files by name.
+    @functools.cache
+    def found() -> Mapping[str, FileInfo]:
+        try:
+            return object_storage.list_folder(folder)
+        except Exception as error:  # whatever a storage raises
+            raise errors.LedgerError(f"{folder} cannot be listed ({type(error).__name__}: {error})") from error
 
-        :raises LedgerError: if the folder cannot be listed.
-        """
-        with self._lock:
-            if self._found is None:
-                try:
-                    self._found = object_storage.list_folder(self._folder)
-                except Exception as error:  # whatever a storage raises, it is not the answer "no files"
-                    what = f"{self._folder} cannot be listed ({type(error).__name__}: {error})"
-                    raise errors.LedgerError(what) from error
-            return self._found
+    def listing() -> Mapping[str, FileInfo]:
+        with lock:
+            return found()
+
+    return listing

@@ -20,7 +20,7 @@ from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.workflow import recovery, transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, OnceListed, Pending
+from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, list_once
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
@@ -92,7 +92,7 @@ class BatchRun:
         self._account: float | None = None
         self._writing: Sequence[Mapping[str, object]] = ()
         self._write_lock = threading.Lock()
-        self._listing = OnceListed(self.folder)
+        self._listing = list_once(self.folder)
 
     def submit_all(self, items: Sequence[Item]) -> list[Pending]:
         """Find or submit every item, and write what is there at once.
