@@ -49,33 +49,34 @@ def transcribe(
     that needs the extra ``[audio]``. A recording that would have to be staged or split needs a ``TranscribeOperator``,
     which keeps track of the parts. What is not explained here is as for that, or as for the hook's ``wait``.
 
-    :param audio: a file on this machine, an object storage URI, or an address the service can fetch; or
-    :param audio_path: a file on this machine; or
-    :param audio_url: an address the service can fetch, up to 500 MB.
+    :param audio: a file on this machine, an object storage URI, or an address the service can fetch, up to 500 MB;
+        ``audio_path`` and ``audio_url`` are the explicit forms.
     :param actual_duration: length of the recording in minutes, for accurate billing; measured if not given.
     :param wait_for_completion: False returns the accepted job at once.
-    :return: the transcript, or the job.
-    :raises InvalidInput: before anything was sent.
-    :raises CostLimit: likewise.
+    :raises InvalidInput: before anything was sent, like :class:`CostLimit`.
     :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
     :raises NanoGPTError: for everything else the service may say.
     """
-    limit = parse_number("max_cost_usd", max_cost_usd, "USD")
     request = TranscriptionRequest(
         _locate(service, audio, audio_path, audio_url),
         Options(model, language, diarize, tag_audio_events),
         parse_number("actual_duration", actual_duration, "minutes", may_be_zero=False),
         PreparationRules(("compress",)),
     )
+    answer = _submit(service, request, max_cost_usd)
+    if isinstance(answer, Transcript) or not wait_for_completion:
+        return answer
+    return service.wait(answer, timeout=timeout, poll_interval=poll_interval, at_once=False)
+
+
+def _submit(service: NanoGPTHook, request: TranscriptionRequest, max_cost_usd: float | None) -> Transcript | Job:
+    limit = parse_number("max_cost_usd", max_cost_usd, "USD")
     look = look_at(service, request, price=Price(None, "nobody") if limit is None else None)
     check_limit(look.estimate, CostRules(limit), spent=0.0)
     with prepared_audio(request.source, look.info, look.plan, look.options) as (part,):
         minutes = request.minutes or (part.seconds and part.seconds / 60)
         service.acquire_slot()
-        answer = service.submit(request.options.submission(part.audio, minutes))
-    if isinstance(answer, Transcript) or not wait_for_completion:
-        return answer
-    return service.wait(answer, timeout=timeout, poll_interval=poll_interval, at_once=False)
+        return service.submit(request.options.submission(part.audio, minutes))
 
 
 def estimate(
