@@ -215,8 +215,7 @@ class NanoGPTHook(BaseHook):
     def transcribe(self, **audio_and_options: Any) -> Any:
         """Submit a recording and wait for its transcript, in a script: no ledger, no files.
 
-        :param audio_and_options: as :func:`~airflow_provider_nanostt.workflow.scripts.submit_once` takes them, and
-            ``timeout`` and ``poll_interval`` as :meth:`wait`. ``wait_for_completion=False`` returns the job at once.
+        :param audio_and_options: as :func:`~airflow_provider_nanostt.workflow.scripts.transcribe` takes them.
         :return: the transcript, or the job.
         """
         return _scripts().transcribe(self, **audio_and_options)

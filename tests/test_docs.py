@@ -207,7 +207,7 @@ DOCUMENTED: dict[str, list[Any]] = {
     "docs/hooks.md": [
         NanoGPTHook.__init__,
         *(getattr(NanoGPTHook, name) for name in ("submit", "wait", "wait_until", "as_completed", "youtube", "usage")),
-        *(getattr(scripts, name) for name in ("transcribe", "submit_once", "estimate")),
+        *(getattr(scripts, name) for name in ("transcribe", "estimate")),
     ],
     "docs/api.md": [Config.__init__, Submission.__init__],
     "docs/outputs.md": [CaptionStyle.__init__, format_transcript],

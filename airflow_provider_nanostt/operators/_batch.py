@@ -1,4 +1,7 @@
-"""The work of a task that has many recordings: submit all, wait, write a manifest. Its arguments are an operator's."""
+"""The work of a task that has many recordings: submit all, wait, write a manifest. Its arguments are an operator's.
+
+Imported when a task runs, not when a DAG file is read.
+"""
 
 from __future__ import annotations
 
@@ -8,92 +11,90 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.hooks import NanoGPTHook
+from airflow_provider_nanostt.ledger.task_identity import task_identity_of
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
+from airflow_provider_nanostt.polling import is_short
+from airflow_provider_nanostt.triggers import BatchTrigger
+from airflow_provider_nanostt.workflow.batch import Item, expand, manifest, manifest_row
+from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators._arguments import Arguments
     from airflow_provider_nanostt.operators._base import NanoGPTOperator
-    from airflow_provider_nanostt.workflow.attempt import Log
-    from airflow_provider_nanostt.workflow.batch import Item
-    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
     from airflow_provider_nanostt.workflow.batch.item import Pending
-    from airflow_provider_nanostt.workflow.batch.run import BatchRun
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
-
-_NEEDS_OUTPUT = "output_path is needed: a folder for the transcripts, the ledger and the manifest"
 
 
 def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> TaskResult:
     """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it."""
-    from airflow_provider_nanostt.workflow.batch import expand
-
     arguments = read_arguments(operator)
-    run, checkpoint = open_batch(operator, arguments, context)
+    run = open_batch(operator, arguments, context)
     items = expand(audio)
     if not items:
         operator.log.warning("audio=%r names no recording; there is nothing to do", audio)
     pending = run.submit_all(items)
     if pending:
         operator.log.info("%d of %d recordings are submitted and have to be waited for", len(pending), len(items))
-        _wait(operator, arguments, run, checkpoint, pending)
+        _wait(operator, arguments, run, pending)
     return finish_batch(operator, arguments, context, run)
 
 
 def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str, object]) -> TaskResult:
     """Write what the trigger has waited for."""
     arguments = read_arguments(operator)
-    run, checkpoint = open_batch(operator, arguments, context)
+    run = open_batch(operator, arguments, context)
     batch = event.get("batch") if isinstance(event, Mapping) else None
     not_completed = batch.get("not_completed") if isinstance(batch, Mapping) else None
     if not isinstance(not_completed, Mapping):
         raise errors.LedgerError("The trigger's event cannot be read; a retry finds all that is paid for")
-    run.resume(checkpoint.load(), not_completed)
+    run.resume(not_completed)
     return finish_batch(operator, arguments, context, run)
 
 
-def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context) -> tuple[BatchRun, Checkpoint]:
-    """Return the batch, and the file that a resume reads."""
-    from airflow_provider_nanostt.common import object_storage
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger.task_identity import task_identity_of
-    from airflow_provider_nanostt.workflow.batch import manifest
-    from airflow_provider_nanostt.workflow.batch.checkpoint import Checkpoint
-    from airflow_provider_nanostt.workflow.batch.run import BatchPlan, BatchRun
-
+def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context) -> BatchRun:
+    """Check what the arguments of a batch mean together, and return the batch."""
     task = task_identity_of(context)
     if not arguments.output_path or task is None:
-        raise errors.InvalidInput(_NEEDS_OUTPUT)
+        raise errors.InvalidInput("output_path is needed: a folder for the transcripts, the ledger and the manifest")
     if arguments.skip_existing and arguments.rules.force:
         raise errors.InvalidInput("skip_existing and force contradict each other")
-    manifest.check_name(arguments.manifest)
+    if not arguments.manifest or "/" in arguments.manifest:
+        raise errors.InvalidInput(f'manifest must be a file name without "/", got {arguments.manifest!r}')
     hook, folder = NanoGPTHook(arguments.nanogpt_conn_id), object_storage.resolve(arguments.output_path)
-    plan = BatchPlan(
+
+    def request(item: Item) -> TranscriptionRequest:
+        made = request_of(arguments, hook, operator.log, item.audio, own=item.options, info=item.info)
+        arguments.settings.check_model(made.options.model)
+        return made
+
+    return BatchRun(
+        service=hook,
+        context=context,
+        log=operator.log,
         folder=folder,
+        checkpoint=manifest.Checkpoint(folder, task),
         rules=arguments.rules,
         costs=arguments.costs,
-        request=partial(_request, arguments, hook, operator.log),
+        request=request,
         settings=arguments.settings,
         is_retryable=partial(operator.is_retryable, context=context),
         staging_path=arguments.preparation.staging_path,
         skip_existing=arguments.skip_existing,
         max_parallel=arguments.max_parallel,
     )
-    checkpoint = Checkpoint(folder, task)
-    return BatchRun(hook, context, plan, checkpoint.spool, operator.log), checkpoint
 
 
 def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context, run: BatchRun) -> TaskResult:
     """End the task: the manifest written, then success, or the names of what is missing."""
-    from airflow_provider_nanostt.workflow.batch import manifest, manifest_row
-
     run.resolve_duplicates()
-    written = manifest.write(run.plan.folder, arguments.manifest, run.rows, arguments.manifest_formats)
+    written = manifest.write(run.folder, arguments.manifest, run.rows, arguments.manifest_formats)
     run.cleanup()
     result = manifest_row.summary(run.rows, written)
     counts = ", ".join(f"{result[status]} {status}" for status in manifest_row.ENDS)
@@ -116,24 +117,8 @@ def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Conte
     return TaskResult(result, manifest_row.folders(run.rows))
 
 
-def _request(arguments: Arguments, hook: NanoGPTHook, log: Log, item: Item) -> TranscriptionRequest:
-    """Return the request for an item."""
-    request = request_of(arguments, hook, log, item.audio, own=item.options, info=item.info)
-    arguments.settings.check_model(request.options.model)
-    return request
-
-
-def _wait(
-    operator: NanoGPTOperator,
-    arguments: Arguments,
-    run: BatchRun,
-    checkpoint: Checkpoint,
-    pending: Sequence[Pending],
-) -> None:
+def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pending: Sequence[Pending]) -> None:
     """Wait in the triggerer, or here where that is shorter or the user wants it."""
-    from airflow_provider_nanostt.polling import is_short
-    from airflow_provider_nanostt.triggers import BatchTrigger
-
     now, longest, poll_interval = time.time(), arguments.max_worker_wait, arguments.poll_interval
     deadline, left = now + arguments.timeout, list(pending)
     if arguments.deferrable and is_short([job for one in left for job in one.jobs], now, longest):
@@ -141,8 +126,7 @@ def _wait(
         left = run.wait(left, deadline=soon, poll_interval=often, to_the_end=False)
     jobs = [job.to_json() for one in left for job in one.jobs]
     if arguments.deferrable and jobs:
-        checkpoint.save(run.checkpoint())
-        trigger = partial(BatchTrigger, jobs=jobs, answers=checkpoint.spool.open())
+        trigger = partial(BatchTrigger, jobs=jobs, answers=run.hand_over())
         operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
     if left:
         run.wait(left, deadline=deadline, poll_interval=poll_interval)

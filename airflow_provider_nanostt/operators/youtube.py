@@ -28,14 +28,9 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
     :param formats: ``json``, ``txt``, ``html``; ``srt`` and ``vtt`` need ``estimated_captions`` in ``output_options``,
         since there are no times. (templated)
     :param filename: pattern of the files' names; ``{name}`` is title and id. (templated)
-    :param manifest: as for the batch operator, like ``manifest_formats``, ``on_item_error`` and ``skip_existing``.
-        (templated)
     :param max_cost_usd: for all of them; it stops before the video that would exceed it. (templated)
-    :param nanogpt_conn_id: the connection with the API key. (templated)
-    :param force: ask afresh, whatever was paid for before; once for each clear. (templated)
-    :param output_options: as for the batch operator. (templated)
-    :param recovery_policy: as for the batch operator. (templated)
-    :return: as the batch operator.
+
+    The other arguments, and what is returned, are as for the batch operator.
     """
 
     template_fields: Sequence[str] = (
@@ -112,6 +107,6 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
                 f"transcripts of videos come without times, so there can be no {' and '.join(captions)}. Set "
                 "estimated_captions in output_options for captions with guessed times, or leave them out of formats"
             )
-        run, _ = open_batch(self, arguments, context)
+        run = open_batch(self, arguments, context)
         fetch_videos(run, video_items([str(url) for url in urls]))
         return finish_batch(self, arguments, context, run)

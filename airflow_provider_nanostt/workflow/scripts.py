@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from airflow_provider_nanostt.audio.sources import Recording
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.pricing import Estimate
 
@@ -30,28 +31,6 @@ log = logging.getLogger(__name__)
 
 
 def transcribe(
-    service: NanoGPTHook,
-    *,
-    timeout: float | timedelta = DEFAULT_TIMEOUT,
-    poll_interval: float = DEFAULT_POLL_INTERVAL,
-    wait_for_completion: bool = True,
-    **audio_and_options: object,
-) -> Transcript | Job:
-    """Submit a recording and wait for its transcript, in this thread.
-
-    :param wait_for_completion: False returns the accepted job at once.
-    :param audio_and_options: as for :func:`submit_once`.
-    """
-    seconds = parse_seconds("timeout", timeout)
-    often = parse_seconds("poll_interval", poll_interval, most=DAY_SECONDS)
-    is_waiting = parse_bool("wait_for_completion", wait_for_completion)
-    answer = submit_once(service, **audio_and_options)  # type: ignore[arg-type]  # checked by the function itself
-    if isinstance(answer, Transcript) or not is_waiting:
-        return answer
-    return service.wait(answer, timeout=seconds, poll_interval=often, at_once=False)
-
-
-def submit_once(
     service: NanoGPTHook,
     *,
     audio: str | Path | None = None,
@@ -63,38 +42,47 @@ def submit_once(
     tag_audio_events: bool = False,
     actual_duration: float | None = None,
     max_cost_usd: float | None = None,
+    timeout: float | timedelta = DEFAULT_TIMEOUT,
+    poll_interval: float = DEFAULT_POLL_INTERVAL,
+    wait_for_completion: bool = True,
 ) -> Transcript | Job:
-    """Submit a recording; this is charged once it is accepted.
+    """Submit a recording, which is charged once it is accepted, and wait for its transcript in this thread.
 
     A recording that is too large for an upload is compressed, a format that the service does not take is converted;
     that needs the extra ``[audio]``. A recording that would have to be staged or split needs a ``TranscribeOperator``,
-    which keeps track of the parts.
+    which keeps track of the parts. What is not explained here is as for that, or as for the hook's ``wait``.
 
-    :param audio: a file on this machine, an object storage URI, or an address the service can fetch; or
-    :param audio_path: a file on this machine; or
-    :param audio_url: an address the service can fetch, up to 500 MB.
-    :param model: the service's model id.
-    :param language: ISO 639 code, or ``auto``.
-    :param diarize: tell speakers apart, with a model that can.
-    :param tag_audio_events: mark laughter and the like, with a model that can.
+    :param audio: a file on this machine, an object storage URI, or an address the service can fetch, up to 500 MB;
+        ``audio_path`` and ``audio_url`` are the explicit forms.
     :param actual_duration: length of the recording in minutes, for accurate billing; measured if not given.
-    :param max_cost_usd: USD; a recording that would cost more is not submitted.
-    :return: the transcript where the model answers at once, else the accepted job.
-    :raises InvalidInput: before anything was sent.
-    :raises CostLimit: likewise.
+    :param wait_for_completion: False returns the accepted job at once.
+    :raises InvalidInput: before anything was sent, like :class:`CostLimit`.
     :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
     :raises NanoGPTError: for everything else the service may say.
     """
+    seconds = parse_seconds("timeout", timeout)
+    often = parse_seconds("poll_interval", poll_interval, most=DAY_SECONDS)
+    is_waiting = parse_bool("wait_for_completion", wait_for_completion)
+    request = TranscriptionRequest(
+        _locate(service, audio, audio_path, audio_url),
+        Options(model, language, parse_bool("diarize", diarize), parse_bool("tag_audio_events", tag_audio_events)),
+        _minutes(actual_duration),
+        PreparationRules(("compress",)),
+    )
+    answer = _submit(service, request, max_cost_usd)
+    if isinstance(answer, Transcript) or not is_waiting:
+        return answer
+    return service.wait(answer, timeout=seconds, poll_interval=often, at_once=False)
+
+
+def _submit(service: NanoGPTHook, request: TranscriptionRequest, max_cost_usd: float | None) -> Transcript | Job:
     limit = None if max_cost_usd is None else parse_number("max_cost_usd", max_cost_usd, "USD")
-    flags = parse_bool("diarize", diarize), parse_bool("tag_audio_events", tag_audio_events)
-    options = Options(model, language, *flags)
-    request = _request(service, options, actual_duration, ("compress",), audio, audio_path, audio_url)
     look = look_at(service, request, log, price=Price(None, "nobody") if limit is None else None)
     check_limit(look.estimate, CostRules(limit), spent=0.0)
     with prepared_audio(request.source, look.info, look.plan, look.options) as (part,):
         minutes = request.minutes or (part.seconds and part.seconds / 60)
         service.acquire_slot()
-        return service.submit(options.submission(part.audio, minutes))
+        return service.submit(request.options.submission(part.audio, minutes))
 
 
 def estimate(
@@ -114,30 +102,18 @@ def estimate(
     :return: ``minutes``, ``usd`` and ``price`` with its source; None for what is unknown.
     :raises InvalidInput: if it could not be submitted.
     """
-    options = Options(model, diarize=diarize)
-    request = _request(service, options, actual_duration, oversize, audio, staging=staging_path)
-    return look_at(service, request, log).estimate
+    source, options = _locate(service, audio), Options(model, diarize=diarize)
+    rules = PreparationRules(tuple(oversize), staging_path)
+    return look_at(service, TranscriptionRequest(source, options, _minutes(actual_duration), rules), log).estimate
 
 
-def _request(  # noqa: PLR0917  the three names of a recording
-    service: NanoGPTHook,
-    options: Options,
-    actual_duration: float | None,
-    oversize: Sequence[OversizeMethod],
-    audio: str | Path | None,
-    audio_path: str | Path | None = None,
-    audio_url: str | None = None,
-    staging: str | None = None,
-) -> TranscriptionRequest:
+def _locate(
+    service: NanoGPTHook, audio: str | Path | None, path: str | Path | None = None, url: str | None = None
+) -> Recording:
     config = service.get_conn().config
-    source = locate_source(
-        audio,
-        audio_path,
-        audio_url,
-        allow_private=config.allow_private_addresses,
-        base_url=config.base_url,
-    )
-    minutes = None
-    if actual_duration is not None:
-        minutes = parse_number("actual_duration", actual_duration, "minutes", may_be_zero=False)
-    return TranscriptionRequest(source, options, minutes, PreparationRules(tuple(oversize), staging))
+    allow_private = config.allow_private_addresses
+    return locate_source(audio, path, url, allow_private=allow_private, base_url=config.base_url)
+
+
+def _minutes(given: float | None) -> float | None:
+    return None if given is None else parse_number("actual_duration", given, "minutes", may_be_zero=False)

@@ -35,16 +35,14 @@ class CircuitBreaker:
             self._in_a_row = 0
 
     def record_failure(self, error: BaseException) -> bool:
-        """Take note of an item's trouble.
-
-        :return: whether this stops the batch.
-        """
-        cause = error.__cause__ if isinstance(error, errors.JobError) else error
+        """Take note of an item's trouble; return whether this stops the batch."""
+        waited = isinstance(error, errors.JobError)
+        cause = error.__cause__ if waited else error
         if not isinstance(error, errors.NanoGPTError) or not isinstance(cause, errors.NanoGPTError):
             return False
         with self._turn:
             if cause.scope == "repeated":
-                self._in_a_row += _WEIGHT_OF_A_WAIT if isinstance(error, errors.JobError) else 1
+                self._in_a_row += _WEIGHT_OF_A_WAIT if waited else 1
             if self.error is None and (cause.scope == "run" or self._in_a_row >= _MAX_IN_A_ROW):
                 self.error = error
                 return True
@@ -56,10 +54,7 @@ class CircuitBreaker:
         return self.error is not None and (error is self.error or alike)
 
     def raise_if_open(self) -> None:
-        """Go no further if the batch has stopped.
-
-        :raises NanoGPTError: the error that stopped it.
-        """
+        """Raise the error that stopped the batch, if it has stopped."""
         if self.error is not None:
             raise self.error.with_traceback(None)  # or each raise would hold on to the one before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from airflow_provider_nanostt.polling import is_transient
 from airflow_provider_nanostt.workflow.gate import ask_status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import JobStatus
@@ -76,7 +77,7 @@ class Pending:
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs among them."""
+        """The jobs that have not ended."""
         return [found for _, found in self.parts if isinstance(found, Job)]
 
 
@@ -95,39 +96,29 @@ class ItemLog:
         """Log a warning."""
         self.log.warning("%s: %s", self.name, redact(text % arguments))
 
+    debug = info
+
     def error(self, text: str, /, *arguments: object) -> None:
         """Log an error."""
         self.log.error("%s: %s", self.name, redact(text % arguments))
 
-    def debug(self, text: str, /, *arguments: object) -> None:
-        """Log a message at debug level."""
-        self.info(text, *arguments)
 
+def list_once(folder: ObjectStoragePath) -> Callable[[], Mapping[str, FileInfo]]:
+    """Return a function that lists a folder when it is first called, whichever thread comes first.
 
-def is_of_this_task(attempt: Attempt) -> bool:
-    """Return whether what the record describes was submitted by this task instance."""
-    record = attempt.ledger.record
-    return record is not None and record.owner == attempt.owner
+    It raises a LedgerError if the folder cannot be listed: that is not the answer "no files".
+    """
+    lock = threading.Lock()
 
+    @functools.cache
+    def found() -> Mapping[str, FileInfo]:
+        try:
+            return object_storage.list_folder(folder)
+        except Exception as error:  # whatever a storage raises
+            raise errors.LedgerError(f"{folder} cannot be listed ({type(error).__name__}: {error})") from error
 
-class OnceListed:
-    """Lists a folder when it is first asked for, whichever thread comes first."""
+    def listing() -> Mapping[str, FileInfo]:
+        with lock:
+            return found()
 
-    def __init__(self, folder: ObjectStoragePath) -> None:
-        self._folder = folder
-        self._lock = threading.Lock()
-        self._found: Mapping[str, FileInfo] | None = None
-
-    def __call__(self) -> Mapping[str, FileInfo]:
-        """Return the files by name.
-
-        :raises LedgerError: if the folder cannot be listed.
-        """
-        with self._lock:
-            if self._found is None:
-                try:
-                    self._found = object_storage.list_folder(self._folder)
-                except Exception as error:  # whatever a storage raises, it is not the answer "no files"
-                    what = f"{self._folder} cannot be listed ({type(error).__name__}: {error})"
-                    raise errors.LedgerError(what) from error
-            return self._found
+    return listing

@@ -40,15 +40,13 @@ class Item:
     :param audio: a path, a web address, or an object storage URI.
     :param name: what its files are called, without suffix; None for the recording's own name.
     :param options: what it says for itself, by the names of :data:`OPTIONS`.
-    :param identity: what the ledger knows it by, if that is not its address.
-    :param label: how it is stored and shown, if not as its address.
+    :param label: what it is known by, stored and shown as, if that is not its address.
     :param info: what the listing that found it said of it.
     """
 
     audio: str
     name: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
-    identity: str | None = None
     label: str | None = None
     info: Mapping[str, object] | None = field(default=None, compare=False, repr=False)
 
@@ -71,7 +69,7 @@ class Item:
         operator says for all, can change without making it another recording.
         """
         own = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
-        plain = json.dumps([self.identity or identity_url(self.audio), own], sort_keys=True, default=str)
+        plain = json.dumps([self.label or identity_url(self.audio), own], sort_keys=True, default=str)
         return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
 
 
@@ -84,7 +82,7 @@ def expand(audio: object) -> list[Item]:
         names.
     """
     audio = from_text(audio)
-    if isinstance(audio, Mapping | str | Path) or hasattr(audio, "__fspath__"):
+    if isinstance(audio, Mapping | str) or hasattr(audio, "__fspath__"):
         audio = [audio]
     if not isinstance(audio, Iterable):
         raise InvalidInput(f"audio is a list of recordings, or a pattern; this is of type {type(audio).__name__}")

@@ -1,39 +1,33 @@
-"""The manifest of a batch as files: JSON lines, CSV, Parquet; written row by row, and there whole or not at all."""
+"""The rows of a batch as files, there whole or not at all: the manifest for users, the checkpoint for a resume."""
 
 from __future__ import annotations
 
 import csv
 import importlib.util
 import io
-import itertools
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.parsing import parse_words
+from airflow_provider_nanostt.ledger import FOLDER
+from airflow_provider_nanostt.outputs.settings import FORMATS as FILE_FORMATS
+from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.ledger import TaskIdentity
 
-FORMATS = ("jsonl", "csv", "parquet")
-_FILES = ("json", "txt", "srt", "vtt", "html")
-_COLUMNS = (
-    "number", "audio", "name", "status", "run_id", "model", "language", "charged_minutes", "cost_usd", "speakers",
-    "words", "error", "error_type", "retry",
-)  # fmt: skip
+    Writing = Mapping[str, object]
+
+_FIELDS = [field.name for field in fields(ManifestRow) if field.name not in ("key", "files")]
+_COLUMNS = [*_FIELDS, *(f"{name}_file" for name in FILE_FORMATS)]
 _ROWS_AT_ONCE = 5_000
-
-
-def check_name(name: object) -> None:
-    """Refuse a name that would be in another folder.
-
-    :raises InvalidInput: saying so.
-    """
-    if not str(name) or "/" in str(name):
-        raise InvalidInput(f'manifest must be a file name without "/", got {name!r}')
 
 
 def check_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
@@ -41,13 +35,12 @@ def check_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
 
     :raises InvalidInput: for a format that is unknown, or that needs what is not installed.
     """
-    given = formats.split(",") if isinstance(formats, str) else formats
-    wanted = tuple(dict.fromkeys(name for one in given if (name := str(one).strip().lower())))
+    wanted = tuple(dict.fromkeys(word.lower() for word in parse_words("manifest_formats", formats)))
     for one in wanted:
-        if one not in FORMATS:
-            raise InvalidInput(f"manifest_formats must be any of {', '.join(FORMATS)}; got {one!r}")
+        if one not in _WRITERS:
+            raise errors.InvalidInput(f"manifest_formats must be any of {', '.join(_WRITERS)}; got {one!r}")
     if "parquet" in wanted and importlib.util.find_spec("pyarrow") is None:
-        raise InvalidInput(
+        raise errors.InvalidInput(
             "a manifest as Parquet needs pyarrow: pip install 'airflow-provider-nanostt[parquet]' on the workers"
         )
     return wanted or ("jsonl",)
@@ -59,19 +52,13 @@ def write(folder: ObjectStoragePath, name: str, rows: Iterable[ManifestRow], for
     :param name: without suffix.
     :raises OSError: if it cannot be written.
     """
-    writers: dict[str, Callable[[BinaryIO, Iterable[ManifestRow]], None]] = {
-        "jsonl": write_lines,
-        "csv": _write_csv,
-        "parquet": _write_parquet,
-    }
-    all_rows = rows if isinstance(rows, list) else list(rows)
-    places = {}
+    all_rows, written = list(rows), {}
     for one in formats:
-        place = folder / f"{name}.{one}"
-        with object_storage.writing(place) as file:
-            writers[one](file, all_rows)
-        places[one] = str(place)
-    return places
+        path = folder / f"{name}.{one}"
+        with object_storage.writing(path) as file:
+            _WRITERS[one](file, all_rows)
+        written[one] = str(path)
+    return written
 
 
 def write_lines(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
@@ -81,40 +68,27 @@ def write_lines(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
         file.write(line.encode("utf-8", "replace") + b"\n")
 
 
-def read_lines(data: bytes) -> list[ManifestRow]:
-    """Read what :func:`write_lines` has written.
-
-    :raises ValueError: if it is something else.
-    """
-    try:
-        return [ManifestRow.from_json(json.loads(line)) for line in data.splitlines()]
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"this is not a manifest: {error}") from error
-
-
 def _flat(row: ManifestRow) -> dict[str, object]:
     """Return a row as columns: lists become text, files a column for each format."""
-    plain = {name: getattr(row, name) for name in _COLUMNS}
-    files = {f"{one}_file": row.files.get(one) for one in _FILES}
-    flat = {**plain, "speakers": "; ".join(row.speakers), **files}
-    return {name: _encodable(value) if isinstance(value, str) else value for name, value in flat.items()}
-
-
-def _encodable(text: str) -> str:
-    """Return a text that every format can hold: names on a disk may be bytes that are no text."""
-    return text.encode("utf-8", "replace").decode()
+    flat = {name: getattr(row, name) for name in _FIELDS} | {"speakers": "; ".join(row.speakers)}
+    flat |= {f"{name}_file": row.files.get(name) for name in FILE_FORMATS}
+    # Names on a disk may be bytes that are no text.
+    return {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in flat.items()
+    }
 
 
 def _write_csv(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
-    writer = csv.DictWriter(text, [*_COLUMNS, *(f"{one}_file" for one in _FILES)])
+    writer = csv.DictWriter(text, _COLUMNS)
     writer.writeheader()
     writer.writerows(map(_flat, rows))
     text.flush()
     text.detach()  # the block that opened the file closes it
 
 
-def _write_parquet(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
+def _write_parquet(file: BinaryIO, rows: Sequence[ManifestRow]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -125,14 +99,63 @@ def _write_parquet(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
         "words": pa.int64(),
         "retry": pa.bool_(),
     }
-    names = [*_COLUMNS, *(f"{one}_file" for one in _FILES)]
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS])
     with parquet.ParquetWriter(file, schema) as writer:
-        for some in _batched(rows):
-            writer.write_table(pa.Table.from_pylist([_flat(row) for row in some], schema=schema))
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = [_flat(row) for row in rows[start : start + _ROWS_AT_ONCE]]
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
-def _batched(rows: Iterable[ManifestRow]) -> Iterator[list[ManifestRow]]:
-    left = iter(rows)
-    while some := list(itertools.islice(left, _ROWS_AT_ONCE)):
-        yield some
+_WRITERS: Mapping[str, Callable[[BinaryIO, Sequence[ManifestRow]], None]] = {
+    "jsonl": write_lines,
+    "csv": _write_csv,
+    "parquet": _write_parquet,
+}
+
+
+class Checkpoint:
+    """How a batch stood when its task was deferred, so that the resume need not look at the recordings again.
+
+    A file beside the ledger's records. What has been paid for does not stand here but in the ledger; without this file
+    a retry finds all of it again. ``spool`` is where the triggerer leaves answers, beside it.
+
+    :param folder: for results.
+    """
+
+    def __init__(self, folder: ObjectStoragePath, identity: TaskIdentity) -> None:
+        stem = identity.file_name.removesuffix(".json")
+        self._file = folder / FOLDER / f"{stem}.batch.jsonl"
+        self.spool = TranscriptSpool(folder / FOLDER / f"{stem}.answers")
+
+    def save(self, rows: Iterable[ManifestRow], writing: Iterable[Writing]) -> None:
+        """Write the rows, and how the result of each is to be written.
+
+        :raises LedgerError: if it cannot be written.
+        """
+        try:
+            with object_storage.writing(self._file) as file:
+                for row, own in zip(rows, writing, strict=True):
+                    file.write(json.dumps({"row": row.to_json(), "writing": dict(own)}).encode() + b"\n")
+        except Exception as error:  # whatever a storage raises
+            raise errors.LedgerError(
+                f"{self._file} cannot be written ({type(error).__name__}: {error}), and a resume would not know the "
+                "batch"
+            ) from error
+
+    def load(self) -> tuple[list[ManifestRow], list[Writing]]:
+        """Read what :meth:`save` has written.
+
+        :raises LedgerMissing: if it is not there.
+        :raises LedgerError: if it cannot be read.
+        """
+        try:
+            data = object_storage.read(self._file)
+            lines = None if data is None else [json.loads(line) for line in data.splitlines()]
+            if lines is not None:
+                return [ManifestRow.from_json(one["row"]) for one in lines], [one["writing"] for one in lines]
+        except Exception as error:
+            raise errors.LedgerError(
+                f"{self._file} cannot be read ({type(error).__name__}: {error}); a retry finds each recording's record "
+                "again"
+            ) from error
+        raise errors.LedgerMissing(str(self._file))

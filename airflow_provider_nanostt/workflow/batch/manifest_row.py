@@ -124,9 +124,9 @@ def folders(rows: Iterable[ManifestRow]) -> list[str]:
     return sorted(place for place in places if place)
 
 
-def describe(rows: Iterable[ManifestRow], most: int = _MAX_NAMED) -> str:
+def describe(rows: Sequence[ManifestRow]) -> str:
     """Name rows and their errors for people, one a line; of many, the first and how many more."""
-    all_rows = list(rows)
-    lines = [f"  {row.audio}: {row.error or row.status}" for row in all_rows[:most]]
-    more = [f"  and {len(all_rows) - most} more"] if len(all_rows) > most else []
-    return "\n".join([*lines, *more])
+    lines = [f"  {row.audio}: {row.error or row.status}" for row in rows[:_MAX_NAMED]]
+    if len(rows) > _MAX_NAMED:
+        lines.append(f"  and {len(rows) - _MAX_NAMED} more")
+    return "\n".join(lines)

@@ -10,8 +10,8 @@ import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import InitVar, dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
@@ -19,9 +19,8 @@ from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.workflow import recovery, transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
-from airflow_provider_nanostt.workflow.batch.checkpoint import CheckpointRow
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, OnceListed, Pending, is_of_this_task
+from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, list_once
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
@@ -43,176 +42,147 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import RecoveryRules
     from airflow_provider_nanostt.outputs import OutputSettings
-    from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.items import Item
+    from airflow_provider_nanostt.workflow.batch.manifest import Checkpoint
     from airflow_provider_nanostt.workflow.pricing import CostRules
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
     from airflow_provider_nanostt.workflow.transcribe import Part
 
-FETCH_SECONDS = 300.0
+T = TypeVar("T")
+R = TypeVar("R")
+
+_FETCH_SECONDS = 300.0
 """How long a transcript that is known to be there is asked for."""
 
 _LISTING_PAYS_FROM = 10
 """Items from which one listing of the folder is quicker than to look at each file by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchPlan:
-    """How a batch is to be transcribed.
+@dataclass(kw_only=True)
+class BatchRun:
+    """One attempt at a batch; ``rows`` has one row for each input.
 
     :param folder: for results and records.
     :param request: makes the request for an item.
     :param settings: how results are written; an item's own are laid over them.
+    :param is_retryable: whether an error may be gone the next time.
     :param skip_existing: leave alone what any run has written in this folder.
     :param max_parallel: how many items are begun at once.
-    :param is_retryable: whether an error may be gone the next time.
     """
 
+    service: NanoGPTHook
+    context: Mapping[str, object]
+    log: Log
     folder: ObjectStoragePath
+    checkpoint: Checkpoint
     rules: RecoveryRules
-    costs: CostRules
+    costs: InitVar[CostRules]
     request: Callable[[Item], TranscriptionRequest]
     settings: OutputSettings
     is_retryable: Callable[[errors.NanoGPTError], bool]
-    staging_path: str | None = None
-    skip_existing: bool = False
-    max_parallel: int = 8
+    staging_path: str | None
+    skip_existing: bool
+    max_parallel: int
 
-
-class BatchRun:
-    """One attempt at a batch; ``rows`` has one row for each input.
-
-    :param spool: where the triggerer leaves transcripts for the worker.
-    :param log: the task's log.
-    """
-
-    def __init__(
-        self, service: NanoGPTHook, context: Mapping[str, object], plan: BatchPlan, spool: TranscriptSpool, log: Log
-    ) -> None:
-        self.service = service
-        self.plan = plan
+    def __post_init__(self, costs: CostRules) -> None:
         self.rows: list[ManifestRow] = []
         self.breaker = CircuitBreaker()
-        self.budget = Budget(plan.costs, lambda: self._account)
-        self._context = context
-        self._spool = spool
-        self._log = log
+        self.budget = Budget(costs, lambda: self._account)
         self._account: float | None = None
         self._writing: Sequence[Mapping[str, object]] = ()
         self._write_lock = threading.Lock()
-        self._listing = OnceListed(plan.folder)
+        self._listing = list_once(self.folder)
 
     def submit_all(self, items: Sequence[Item]) -> list[Pending]:
-        """Find or submit every item, and write what is there at once; ``rows`` has one for each afterwards.
+        """Find or submit every item, and write what is there at once.
 
         :return: those to wait for, in order.
         """
-        first = self.open_rows(items)
-        if not items:
-            return []
-        self.prepare(items)
-        attempts = {number: self._try_open(number) for number in first.values()}
-        with self._pool() as pool:
-            # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
-            self.add_earlier(list(pool.map(self._spent_so_far, filter(None, attempts.values()))))
-            begun = pool.map(lambda row: self._begin(row, items[row.number], attempts.get(row.number)), list(self.rows))
-            return [one for one in begun if one is not None]
+        attempts = self.open_all(items, distinct_names=not self.skip_existing)
+        begun = self._in_threads(lambda number: self._begin(number, attempts[number], items[number]), attempts)
+        return [one for one in begun if one is not None]
 
-    def open_rows(self, items: Sequence[Item], *, distinct_names: bool | None = None) -> dict[str, int]:
-        """Make a row for each item; return the number of the first by its key."""
-        distinct_names = not self.plan.skip_existing if distinct_names is None else distinct_names
-        self._writing = own_names(items, self.plan.settings.filename, distinct_names=distinct_names)
-        self.rows = [
-            ManifestRow(number, item.shown, name=item.name or "", key=item.key, status=NOT_STARTED)
-            for number, item in enumerate(items)
-        ]
+    def open_all(self, items: Sequence[Item], *, distinct_names: bool) -> dict[int, Attempt]:
+        """Make a row for each item, and count what earlier attempts have cost.
+
+        :return: by number, the attempts at all but duplicates and those that cannot be opened.
+        """
+        self._writing = own_names(items, self.settings.filename, distinct_names=distinct_names)
         first: dict[str, int] = {}
-        for row in self.rows:
-            if first.setdefault(row.key, row.number) != row.number:
-                self.rows[row.number] = replace(row, status=DUPLICATE)
-        return first
+        for number, item in enumerate(items):
+            status = NOT_STARTED if first.setdefault(item.key, number) == number else DUPLICATE
+            self.rows.append(ManifestRow(number, item.shown, name=item.name or "", key=item.key, status=status))
+        if not items:
+            return {}
+        self._warm_up(items)
+        attempts = dict(self._open(first.values()))
+        for number in set(range(len(items))) - set(attempts):
+            self.budget.passed(number)
+        # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
+        self.budget.add_earlier(sum(self._in_threads(_spent_so_far, attempts.values())))
+        return attempts
 
-    def prepare(self, items: Iterable[Item]) -> None:
-        """Warm up shared clients before starting threads, and ask for the account: a refused key stops all submits."""
+    def _warm_up(self, items: Iterable[Item]) -> None:
+        """Open shared clients before starting threads, and ask for the account: a refused key stops all submits."""
         try:
             self._account = self.service.try_balance()
             self.service.catalogue()
         except errors.AuthError as error:
             self.breaker.record_failure(error)
-            self._log.error("%s. Nothing is submitted", str(error).rstrip("."))
+            self.log.error("%s. Nothing is submitted", str(error).rstrip("."))
         for uri in {item.bucket for item in items} - {""}:
             # Airflow 3.0 answers one thread at a time that asks for a connection; a failure is the item's matter.
             with contextlib.suppress(Exception):
                 _ = object_storage.resolve(uri).fs
 
-    def open_item(self, number: int) -> Attempt:
-        """Return the attempt at one item; its record is not read yet."""
-        row, plan = self.rows[number], self.plan
-        settings = replace(plan.settings, **self._writing[number])  # type: ignore[arg-type]  # checked by the settings
+    def _open(self, numbers: Iterable[int]) -> Iterator[tuple[int, Attempt]]:
+        """Yield numbers of items and the attempts at them, whose records are not read yet."""
         many = len(self.rows) >= _LISTING_PAYS_FROM
-        return open_attempt(
-            self.service,
-            self._context,
-            ItemGate(self.service, self.breaker, self._spool),
-            self.budget,
-            Target(plan.folder, settings, self._listing if many else None),
-            rules=plan.rules,
-            log=ItemLog(self._log, row.audio),
-            staging_path=plan.staging_path,
-            item=row.key,
-            number=number,
-            shared=plan.skip_existing,
-        )
+        for number in numbers:
+            with self.recording_errors(number):  # such as names that are not a mapping
+                row, own = self.rows[number], self._writing[number]
+                settings = replace(self.settings, **own)  # type: ignore[arg-type]  # checked by the settings
+                attempt = open_attempt(
+                    self.service,
+                    self.context,
+                    ItemGate(self.service, self.breaker, self.checkpoint.spool),
+                    self.budget,
+                    Target(self.folder, settings, self._listing if many else None),
+                    rules=self.rules,
+                    log=ItemLog(self.log, row.audio),
+                    staging_path=self.staging_path,
+                    item=row.key,
+                    number=number,
+                    shared=self.skip_existing,
+                )
+                yield number, attempt
 
-    def _try_open(self, number: int) -> Attempt | None:
-        try:
-            return self.open_item(number)
-        except errors.InvalidInput as error:  # such as names that are not a mapping
-            self.record_error(number, error, None)
-            return None
-
-    def add_earlier(self, spent: Iterable[float]) -> None:
-        """Count what earlier attempts have cost."""
-        self.budget.add_earlier(sum(spent))
-
-    @contextlib.contextmanager
-    def _pool(self) -> Iterator[ThreadPoolExecutor]:
-        with ThreadPoolExecutor(self.plan.max_parallel, thread_name_prefix="nanostt-batch") as pool:
+    def _in_threads(self, work: Callable[[T], R], things: Iterable[T]) -> list[R]:
+        with ThreadPoolExecutor(self.max_parallel, thread_name_prefix="nanostt-batch") as pool:
             try:
-                yield pool
+                return list(pool.map(work, things))
             except BaseException:  # the task is killed: what is under way is recorded, nothing more is begun
                 self.breaker.stop(errors.NanoGPTError("The task was ended before this"))
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    @staticmethod
-    def _spent_so_far(attempt: Attempt) -> float:
+    def _begin(self, number: int, attempt: Attempt, item: Item) -> Pending | None:
+        pending = None
         try:
-            return recovery.spent_so_far(attempt, attempt.ledger.load())
-        except errors.NanoGPTError:
-            return 0.0  # it will fail for the same reason in a moment
-
-    def _begin(self, row: ManifestRow, item: Item, attempt: Attempt | None) -> Pending | None:
-        try:
-            if attempt is None:  # it repeats another item, or could not be opened
-                return None
-            if isinstance(self.breaker.error, errors.LedgerError):
-                self.breaker.raise_if_open()
-            pending = self.accept(row.number, attempt, transcribe.begin(attempt, self.plan.request(item)))
-            self.breaker.record_success()
-        except Exception as error:  # noqa: BLE001  one bad item never stops the others
-            self.record_error(row.number, error, attempt)
-            return None
+            with self.recording_errors(number, attempt):
+                if isinstance(self.breaker.error, errors.LedgerError):
+                    self.breaker.raise_if_open()
+                pending = self.accept(number, attempt, transcribe.begin(attempt, self.request(item)))
+                self.breaker.record_success()
         finally:
-            self.budget.passed(row.number)
+            self.budget.passed(number)
         return pending
 
     def accept(self, number: int, attempt: Attempt, found: ReusedResult | list[Part]) -> Pending | None:
         """Write what is there; return what has to be waited for."""
         if isinstance(found, ReusedResult):
-            status = WRITTEN if is_of_this_task(attempt) else SKIPPED
-            self._record_result(number, attempt, status, found.result)
+            self._record_result(number, attempt, WRITTEN if _is_own(attempt) else SKIPPED, found.result)
             return None
         pending = Pending(number, attempt, [(part.start, part.found) for part in found])
         jobs = pending.jobs
@@ -257,64 +227,56 @@ class BatchRun:
         """Take in how a job has ended."""
         if self.rows[one.number].status != WAITING:  # another part of it has failed
             return
-        try:
+        with self.recording_errors(one.number, one.attempt):
             if isinstance(answer, errors.JobError):
                 raise answer
             one.parts[index] = (one.parts[index][0], answer)
             if not one.jobs:
                 self._write(one)
-        except Exception as error:  # noqa: BLE001  one bad item never stops the others
-            self.record_error(one.number, error, one.attempt)
 
-    def resume(self, checkpoint: Iterable[CheckpointRow], not_completed: Mapping[str, object]) -> None:
+    def hand_over(self) -> dict[str, str] | None:
+        """Save how the batch stands; return where the triggerer may leave transcripts, None for nowhere."""
+        self.checkpoint.save(self.rows, self._writing)
+        return self.checkpoint.spool.open()
+
+    def resume(self, not_completed: Mapping[str, object]) -> None:
         """Write what the triggerer has waited for.
 
         :param not_completed: the outcomes of jobs that are not completed, by run id.
         """
-        kept = list(checkpoint)
-        self.rows = [one.row for one in kept]
-        self._writing = [one.writing for one in kept]
+        self.rows, self._writing = self.checkpoint.load()
         waiting = [row for row in self.rows if row.status == WAITING]
         ready = sum(self._is_prefetched(row) for row in waiting)
-        self._log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
-        for row in waiting:
-            self._fetch(row, not_completed)
+        self.log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
+        for number, attempt in self._open(row.number for row in waiting):
+            with self.recording_errors(number, attempt):
+                self._fetch(number, attempt, not_completed)
 
-    def _fetch(self, row: ManifestRow, not_completed: Mapping[str, object]) -> None:
+    def _fetch(self, number: int, attempt: Attempt, not_completed: Mapping[str, object]) -> None:
         """Fetch and write one item, whose jobs are in the ledger."""
-        attempt = None
-        try:
-            if not self._is_prefetched(row):
-                self.breaker.raise_if_open()  # it will have to be asked for
-            attempt = self.open_item(row.number)
-            parts = recovery.find_jobs(attempt)
-            done = [
-                (start, self._fetched(attempt, found, not_completed) if isinstance(found, Job) else found)
-                for start, found in parts
-            ]
-            self._write(Pending(row.number, attempt, list(done)))
-            self.breaker.record_success()
-        except Exception as error:  # noqa: BLE001  one bad item never stops the others
-            self.record_error(row.number, error, attempt)
+        if not self._is_prefetched(self.rows[number]):
+            self.breaker.raise_if_open()  # it will have to be asked for
+        one = Pending(number, attempt, recovery.find_jobs(attempt))
+        for index, (start, found) in enumerate(one.parts):
+            if isinstance(found, Job):
+                one.parts[index] = start, self._fetched(attempt, found, not_completed)
+        self._write(one)
+        self.breaker.record_success()
 
     def _fetched(self, attempt: Attempt, job: Job, not_completed: Mapping[str, object]) -> Transcript:
         if (transcript := attempt.gate.prefetched(job)) is not None:
             return transcript
         # One that is not completed is asked once more: it may be by now, and its error is raised in full.
-        patience = 0.0 if job.run_id in not_completed else FETCH_SECONDS
+        patience = 0.0 if job.run_id in not_completed else _FETCH_SECONDS
         return self.service.wait_until(job, deadline=time.time() + patience, at_once=True)
 
     def _is_prefetched(self, row: ManifestRow) -> bool:
-        return bool(row.run_ids) and all(map(self._spool.has, row.run_ids))
+        return bool(row.run_ids) and all(map(self.checkpoint.spool.has, row.run_ids))
 
     def cleanup(self) -> None:
         """Remove what the triggerer has left, unless a retry has a use for some of it."""
-        if not any(row.is_missing and any(map(self._spool.has, row.run_ids)) for row in self.rows):
-            self._spool.clear()
-
-    def checkpoint(self) -> list[CheckpointRow]:
-        """Return how the batch stands, for a resume."""
-        return [CheckpointRow(row, writing) for row, writing in zip(self.rows, self._writing, strict=True)]
+        if not any(row.is_missing and any(map(self.checkpoint.spool.has, row.run_ids)) for row in self.rows):
+            self.checkpoint.spool.clear()
 
     def resolve_duplicates(self) -> None:
         """Give duplicates the outcome of the item they repeat."""
@@ -338,24 +300,45 @@ class BatchRun:
     def _record_result(self, number: int, attempt: Attempt, status: str, result: Mapping[str, object]) -> None:
         """Take a result into the row; what another task has paid for costs this one nothing."""
         row = self.rows[number].with_result(status, result)
-        self.rows[number] = row if is_of_this_task(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
+        self.rows[number] = row if _is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
+
+    @contextlib.contextmanager
+    def recording_errors(self, number: int, attempt: Attempt | None = None) -> Iterator[None]:
+        """Take an error in the block into the item's row: one bad item never stops the others."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  see above
+            self.record_error(number, error, attempt)
 
     def record_error(self, number: int, error: BaseException, attempt: Attempt | None) -> None:
         """Take an error into the row, and stop the batch if the others would meet it, too."""
-        row = self.rows[number]
-        text = redact(str(error))
+        row, text = self.rows[number], redact(str(error))
         if isinstance(error, errors.TranscriptionFailed) and attempt is not None:
             transcribe.clear_staging(attempt)
-        if self.breaker.record_failure(error):
-            self._log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
+        stops = self.breaker.record_failure(error)
+        not_started = isinstance(error, errors.CostLimit) or self.breaker.caused(error)
+        if stops:
+            self.log.error("%s: %s. Nothing more is submitted", row.audio, text.rstrip("."))
         elif error is self.breaker.error:
             text = f"The batch stopped before this: {text}"
-        elif not (isinstance(error, errors.CostLimit) or self.breaker.caused(error)):
-            self._log.error("%s: %s: %s", row.audio, type(error).__name__, text)
+        elif not not_started:
+            self.log.error("%s: %s: %s", row.audio, type(error).__name__, text)
         record = attempt.ledger.record if attempt is not None else None
         if record is not None and record.job is not None and row.run_id is None:
             row = replace(row, run_id=record.job.run_id, model=record.model)
-        not_started = isinstance(error, errors.CostLimit) or self.breaker.caused(error)
-        retry = not isinstance(error, errors.NanoGPTError) or self.plan.is_retryable(error)
+        retry = not isinstance(error, errors.NanoGPTError) or self.is_retryable(error)
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
         self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
+
+
+def _is_own(attempt: Attempt) -> bool:
+    """Return whether what the record describes was submitted by this task instance."""
+    record = attempt.ledger.record
+    return record is not None and record.owner == attempt.owner
+
+
+def _spent_so_far(attempt: Attempt) -> float:
+    try:
+        return recovery.spent_so_far(attempt, attempt.ledger.load())
+    except errors.NanoGPTError:
+        return 0.0  # it will fail for the same reason in a moment
