@@ -46,11 +46,7 @@ def _end_of(head: bytes, smallest: int, largest: int) -> int | None:
     if len(head) < 16 or head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
         return None
     first = head[4]
-    extra = (
-        0
-        if first < 0x80
-        else next((n for n, top in enumerate((0xE0, 0xF0, 0xF8, 0xFC, 0xFE, 0xFF), 1) if first < top), 6)
-    )
+    extra = max(0, 7 - (first ^ 0xFF).bit_length())  # as many bytes follow as the first has leading ones, less one
     if 0x80 <= first < 0xC0 or first == 0xFF or any(byte & 0xC0 != 0x80 for byte in head[5 : 5 + extra]):
         return None
     number = first if not extra else first & (0x3F >> extra)

@@ -23,7 +23,6 @@ _NO_POSITION = 0xFFFFFFFFFFFFFFFF
 
 @dataclass(slots=True)
 class _Page:
-    at: int
     flags: int
     position: int
     serial: int
@@ -104,14 +103,15 @@ def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
 
 
 def _stream(packet: bytes) -> _Stream:
-    """Read the first packet of a stream; one that is not sound has no rate."""
-    if packet.startswith(b"OpusHead") and len(packet) >= 12:
+    """Read the first packet of a stream; one that is not sound, or is cut off, has no rate."""
+    packet = packet.ljust(64, b"\0")
+    if packet.startswith(b"OpusHead"):
         return _Stream(rate=48_000, longest=5760, skip=struct.unpack_from("<H", packet, 10)[0])
-    if packet.startswith(b"\x01vorbis") and len(packet) >= 29:
+    if packet.startswith(b"\x01vorbis"):
         return _Stream(rate=struct.unpack_from("<I", packet, 12)[0], longest=1 << (packet[28] >> 4))
-    if packet.startswith(b"Speex   ") and len(packet) >= 64:
+    if packet.startswith(b"Speex   "):
         return _Stream(rate=struct.unpack_from("<I", packet, 36)[0], longest=64 * 640)
-    if packet.startswith(b"\x7fFLAC") and len(packet) >= 30:
+    if packet.startswith(b"\x7fFLAC"):
         return _Stream(rate=int.from_bytes(packet[27:30], "big") >> 4, longest=65535)
     return _Stream()
 
@@ -124,19 +124,19 @@ def _parsed(head: bytes, at: int) -> _Page | None:
     if len(lacing) < count:
         return None
     body = at + 27 + count
-    return _Page(at, flags, position, serial, number, count - lacing.count(255), body, body + sum(lacing))
+    return _Page(flags, position, serial, number, count - lacing.count(255), body, body + sum(lacing))
 
 
 def _walk(file: BinaryIO, size: int) -> Iterator[_Page]:
     at, lost = 0, 0
     for _ in range(MAX_PAGES):
         page = _parsed(read_at(file, at, 282), at)
-        if page and page.end <= size:
+        if at + 27 > size or (page and page.end > size):
+            return
+        if page:
             yield page
             at = page.end
             continue
-        if at + 27 > size or page:
-            return
         following = read_at(file, at + 1, _LONGEST_PAGE).find(b"OggS")
         at, lost = at + 1 + following, lost + 1
         if following < 0 or lost > _MAX_LOST:
@@ -170,12 +170,7 @@ def _pages(data: bytes, offset: int) -> list[_Page]:
     """Return the pages that begin in some bytes; each but the last must end where the next begins."""
     pages: list[_Page] = []
     at = data.find(b"OggS")
-    while at >= 0:
-        page = _parsed(data[at : at + 282], offset + at)
-        if page is None:
-            break
+    while at >= 0 and (page := _parsed(data[at : at + 282], offset + at)):
         pages.append(page)
         at = page.end - offset
-        if data[at : at + 4] != b"OggS":
-            break
     return pages
