@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -34,6 +34,7 @@ SMALL_FILE_BYTES = 384 * 1024
 
 _READ_AHEAD_BYTES = 64 * 1024
 _READ_BEHIND_BYTES = 8 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 10.0
@@ -49,11 +50,11 @@ class RemoteUnreadable(NanoGPTError, OSError):
 class RemoteFile(RangedFile):
     """A file behind a web address; only the ranges that are read are fetched, each once.
 
-    :param url: http or https.
+    ``requests`` and ``received`` are the requests made and the bytes fetched so far.
+
     :param allow_private: whether addresses inside the network may be asked.
     :param resolve: finds the addresses of a host.
     :param max_requests: of all kinds, redirects among them.
-    :param max_bytes: fetched in all.
     :param max_seconds: from opening it to the last byte.
     :raises InvalidInput: if the address is refused, or leads to one that is.
     :raises RemoteUnreadable: if the server sends no ranges; also while reading.
@@ -70,10 +71,7 @@ class RemoteFile(RangedFile):
         max_seconds: float = MAX_SECONDS,
     ) -> None:
         super().__init__(0)
-        self.requests = 0
-        """Requests made so far."""
-        self.received = 0
-        """Bytes fetched so far."""
+        self.requests, self.received = 0, 0
         self._url = url.strip()
         self._allow_private, self._resolve = allow_private, resolve
         self._max_requests, self._max_bytes = max_requests, max_bytes
@@ -122,7 +120,7 @@ class RemoteFile(RangedFile):
         return self._at_hand(start, stop)
 
     def _request_range(self, first: int, last: int) -> None:
-        """Fetch the bytes from ``first`` up to, but not including, ``last``."""
+        """Fetch the bytes from ``first`` up to, but not including, ``last``, and keep them."""
         import urllib3
 
         if self.received + last - first > self._max_bytes:
@@ -131,17 +129,15 @@ class RemoteFile(RangedFile):
             if self.requests >= self._max_requests:
                 raise RemoteUnreadable(f"more than {self._max_requests} requests would be needed")
             try:
-                answer = self._send(first, last)
+                with closing(self._send(first, last)) as answer:
+                    if answer.status not in _REDIRECTS:
+                        self._keep(answer, first, last)
+                        return
+                    self._redirect(answer.headers.get("Location"))
+            except NanoGPTError:
+                raise
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 raise RemoteUnreadable(f"{self._resolved.host} cannot be read: {type(error).__name__}") from None
-            try:
-                if answer.status in (301, 302, 303, 307, 308):
-                    self._redirect(answer.headers.get("Location"))
-                    continue
-                self._keep(answer, first, last)
-            finally:
-                answer.close()
-            return
         raise RemoteUnreadable(f"{self._resolved.host} redirects in circles")
 
     def _send(self, first: int, last: int) -> urllib3.BaseHTTPResponse:
@@ -189,19 +185,9 @@ class RemoteFile(RangedFile):
             raise RemoteUnreadable(f"{host} compresses its answers, so that ranges mean nothing")
         if answer.status == 416 and re.fullmatch(r"bytes \*/0", headers.get("Content-Range", "")):
             return
-        if answer.status == 200:
-            begin, total = 0, _whole_size(headers, host)
-            end = total
-        elif answer.status == 206:
-            begin, end, total = _content_range(headers, host)
-        else:
-            raise RemoteUnreadable(f"{host} answered {answer.status}")
-        if (
-            begin != first
-            or not begin < end <= max(last, SMALL_FILE_BYTES)
-            or end > total
-            or (end < last and end < total)
-        ):
+        begin, end, total = _sent_range(answer, host)
+        is_enough = begin == first and begin < end and end >= min(last, total)
+        if not is_enough or end > min(total, max(last, SMALL_FILE_BYTES)):
             raise RemoteUnreadable(f"{host} sent another range than the one requested")
         validators = (str(total), headers.get("ETag"), headers.get("Last-Modified"))
         if self._validators not in (None, validators):
@@ -212,36 +198,28 @@ class RemoteFile(RangedFile):
 
     def _received(self, answer: urllib3.BaseHTTPResponse, length: int) -> bytes:
         """Read so many bytes as they arrive, for a limited time."""
-        import urllib3
-
         found = bytearray()
-        try:
-            while len(found) < length and (block := answer.read1(min(length - len(found), _READ_AHEAD_BYTES))):
-                found += block
-                if time.monotonic() > self._until:
-                    raise RemoteUnreadable(f"{self._resolved.host} sends too slowly")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if isinstance(error, RemoteUnreadable):
-                raise
-            raise RemoteUnreadable(f"{self._resolved.host} cannot be read: {type(error).__name__}") from None
-        finally:
-            self.received += len(found)
+        while len(found) < length and (block := answer.read1(min(length - len(found), _READ_AHEAD_BYTES))):
+            found += block
+            self.received += len(block)
+            if time.monotonic() > self._until:
+                raise RemoteUnreadable(f"{self._resolved.host} sends too slowly")
         if len(found) < length:
             raise RemoteUnreadable(f"{self._resolved.host} sent fewer bytes than it announced")
         return bytes(found)
 
 
-def _whole_size(headers: Mapping[str, str], host: str) -> int:
-    """Return the size of a small file that was sent whole, although a range was requested."""
-    length = headers.get("Content-Length", "")
-    if not length.isdecimal() or not 0 < int(length) <= SMALL_FILE_BYTES:
-        raise RemoteUnreadable(f"{host} sends files only whole")
-    return int(length)
-
-
-def _content_range(headers: Mapping[str, str], host: str) -> tuple[int, int, int]:
-    """Return where a range begins and ends, and how long the whole is."""
-    match = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", headers.get("Content-Range", "").strip())
+def _sent_range(answer: urllib3.BaseHTTPResponse, host: str) -> tuple[int, int, int]:
+    """Return where the bytes that are sent begin and end, and how many the whole file has."""
+    if answer.status == 200:  # a small file may come whole, although a range was requested
+        length = answer.headers.get("Content-Length", "")
+        if not length.isdecimal() or not 0 < int(length) <= SMALL_FILE_BYTES:
+            raise RemoteUnreadable(f"{host} sends files only whole")
+        return 0, int(length), int(length)
+    if answer.status != 206:
+        raise RemoteUnreadable(f"{host} answered {answer.status}")
+    sent = answer.headers.get("Content-Range", "").strip()
+    match = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", sent)
     if not match:
         raise RemoteUnreadable(f"{host} does not say which range it sent, or of how many bytes")
     begin, end, total = map(int, match.groups())

@@ -198,10 +198,11 @@ def test_redirects_to_private_addresses_are_refused(server, monkeypatch, where, 
 
 def test_redirects_in_circles_end(server):
     """A server that sends us round and round, or nowhere, is given up on."""
-    server.redirects = {"a": "/b", "b": "/a", "c": ""}
+    server.redirects = {"a": "/b", "b": "/a", "c": "", "d": "http://[x"}
     assert "circles" in length_of(server.url("a"), allow_private=True).source
     assert len(server.seen) == 6
     assert "without an address" in length_of(server.url("c"), allow_private=True).source
+    assert "127.0.0.1 cannot be read" in length_of(server.url("d"), allow_private=True).source
     server.redirects = {"a": "/b", "b": "/call.wav"}
     with pytest.raises(RemoteUnreadable, match="more than 2 requests"):
         near(server.url("a"), max_requests=2)
