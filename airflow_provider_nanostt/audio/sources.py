@@ -54,13 +54,7 @@ class SourceVersion:
         """Read it back; None for anything else."""
         if not isinstance(value, dict) or not isinstance(value.get("key"), str):
             return None
-        path, size, mtime_ns = (value.get(name) for name in ("path", "size", "mtime_ns"))
-        return cls(
-            value["key"],
-            path if isinstance(path, str) else None,
-            size if isinstance(size, int) else None,
-            mtime_ns if isinstance(mtime_ns, int) else None,
-        )
+        return cls(value["key"], value.get("path"), value.get("size"), value.get("mtime_ns"))
 
 
 class LocalFile:

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
+from airflow_provider_nanostt.audio.inspect.duration import refuse_other_files
 
 if TYPE_CHECKING:
     from av import AudioFrame, Packet
