@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -99,7 +100,6 @@ class LocalFile:
         """
         try:
             found = self.path.stat()
-            is_file = self.path.is_file()
         except FileNotFoundError as error:
             raise InvalidInput(
                 f"{self._label} does not exist on the worker of this task; name a file that is elsewhere by its web "
@@ -107,7 +107,7 @@ class LocalFile:
             ) from error
         except OSError as error:
             raise self._unreadable(error) from error
-        if not is_file:
+        if not stat.S_ISREG(found.st_mode):
             raise InvalidInput(f"{self._label} is not a file")
         return found
 

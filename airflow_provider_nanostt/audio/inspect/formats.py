@@ -6,6 +6,7 @@ of a web server under the name of a recording, have a format as well.
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -180,10 +181,9 @@ def _text(head: bytes) -> Format | None:
     if re.match(rb"[{\[]\s*([\"{\[\]}0-9tfn-]|$)", bare):
         return JSON
     try:
-        bare[:-4].decode("utf-8") if len(bare) > 4 else bare.decode("utf-8")
-    except UnicodeDecodeError as error:
-        # A character that is cut off at the end proves nothing.
-        return TEXT if error.start > len(bare) - 8 > 0 else None
+        codecs.getincrementaldecoder("utf-8")().decode(bare)  # whose last character may be cut off
+    except UnicodeDecodeError:
+        return None
     return TEXT
 
 
