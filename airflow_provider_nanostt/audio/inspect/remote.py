@@ -76,10 +76,9 @@ class RemoteFile(RangedFile):
         self._allow_private, self._resolve = allow_private, resolve
         self._max_requests, self._max_bytes = max_requests, max_bytes
         self._until = time.monotonic() + max_seconds
-        self._pool: urllib3.HTTPConnectionPool | None = None
         self._ranges: list[tuple[int, bytes]] = []
         self._validators: tuple[str | None, ...] | None = None
-        self._resolved = self._resolve_url()
+        self._resolved, self._pool = self._resolve_url()
         try:
             self._request_range(0, _READ_AHEAD_BYTES)
         except BaseException:
@@ -88,13 +87,9 @@ class RemoteFile(RangedFile):
 
     def close(self) -> None:
         """Close the connection."""
-        self._disconnect()
-        super().close()
-
-    def _disconnect(self) -> None:
-        if self._pool is not None:
+        if hasattr(self, "_pool"):  # the address was not refused
             self._pool.close()
-            self._pool = None
+        super().close()
 
     def fetch(self, start: int, stop: int) -> bytes:
         """Return the bytes; those that have been fetched before are not fetched again.
@@ -103,21 +98,22 @@ class RemoteFile(RangedFile):
         """
         found = bytearray()
         while (at := start + len(found)) < stop:
-            found += self._at_hand(at, stop)
+            near = (data[at - begin : stop - begin] for begin, data in self._ranges if begin <= at)
+            piece = next(filter(None, near), None)
+            if piece is None:
+                self._request_range(*self._gap(at, stop))
+            else:
+                found += piece
         return bytes(found)
 
-    def _at_hand(self, start: int, stop: int) -> bytes:
-        """Return bytes from ``start``, at least one, at the most up to ``stop``; fetch them if need be."""
-        for begin, data in self._ranges:
-            if begin <= start < begin + len(data):
-                return data[start - begin : stop - begin]
+    def _gap(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the range to request for bytes that are not there: some more, but none that are there."""
         first = max((begin + len(data) for begin, data in self._ranges if begin <= start), default=0)
         last = min((begin for begin, _ in self._ranges if begin > start), default=self.size)
-        if self.size > SMALL_FILE_BYTES:
-            first = max(first, start - _READ_BEHIND_BYTES)
-            last = min(last, max(stop, start + _READ_AHEAD_BYTES), start + self._max_bytes)
-        self._request_range(first, last)
-        return self._at_hand(start, stop)
+        if self.size <= SMALL_FILE_BYTES:
+            return first, last
+        first = max(first, start - _READ_BEHIND_BYTES)
+        return first, min(last, max(stop, start + _READ_AHEAD_BYTES), start + self._max_bytes)
 
     def _request_range(self, first: int, last: int) -> None:
         """Fetch the bytes from ``first`` up to, but not including, ``last``, and keep them."""
@@ -144,7 +140,6 @@ class RemoteFile(RangedFile):
         import urllib3
 
         self.requests += 1
-        self._pool = self._pool or _pool(self._resolved)
         return self._pool.urlopen(
             "GET",
             self._resolved.target,
@@ -161,22 +156,22 @@ class RemoteFile(RangedFile):
             decode_content=False,
         )
 
-    def _resolve_url(self) -> ResolvedUrl:
+    def _resolve_url(self) -> tuple[ResolvedUrl, urllib3.HTTPConnectionPool]:
         found = resolve_url(self._url, allow_private=self._allow_private, resolve=self._resolve)
         if network.environment_proxy(f"{found.scheme}://{found.host_header}/"):
             raise RemoteUnreadable(f"{found.host} is behind a proxy, so the checked address cannot be connected to")
-        return found
+        return found, _pool(found)
 
     def _redirect(self, where: str | None) -> None:
         if not where:
             raise RemoteUnreadable(f"{self._resolved.host} redirects without an address")
         self._url = urljoin(self._url, where)
         try:
-            found = self._resolve_url()
+            resolved, pool = self._resolve_url()
         except InvalidInput as error:
             raise InvalidInput(f"{self._resolved.host} redirects elsewhere: {error}") from None
-        self._disconnect()
-        self._resolved = found
+        self._pool.close()
+        self._resolved, self._pool = resolved, pool
 
     def _keep(self, answer: urllib3.BaseHTTPResponse, first: int, last: int) -> None:
         """Keep the range that was sent, if it is the one requested."""
