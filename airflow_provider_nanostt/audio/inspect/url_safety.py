@@ -169,10 +169,10 @@ def _addresses(host: str, port: int, resolve: Resolver) -> list[str]:
         return [str(number)]
     try:
         addresses = resolve(host, port)
+        if not addresses:
+            raise OSError("no addresses")
     except (OSError, UnicodeError) as error:
         raise ConnectError(f"the name {host!r} does not resolve here") from error
-    if not addresses:
-        raise ConnectError(f"the name {host!r} does not resolve here")
     return [address.partition("%")[0] for address in addresses]
 
 

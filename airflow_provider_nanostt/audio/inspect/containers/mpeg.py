@@ -139,35 +139,35 @@ def first_adts(head: bytes) -> int | None:
 
 def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
     """Measure MPEG audio; by its headers and three samples unless ``whole``."""
-    start, head = after_tags(file, size, _PROBE)
-    if start and not head:
-        raise Doubtful("the file ends within its tags")
-    at = first_frame(head)
-    if at is None:
-        raise Doubtful("there are no MPEG frames where they should begin")
-    start, head = start + at, head[at:]
+    start, head = _beginning(file, size, first_frame, "MPEG")
     end = _before_trailers(file, size)
-    claim = _xing(head)
-    if claim and claim[1] and abs(claim[1] - (end - start)) <= 0.005 * claim[1] + 2048:
-        return Found(claim[0], "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
+    seconds, covered = _xing(head)
+    if covered and abs(covered - (end - start)) <= 0.005 * covered + 2048:
+        return Found(seconds, "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
     if whole and end - start <= MAX_WALK_BYTES:
         return _walk(file, start, end, _mpeg_step)
-    if claim and claim[1]:
+    if covered:
         raise Doubtful("the MP3's Xing header accounts for more or less than the file")
     return _constant(file, start, end, head)
 
 
 def measure_adts(file: BinaryIO, size: int, *, whole: bool) -> Found:
     """Measure AAC in ADTS; it has no headers, so each frame is counted."""
+    start, _ = _beginning(file, size, first_adts, "ADTS")
+    if not whole or size > MAX_WALK_BYTES:
+        raise Doubtful("AAC says nothing of its length unless all of it is read")
+    return _walk(file, start, size, _adts_step)
+
+
+def _beginning(file: BinaryIO, size: int, first: Callable[[bytes], int | None], name: str) -> tuple[int, bytes]:
+    """Return where the first frame begins, and the bytes there."""
     start, head = after_tags(file, size, _PROBE)
     if start and not head:
         raise Doubtful("the file ends within its tags")
-    at = first_adts(head)
+    at = first(head)
     if at is None:
-        raise Doubtful("there are no ADTS frames where they should begin")
-    if not whole or size > MAX_WALK_BYTES:
-        raise Doubtful("AAC says nothing of its length unless all of it is read")
-    return _walk(file, start + at, size, _adts_step)
+        raise Doubtful(f"there are no {name} frames where they should begin")
+    return start + at, head[at:]
 
 
 def _before_trailers(file: BinaryIO, size: int) -> int:
@@ -182,17 +182,16 @@ def _before_trailers(file: BinaryIO, size: int) -> int:
     return max(0, end)
 
 
-def _xing(head: bytes) -> tuple[float, int | None] | None:
-    """Return what the header in the first frame says: seconds, and how many bytes it accounts for if it says so."""
+def _xing(head: bytes) -> tuple[float, int]:
+    """Return what the header in the first frame says: seconds, and how many bytes it accounts for; 0 if it does not."""
     _, lasts = _mpeg_step(head, 0) or (0, 0.0)
-    match = re.compile(rb"(Xing|Info)\0\0\0([\0-\x0f])").search(head, 4, 64)
-    if match and match[2][0] & 1:
+    match = re.compile(rb"(Xing|Info)\0\0\0[\3\7\x0b\x0f]").search(head, 4, 64)  # with both numbers
+    frames, covered = 0, 0
+    if match:
         frames, covered = struct.unpack_from(">II", head, match.end())
-        return frames * lasts, covered if match[2][0] & 2 else None
-    if head[36:40] == b"VBRI":
+    elif head[36:40] == b"VBRI":
         covered, frames = struct.unpack_from(">II", head, 46)
-        return frames * lasts, covered
-    return None
+    return frames * lasts, covered
 
 
 def _walk(file: BinaryIO, start: int, end: int, step: Finder) -> Found:
@@ -211,9 +210,9 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder) -> Found:
             break
         tag = id3_size(data[at : at + 10])
         if tag:
-            at, position, data = (
-                (at + tag, position, data) if at + tag <= len(data) else (0, position - len(data) + at + tag, b"")
-            )
+            at += tag
+            if at > len(data):
+                at, position, data = 0, position - len(data) + at, b""
             continue
         again = _find(data, at + 1, step)
         again = max(at + 1, len(data) - 16) if again is None else again
