@@ -19,7 +19,6 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
-from airflow_provider_nanostt.audio.inspect.url_safety import Resolver, system_resolver
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import display, identity_url, is_web_url, redact
 
@@ -215,13 +214,12 @@ class WebAddress:
     """A recording that the service fetches itself; a few ranges of a public one are read to measure it.
 
     :param allow_private: whether addresses inside the network may be read.
-    :param resolve: finds the addresses of a host.
     """
 
-    def __init__(self, url: str, *, allow_private: bool = False, resolve: Resolver = system_resolver) -> None:
+    def __init__(self, url: str, *, allow_private: bool = False) -> None:
         self.url = url
         self.name = display(url)
-        self._allow_private, self._resolve = allow_private, resolve
+        self._allow_private = allow_private
 
     def version(self, known: SourceVersion | None = None) -> SourceVersion:  # noqa: ARG002  nothing is asked
         """Return the address without its signature."""
@@ -229,8 +227,7 @@ class WebAddress:
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open it for reading in a few ranges; see :class:`~.remote.RemoteFile`."""
-        file = RemoteFile(self.url, allow_private=self._allow_private, resolve=self._resolve)
-        return cast("AbstractContextManager[BinaryIO]", file)
+        return cast("AbstractContextManager[BinaryIO]", RemoteFile(self.url, allow_private=self._allow_private))
 
 
 Recording: TypeAlias = LocalFile | StoredObject | WebAddress

@@ -18,7 +18,7 @@ from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import network
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio.inspect.ranged_file import RangedFile
-from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, Resolver, resolve_url, system_resolver
+from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, resolve_url
 
 if TYPE_CHECKING:
     import urllib3
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS = 8
 MAX_BYTES = 1024 * 1024
-"""Where reading ends for any file; ordinary ones take half of both."""
-
 MAX_SECONDS = 30.0
+"""Where reading ends for any file, redirects included; ordinary ones take half of the requests and bytes."""
+
 SMALL_FILE_BYTES = 384 * 1024
 """A file up to this size is fetched whole, in two ranges."""
 
@@ -53,29 +53,15 @@ class RemoteFile(RangedFile):
     ``requests`` and ``received`` are the requests made and the bytes fetched so far.
 
     :param allow_private: whether addresses inside the network may be asked.
-    :param resolve: finds the addresses of a host.
-    :param max_requests: of all kinds, redirects among them.
-    :param max_seconds: from opening it to the last byte.
     :raises InvalidInput: if the address is refused, or leads to one that is.
     :raises RemoteUnreadable: if the server sends no ranges; also while reading.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        allow_private: bool = False,
-        resolve: Resolver = system_resolver,
-        max_requests: int = MAX_REQUESTS,
-        max_bytes: int = MAX_BYTES,
-        max_seconds: float = MAX_SECONDS,
-    ) -> None:
+    def __init__(self, url: str, *, allow_private: bool = False) -> None:
         super().__init__(0)
         self.requests, self.received = 0, 0
-        self._url = url.strip()
-        self._allow_private, self._resolve = allow_private, resolve
-        self._max_requests, self._max_bytes = max_requests, max_bytes
-        self._until = time.monotonic() + max_seconds
+        self._url, self._allow_private = url.strip(), allow_private
+        self._until = time.monotonic() + MAX_SECONDS
         self._ranges: list[tuple[int, bytes]] = []
         self._validators: tuple[str | None, ...] | None = None
         self._resolved, self._pool = self._resolve_url()
@@ -113,17 +99,17 @@ class RemoteFile(RangedFile):
         if self.size <= SMALL_FILE_BYTES:
             return first, last
         first = max(first, start - _READ_BEHIND_BYTES)
-        return first, min(last, max(stop, start + _READ_AHEAD_BYTES), start + self._max_bytes)
+        return first, min(last, max(stop, start + _READ_AHEAD_BYTES), start + MAX_BYTES)
 
     def _request_range(self, first: int, last: int) -> None:
         """Fetch the bytes from ``first`` up to, but not including, ``last``, and keep them."""
         import urllib3
 
-        if self.received + last - first > self._max_bytes:
-            raise RemoteUnreadable(f"more than {self._max_bytes:,} bytes would be needed")
+        if self.received + last - first > MAX_BYTES:
+            raise RemoteUnreadable(f"more than {MAX_BYTES:,} bytes would be needed")
         for _ in range(_MAX_REDIRECTS + 1):
-            if self.requests >= self._max_requests:
-                raise RemoteUnreadable(f"more than {self._max_requests} requests would be needed")
+            if self.requests >= MAX_REQUESTS:
+                raise RemoteUnreadable(f"more than {MAX_REQUESTS} requests would be needed")
             try:
                 with closing(self._send(first, last)) as answer:
                     if answer.status not in _REDIRECTS:
@@ -157,7 +143,7 @@ class RemoteFile(RangedFile):
         )
 
     def _resolve_url(self) -> tuple[ResolvedUrl, urllib3.HTTPConnectionPool]:
-        found = resolve_url(self._url, allow_private=self._allow_private, resolve=self._resolve)
+        found = resolve_url(self._url, allow_private=self._allow_private)
         if network.environment_proxy(f"{found.scheme}://{found.host_header}/"):
             raise RemoteUnreadable(f"{found.host} is behind a proxy, so the checked address cannot be connected to")
         return found, _pool(found)

@@ -10,7 +10,6 @@ import ipaddress
 import re
 import socket
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
@@ -18,7 +17,6 @@ from urllib.parse import SplitResult, urlsplit
 from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
 from airflow_provider_nanostt.common.urls import redact
 
-Resolver = Callable[[str, int], list[str]]
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORTS = {"http": 80, "https": 443}
@@ -58,12 +56,11 @@ def system_resolver(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
-def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_resolver) -> ResolvedUrl:
+def resolve_url(url: str, *, allow_private: bool) -> ResolvedUrl:
     """Check a web address from which we are to read, and resolve it.
 
     :param url: from a user or a redirect.
     :param allow_private: accept addresses inside the network; schemes and passwords are checked all the same.
-    :param resolve: finds the addresses of a host.
     :raises InvalidInput: for anything but http(s), for a user name or password in the address, and for a host that is,
         or resolves to, an address that is not public.
     :raises ConnectError: for a name that does not resolve.
@@ -73,7 +70,7 @@ def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_res
         raise InvalidInput(f"{redact(url)!r} carries a user name or password; use a presigned URL instead")
     if not allow_private and (host == "localhost" or host.endswith(_INSIDE)):
         raise InvalidInput(f"{redact(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
-    addresses = _addresses(host, port, resolve)
+    addresses = _addresses(host, port)
     address, kind = _first_private(addresses)
     if kind and not allow_private:
         raise InvalidInput(f"{redact(url)!r} leads to {address}, which is {kind}, so it is not read. {_ALLOW}")
@@ -81,28 +78,27 @@ def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_res
     return ResolvedUrl(parts.scheme, host, port, tuple(addresses), target)
 
 
-def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = system_resolver) -> None:
+def check_fetchable(audio_url: str, base_url: str) -> None:
     """Refuse an address that the service cannot fetch from, before it is submitted.
 
     A name that does not resolve here passes: it may resolve there.
 
     :param base_url: where the service is. If that itself is not public, as an emulator is, it reaches the rest, too.
-    :param resolve: finds the addresses of a host.
     :raises InvalidInput: with what to do instead.
     """
-    reason = unreachable_reason(audio_url, base_url, resolve=resolve)
+    reason = unreachable_reason(audio_url, base_url)
     if reason is not None:
         raise InvalidInput(f"audio_url={redact(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
 
 
-def unreachable_reason(url: str, base_url: str, *, resolve: Resolver = system_resolver) -> str | None:
+def unreachable_reason(url: str, base_url: str) -> str | None:
     """Return why the service cannot fetch from a web address; None if it can, as far as is known here.
 
     :param base_url: as for :func:`check_fetchable`.
     :raises InvalidInput: if it is not a web address.
     """
-    reason = _private_reason(url, resolve)
-    return reason if reason and _private_reason(base_url, resolve) is None else None
+    reason = _private_reason(url)
+    return reason if reason and _private_reason(base_url) is None else None
 
 
 def not_public(address: str) -> str | None:
@@ -162,13 +158,13 @@ def _number(host: str) -> _Address | None:
         return None
 
 
-def _addresses(host: str, port: int, resolve: Resolver) -> list[str]:
+def _addresses(host: str, port: int) -> list[str]:
     """Return the addresses of a host; a number is its own."""
     number = _number(host)
     if number:
         return [str(number)]
     try:
-        addresses = resolve(host, port)
+        addresses = system_resolver(host, port)
         if not addresses:
             raise OSError("no addresses")
     except (OSError, UnicodeError) as error:
@@ -182,14 +178,14 @@ def _first_private(addresses: list[str]) -> tuple[str, str | None]:
     return next((found for found in kinds if found[1]), ("", None))
 
 
-def _private_reason(url: str, resolve: Resolver) -> str | None:
+def _private_reason(url: str) -> str | None:
     """Return why an address cannot be reached from outside; None if it can, as far as is known here."""
     _, host, port = _split_url(url)
     number = _number(host)
     if number is None and (host == "localhost" or "." not in host or host.endswith(_INSIDE)):
         return f"has a name that is only known here ({host})"
     try:
-        address, kind = _first_private(_addresses(host, port, resolve))
+        address, kind = _first_private(_addresses(host, port))
     except ConnectError:
         return None
     if kind is None:
