@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
-from airflow_provider_nanostt.audio.inspect.url_safety import Resolver, check_fetchable, system_resolver
+from airflow_provider_nanostt.audio.inspect.url_safety import check_fetchable
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import display, identity_url, is_web_url, redact
 
@@ -54,13 +55,7 @@ class SourceVersion:
         """Read it back; None for anything else."""
         if not isinstance(value, dict) or not isinstance(value.get("key"), str):
             return None
-        path, size, mtime_ns = (value.get(name) for name in ("path", "size", "mtime_ns"))
-        return cls(
-            value["key"],
-            path if isinstance(path, str) else None,
-            size if isinstance(size, int) else None,
-            mtime_ns if isinstance(mtime_ns, int) else None,
-        )
+        return cls(value["key"], value.get("path"), value.get("size"), value.get("mtime_ns"))
 
 
 class LocalFile:
@@ -105,7 +100,6 @@ class LocalFile:
         """
         try:
             found = self.path.stat()
-            is_file = self.path.is_file()
         except FileNotFoundError as error:
             raise InvalidInput(
                 f"{self._label} does not exist on the worker of this task; name a file that is elsewhere by its web "
@@ -113,7 +107,7 @@ class LocalFile:
             ) from error
         except OSError as error:
             raise self._unreadable(error) from error
-        if not is_file:
+        if not stat.S_ISREG(found.st_mode):
             raise InvalidInput(f"{self._label} is not a file")
         return found
 
@@ -221,13 +215,12 @@ class WebAddress:
     """A recording that the service fetches itself; a few ranges of a public one are read to measure it.
 
     :param allow_private: whether addresses inside the network may be read.
-    :param resolve: finds the addresses of a host.
     """
 
-    def __init__(self, url: str, *, allow_private: bool = False, resolve: Resolver = system_resolver) -> None:
+    def __init__(self, url: str, *, allow_private: bool = False) -> None:
         self.url = url
         self.name = display(url)
-        self._allow_private, self._resolve = allow_private, resolve
+        self._allow_private = allow_private
 
     def version(self, known: SourceVersion | None = None) -> SourceVersion:  # noqa: ARG002  nothing is asked
         """Return the address without its signature."""
@@ -235,8 +228,7 @@ class WebAddress:
 
     def open(self) -> AbstractContextManager[BinaryIO]:
         """Open it for reading in a few ranges; see :class:`~.remote.RemoteFile`."""
-        file = RemoteFile(self.url, allow_private=self._allow_private, resolve=self._resolve)
-        return cast("AbstractContextManager[BinaryIO]", file)
+        return cast("AbstractContextManager[BinaryIO]", RemoteFile(self.url, allow_private=self._allow_private))
 
 
 Recording: TypeAlias = LocalFile | StoredObject | WebAddress

@@ -1,18 +1,19 @@
 """How long a recording is, or that this is unknown; a wrong length is a wrong price.
 
 The file's own structure is asked first, checked against its bytes (``containers``); if that is in doubt, the packets of
-sound are added up (``packets``), where PyAV is installed and the whole file may be read. Nothing is decoded.
+sound are added up, where PyAV (the extra ``[audio]``) is installed and the whole file may be read. Nothing is decoded.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import struct
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import BinaryIO
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
-from airflow_provider_nanostt.audio.inspect import packets
 from airflow_provider_nanostt.audio.inspect.containers import (
     Doubtful,
     Found,
@@ -28,6 +29,10 @@ from airflow_provider_nanostt.audio.inspect.containers import (
 )
 from airflow_provider_nanostt.audio.inspect.formats import Format
 
+if TYPE_CHECKING:
+    from av import Packet
+    from av.audio.stream import AudioStream
+
 MIN_BITS_PER_SECOND = 4_000
 MAX_BITS_PER_SECOND = 3_000_000
 """A header that implies less or more than this is not believed."""
@@ -37,7 +42,12 @@ MAX_SECONDS = 100 * 3600.0
 
 _MIN_COUNTED = 400  # Opus says nothing of silence, at 20 bytes a second
 _MAX_VIDEO_BITS = 400_000_000
-_LIMITS = packets.ReadLimits()
+_MAX_PACKET_SECONDS = 10.0
+
+MAX_READ_BYTES = 1024 * 1024 * 1024
+MAX_READ_SECONDS = 30.0
+MAX_PACKETS = 20_000_000
+"""How much of a file PyAV may read before its length is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,54 +81,46 @@ _STRUCTURES: dict[str, Measure] = {
 }
 
 
-def measure(
-    file: BinaryIO,
-    size: int,
-    format: Format | None,  # noqa: A002  the word for it
-    *,
-    whole: bool = True,
-    limits: packets.ReadLimits = _LIMITS,
-) -> Length:
+def measure(file: BinaryIO, size: int, kind: Format | None, *, whole: bool = True) -> Length:
     """Measure a recording.
 
     :param file: seekable, open for reading; left open, at an undefined position.
     :param size: its bytes.
-    :param format: see :func:`~airflow_provider_nanostt.audio.inspect.formats.identify`.
+    :param kind: see :func:`~airflow_provider_nanostt.audio.inspect.formats.identify`.
     :param whole: whether all of it may be read if need be. False for a remote file: then only headers and a few samples
         are read, at most 512 KB in 4 ranges for ordinary files.
-    :param limits: for adding up packets.
     :return: the length within 1 %, or None with the reason; never an exception for the bytes of the file or because it
         cannot be read.
     """
     if size <= 0:
         return Length(None, "the file is empty")
-    if format is None:
+    if kind is None:
         return Length(None, "the file has an unrecognised format")
-    if not format.is_media:
-        return Length(None, f"the file is {format.name}, not sound")
+    if not kind.is_media:
+        return Length(None, f"the file is {kind.name}, not sound")
     try:
-        return _measure(file, size, format, whole, limits)
+        return _measure(file, size, kind, whole=whole)
     except OSError as error:
         return Length(None, f"the file cannot be read: {error.strerror or error}")
 
 
-def _measure(file: BinaryIO, size: int, kind: Format, whole: bool, limits: packets.ReadLimits) -> Length:
-    doubts: list[str] = []
-    attempts: list[Callable[[], Found]] = []
+def _measure(file: BinaryIO, size: int, kind: Format, *, whole: bool) -> Length:
+    ways: list[Callable[[], Found]] = []
     if kind.demuxer in _STRUCTURES:
-        attempts.append(lambda: _STRUCTURES[kind.demuxer](file, size, whole=whole))
+        ways.append(lambda: _STRUCTURES[kind.demuxer](file, size, whole=whole))
     if whole and importlib.util.find_spec("av") is not None:
-        attempts.append(lambda: packets.measure(file, kind, limits))
-    for attempt in attempts:
+        ways.append(lambda: _by_packets(file, kind))
+    doubts: list[str] = []
+    for way in ways:
         try:
-            return _believed(attempt(), size, kind)
+            return _believed(way(), size, kind)
         except Hopeless as claim:
             return Length(None, str(claim))
         except Doubtful as doubt:
             doubts.append(str(doubt))
         except (struct.error, ValueError, IndexError, ZeroDivisionError, OverflowError):
             doubts.append(f"its {kind.name} headers are malformed")
-    if not attempts:
+    if not ways:
         needs = "with the extra [audio]" if whole else "only if the whole file can be read"
         doubts.append(f"{kind.name} is measured {needs}")
     return Length(None, "; ".join(dict.fromkeys(doubts)))
@@ -133,3 +135,79 @@ def _believed(found: Found, size: int, kind: Format) -> Length:
     if not lowest <= bits <= highest:
         raise Doubtful(f"{found.source} would make it {found.seconds:,.1f} s, or {bits / 1000:,.1f} kb/s")
     return Length(found.seconds, found.source)
+
+
+class _LimitedFile:
+    """The reading half of a file, which seems to end once the limits are reached."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell, self.seekable, self._file = file.seek, file.tell, file.seekable, file
+        self._left = MAX_READ_BYTES
+        self._until = time.monotonic() + MAX_READ_SECONDS
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = b"" if self.is_over() else self._file.read(size)
+        self._left -= len(data)
+        return data
+
+    def is_over(self) -> bool:
+        return self._left <= 0 or time.monotonic() > self._until
+
+
+def _by_packets(file: BinaryIO, kind: Format) -> Found:
+    """Add up the packets of sound with PyAV.
+
+    It is given a file object and the one reader that belongs to the recognised format, so that no playlist and no
+    address in a file can make it open anything else.
+    """
+    import av
+
+    file.seek(0)
+    limited = _LimitedFile(file)
+    options = {"probesize": "2000000", "analyzeduration": "5000000", "protocol_whitelist": "none"}
+    try:
+        with av.open(limited, "r", format=kind.demuxer, options=options, io_open=refuse_other_files) as container:
+            if not container.streams.audio:
+                raise Doubtful("there is no sound in this file")
+            stream = container.streams.audio[0]
+            seconds, size = add_up(container.demux(stream), stream.time_base or Fraction(1), limited.is_over)
+    except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
+        raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
+    return Found(seconds, "the packets of sound, added up", counted=True, payload=size)
+
+
+def refuse_other_files(*_: object) -> NoReturn:
+    """Stand in for FFmpeg's opening of further files, and refuse it."""
+    raise PermissionError("recordings that refer to other files are not followed")
+
+
+def add_up(packets: Iterable[Packet[AudioStream]], unit: Fraction, is_over: Callable[[], bool]) -> tuple[float, int]:
+    """Return seconds and bytes of packets; gaps between them count, as in a player.
+
+    :param unit: of the packets' times, seconds.
+    :param is_over: whether time or bytes are used up.
+    :raises Doubtful: if there are none, they leave gaps that cannot be judged, or it takes too long.
+    """
+    total, size, begin, end, before, missing, steady = 0, 0, None, 0, None, 0, True
+    longest = _MAX_PACKET_SECONDS / unit
+    for count, packet in enumerate(packets):
+        if count > MAX_PACKETS or (count % 256 == 0 and is_over()):
+            raise Doubtful("reading the file takes too long")
+        if packet.size <= 0 or packet.is_discard:
+            continue
+        length, at = packet.duration or 0, packet.pts
+        size, total, missing = size + packet.size, total + length, missing + (not length)
+        if at is not None:
+            begin = at if begin is None else begin
+            steady = steady and (before is None or 0 <= at - before <= longest)
+            before, end = at, max(end, at + length)
+        if length > longest:
+            raise Doubtful("a single packet claims more than ten seconds")
+    span = end - begin if begin is not None and steady else None
+    if not size or (span is None and missing):
+        raise Doubtful("the packets of sound do not say how long they are")
+    if is_over():
+        raise Doubtful("reading the file takes too long")
+    if span is not None and (missing or span > 1.005 * total):
+        total = span
+    return float(total * unit), size

@@ -6,6 +6,7 @@ of a web server under the name of a recording, have a format as well.
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -92,24 +93,45 @@ _SUFFIXES = {known.suffix for known in list(globals().values()) if isinstance(kn
     ".opus .ogg .oga .m4b .m4p .m4v .mp4 .3gp .3gpp .3g2 .wave .mpga .mpeg .aif .aifc .adts .qt .m2ts .mts .asf .spx "
     ".htm .m3u".split()
 )
-_PLAIN = (
-    (b"fLaC", FLAC),
-    (b"#!AMR", AMR),
-    (b"caff\0\x01", CAF),
-    (b".snd", AU),
-    (b"riff.\x91\xcf\x11", WAVE64),
-    (b"\0\0\x01\xba", MPEG_PS),
-    (b"%PDF", PDF),
-    (b"PK\x03\x04", ZIP),
-    (b"\x1f\x8b\x08", GZIP),
-    (b"\x89PNG", IMAGE),
-    (b"GIF8", IMAGE),
-    (b"\xff\xd8\xff", IMAGE),
+_ASF = re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))
+_ASF_VIDEO = re.escape(bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b"))
+_EBML = rb"\x1aE\xdf\xa3"
+_EBML_OF_SOUND = _EBML + rb"(?=.*\x86[\x81-\x9f]A_[A-Z])(?!.*\x86[\x81-\x9f]V_[A-Z])"
+_BEGINNINGS = tuple(
+    (re.compile(pattern, re.DOTALL), known)
+    for pattern, known in (
+        (rb"fLaC", FLAC),
+        (rb"#!AMR", AMR),
+        (rb"caff\0\x01", CAF),
+        (rb"\.snd", AU),
+        (rb"riff\.\x91\xcf\x11", WAVE64),
+        (rb"(RIFF|RF64|BW64|RIFX).{4}WAVE", WAV),
+        (rb"(RIFF|RF64|BW64|RIFX).{4}AVI[ X]", AVI),
+        (rb"FORM.{4}AIF[FC]", AIFF),
+        (rb".{4}ftyp(avif|hei[cx]|mif1|msf1|hevc)", IMAGE),
+        (rb".{4}ftyp(M4[ABP] |F4[AB] )", M4A),
+        (rb".{4}ftypqt  ", MOV),
+        (rb".{4}ftyp", MP4),
+        (rb"\0\0..(moov|mdat|wide|free|skip|pnot)", MOV),
+        (rb"OggS.{0,500}(\x80theora|fishead\0)", OGG_VIDEO),
+        (rb"OggS.{0,500}OpusHead", OGG_OPUS),
+        (rb"OggS.{0,500}\x01vorbis", OGG_VORBIS),
+        (rb"OggS", OGG_OTHER),
+        (_EBML_OF_SOUND + rb".{0,56}webm", WEBM_AUDIO),
+        (_EBML + rb".{0,56}webm", WEBM),
+        (_EBML_OF_SOUND, MKA),
+        (_EBML, MKV),
+        (_ASF + rb".*" + _ASF_VIDEO, WMV),
+        (_ASF, WMA),
+        (rb"G(.{187}G){2}|.{4}G(.{191}G){2}|G(.{203}G){2}", MPEG_TS),
+        (rb"\0\0\x01\xba", MPEG_PS),
+        (rb"%PDF", PDF),
+        (rb"PK\x03\x04", ZIP),
+        (rb"\x1f\x8b\x08", GZIP),
+        (rb"\x89PNG|GIF8|\xff\xd8\xff", IMAGE),
+    )
 )
-_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_ASF_VIDEO = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
-_TS = ((0, 188), (4, 192), (0, 204))
-"""Where the first packet of a transport stream begins, and how far it is from one to the next."""
+"""How files begin, the first that matches counts. A transport stream has a mark every 188, 192 or 204 bytes."""
 _MARKUP = re.compile(rb"<(!doctype\s+html|html|head|body|title|script)\b", re.IGNORECASE)
 _PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"v=0\r", b"v=0\n", b"[reference]")
 
@@ -117,30 +139,14 @@ _PLAYLISTS = (b"#extm3u", b"ffconcat", b"[playlist]", b"v=0\r", b"v=0\n", b"[ref
 def sniff(head: bytes) -> Format | None:
     """Return a format by the beginning of a file.
 
-    :param head: its first bytes, :data:`HEAD_BYTES` or more unless the file ends before.
-    :return: the format, also if it is not sound; None for unrecognised bytes. Behind an ID3 tag that fills the whole
-        head an MP3 is assumed, and an MP4 is taken for a video unless its brand says otherwise; :func:`identify` reads
-        more.
+    :param head: its first bytes behind ID3 tags, :data:`HEAD_BYTES` or more unless the file ends before.
+    :return: the format, also if it is not sound; None for unrecognised bytes. An MP4 is taken for a video unless its
+        brand says otherwise; :func:`identify` reads more.
     """
-    tag = mpeg.id3_size(head)
-    while tag and tag < len(head) - 4:
-        head = head[tag:]
-        tag = mpeg.id3_size(head)
-        if not tag:
-            return sniff(head) or MP3
-    if tag:
-        return MP3
-    plain = next((known for magic, known in _PLAIN if head.startswith(magic)), None)
-    return (
-        plain
-        or _riff(head)
-        or _boxes(head)
-        or _ogg(head)
-        or _ebml(head)
-        or _streamed(head)
-        or _text(head)
-        or _mpeg(head)
-    )
+    found = next((known for beginning, known in _BEGINNINGS if beginning.match(head)), None)
+    if found in (MP4, MOV) and _is_compatible_with_m4a(head):
+        return M4A
+    return found or _text(head) or _mpeg(head)
 
 
 def identify(file: BinaryIO, size: int) -> Format | None:
@@ -148,79 +154,20 @@ def identify(file: BinaryIO, size: int) -> Format | None:
 
     :param file: seekable; left at an undefined position. A few kilobytes of it are read.
     :param size: its bytes.
+    :return: as :func:`sniff`; an MP3 is assumed behind ID3 tags.
     :raises OSError: if the file cannot be read.
     """
-    file.seek(0)
-    head = file.read(min(size, HEAD_BYTES))
-    tag, hops = mpeg.id3_size(head), 0
-    while tag and tag >= len(head) - HEAD_BYTES // 2 and tag < size and hops < 4:
-        file.seek(tag)
-        head, hops = file.read(min(size - tag, HEAD_BYTES)), hops + 1
-        more = mpeg.id3_size(head)
-        if not more:
-            return sniff(head) or MP3
-        tag += more
+    start, head = mpeg.after_tags(file, size, HEAD_BYTES)
     found = sniff(head)
-    if found in (MP4, MOV) and not _brand_is_audio(head):
+    if found in (MP4, MOV):
         handlers = mp4.handlers(file, size)
         return M4A if "soun" in handlers and "vide" not in handlers else found
-    return found
+    return found or (MP3 if start else None)
 
 
-def _riff(head: bytes) -> Format | None:
-    if head[:4] in (b"RIFF", b"RF64", b"BW64", b"RIFX"):
-        return {b"WAVE": WAV, b"AVI ": AVI, b"AVIX": AVI}.get(head[8:12])
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return AIFF
-    return None
-
-
-def _brand_is_audio(head: bytes) -> bool:
-    length = min(int.from_bytes(head[:4], "big"), len(head), 256)
-    brands = {head[at : at + 4] for at in (8, *range(16, length - 3, 4))}
-    return bool(brands & {b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
-
-
-def _boxes(head: bytes) -> Format | None:
-    kind = head[4:8]
-    if kind != b"ftyp":
-        old = kind in (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot") and (len(head) < 16 or head[:2] == b"\0\0")
-        return MOV if old else None
-    if head[8:12] in (b"avif", b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
-        return IMAGE
-    if _brand_is_audio(head):
-        return M4A
-    return MOV if head[8:12] == b"qt  " else MP4
-
-
-def _ogg(head: bytes) -> Format | None:
-    if not head.startswith(b"OggS"):
-        return None
-    start = head[:512]
-    marks: tuple[tuple[bytes, Format], ...] = (
-        (b"\x80theora", OGG_VIDEO),
-        (b"fishead\0", OGG_VIDEO),
-        (b"OpusHead", OGG_OPUS),
-        (b"\x01vorbis", OGG_VORBIS),
-    )
-    return next((known for mark, known in marks if mark in start), OGG_OTHER)
-
-
-def _ebml(head: bytes) -> Format | None:
-    if not head.startswith(b"\x1aE\xdf\xa3"):
-        return None
-    sound_only = re.search(rb"\x86[\x81-\x9f]A_[A-Z]", head) and not re.search(rb"\x86[\x81-\x9f]V_[A-Z]", head)
-    if b"webm" in head[:64]:
-        return WEBM_AUDIO if sound_only else WEBM
-    return MKA if sound_only else MKV
-
-
-def _streamed(head: bytes) -> Format | None:
-    if head.startswith(_ASF):
-        return WMV if _ASF_VIDEO in head else WMA
-    if any(len(head) > at + 2 * step and {head[at + n * step] for n in range(3)} == {0x47} for at, step in _TS):
-        return MPEG_TS
-    return None
+def _is_compatible_with_m4a(head: bytes) -> bool:
+    length = min(int.from_bytes(head[:4], "big"), 256)
+    return re.match(rb".{4}ftyp.{8}(.{4})*?(M4[ABP] |F4[AB] )", head[:length], re.DOTALL) is not None
 
 
 def _text(head: bytes) -> Format | None:
@@ -234,10 +181,9 @@ def _text(head: bytes) -> Format | None:
     if re.match(rb"[{\[]\s*([\"{\[\]}0-9tfn-]|$)", bare):
         return JSON
     try:
-        bare[:-4].decode("utf-8") if len(bare) > 4 else bare.decode("utf-8")
-    except UnicodeDecodeError as error:
-        # A character that is cut off at the end proves nothing.
-        return TEXT if error.start > len(bare) - 8 > 0 else None
+        codecs.getincrementaldecoder("utf-8")().decode(bare)  # whose last character may be cut off
+    except UnicodeDecodeError:
+        return None
     return TEXT
 
 

@@ -5,7 +5,8 @@ Nothing is decoded, and nothing is kept: :class:`AudioInfo` is passed on to the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 from airflow_provider_nanostt.api.errors import NanoGPTError
@@ -23,7 +24,6 @@ class AudioInfo:
 
     :param size: bytes, None if unknown.
     :param format: None if its bytes are not recognised, or could not be read.
-    :param length: in seconds, as far as that is certain.
     """
 
     size: int | None
@@ -44,12 +44,10 @@ def probe(source: Recording) -> AudioInfo:
         return _probe_url(source)
     if isinstance(source, LocalFile):
         with source.open() as file:
-            return _inspect(file, source.stat().st_size, whole=True)
+            return _inspect(file)
     found = source.with_info()
-    size = found.size()
     with found.open() as file:
-        info = _inspect(file, size or 0, whole=(size or 0) <= MAX_UPLOAD_BYTES)
-    return AudioInfo(size, info.format, info.length)
+        return replace(_inspect(file, MAX_UPLOAD_BYTES), size=found.size())
 
 
 def identify_and_probe(source: Recording, known: SourceVersion | None = None) -> tuple[SourceVersion, AudioInfo]:
@@ -62,7 +60,7 @@ def identify_and_probe(source: Recording, known: SourceVersion | None = None) ->
     if isinstance(source, LocalFile) and (known is None or not source.has_version(known)):
         with source.open() as file:
             hashing = HashingFile(file)
-            info = _inspect(cast("BinaryIO", hashing), hashing.size, whole=True)
+            info = _inspect(cast("BinaryIO", hashing))
             return source.version_of(hashing), info
     if isinstance(source, StoredObject):
         source = source.with_info()
@@ -70,16 +68,17 @@ def identify_and_probe(source: Recording, known: SourceVersion | None = None) ->
 
 
 def _probe_url(source: WebAddress) -> AudioInfo:
-    size, found = None, None
+    size = None
     try:
         with source.open() as file:
             size = file.seek(0, 2)
-            found = formats.identify(file, size)
-            return AudioInfo(size, found, measure(file, size, found, whole=size <= SMALL_FILE_BYTES))
+            return _inspect(file, SMALL_FILE_BYTES)
     except (NanoGPTError, OSError) as error:
-        return AudioInfo(size, found, Length(None, str(error)))
+        return AudioInfo(size, None, Length(None, str(error)))
 
 
-def _inspect(file: BinaryIO, size: int, *, whole: bool) -> AudioInfo:
+def _inspect(file: BinaryIO, whole_up_to: float = math.inf) -> AudioInfo:
+    """Identify and measure a file; one of more bytes than ``whole_up_to`` by a few ranges."""
+    size = file.seek(0, 2)
     found = formats.identify(file, size)
-    return AudioInfo(size, found, measure(file, size, found, whole=whole))
+    return AudioInfo(size, found, measure(file, size, found, whole=size <= whole_up_to))

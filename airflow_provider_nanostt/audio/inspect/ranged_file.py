@@ -1,7 +1,6 @@
 """Seekable files whose bytes are fetched in ranges: objects in storage, and files that are hashed while they are read.
 
-The files that storages open themselves read ahead by many megabytes, which measuring a recording does not need. Nothing
-here knows what the bytes mean.
+The files that storages open themselves read ahead by many megabytes, which measuring a recording does not need.
 """
 
 from __future__ import annotations
@@ -20,16 +19,15 @@ _HASH_BLOCK_BYTES = 1024 * 1024
 
 
 class RangedFile(io.RawIOBase):
-    """A file of ``size`` bytes; subclasses provide :meth:`fetch`. The last range that was read is kept."""
+    """A file of ``size`` bytes; subclasses provide :meth:`fetch`."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
         self._position = 0
-        self._start, self._data = 0, b""
 
     def fetch(self, start: int, stop: int) -> bytes:
-        """Return at least the bytes from ``start`` up to, but not including, ``stop``; fewer if there are none.
+        """Return the bytes from ``start`` up to, but not including, ``stop``; fewer if there are none.
 
         :raises OSError: if they cannot be read.
         """
@@ -38,25 +36,13 @@ class RangedFile(io.RawIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """Return up to ``size`` bytes; fewer only at the end."""
         stop = self.size if size is None or size < 0 else min(self._position + size, self.size)
-        if stop <= self._position:
-            return b""
-        end = self._start + len(self._data)
-        if not self._start <= self._position < end:
-            self._start, self._data, end = self._position, b"", self._position
-        if stop > end:
-            kept = self._data[self._position - self._start :]
-            self._start, self._data = self._position, kept + self.fetch(end, stop)
-        data = self._data[self._position - self._start : stop - self._start]
+        data = self.fetch(self._position, stop) if self._position < stop else b""
         self._position += len(data)
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move; nothing is fetched."""
         self._position = max(0, offset + {0: 0, 1: self._position, 2: self.size}[whence])
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position."""
         return self._position
 
     def readable(self) -> bool:
@@ -71,20 +57,31 @@ class RangedFile(io.RawIOBase):
 class StoredFile(RangedFile):
     """Reads an object through its storage's own range reads: the bytes asked for and a little more, never the whole.
 
-    :param path: the object.
-    :param size: its bytes.
     :param wrap_error: turns what the storage raises into what is raised here.
     """
 
     def __init__(self, path: ObjectStoragePath, size: int, wrap_error: Callable[[Exception], Exception]) -> None:
         super().__init__(size)
         self._path, self._wrap_error = path, wrap_error
+        self._start, self._data = 0, b""
 
     def fetch(self, start: int, stop: int) -> bytes:
-        """Return the bytes and some more."""
-        end = min(max(stop, start + _READ_AHEAD_BYTES), self.size)
+        """Return the bytes, as far as possible from the last range that was read."""
+        at = start - self._start
+        if not 0 <= at < len(self._data):
+            self._start, self._data, at = start, b"", 0
+        end = self._start + len(self._data)
+        if end < stop:
+            self._start, self._data, at = (
+                start,
+                self._data[at:] + self._read(end, max(stop, end + _READ_AHEAD_BYTES)),
+                0,
+            )
+        return self._data[at : at + stop - start]
+
+    def _read(self, start: int, end: int) -> bytes:
         try:
-            return bytes(self._path.fs.cat_file(self._path.path, start=start, end=end))
+            return bytes(self._path.fs.cat_file(self._path.path, start=start, end=min(end, self.size)))
         except Exception as error:
             raise self._wrap_error(error) from error
 
@@ -92,8 +89,7 @@ class StoredFile(RangedFile):
 class HashingFile(RangedFile):
     """Takes the digest of a file while it is read for something else, so that its bytes are read once.
 
-    What is read more or less from front to back goes into the digest as it passes; jumps back and far ahead are read
-    beside it.
+    What is read more or less from front to back goes into the digest as it passes; jumps back and far ahead do not.
 
     :param file: on this machine's disk; stays open.
     """
@@ -105,31 +101,19 @@ class HashingFile(RangedFile):
         self._sha256 = hashlib.sha256()
         self._hashed = 0
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to ``size`` bytes; a small gap behind the hashed bytes is read as well."""
-        if self._hashed < self._position <= self._hashed + _HASH_BLOCK_BYTES:
-            self._carry_on()
-        if self._start <= self._position <= self._hashed:
-            return super().read(size)
-        self._file.seek(self._position)
-        data = self._file.read(-1 if size is None else size)
-        self._position += len(data)
-        return data
-
     def fetch(self, start: int, stop: int) -> bytes:
-        """Return the next bytes to be hashed; ``start`` is where they begin."""
-        self._file.seek(start)
-        data = self._file.read(max(stop - start, _HASH_BLOCK_BYTES))
-        self._sha256.update(data)
-        self._hashed += len(data)
-        return data
+        """Return the bytes; a small gap behind the hashed ones is read as well."""
+        begin = self._hashed if self._hashed < start <= self._hashed + _HASH_BLOCK_BYTES else start
+        self._file.seek(begin)
+        data = self._file.read(stop - begin)
+        if begin <= self._hashed < begin + len(data):
+            self._sha256.update(data[self._hashed - begin :])
+            self._hashed = begin + len(data)
+        return data[start - begin :]
 
     def sha256(self) -> str:
         """Read the rest, and return the digest of the whole in hexadecimal."""
-        while self._carry_on():
-            pass
+        self._file.seek(self._hashed)
+        while block := self._file.read(_HASH_BLOCK_BYTES):
+            self._sha256.update(block)
         return self._sha256.hexdigest()
-
-    def _carry_on(self) -> bool:
-        self._start, self._data = self._hashed, self.fetch(self._hashed, self._hashed)
-        return bool(self._data)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
@@ -18,7 +18,7 @@ from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import network
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio.inspect.ranged_file import RangedFile
-from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, Resolver, resolve_url, system_resolver
+from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, resolve_url
 
 if TYPE_CHECKING:
     import urllib3
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS = 8
 MAX_BYTES = 1024 * 1024
-"""Where reading ends for any file; ordinary ones take half of both."""
-
 MAX_SECONDS = 30.0
+"""Where reading ends for any file, redirects included; ordinary ones take half of the requests and bytes."""
+
 SMALL_FILE_BYTES = 384 * 1024
 """A file up to this size is fetched whole, in two ranges."""
 
 _READ_AHEAD_BYTES = 64 * 1024
 _READ_BEHIND_BYTES = 8 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS = 5
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 10.0
@@ -49,39 +50,21 @@ class RemoteUnreadable(NanoGPTError, OSError):
 class RemoteFile(RangedFile):
     """A file behind a web address; only the ranges that are read are fetched, each once.
 
-    :param url: http or https.
+    ``requests`` and ``received`` are the requests made and the bytes fetched so far.
+
     :param allow_private: whether addresses inside the network may be asked.
-    :param resolve: finds the addresses of a host.
-    :param max_requests: of all kinds, redirects among them.
-    :param max_bytes: fetched in all.
-    :param max_seconds: from opening it to the last byte.
     :raises InvalidInput: if the address is refused, or leads to one that is.
     :raises RemoteUnreadable: if the server sends no ranges; also while reading.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        allow_private: bool = False,
-        resolve: Resolver = system_resolver,
-        max_requests: int = MAX_REQUESTS,
-        max_bytes: int = MAX_BYTES,
-        max_seconds: float = MAX_SECONDS,
-    ) -> None:
+    def __init__(self, url: str, *, allow_private: bool = False) -> None:
         super().__init__(0)
-        self.requests = 0
-        """Requests made so far."""
-        self.received = 0
-        """Bytes fetched so far."""
-        self._url = url.strip()
-        self._allow_private, self._resolve = allow_private, resolve
-        self._max_requests, self._max_bytes = max_requests, max_bytes
-        self._until = time.monotonic() + max_seconds
-        self._pool: urllib3.HTTPConnectionPool | None = None
+        self.requests, self.received = 0, 0
+        self._url, self._allow_private = url.strip(), allow_private
+        self._until = time.monotonic() + MAX_SECONDS
         self._ranges: list[tuple[int, bytes]] = []
         self._validators: tuple[str | None, ...] | None = None
-        self._resolved = self._resolve_url()
+        self._resolved, self._pool = self._resolve_url()
         try:
             self._request_range(0, _READ_AHEAD_BYTES)
         except BaseException:
@@ -90,13 +73,9 @@ class RemoteFile(RangedFile):
 
     def close(self) -> None:
         """Close the connection."""
-        self._disconnect()
-        super().close()
-
-    def _disconnect(self) -> None:
-        if self._pool is not None:
+        if hasattr(self, "_pool"):  # the address was not refused
             self._pool.close()
-            self._pool = None
+        super().close()
 
     def fetch(self, start: int, stop: int) -> bytes:
         """Return the bytes; those that have been fetched before are not fetched again.
@@ -105,50 +84,48 @@ class RemoteFile(RangedFile):
         """
         found = bytearray()
         while (at := start + len(found)) < stop:
-            found += self._at_hand(at, stop)
+            near = (data[at - begin : stop - begin] for begin, data in self._ranges if begin <= at)
+            piece = next(filter(None, near), None)
+            if piece is None:
+                self._request_range(*self._gap(at, stop))
+            else:
+                found += piece
         return bytes(found)
 
-    def _at_hand(self, start: int, stop: int) -> bytes:
-        """Return bytes from ``start``, at least one, at the most up to ``stop``; fetch them if need be."""
-        for begin, data in self._ranges:
-            if begin <= start < begin + len(data):
-                return data[start - begin : stop - begin]
+    def _gap(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the range to request for bytes that are not there: some more, but none that are there."""
         first = max((begin + len(data) for begin, data in self._ranges if begin <= start), default=0)
         last = min((begin for begin, _ in self._ranges if begin > start), default=self.size)
-        if self.size > SMALL_FILE_BYTES:
-            first = max(first, start - _READ_BEHIND_BYTES)
-            last = min(last, max(stop, start + _READ_AHEAD_BYTES), start + self._max_bytes)
-        self._request_range(first, last)
-        return self._at_hand(start, stop)
+        if self.size <= SMALL_FILE_BYTES:
+            return first, last
+        first = max(first, start - _READ_BEHIND_BYTES)
+        return first, min(last, max(stop, start + _READ_AHEAD_BYTES), start + MAX_BYTES)
 
     def _request_range(self, first: int, last: int) -> None:
-        """Fetch the bytes from ``first`` up to, but not including, ``last``."""
+        """Fetch the bytes from ``first`` up to, but not including, ``last``, and keep them."""
         import urllib3
 
-        if self.received + last - first > self._max_bytes:
-            raise RemoteUnreadable(f"more than {self._max_bytes:,} bytes would be needed")
+        if self.received + last - first > MAX_BYTES:
+            raise RemoteUnreadable(f"more than {MAX_BYTES:,} bytes would be needed")
         for _ in range(_MAX_REDIRECTS + 1):
-            if self.requests >= self._max_requests:
-                raise RemoteUnreadable(f"more than {self._max_requests} requests would be needed")
+            if self.requests >= MAX_REQUESTS:
+                raise RemoteUnreadable(f"more than {MAX_REQUESTS} requests would be needed")
             try:
-                answer = self._send(first, last)
+                with closing(self._send(first, last)) as answer:
+                    if answer.status not in _REDIRECTS:
+                        self._keep(answer, first, last)
+                        return
+                    self._redirect(answer.headers.get("Location"))
+            except NanoGPTError:
+                raise
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 raise RemoteUnreadable(f"{self._resolved.host} cannot be read: {type(error).__name__}") from None
-            try:
-                if answer.status in (301, 302, 303, 307, 308):
-                    self._redirect(answer.headers.get("Location"))
-                    continue
-                self._keep(answer, first, last)
-            finally:
-                answer.close()
-            return
         raise RemoteUnreadable(f"{self._resolved.host} redirects in circles")
 
     def _send(self, first: int, last: int) -> urllib3.BaseHTTPResponse:
         import urllib3
 
         self.requests += 1
-        self._pool = self._pool or _pool(self._resolved)
         return self._pool.urlopen(
             "GET",
             self._resolved.target,
@@ -165,22 +142,22 @@ class RemoteFile(RangedFile):
             decode_content=False,
         )
 
-    def _resolve_url(self) -> ResolvedUrl:
-        found = resolve_url(self._url, allow_private=self._allow_private, resolve=self._resolve)
+    def _resolve_url(self) -> tuple[ResolvedUrl, urllib3.HTTPConnectionPool]:
+        found = resolve_url(self._url, allow_private=self._allow_private)
         if network.environment_proxy(f"{found.scheme}://{found.host_header}/"):
             raise RemoteUnreadable(f"{found.host} is behind a proxy, so the checked address cannot be connected to")
-        return found
+        return found, _pool(found)
 
     def _redirect(self, where: str | None) -> None:
         if not where:
             raise RemoteUnreadable(f"{self._resolved.host} redirects without an address")
         self._url = urljoin(self._url, where)
         try:
-            found = self._resolve_url()
+            resolved, pool = self._resolve_url()
         except InvalidInput as error:
             raise InvalidInput(f"{self._resolved.host} redirects elsewhere: {error}") from None
-        self._disconnect()
-        self._resolved = found
+        self._pool.close()
+        self._resolved, self._pool = resolved, pool
 
     def _keep(self, answer: urllib3.BaseHTTPResponse, first: int, last: int) -> None:
         """Keep the range that was sent, if it is the one requested."""
@@ -189,19 +166,9 @@ class RemoteFile(RangedFile):
             raise RemoteUnreadable(f"{host} compresses its answers, so that ranges mean nothing")
         if answer.status == 416 and re.fullmatch(r"bytes \*/0", headers.get("Content-Range", "")):
             return
-        if answer.status == 200:
-            begin, total = 0, _whole_size(headers, host)
-            end = total
-        elif answer.status == 206:
-            begin, end, total = _content_range(headers, host)
-        else:
-            raise RemoteUnreadable(f"{host} answered {answer.status}")
-        if (
-            begin != first
-            or not begin < end <= max(last, SMALL_FILE_BYTES)
-            or end > total
-            or (end < last and end < total)
-        ):
+        begin, end, total = _sent_range(answer, host)
+        is_enough = begin == first and begin < end and end >= min(last, total)
+        if not is_enough or end > min(total, max(last, SMALL_FILE_BYTES)):
             raise RemoteUnreadable(f"{host} sent another range than the one requested")
         validators = (str(total), headers.get("ETag"), headers.get("Last-Modified"))
         if self._validators not in (None, validators):
@@ -212,36 +179,28 @@ class RemoteFile(RangedFile):
 
     def _received(self, answer: urllib3.BaseHTTPResponse, length: int) -> bytes:
         """Read so many bytes as they arrive, for a limited time."""
-        import urllib3
-
         found = bytearray()
-        try:
-            while len(found) < length and (block := answer.read1(min(length - len(found), _READ_AHEAD_BYTES))):
-                found += block
-                if time.monotonic() > self._until:
-                    raise RemoteUnreadable(f"{self._resolved.host} sends too slowly")
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            if isinstance(error, RemoteUnreadable):
-                raise
-            raise RemoteUnreadable(f"{self._resolved.host} cannot be read: {type(error).__name__}") from None
-        finally:
-            self.received += len(found)
+        while len(found) < length and (block := answer.read1(min(length - len(found), _READ_AHEAD_BYTES))):
+            found += block
+            self.received += len(block)
+            if time.monotonic() > self._until:
+                raise RemoteUnreadable(f"{self._resolved.host} sends too slowly")
         if len(found) < length:
             raise RemoteUnreadable(f"{self._resolved.host} sent fewer bytes than it announced")
         return bytes(found)
 
 
-def _whole_size(headers: Mapping[str, str], host: str) -> int:
-    """Return the size of a small file that was sent whole, although a range was requested."""
-    length = headers.get("Content-Length", "")
-    if not length.isdecimal() or not 0 < int(length) <= SMALL_FILE_BYTES:
-        raise RemoteUnreadable(f"{host} sends files only whole")
-    return int(length)
-
-
-def _content_range(headers: Mapping[str, str], host: str) -> tuple[int, int, int]:
-    """Return where a range begins and ends, and how long the whole is."""
-    match = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", headers.get("Content-Range", "").strip())
+def _sent_range(answer: urllib3.BaseHTTPResponse, host: str) -> tuple[int, int, int]:
+    """Return where the bytes that are sent begin and end, and how many the whole file has."""
+    if answer.status == 200:  # a small file may come whole, although a range was requested
+        length = answer.headers.get("Content-Length", "")
+        if not length.isdecimal() or not 0 < int(length) <= SMALL_FILE_BYTES:
+            raise RemoteUnreadable(f"{host} sends files only whole")
+        return 0, int(length), int(length)
+    if answer.status != 206:
+        raise RemoteUnreadable(f"{host} answered {answer.status}")
+    sent = answer.headers.get("Content-Range", "").strip()
+    match = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", sent)
     if not match:
         raise RemoteUnreadable(f"{host} does not say which range it sent, or of how many bytes")
     begin, end, total = map(int, match.groups())

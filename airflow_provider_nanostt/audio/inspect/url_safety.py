@@ -10,14 +10,14 @@ import ipaddress
 import re
 import socket
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
 from airflow_provider_nanostt.common.urls import redact
 
-Resolver = Callable[[str, int], list[str]]
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORTS = {"http": 80, "https": 443}
 _INSIDE = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa")
@@ -30,9 +30,7 @@ _ELSEWHERE = "Pass a file's path or its object storage URI instead, or put the r
 class ResolvedUrl:
     """A web address, checked and resolved.
 
-    :param scheme: ``http`` or ``https``.
     :param host: the name or number, as it goes into the ``Host`` header and the certificate's check.
-    :param port: as given, or the scheme's own.
     :param addresses: of the host, each checked.
     :param target: path and query.
     """
@@ -58,12 +56,11 @@ def system_resolver(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
-def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_resolver) -> ResolvedUrl:
+def resolve_url(url: str, *, allow_private: bool) -> ResolvedUrl:
     """Check a web address from which we are to read, and resolve it.
 
     :param url: from a user or a redirect.
     :param allow_private: accept addresses inside the network; schemes and passwords are checked all the same.
-    :param resolve: finds the addresses of a host.
     :raises InvalidInput: for anything but http(s), for a user name or password in the address, and for a host that is,
         or resolves to, an address that is not public.
     :raises ConnectError: for a name that does not resolve.
@@ -73,43 +70,35 @@ def resolve_url(url: str, *, allow_private: bool, resolve: Resolver = system_res
         raise InvalidInput(f"{redact(url)!r} carries a user name or password; use a presigned URL instead")
     if not allow_private and (host == "localhost" or host.endswith(_INSIDE)):
         raise InvalidInput(f"{redact(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
-    addresses = [host] if _number(host) else _resolve_host(host, port, resolve)
-    addresses = [str(_number(address) or address) for address in addresses]
-    for address in addresses:
-        kind = None if allow_private else not_public(address)
-        if kind:
-            raise InvalidInput(f"{redact(url)!r} leads to {address}, which is {kind}, so it is not read. {_ALLOW}")
+    addresses = _addresses(host, port)
+    address, kind = _first_private(addresses)
+    if kind and not allow_private:
+        raise InvalidInput(f"{redact(url)!r} leads to {address}, which is {kind}, so it is not read. {_ALLOW}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return ResolvedUrl(parts.scheme, host, port, tuple(addresses), target)
 
 
-def check_fetchable(audio_url: str, base_url: str, *, resolve: Resolver = system_resolver) -> None:
+def check_fetchable(audio_url: str, base_url: str) -> None:
     """Refuse an address that the service cannot fetch from, before it is submitted.
 
     A name that does not resolve here passes: it may resolve there.
 
-    :param audio_url: what the service is to fetch.
     :param base_url: where the service is. If that itself is not public, as an emulator is, it reaches the rest, too.
-    :param resolve: finds the addresses of a host.
     :raises InvalidInput: with what to do instead.
     """
-    reason = unreachable_reason(audio_url, base_url, resolve=resolve)
+    reason = unreachable_reason(audio_url, base_url)
     if reason is not None:
         raise InvalidInput(f"audio_url={redact(audio_url)!r} {reason}, which the service cannot reach. {_ELSEWHERE}")
 
 
-def unreachable_reason(url: str, base_url: str, *, resolve: Resolver = system_resolver) -> str | None:
+def unreachable_reason(url: str, base_url: str) -> str | None:
     """Return why the service cannot fetch from a web address; None if it can, as far as is known here.
 
     :param base_url: as for :func:`check_fetchable`.
     :raises InvalidInput: if it is not a web address.
     """
-    _, host, port = _split_url(url)
-    reason = _host_unreachable_reason(host, port, resolve)
-    if reason is None:
-        return None
-    _, base_host, base_port = _split_url(base_url)
-    return reason if _host_unreachable_reason(base_host, base_port, resolve) is None else None
+    reason = _private_reason(url)
+    return reason if reason and _private_reason(base_url) is None else None
 
 
 def not_public(address: str) -> str | None:
@@ -118,29 +107,25 @@ def not_public(address: str) -> str | None:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return "not an IP address"
-    inner = _within(ip) if isinstance(ip, ipaddress.IPv6Address) else None
-    if inner is not None:
-        return next((word for word in map(_kind, inner) if word), None)
-    return _kind(ip)
+    return next(filter(None, map(_kind, _meant(ip))), None)
 
 
-def _kind(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
+def _kind(ip: _Address) -> str | None:
     words = ("loopback", "link_local", "multicast", "unspecified", "private", "reserved")
     word = next((word for word in words if getattr(ip, f"is_{word}")), None)
     return (word or "not public").replace("_", "-") if word or not ip.is_global else None
 
 
-def _within(ip: ipaddress.IPv6Address) -> tuple[ipaddress.IPv4Address, ...] | None:
-    """Return the IPv4 addresses that an IPv6 address stands for; None if it stands for itself."""
-    if ip.ipv4_mapped:
-        return (ip.ipv4_mapped,)
-    if ip.sixtofour:
-        return (ip.sixtofour,)
-    if ip.teredo:
-        return ip.teredo
+def _meant(ip: _Address) -> tuple[_Address, ...]:
+    """Return the addresses that an address stands for: IPv4 ones within IPv6, or itself."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return (ip,)
+    inner = ip.ipv4_mapped or ip.sixtofour
+    if inner:
+        return (inner,)
     if ip in _NAT64 or 1 < int(ip) < 1 << 32:
         return (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF),)
-    return None
+    return ip.teredo or (ip,)
 
 
 def _split_url(url: str) -> tuple[SplitResult, str, int]:
@@ -161,7 +146,7 @@ def _split_url(url: str) -> tuple[SplitResult, str, int]:
     return parts, host, _PORTS[parts.scheme] if port is None else port
 
 
-def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _number(host: str) -> _Address | None:
     """Read a host that is a number, however it is written: ``2130706433`` and ``0x7f.1`` are 127.0.0.1."""
     try:
         return ipaddress.ip_address(host)
@@ -173,27 +158,36 @@ def _number(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def _resolve_host(host: str, port: int, resolve: Resolver) -> list[str]:
+def _addresses(host: str, port: int) -> list[str]:
+    """Return the addresses of a host; a number is its own."""
+    number = _number(host)
+    if number:
+        return [str(number)]
     try:
-        addresses = resolve(host, port)
+        addresses = system_resolver(host, port)
+        if not addresses:
+            raise OSError("no addresses")
     except (OSError, UnicodeError) as error:
         raise ConnectError(f"the name {host!r} does not resolve here") from error
-    if not addresses:
-        raise ConnectError(f"the name {host!r} does not resolve here")
     return [address.partition("%")[0] for address in addresses]
 
 
-def _host_unreachable_reason(host: str, port: int, resolve: Resolver) -> str | None:
-    """Return why the service cannot reach a host; None if it can, as far as is known here."""
+def _first_private(addresses: list[str]) -> tuple[str, str | None]:
+    """Return the first address that is not public, and what it is; None if all are."""
+    kinds = ((address, not_public(address)) for address in addresses)
+    return next((found for found in kinds if found[1]), ("", None))
+
+
+def _private_reason(url: str) -> str | None:
+    """Return why an address cannot be reached from outside; None if it can, as far as is known here."""
+    _, host, port = _split_url(url)
     number = _number(host)
     if number is None and (host == "localhost" or "." not in host or host.endswith(_INSIDE)):
         return f"has a name that is only known here ({host})"
     try:
-        addresses = [str(number)] if number else _resolve_host(host, port, resolve)
+        address, kind = _first_private(_addresses(host, port))
     except ConnectError:
         return None
-    for address in addresses:
-        kind = not_public(address)
-        if kind:
-            return f"leads to {address}, which is {kind}" if number is None else f"is {kind}"
-    return None
+    if kind is None:
+        return None
+    return f"is {kind}" if number else f"leads to {address}, which is {kind}"

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
+from airflow_provider_nanostt.audio.inspect.duration import refuse_other_files
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler, Packet

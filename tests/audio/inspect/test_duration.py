@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.audio.inspect import formats
+from airflow_provider_nanostt.audio.inspect import duration, formats
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful
-from airflow_provider_nanostt.audio.inspect.duration import MAX_SECONDS, Length, measure
-from airflow_provider_nanostt.audio.inspect.packets import ReadLimits, add_up, refuse_other_files
+from airflow_provider_nanostt.audio.inspect.duration import MAX_SECONDS, Length, add_up, measure, refuse_other_files
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.sources import WebAddress
 
@@ -243,14 +242,15 @@ def test_a_claim_of_more_samples_than_bytes_is_not_read_further(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "limits",
-    [ReadLimits(max_bytes=0), ReadLimits(max_seconds=0), ReadLimits(max_packets=10), ReadLimits(max_bytes=5000)],
+    ("limit", "most"),
+    [("MAX_READ_BYTES", 0), ("MAX_READ_SECONDS", 0), ("MAX_PACKETS", 10), ("MAX_READ_BYTES", 5000)],
 )
-def test_reading_on_and_on_ends(files, limits):
+def test_reading_on_and_on_ends(files, monkeypatch, limit, most):
     """PyAV is shown the end of the file once a limit is reached, and the length is unknown."""
     webm = files["live.webm"].data
     assert length_of(webm).seconds
-    assert length_of(webm, limits=limits).seconds is None
+    monkeypatch.setattr(duration, limit, most)
+    assert length_of(webm).seconds is None
 
 
 @dataclass
@@ -262,7 +262,7 @@ class Packet:
 
 
 def sum_of(rows):
-    return add_up([Packet(*row) for row in rows], 1, 1000, lambda: False)
+    return add_up([Packet(*row) for row in rows], 1, lambda: False)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import ssl
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.audio.inspect import url_safety
+from airflow_provider_nanostt.audio.inspect import remote, url_safety
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile, RemoteUnreadable
 from airflow_provider_nanostt.audio.sources import WebAddress
@@ -39,18 +39,20 @@ def server(monkeypatch):
         yield running
 
 
-def near(url, **limits):
-    return RemoteFile(url, allow_private=True, **limits)
+def near(url):
+    return RemoteFile(url, allow_private=True)
 
 
 def length_of(url, **settings):
     return probe(WebAddress(url, **settings)).length
 
 
-def test_it_reads_like_a_file(server):
+def test_it_reads_like_a_file(server, monkeypatch):
     """Whatever is read, in whatever order, is what the file holds."""
     chance, same = random.Random(2), io.BytesIO(NOISE)
-    with near(server.url("noise"), max_requests=1000, max_bytes=10_000_000) as file:
+    monkeypatch.setattr(remote, "MAX_REQUESTS", 1000)
+    monkeypatch.setattr(remote, "MAX_BYTES", 10_000_000)
+    with near(server.url("noise")) as file:
         assert (file.size, file.readable(), file.seekable()) == (len(NOISE), True, True)
         for _ in range(200):
             place, length = chance.randrange(len(NOISE) + 100), chance.randrange(100_000)
@@ -62,9 +64,11 @@ def test_it_reads_like_a_file(server):
         assert file.read() == NOISE[-50:]
 
 
-def test_nothing_is_fetched_twice(server):
+def test_nothing_is_fetched_twice(server, monkeypatch):
     """What was read is kept, and no request asks for what is there."""
-    with near(server.url("noise"), max_requests=100, max_bytes=2_000_000) as file:
+    monkeypatch.setattr(remote, "MAX_REQUESTS", 100)
+    monkeypatch.setattr(remote, "MAX_BYTES", 2_000_000)
+    with near(server.url("noise")) as file:
         assert file.read() == NOISE
         file.seek(0)
         assert file.read() == NOISE
@@ -72,15 +76,17 @@ def test_nothing_is_fetched_twice(server):
         assert file.requests == len(server.seen)
 
 
-def test_reading_ends_where_enough_was_read(server):
+def test_reading_ends_where_enough_was_read(server, monkeypatch):
     """Neither requests nor bytes exceed what was allowed."""
-    with near(server.url("noise"), max_requests=2) as file:
+    monkeypatch.setattr(remote, "MAX_REQUESTS", 2)
+    with near(server.url("noise")) as file:
         file.seek(1_000_000)
         file.read(10)
         file.seek(500_000)
         with pytest.raises(RemoteUnreadable, match="more than 2 requests"):
             file.read(10)
-    with near(server.url("noise"), max_bytes=100_000) as file:
+    monkeypatch.setattr(remote, "MAX_BYTES", 100_000)
+    with near(server.url("noise")) as file:
         file.seek(1_000_000)
         with pytest.raises(RemoteUnreadable, match=r"100,000 bytes"):
             file.read(90_000)
@@ -135,11 +141,12 @@ def test_a_file_that_changes_is_given_up_on(server):
             file.read(1)
 
 
-def test_a_server_that_trickles_is_not_waited_for(server):
+def test_a_server_that_trickles_is_not_waited_for(server, monkeypatch):
     """Time is bounded however slowly bytes arrive."""
     server.quirk = "trickles"
+    monkeypatch.setattr(remote, "MAX_SECONDS", 0.0)
     with pytest.raises(RemoteUnreadable, match="slowly"):
-        near(server.url("noise"), max_seconds=0.0)
+        near(server.url("noise"))
 
 
 def test_an_empty_file_is_empty(server):
@@ -189,25 +196,28 @@ def test_redirects_to_private_addresses_are_refused(server, monkeypatch, where, 
     judge = url_safety.not_public
     monkeypatch.setattr(url_safety, "not_public", lambda ip: None if ip == "127.0.0.1" else judge(ip))
     url = f"http://audio.example:{server.port}/a.mp3"
+    monkeypatch.setattr(url_safety, "system_resolver", resolve)
     with pytest.raises(InvalidInput, match=words) as caught:
-        RemoteFile(url, resolve=resolve)
+        RemoteFile(url)
     assert "do-not-tell" not in str(caught.value)
-    assert length_of(url, allow_private=False, resolve=resolve).seconds is None
+    assert length_of(url, allow_private=False).seconds is None
     assert len(server.seen) == 2
 
 
-def test_redirects_in_circles_end(server):
+def test_redirects_in_circles_end(server, monkeypatch):
     """A server that sends us round and round, or nowhere, is given up on."""
-    server.redirects = {"a": "/b", "b": "/a", "c": ""}
+    server.redirects = {"a": "/b", "b": "/a", "c": "", "d": "http://[x"}
     assert "circles" in length_of(server.url("a"), allow_private=True).source
     assert len(server.seen) == 6
     assert "without an address" in length_of(server.url("c"), allow_private=True).source
+    assert "127.0.0.1 cannot be read" in length_of(server.url("d"), allow_private=True).source
     server.redirects = {"a": "/b", "b": "/call.wav"}
+    monkeypatch.setattr(remote, "MAX_REQUESTS", 2)
     with pytest.raises(RemoteUnreadable, match="more than 2 requests"):
-        near(server.url("a"), max_requests=2)
+        near(server.url("a"))
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_asked(server):
+def test_the_address_that_was_checked_is_the_one_that_is_asked(server, monkeypatch):
     """A name is resolved once, and a second answer of the resolver would change nothing."""
     answers = iter([["127.0.0.1"], ["10.0.0.1"]])
     asked = []
@@ -217,7 +227,8 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(server):
         return next(answers)
 
     url = server.url("noise", host="audio.example")
-    with RemoteFile(url, allow_private=True, resolve=resolve) as file:
+    monkeypatch.setattr(url_safety, "system_resolver", resolve)
+    with RemoteFile(url, allow_private=True) as file:
         file.seek(1_000_000)
         assert file.read(5) == NOISE[1_000_000:1_000_005]
     assert asked == ["audio.example"]
@@ -275,12 +286,13 @@ def test_https_shows_and_checks_the_name(certificate, monkeypatch):
     context.sni_callback = lambda _, name, __: shown.append(name)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setattr(url_safety, "system_resolver", lambda *_: ["127.0.0.1"])
     with RangeServer({"call.wav": wav()}, tls=context) as server:
         for host, known in (("audio.example", True), ("other.example", False)):
             url = server.url("call.wav", host=host)
-            found = length_of(url, allow_private=True, resolve=lambda *_: ["127.0.0.1"])
+            found = length_of(url, allow_private=True)
             assert (found.seconds == 60) is known, found
         assert shown == ["audio.example", "other.example"]
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.parent))
         url = server.url("call.wav", host="audio.example")
-        assert length_of(url, allow_private=True, resolve=lambda *_: ["127.0.0.1"]).seconds is None
+        assert length_of(url, allow_private=True).seconds is None

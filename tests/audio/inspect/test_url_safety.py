@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
+from airflow_provider_nanostt.audio.inspect import url_safety
 from airflow_provider_nanostt.audio.inspect.url_safety import (
     check_fetchable,
     not_public,
@@ -40,6 +41,12 @@ WORLD = names(
     nothing_example_com=[],
     emulator="172.17.0.2",
 )
+
+
+@pytest.fixture(autouse=True)
+def world(monkeypatch):
+    """Let the system know these names, and no others."""
+    monkeypatch.setattr(url_safety, "system_resolver", WORLD)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ WORLD = names(
 def test_private_addresses_are_refused(url):
     """Numbers in any spelling, names, and names that resolve to them: refused with the remedy, unless allowed."""
     with pytest.raises(InvalidInput, match="allow_private_addresses"):
-        resolve_url(url + "?X-Amz-Signature=secret", allow_private=False, resolve=WORLD)
+        resolve_url(url + "?X-Amz-Signature=secret", allow_private=False)
 
 
 @pytest.mark.parametrize(
@@ -110,26 +117,26 @@ def test_private_addresses_are_refused(url):
 def test_malformed_addresses_are_refused_in_any_case(url, allow_private):
     """Other schemes, passwords and malformed hosts are refused, and no password is repeated."""
     with pytest.raises(InvalidInput) as caught:
-        resolve_url(url, allow_private=allow_private, resolve=WORLD)
+        resolve_url(url, allow_private=allow_private)
     assert "password@" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["https://example.com/a.mp3?x=1", f"http://{PUBLIC}/", "https://six.example.com"])
 def test_public_addresses_are_accepted(url):
     """Public names and numbers pass."""
-    resolve_url(url, allow_private=False, resolve=WORLD)
+    resolve_url(url, allow_private=False)
 
 
 def test_a_name_that_does_not_resolve_may_resolve_later():
     """What the resolver cannot say now it may say later."""
     for host in ("unknown.example.com", "nothing.example.com", "1.2.3.4.5"):
         with pytest.raises(ConnectError, match=host):
-            resolve_url(f"http://{host}/", allow_private=False, resolve=WORLD)
+            resolve_url(f"http://{host}/", allow_private=False)
 
 
 def test_the_checked_addresses_are_the_ones_to_connect_to():
     """The connection gets the addresses that were checked, and the name for header and certificate."""
-    place = resolve_url("https://EXAMPLE.com:8443/a%20b.mp3?sig=x#t", allow_private=False, resolve=WORLD)
+    place = resolve_url("https://EXAMPLE.com:8443/a%20b.mp3?sig=x#t", allow_private=False)
     assert (place.host_header, place.addresses, place.target) == (
         "example.com:8443",
         (PUBLIC,),
@@ -139,8 +146,8 @@ def test_the_checked_addresses_are_the_ones_to_connect_to():
     assert resolve_url("http://0x7f.1/x", allow_private=True).addresses == ("127.0.0.1",)
 
 
-def test_the_system_resolves_by_default():
-    """Without a resolver of one's own, the system's is asked."""
+def test_the_system_resolves():
+    """Names are resolved as the system does."""
     assert "127.0.0.1" in system_resolver("127.0.0.1", 80)
 
 
@@ -166,7 +173,7 @@ def test_nonsense_is_not_public():
 def test_the_service_is_not_sent_where_it_cannot_go(url):
     """Such an address is refused before the submit, with what to do instead and without its query."""
     with pytest.raises(InvalidInput) as caught:
-        check_fetchable(url + "?X-Amz-Signature=secret", SERVICE, resolve=WORLD)
+        check_fetchable(url + "?X-Amz-Signature=secret", SERVICE)
     assert "object storage" in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -177,13 +184,13 @@ def test_the_service_is_not_sent_where_it_cannot_go(url):
 )
 def test_the_service_is_sent_where_it_may_go(url):
     """Public addresses pass, and so does a name that only the service may know."""
-    check_fetchable(url, SERVICE, resolve=WORLD)
+    check_fetchable(url, SERVICE)
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:8080", "http://localhost:8080/api", "http://emulator:8080/api"])
 def test_an_emulator_reaches_what_is_near(base):
     """Where the service itself is inside the network, so may be the audio; but a file is no web address."""
-    check_fetchable("http://127.0.0.1:9000/a.mp3", base, resolve=WORLD)
-    check_fetchable("http://minio:9000/a.mp3", base, resolve=WORLD)
+    check_fetchable("http://127.0.0.1:9000/a.mp3", base)
+    check_fetchable("http://minio:9000/a.mp3", base)
     with pytest.raises(InvalidInput):
-        check_fetchable("file:///a.mp3", base, resolve=WORLD)
+        check_fetchable("file:///a.mp3", base)

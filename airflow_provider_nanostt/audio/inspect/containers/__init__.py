@@ -7,12 +7,8 @@ otherwise :class:`Doubtful` is raised, and the caller asks something more thorou
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
-
-_MAX_CHUNKS = 200
 
 
 class Doubtful(Exception):
@@ -45,8 +41,7 @@ class Measure(Protocol):
     def __call__(self, file: BinaryIO, size: int, *, whole: bool) -> Found:
         """Measure a recording.
 
-        :param file: seekable; left at an undefined position.
-        :param size: its bytes.
+        :param file: seekable; left at an undefined position. ``size`` is its bytes.
         :param whole: whether all bytes may be read; otherwise headers and a few samples have to be enough.
         :raises Doubtful: if its structure is incomplete, contradicts itself, or disagrees with its bytes.
         :raises OSError: if the file cannot be read.
@@ -54,29 +49,6 @@ class Measure(Protocol):
 
 
 def read_at(file: BinaryIO, position: int, length: int) -> bytes:
-    """Return up to ``length`` bytes from a position.
-
-    :raises OSError: if they cannot be read.
-    """
+    """Return up to ``length`` bytes from a position."""
     file.seek(position)
     return file.read(length)
-
-
-def chunks(
-    file: BinaryIO, size: int, start: int, *, order: str, wide: bool = False
-) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the mark of each chunk of a RIFF, AIFF or Wave64 file, the length of its content, and where that starts.
-
-    :param start: of the first chunk.
-    :param order: of the bytes of numbers, as ``struct`` has it.
-    :param wide: whether they are Wave64's.
-    """
-    at, head_bytes = start, 24 if wide else 8
-    for _ in range(_MAX_CHUNKS):
-        head = read_at(file, at, head_bytes)
-        if len(head) < head_bytes or at >= size:
-            return
-        length = struct.unpack_from("<Q" if wide else order + "I", head, 16 if wide else 4)[0]
-        length, body = max(0, length - 24) if wide else length, at + head_bytes
-        yield head[:4], length, body
-        at = body + length + (-length % 8 if wide else length & 1)

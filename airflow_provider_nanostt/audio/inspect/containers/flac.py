@@ -37,8 +37,8 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
 
 def _ends(data: bytes, smallest: int, largest: int) -> list[int]:
     """Return where the frames end whose headers are in some bytes, in samples."""
-    heads = (data[match.start() : match.start() + 16] for match in re.finditer(rb"\xff[\xf8\xf9]", data))
-    return [end for end in (_end_of(head, smallest, largest) for head in heads) if end]
+    starts = (match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", data))
+    return [end for at in starts if (end := _end_of(data[at : at + 16], smallest, largest))]
 
 
 def _end_of(head: bytes, smallest: int, largest: int) -> int | None:
@@ -46,14 +46,10 @@ def _end_of(head: bytes, smallest: int, largest: int) -> int | None:
     if len(head) < 16 or head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
         return None
     first = head[4]
-    extra = (
-        0
-        if first < 0x80
-        else next((n for n, top in enumerate((0xE0, 0xF0, 0xF8, 0xFC, 0xFE, 0xFF), 1) if first < top), 6)
-    )
+    extra = max(0, 7 - (first ^ 0xFF).bit_length())  # as many bytes follow as the first has leading ones, less one
     if 0x80 <= first < 0xC0 or first == 0xFF or any(byte & 0xC0 != 0x80 for byte in head[5 : 5 + extra]):
         return None
-    number = first if not extra else first & (0x3F >> extra)
+    number = first & (0x3F >> extra) if extra else first
     for byte in head[5 : 5 + extra]:
         number = number << 6 | byte & 0x3F
     at = 5 + extra + {6: 1, 7: 2}.get(head[2] >> 4, 0) + {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)

@@ -21,6 +21,7 @@ _CHUNK = 1024 * 1024
 _PROBE = 16 * 1024
 _LONGEST_FRAME = 8192
 _LONGEST_MPEG = 2881
+_MAX_TAGS = 8
 _MAX_LOST = 2000
 _MAX_STRANGE = 8 * 1024 * 1024
 """How often frames may be lost, and how many bytes may be passed over, before the walk gives up."""
@@ -35,21 +36,34 @@ _KBITS = {
 }
 _MPEG_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _ADTS_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+_GAPS = "there are other things between the MP3's frames"
 _TRAILERS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"3DI")
 
 Step = tuple[int, float]
 """A frame: bytes and seconds."""
 
 Finder = Callable[[bytes, int], Step | None]
-Runner = Callable[[bytes, int], tuple[int, float, int]]
 
 
 def id3_size(head: bytes) -> int:
     """Return the bytes of the ID3v2 tag at the beginning, with its header and footer; 0 if there is none."""
     if len(head) < 10 or head[:3] != b"ID3" or head[3] == 0xFF or any(byte & 0x80 for byte in head[6:10]):
         return 0
-    size = functools.reduce(lambda total, byte: total << 7 | byte, head[6:10], 0)
-    return 10 + size + (10 if head[5] & 0x10 else 0)
+    return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 0x10 else 0)
+
+
+def after_tags(file: BinaryIO, size: int, length: int) -> tuple[int, bytes]:
+    """Return where the file goes on behind its ID3v2 tags, and the bytes there; none if it ends within the tags."""
+    start = 0
+    for _ in range(_MAX_TAGS):
+        head = read_at(file, start, length)
+        tag = id3_size(head)
+        if not tag:
+            return start, head
+        start += tag
+        if start >= size:
+            break
+    return start, b""
 
 
 def _speed(key: int) -> int:
@@ -60,30 +74,24 @@ def _speed(key: int) -> int:
     return 1000 * int(_KBITS[1 if version == 3 else 2, layer].split()[bits - 1])
 
 
-class _Frames(dict[int, Step]):
-    """The frame for the second and third byte of a header, as a number of 16 bits; no bytes if they make none."""
-
-    def __missing__(self, key: int) -> Step:
-        version, layer, rate, speed = key >> 11 & 3, 4 - (key >> 9 & 3), key >> 2 & 3, _speed(key)
-        step = (0, 0.0)
-        if speed and rate != 3:
-            hertz, padding = _MPEG_RATES[version][rate], key >> 1 & 1
-            samples = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
-            length = (12 * speed // hertz + padding) * 4 if layer == 1 else samples // 8 * speed // hertz + padding
-            step = (length, samples / hertz)
-        self[key] = step
-        return step
-
-
-_FRAMES = _Frames()
+@functools.cache
+def _frame(key: int) -> Step | None:
+    """Return the frame for the second and third byte of a header, as a number of 16 bits; None if they make none."""
+    version, layer, rate, speed = key >> 11 & 3, 4 - (key >> 9 & 3), key >> 2 & 3, _speed(key)
+    if not speed or rate == 3:
+        return None
+    hertz, padding = _MPEG_RATES[version][rate], key >> 1 & 1
+    if layer == 1:
+        return (12 * speed // hertz + padding) * 4, 384 / hertz
+    samples = 576 if layer == 3 and version != 3 else 1152
+    return samples // 8 * speed // hertz + padding, samples / hertz
 
 
 def _mpeg_step(data: bytes, at: int) -> Step | None:
     """Return the frame whose header is here; None if there is none."""
     if len(data) < at + 4 or data[at] != 0xFF:
         return None
-    step = _FRAMES[data[at + 1] << 8 | data[at + 2]]
-    return step if step[0] else None
+    return _frame(data[at + 1] << 8 | data[at + 2])
 
 
 def _adts_step(data: bytes, at: int) -> Step | None:
@@ -97,22 +105,11 @@ def _adts_step(data: bytes, at: int) -> Step | None:
     return length, 1024 * ((head & 3) + 1) / _ADTS_RATES[rate]
 
 
-def _mpeg_run(data: bytes, at: int) -> tuple[int, float, int]:
+def _run(data: bytes, at: int, step: Finder) -> tuple[int, float, int]:
     """Pass over all whole frames from here on; return where they end, and their seconds and number."""
-    frames, seconds, count, last = _FRAMES, 0.0, 0, len(data) - 4
-    while at <= last and data[at] == 0xFF:
-        length, lasts = frames[data[at + 1] << 8 | data[at + 2]]
-        if not length or at + length > len(data):
-            break
-        at, seconds, count = at + length, seconds + lasts, count + 1
-    return at, seconds, count
-
-
-def _adts_run(data: bytes, at: int) -> tuple[int, float, int]:
-    """Pass over frames as :func:`_mpeg_run` does."""
-    seconds, count = 0.0, 0
-    while (step := _adts_step(data, at)) and at + step[0] <= len(data):
-        at, seconds, count = at + step[0], seconds + step[1], count + 1
+    seconds, count, size = 0.0, 0, len(data)
+    while (frame := step(data, at)) and at + frame[0] <= size:
+        at, seconds, count = at + frame[0], seconds + frame[1], count + 1
     return at, seconds, count
 
 
@@ -130,56 +127,47 @@ def _find(data: bytes, start: int, step: Finder) -> int | None:
     return None
 
 
-def first_frame(head: bytes, start: int = 0) -> int | None:
+def first_frame(head: bytes) -> int | None:
     """Return where the first frame of MPEG audio begins; None if there is none."""
-    return _find(head, start, _mpeg_step)
+    return _find(head, 0, _mpeg_step)
 
 
-def first_adts(head: bytes, start: int = 0) -> int | None:
+def first_adts(head: bytes) -> int | None:
     """Return where the first frame of AAC in ADTS begins; None if there is none."""
-    return _find(head, start, _adts_step)
+    return _find(head, 0, _adts_step)
 
 
 def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
     """Measure MPEG audio; by its headers and three samples unless ``whole``."""
-    start, head = _after_tags(file, size)
-    at = first_frame(head)
-    if at is None:
-        raise Doubtful("there are no MPEG frames where they should begin")
-    start, head = start + at, head[at:]
+    start, head = _beginning(file, size, first_frame, "MPEG")
     end = _before_trailers(file, size)
-    claim = _xing(head)
-    if claim and claim[1] and abs(claim[1] - (end - start)) <= 0.005 * claim[1] + 2048:
-        return Found(claim[0], "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
+    seconds, covered = _xing(head)
+    if covered and abs(covered - (end - start)) <= 0.005 * covered + 2048:
+        return Found(seconds, "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
     if whole and end - start <= MAX_WALK_BYTES:
-        return _walk(file, start, end, _mpeg_step, _mpeg_run)
-    if claim and claim[1]:
+        return _walk(file, start, end, _mpeg_step)
+    if covered:
         raise Doubtful("the MP3's Xing header accounts for more or less than the file")
     return _constant(file, start, end, head)
 
 
 def measure_adts(file: BinaryIO, size: int, *, whole: bool) -> Found:
     """Measure AAC in ADTS; it has no headers, so each frame is counted."""
-    start, head = _after_tags(file, size)
-    at = first_adts(head)
-    if at is None:
-        raise Doubtful("there are no ADTS frames where they should begin")
+    start, _ = _beginning(file, size, first_adts, "ADTS")
     if not whole or size > MAX_WALK_BYTES:
         raise Doubtful("AAC says nothing of its length unless all of it is read")
-    return _walk(file, start + at, size, _adts_step, _adts_run)
+    return _walk(file, start, size, _adts_step)
 
 
-def _after_tags(file: BinaryIO, size: int) -> tuple[int, bytes]:
-    start = 0
-    for _ in range(8):
-        head = read_at(file, start, _PROBE)
-        tag = id3_size(head)
-        if not tag:
-            return start, head
-        start += tag
-        if start >= size:
-            break
-    raise Doubtful("the file ends within its tags")
+def _beginning(file: BinaryIO, size: int, first: Callable[[bytes], int | None], name: str) -> tuple[int, bytes]:
+    """Return where the first frame begins, and the bytes there."""
+    start, head = after_tags(file, size, _PROBE)
+    if start and not head:
+        raise Doubtful("the file ends within its tags")
+    at = first(head)
+    if at is None:
+        raise Doubtful(f"there are no {name} frames where they should begin")
+    return start + at, head[at:]
 
 
 def _before_trailers(file: BinaryIO, size: int) -> int:
@@ -194,20 +182,19 @@ def _before_trailers(file: BinaryIO, size: int) -> int:
     return max(0, end)
 
 
-def _xing(head: bytes) -> tuple[float, int | None] | None:
-    """Return what the header in the first frame says: seconds, and how many bytes it accounts for if it says so."""
-    step = _FRAMES[head[1] << 8 | head[2]]
-    match = re.compile(rb"(Xing|Info)\0\0\0([\0-\x0f])").search(head, 4, 64)
-    if match and match[2][0] & 1:
+def _xing(head: bytes) -> tuple[float, int]:
+    """Return what the header in the first frame says: seconds, and how many bytes it accounts for; 0 if it does not."""
+    _, lasts = _mpeg_step(head, 0) or (0, 0.0)
+    match = re.compile(rb"(Xing|Info)\0\0\0[\3\7\x0b\x0f]").search(head, 4, 64)  # with both numbers
+    frames, covered = 0, 0
+    if match:
         frames, covered = struct.unpack_from(">II", head, match.end())
-        return frames * step[1], covered if match[2][0] & 2 else None
-    if head[36:40] == b"VBRI":
+    elif head[36:40] == b"VBRI":
         covered, frames = struct.unpack_from(">II", head, 46)
-        return frames * step[1], covered
-    return None
+    return frames * lasts, covered
 
 
-def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Found:
+def _walk(file: BinaryIO, start: int, end: int, step: Finder) -> Found:
     """Add up all frames; tags and bytes between them are passed over, as a player does."""
     seconds, counted, lost, strange = 0.0, 0, 0, 0
     position, data, at = start, b"", 0
@@ -215,7 +202,7 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Fo
         if at + _LONGEST_FRAME > len(data) and position < end:
             more = read_at(file, position, min(_CHUNK, end - position))
             data, at, position = data[at:] + more, 0, position + len(more) if more else end
-        at, lasted, count = run(data, at)
+        at, lasted, count = _run(data, at, step)
         seconds, counted = seconds + lasted, counted + count
         if at + _LONGEST_FRAME > len(data) and position < end:
             continue
@@ -223,12 +210,13 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Fo
             break
         tag = id3_size(data[at : at + 10])
         if tag:
-            at, position, data = (
-                (at + tag, position, data) if at + tag <= len(data) else (0, position - len(data) + at + tag, b"")
-            )
+            at += tag
+            if at > len(data):
+                at, position, data = 0, position - len(data) + at, b""
             continue
-        began, at, lost = at, _recover(data, at, step), lost + 1
-        strange += at - began
+        again = _find(data, at + 1, step)
+        again = max(at + 1, len(data) - 16) if again is None else again
+        at, lost, strange = again, lost + 1, strange + again - at
         if lost > _MAX_LOST or strange > _MAX_STRANGE:
             break
     strange += max(0, len(data) - at)
@@ -238,18 +226,11 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder, run: Runner) -> Fo
     return Found(seconds, f"all {counted:,} frames counted", counted=True, payload=end - start - strange)
 
 
-def _recover(data: bytes, at: int, step: Finder) -> int:
-    """Return where frames begin again, or where to go on looking."""
-    found = _find(data, at + 1, step)
-    return max(at + 1, len(data) - 16) if found is None else found
-
-
 def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
     """Return the length of a file whose bit rate is the same in the beginning, the middle and the end."""
-    speeds = set()
-    for offset in (0, (end - start) // 2, end - start - _PROBE):
-        data = head if offset == 0 else read_at(file, start + max(0, offset), min(_PROBE, end - start))
-        speeds |= _speeds(data)
+    speeds = _speeds(head)
+    for offset in ((end - start) // 2, end - start - _PROBE):
+        speeds |= _speeds(read_at(file, start + max(0, offset), min(_PROBE, end - start)))
     if len(speeds) != 1:
         raise Doubtful("the bit rate varies and no header says how long it is")
     (speed,) = speeds
@@ -261,14 +242,13 @@ def _speeds(data: bytes) -> set[int]:
 
     :raises Doubtful: if the frames do not fill it.
     """
-    first, found = first_frame(data), set()
-    at = len(data) if first is None or first > _LONGEST_MPEG else first
+    at, found = first_frame(data), set()
+    if at is None or at > _LONGEST_MPEG:
+        raise Doubtful(_GAPS)
     while at + 4 <= len(data):
-        if not _mpeg_step(data, at):
-            raise Doubtful("there are other things between the MP3's frames")
-        key = data[at + 1] << 8 | data[at + 2]
-        found.add(_speed(key))
-        at += _FRAMES[key][0]
-    if not found:
-        raise Doubtful("there are other things between the MP3's frames")
+        step = _mpeg_step(data, at)
+        if step is None:
+            raise Doubtful(_GAPS)
+        found.add(_speed(data[at + 1] << 8 | data[at + 2]))
+        at += step[0]
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
@@ -19,11 +19,11 @@ MAX_PAGES = 2_000_000
 _MAX_LOST = 200
 _PROBE = 64 * 1024
 _NO_POSITION = 0xFFFFFFFFFFFFFFFF
+_FIRST = 2
 
 
 @dataclass(slots=True)
 class _Page:
-    at: int
     flags: int
     position: int
     serial: int
@@ -40,30 +40,27 @@ class _Stream:
     rate: int = 0
     longest: int = 0
     skip: int = 0
-    first: _Page | None = None
-    second: _Page | None = None
+    early: list[_Page] = field(default_factory=list)
     last: int = 0
     packets: int = 0
 
     def add(self, page: _Page) -> None:
         self.packets += page.packets
-        if page.position in (0, _NO_POSITION) or page.flags & 2:
+        if page.position in (0, _NO_POSITION) or page.flags & _FIRST:
             return
-        if self.first is None:
-            self.first = page
-        elif self.second is None:
-            self.second = page
+        if len(self.early) < 2:
+            self.early.append(page)
         self.last = max(self.last, page.position)
 
     @property
     def start(self) -> float:
         """The position of the first sound; a recording cut out of a longer one starts where it was cut."""
-        if self.first is None or self.first.position <= (self.first.packets + 1) * self.longest:
+        if not self.early or self.early[0].position <= (self.early[0].packets + 1) * self.longest:
             return self.skip
-        if self.second is None or not self.second.packets:
+        first, second = self.early[0], self.early[-1]
+        if first is second or not second.packets:
             raise Doubtful("the Ogg begins in the middle of a longer recording")
-        each = (self.second.position - self.first.position) / self.second.packets
-        return self.first.position - each * self.first.packets
+        return first.position - (second.position - first.position) / second.packets * first.packets
 
     @property
     def seconds(self) -> float:
@@ -87,31 +84,31 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
 
 def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
     """Return the streams of sound, those that play at the same time together."""
-    links: list[list[_Stream]] = []
-    streams: dict[int, _Stream] = {}
-    beginning = False
+    links: list[dict[int, _Stream]] = [{}]
+    was_first = False
     for page in pages:
-        if page.flags & 2:
-            if not beginning:
-                links, streams = [*links, list(streams.values())], {}
-            streams[page.serial] = _stream(read_at(file, page.body, 64))
-        beginning = bool(page.flags & 2)
-        if page.serial in streams:
-            streams[page.serial].add(page)
-    links.append(list(streams.values()))
-    sound = [[stream for stream in link if stream.rate] for link in links]
+        is_first = bool(page.flags & _FIRST)
+        if is_first and not was_first:
+            links.append({})
+        if is_first:
+            links[-1][page.serial] = _stream(read_at(file, page.body, 64))
+        if page.serial in links[-1]:
+            links[-1][page.serial].add(page)
+        was_first = is_first
+    sound = ([stream for stream in link.values() if stream.rate] for link in links)
     return [link for link in sound if link]
 
 
 def _stream(packet: bytes) -> _Stream:
-    """Read the first packet of a stream; one that is not sound has no rate."""
-    if packet.startswith(b"OpusHead") and len(packet) >= 12:
+    """Read the first packet of a stream; one that is not sound, or is cut off, has no rate."""
+    packet = packet.ljust(64, b"\0")
+    if packet.startswith(b"OpusHead"):
         return _Stream(rate=48_000, longest=5760, skip=struct.unpack_from("<H", packet, 10)[0])
-    if packet.startswith(b"\x01vorbis") and len(packet) >= 29:
+    if packet.startswith(b"\x01vorbis"):
         return _Stream(rate=struct.unpack_from("<I", packet, 12)[0], longest=1 << (packet[28] >> 4))
-    if packet.startswith(b"Speex   ") and len(packet) >= 64:
+    if packet.startswith(b"Speex   "):
         return _Stream(rate=struct.unpack_from("<I", packet, 36)[0], longest=64 * 640)
-    if packet.startswith(b"\x7fFLAC") and len(packet) >= 30:
+    if packet.startswith(b"\x7fFLAC"):
         return _Stream(rate=int.from_bytes(packet[27:30], "big") >> 4, longest=65535)
     return _Stream()
 
@@ -124,19 +121,19 @@ def _parsed(head: bytes, at: int) -> _Page | None:
     if len(lacing) < count:
         return None
     body = at + 27 + count
-    return _Page(at, flags, position, serial, number, count - lacing.count(255), body, body + sum(lacing))
+    return _Page(flags, position, serial, number, count - lacing.count(255), body, body + sum(lacing))
 
 
 def _walk(file: BinaryIO, size: int) -> Iterator[_Page]:
     at, lost = 0, 0
     for _ in range(MAX_PAGES):
         page = _parsed(read_at(file, at, 282), at)
-        if page and page.end <= size:
+        if at + 27 > size or (page and page.end > size):
+            return
+        if page:
             yield page
             at = page.end
             continue
-        if at + 27 > size or page:
-            return
         following = read_at(file, at + 1, _LONGEST_PAGE).find(b"OggS")
         at, lost = at + 1 + following, lost + 1
         if following < 0 or lost > _MAX_LOST:
@@ -147,8 +144,8 @@ def _walk(file: BinaryIO, size: int) -> Iterator[_Page]:
 def _probed(file: BinaryIO, size: int) -> Found:
     head = _pages(read_at(file, 0, min(size, _PROBE)), 0)
     tail = _pages(read_at(file, max(0, size - _PROBE), _PROBE), max(0, size - _PROBE))
-    starts = [page for page in head if page.flags & 2]
-    if len(starts) != 1 or not tail or tail[-1].serial != starts[0].serial or any(page.flags & 2 for page in tail):
+    starts = [page for page in head if page.flags & _FIRST]
+    if len(starts) != 1 or not tail or tail[-1].serial != starts[0].serial or any(page.flags & _FIRST for page in tail):
         raise Doubtful("the Ogg is not one single recording")
     stream = _stream(read_at(file, starts[0].body, 64))
     tail = [page for page in tail if page.end <= size]
@@ -170,12 +167,7 @@ def _pages(data: bytes, offset: int) -> list[_Page]:
     """Return the pages that begin in some bytes; each but the last must end where the next begins."""
     pages: list[_Page] = []
     at = data.find(b"OggS")
-    while at >= 0:
-        page = _parsed(data[at : at + 282], offset + at)
-        if page is None:
-            break
+    while at >= 0 and (page := _parsed(data[at : at + 282], offset + at)):
         pages.append(page)
         at = page.end - offset
-        if data[at : at + 4] != b"OggS":
-            break
     return pages

@@ -10,8 +10,10 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, chunks, read_at
+from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
 
+_MAX_CHUNKS = 200
+_HEAD_BYTES = 40
 _EXTENSIBLE = 0xFFFE
 _LINEAR = {1: 8, 3: 32, 6: 8, 7: 8}
 """Format tags whose every sample has the same bytes: PCM, float, A-law, mu-law."""
@@ -23,66 +25,55 @@ _SAMPLE_BYTES = {
 _PCM = (b"NONE", b"none", b"twos", b"sowt", b"raw ")
 
 
-@dataclass(slots=True)
-class _Wave:
-    tag: int = 0
-    channels: int = 0
-    rate: int = 0
-    per_second: int = 0
-    block: int = 0
-    bits: int = 0
-    samples: int | None = None
-    data: tuple[int, int] | None = None
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Where the content of a chunk is, how many bytes it claims to have, and the first of them."""
+
+    start: int = 0
+    length: int = 0
+    head: bytes = b""
+
+
+_NONE = _Chunk()
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - headers say all there is
     """Measure a WAV, RF64 or Wave64 file; one that is compressed only if its claims agree."""
-    wave = _read(file, size)
-    if wave.data is None or not wave.rate or not wave.block:
+    mark = read_at(file, 0, 4)
+    wide, order = mark == b"riff", ">" if mark == b"RIFX" else "<"
+    chunks = _chunks(file, size, 40 if wide else 12, order, wide=wide)
+    if b"fmt " not in chunks:
         raise Doubtful("the WAV header is not complete")
-    start, claimed = wave.data
-    real = max(0, min(claimed, size - start))
-    if wave.tag in _LINEAR and wave.bits % 8 == 0:
-        block = wave.channels * wave.bits // 8
-        if block != wave.block or not 1000 <= wave.rate <= 1_000_000:
+    form, data = chunks[b"fmt "].head, chunks.get(b"data")
+    tag, channels, rate, per_second, block, bits = struct.unpack_from(order + "HHIIHH", form)
+    if data is None or not rate or not block:
+        raise Doubtful("the WAV header is not complete")
+    if tag == _EXTENSIBLE and len(form) >= 26:
+        tag = struct.unpack_from(order + "H", form, 24)[0]
+    claimed = data.length
+    if claimed in (0, 0xFFFFFFFF):
+        large = chunks.get(b"ds64", _NONE).head
+        claimed = int.from_bytes(large[8:16], "little") or size - data.start
+    real = max(0, min(claimed, size - data.start))
+    if tag in _LINEAR and bits % 8 == 0:
+        if block != channels * bits // 8 or not 1000 <= rate <= 1_000_000:
             raise Doubtful("the WAV header contradicts itself")
-        return Found(real / (wave.rate * block), "the WAV's bytes of sound", counted=True, payload=real)
-    if not wave.samples or not wave.per_second or real < claimed:
+        return Found(real / (rate * block), "the WAV's bytes of sound", counted=True, payload=real)
+    fact = chunks.get(b"fact", _NONE).head
+    if len(fact) < 4 or not per_second or real < claimed:
         raise Doubtful("a compressed WAV that does not say how long it is")
-    seconds = wave.samples / wave.rate
-    if abs(seconds - real / wave.per_second) > 0.01 * seconds:
+    seconds = struct.unpack_from(order + "I", fact)[0] / rate
+    if abs(seconds - real / per_second) > 0.01 * seconds:
         raise Doubtful("a compressed WAV that says two things of its length")
     return Found(seconds, "the WAV's header, in two places", payload=real)
 
 
-def _read(file: BinaryIO, size: int) -> _Wave:
-    head = read_at(file, 0, 40)
-    wave = _Wave()
-    longest, wide, order = 0, head[:4] == b"riff", ">" if head[:4] == b"RIFX" else "<"
-    for mark, length, start in chunks(file, size, 40 if wide else 12, order=order, wide=wide):
-        if mark == b"ds64" and length >= 24:
-            longest = struct.unpack_from("<Q", read_at(file, start + 8, 8))[0]
-        elif mark == b"fmt " and length >= 16:
-            _fill(wave, read_at(file, start, 40), length, order)
-        elif mark == b"fact" and length >= 4:
-            wave.samples = struct.unpack(order + "I", read_at(file, start, 4))[0]
-        elif mark == b"data":
-            endless = length in (0, 0xFFFFFFFF)
-            wave.data = start, longest if endless and longest else size - start if endless else length
-            break
-    return wave
-
-
-def _fill(wave: _Wave, body: bytes, length: int, order: str) -> None:
-    tag, wave.channels, wave.rate, wave.per_second, wave.block, wave.bits = struct.unpack_from(order + "HHIIHH", body)
-    if tag == _EXTENSIBLE and length >= 26 and len(body) >= 26:
-        tag = struct.unpack_from(order + "H", body, 24)[0]
-    wave.tag = tag
-
-
 def measure_aiff(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001  the headers are enough
     """Measure an AIFF file, if its sound is not compressed."""
-    common, start, claimed = _aiff_chunks(file, size)
+    chunks = _chunks(file, size, 12, ">")
+    common, sound = chunks.get(b"COMM", _NONE).head, chunks.get(b"SSND", _NONE)
+    offset = 8 + int.from_bytes(sound.head[:4], "big")
+    claimed = sound.length - offset
     if len(common) < 18 or claimed <= 0:
         raise Doubtful("the AIFF header is not complete")
     channels, frames, bits, exponent, mantissa = struct.unpack_from(">HIHHQ", common)
@@ -93,17 +84,27 @@ def measure_aiff(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: A
         raise Doubtful("a compressed AIFF does not say how long it is")
     if not 1000 <= rate <= 1_000_000 or abs(frames * block - claimed) > 0.01 * claimed + block:
         raise Doubtful("the AIFF header contradicts itself")
-    real = max(0, min(claimed, size - start))
+    real = max(0, min(claimed, size - sound.start - offset))
     return Found(real / (rate * block), "the AIFF's bytes of sound", counted=True, payload=real)
 
 
-def _aiff_chunks(file: BinaryIO, size: int) -> tuple[bytes, int, int]:
-    """Return the chunk that describes the sound, where the sound begins, and how many bytes it claims to have."""
-    common, start, claimed = b"", 0, 0
-    for mark, length, body in chunks(file, size, 12, order=">"):
-        if mark == b"COMM":
-            common = read_at(file, body, min(length, 22))
-        elif mark == b"SSND":
-            offset = int.from_bytes(read_at(file, body, 4), "big")
-            start, claimed = body + 8 + offset, length - 8 - offset
-    return common, start, claimed
+def _chunks(file: BinaryIO, size: int, at: int, order: str, *, wide: bool = False) -> dict[bytes, _Chunk]:
+    """Return the chunks from a position on, by their marks; those behind the sound of a WAV do not matter.
+
+    :param order: of the bytes of numbers, as ``struct`` has it.
+    :param wide: whether they are Wave64's.
+    """
+    found: dict[bytes, _Chunk] = {}
+    form, step = ("<16xQ", 8) if wide else (order + "4xI", 2)
+    head_bytes = struct.calcsize(form)
+    for _ in range(_MAX_CHUNKS):
+        read = read_at(file, at, head_bytes + _HEAD_BYTES)
+        if len(read) < head_bytes or at >= size:
+            break
+        (length,) = struct.unpack_from(form, read)
+        length, at = max(0, length - 24) if wide else length, at + head_bytes
+        found[read[:4]] = _Chunk(at, length, read[head_bytes:][:length])
+        if b"data" in found:
+            break
+        at += length + -length % step
+    return found
