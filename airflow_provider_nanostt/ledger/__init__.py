@@ -9,7 +9,7 @@ record is decided by :func:`decide`; talking to the service happens elsewhere.
 from __future__ import annotations
 
 from airflow_provider_nanostt.ledger.decision import Decision, RecoveryRules, decide
-from airflow_provider_nanostt.ledger.ledger import Ledger
+from airflow_provider_nanostt.ledger.ledger import Ledger, keep_recording
 from airflow_provider_nanostt.ledger.record import Record, RequestFingerprint
 from airflow_provider_nanostt.ledger.stores import FOLDER, FileStore, MirroredStore, Store, TaskStateStore
 from airflow_provider_nanostt.ledger.task_identity import TaskIdentity
@@ -27,4 +27,5 @@ __all__ = [
     "TaskIdentity",
     "TaskStateStore",
     "decide",
+    "keep_recording",
 ]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.ledger.stores import Store
 
 _MAX_HISTORY = 20
+_TRIES = 3
+_PAUSE_SECONDS = 1.0
 _OPEN = (states.INTENDED, states.SUBMITTED, states.ANSWERED, states.SPLIT)
 
 
@@ -168,6 +170,27 @@ class Ledger:
             )
         except Exception as error:
             raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
+
+
+def keep_recording(
+    log: Callable[..., object], what: str, record: Callable[[], None], *, hint: Callable[[], str] | None = None
+) -> None:
+    """Record what has happened already; failing to must not lose it.
+
+    :param log: logs an error.
+    :param record: the method of a ledger that does it.
+    :param hint: says how to find again what only the log has now.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            record()
+        except errors.LedgerError as error:
+            if left:
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                log("%s Going on without having recorded %s%s", error, what, f". {hint()}" if hint else "")
+        else:
+            return
 
 
 def _amount(cost: float | None) -> float | None:

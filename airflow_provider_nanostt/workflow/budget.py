@@ -57,7 +57,10 @@ class Budget:
         """
         with self.turn:
             while self._next < number and number not in self._done:
-                self.turn.wait()
+                if self._next in self._done:
+                    self._next += 1
+                else:
+                    self.turn.wait()
             try:
                 if self._refusal is not None and number not in self._held:
                     raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
@@ -72,7 +75,8 @@ class Budget:
                 self._refusal = self._refusal or error
                 raise
             finally:
-                self.passed(number)
+                self._done.add(number)
+                self.turn.notify_all()
 
     def approve(self, number: int, estimate: Estimate) -> Approval:
         """Allow one submit, out of what :meth:`check` holds for its recording, or else as that.
@@ -90,12 +94,7 @@ class Budget:
     def passed(self, number: int) -> None:
         """Let the others go on: this recording needs no submit, failed before it, or has been approved already."""
         with self.turn:
-            if number < self._next or number in self._done:
-                return
             self._done.add(number)
-            while self._next in self._done:
-                self._done.remove(self._next)
-                self._next += 1
             self.turn.notify_all()
 
     def _check_account(self, total: float) -> None:

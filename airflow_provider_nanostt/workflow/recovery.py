@@ -13,16 +13,15 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.responses import stored_answer
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
 from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject
-from airflow_provider_nanostt.ledger import RequestFingerprint, decide
+from airflow_provider_nanostt.ledger import RequestFingerprint, decide, keep_recording
 from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REUSE, WRITE_ANSWER
 from airflow_provider_nanostt.ledger.record import total_spent
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
-from airflow_provider_nanostt.workflow.submit import balance_now, keep_recording
+from airflow_provider_nanostt.workflow.request import Identified
+from airflow_provider_nanostt.workflow.submit import balance_now
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job, Transcript
-    from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
-    from airflow_provider_nanostt.audio.sources import Recording
     from airflow_provider_nanostt.ledger import Ledger, Record
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
@@ -43,23 +42,6 @@ class ResumeParts(NamedTuple):
     """
 
     record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Identified:
-    """What is asked for now.
-
-    :param version: what a record keeps to know the recording again.
-    :param source: the recording, with what its storage said of it.
-    :param info: what the recording is, if it had to be read anyway.
-    :param digest: the SHA-256 of a local recording.
-    """
-
-    request: RequestFingerprint
-    version: SourceVersion | None
-    source: Recording
-    info: AudioInfo | None = None
-    digest: str | None = None
 
 
 def read_record(attempt: Attempt, ledger: Ledger) -> tuple[Attempt, Record | None]:
@@ -198,7 +180,7 @@ def _reuse(attempt: Attempt, ledger: Ledger, record: Record) -> ReusedResult | N
         attempt.log.info("Writing the recorded result again: its files, or the settings for them, have changed")
     written = found.written.to_json() if found.written else None
     if found.rewritten or written != record.written:
-        keep_recording(attempt, "the result", lambda: ledger.record_result(found.result, written=written))
+        keep_recording(attempt.log.error, "the result", lambda: ledger.record_result(found.result, written=written))
     return ReusedResult(found.result)
 
 

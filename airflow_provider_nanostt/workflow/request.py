@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
     from airflow_provider_nanostt.audio.prepare.staging import Staging
     from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan
-    from airflow_provider_nanostt.audio.sources import Recording
+    from airflow_provider_nanostt.audio.sources import Recording, SourceVersion
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.ledger import RequestFingerprint
     from airflow_provider_nanostt.workflow.attempt import Log
 
 
@@ -47,6 +48,23 @@ class TranscriptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Identified:
+    """What is asked for now.
+
+    :param version: what a record keeps to know the recording again.
+    :param source: the recording, with what its storage said of it.
+    :param info: what the recording is, if it had to be read anyway.
+    :param digest: the SHA-256 of a local recording.
+    """
+
+    request: RequestFingerprint
+    version: SourceVersion | None
+    source: Recording
+    info: AudioInfo | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What is known of a recording before it is prepared: what it is, how it gets to the service, what it may cost."""
 
@@ -60,22 +78,21 @@ def look_at(
     service: NanoGPTHook,
     request: TranscriptionRequest,
     log: Log,
+    wanted: Identified | None = None,
     *,
-    source: Recording | None = None,
-    info: AudioInfo | None = None,
     staging: Staging | None = None,
-    sha256: str | None = None,
     price: Price | None = None,
 ) -> Look:
     """Look at a recording, and log how it gets to the service and what it is expected to cost. Free.
 
-    :param source: the recording, with what its storage said of it, if that was asked.
-    :param info: what the recording is, if it had to be read anyway; and its digest, if that is known.
+    :param wanted: what is known of the recording already.
     :param staging: where it may be staged.
     :param price: of the model; the service's catalogue is asked for it without one.
     :raises InvalidInput: if it could not be submitted.
     """
-    source, options = source or request.source, request.options
+    options, source, info, digest = request.options, request.source, None, None
+    if wanted is not None:
+        source, info, digest = wanted.source, wanted.info, wanted.digest
     info = info or probe(source)
     plan = plan_upload(
         source,
@@ -92,7 +109,9 @@ def look_at(
     if request.minutes is not None:
         minutes, how = request.minutes, "stated"
     estimate = Estimate(options.model, minutes, price, info.size, method=plan.method, length_source=how)
-    prepare = PrepareOptions(request.preparation, staging, request.presign_seconds, request.progress, sha256)
+    prepare = PrepareOptions(
+        request.preparation, staging, request.presign_seconds, request.progress, wanted and wanted.digest
+    )
     log.info(
         "%s: %s (%s). Expected cost: %s",
         request.source.name,

@@ -80,9 +80,8 @@ def _submit(service: NanoGPTHook, request: TranscriptionRequest, max_cost_usd: f
     look = look_at(service, request, log, price=Price(None, "nobody") if limit is None else None)
     check_limit(look.estimate, CostRules(limit), spent=0.0)
     with prepared_audio(request.source, look.info, look.plan, look.options) as (part,):
-        minutes = request.minutes or (part.seconds and part.seconds / 60)
         service.acquire_slot()
-        return service.submit(request.options.submission(part.audio, minutes))
+        return service.submit(request.options.submission(part.audio, request.minutes or part.minutes))
 
 
 def estimate(

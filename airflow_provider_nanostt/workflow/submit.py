@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
+from airflow_provider_nanostt.ledger import keep_recording
 from airflow_provider_nanostt.metrics import StatsMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_nanostt.api.models import Job, Submission
     from airflow_provider_nanostt.ledger import Ledger, RequestFingerprint
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.budget import Approval
     from airflow_provider_nanostt.workflow.pricing import Estimate
-
-_RECORD_TRIES = 3
-_RECORD_PAUSE_SECONDS = 1.0
 
 
 def submit(
@@ -104,9 +102,14 @@ def record_answer(
     """
     began = time.perf_counter()
     if isinstance(answer, Transcript):
-        keep_recording(attempt, "the answer", partial(ledger.record_answer, answer, source=source))
+        keep_recording(attempt.log.error, "the answer", partial(ledger.record_answer, answer, source=source))
     else:
-        keep_recording(attempt, "the job", partial(ledger.record_job, answer), answer)
+        keep_recording(
+            attempt.log.error,
+            "the job",
+            partial(ledger.record_job, answer),
+            hint=partial(attempt.service.recovery_hint, answer),
+        )
         attempt.log.info(
             "NanoGPT accepted run %s: model %s, %s minutes charged, %s; recorded in %s after %.1f ms",
             answer.run_id,
@@ -126,24 +129,6 @@ def record_answer(
     approval.settle(answer.cost)
 
 
-def keep_recording(attempt: Attempt, what: str, record: Callable[[], None], job: Job | None = None) -> None:
-    """Record what has happened already; failing to must not lose it.
-
-    :param job: which only the log has, if it cannot be recorded.
-    """
-    for left in reversed(range(_RECORD_TRIES)):
-        try:
-            record()
-        except errors.LedgerError as error:
-            if left:
-                time.sleep(_RECORD_PAUSE_SECONDS)
-            else:
-                hint = f". {attempt.service.recovery_hint(job)}" if job else ""
-                attempt.log.error("%s Going on without having recorded %s%s", error, what, hint)
-        else:
-            return
-
-
 def record_refusal(
     attempt: Attempt, ledger: Ledger, approval: Approval, error: errors.NanoGPTError
 ) -> errors.NanoGPTError:
@@ -152,7 +137,7 @@ def record_refusal(
     :return: the error to raise: of a submit that may have been charged, one with what the record and the account say.
     """
     if isinstance(error, errors.TranscriptionFailed):
-        keep_recording(attempt, "that the service gave up", ledger.record_failure)
+        keep_recording(attempt.log.error, "that the service gave up", ledger.record_failure)
         return error
     if error.charged == "no":
         attempt.log.error("The submit was not accepted, so nothing was charged")
@@ -167,7 +152,7 @@ def record_refusal(
 
 def record_not_charged(attempt: Attempt, ledger: Ledger, approval: Approval) -> None:
     """Take back that something was about to be paid for, in its record and in the sum."""
-    keep_recording(attempt, "that nothing was charged", ledger.withdraw)
+    keep_recording(attempt.log.error, "that nothing was charged", ledger.withdraw)
     approval.settle(0.0)
 
 

@@ -15,24 +15,23 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan
+from airflow_provider_nanostt.ledger import keep_recording
 from airflow_provider_nanostt.outputs import save_locally, write_outputs
 from airflow_provider_nanostt.outputs.merge import merge
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.recovery import ResumeParts, ReusedResult
 from airflow_provider_nanostt.workflow.request import look_at
-from airflow_provider_nanostt.workflow.submit import keep_recording, submit
+from airflow_provider_nanostt.workflow.submit import submit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from airflow_provider_nanostt.api.models import Submission
     from airflow_provider_nanostt.audio.prepare.prepare import AudioPart
     from airflow_provider_nanostt.ledger import Ledger, Record, RequestFingerprint
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.pricing import Estimate
-    from airflow_provider_nanostt.workflow.recovery import Identified
-    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
+    from airflow_provider_nanostt.workflow.request import Identified, TranscriptionRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,7 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
             return [Part(part.start, part.found) for part in known if part.found]
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
-    look = look_at(
-        attempt.service,
-        request,
-        attempt.log,
-        source=wanted.source,
-        info=wanted.info,
-        staging=attempt.staging,
-        sha256=wanted.digest,
-    )
+    look = look_at(attempt.service, request, attempt.log, wanted, staging=attempt.staging)
     # 6. Refuse what may not be paid for, before the work of preparing it.
     if known is None:
         attempt.budget.check(attempt.number, look.estimate)
@@ -92,7 +83,14 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
     with prepared_audio(wanted.source, look.info, plan, look.options, split_points) as parts:
         # 8. Submit each part, once.
         if known is None and len(parts) == 1:
-            return [Part(0.0, _submit_whole(attempt, request, wanted, parts[0], look.estimate))]
+            submission = request.options.submission(parts[0].audio, request.minutes or parts[0].minutes)
+            version = wanted.version.to_json() if wanted.version else None
+            try:
+                args = attempt, attempt.ledger, wanted.request, submission, look.estimate
+                return [Part(0.0, submit(*args, source_version=version))]
+            finally:  # what was staged is kept for a job that may fetch it; also when the task is killed
+                if attempt.ledger.record is None or attempt.ledger.record.job is None:
+                    clear_staging(attempt)
         if known is None:
             _record_split(attempt, request, wanted, parts, may_split=may_split)
             known = _find_parts(attempt, wanted, [part.start for part in parts])
@@ -116,7 +114,7 @@ def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: 
     result = _write(attempt, merge(parts), None, spent_before=before)
     for ledger in ledgers:
         if ledger.record is not None and ledger.record.job is not None:
-            keep_recording(attempt, "that the part is written", partial(ledger.record_result, {}))
+            keep_recording(attempt.log.error, "that the part is written", partial(ledger.record_result, {}))
     return result
 
 
@@ -208,7 +206,7 @@ def _submit_missing(
     for index, (part, audio) in enumerate(zip(known, parts, strict=True)):
         found = part.found
         if found is None:
-            submission = request.options.submission(audio.audio, None if audio.seconds is None else audio.seconds / 60)
+            submission = request.options.submission(audio.audio, audio.minutes)
             found = submit(attempt, part.ledger, part.request, submission, _share(estimate, parts, [index]))
         done.append(Part(part.start, found))
     return done
@@ -221,24 +219,6 @@ def _share(estimate: Estimate, parts: Sequence[AudioPart], indices: Sequence[int
     if chosen is not None and total and estimate.minutes is not None:
         chosen *= estimate.minutes * 60 / total
     return estimate.of_part(chosen)
-
-
-def _submit_whole(
-    attempt: Attempt, request: TranscriptionRequest, wanted: Identified, part: AudioPart, estimate: Estimate
-) -> Transcript | Job:
-    """Submit a recording in one piece; what was staged for it is removed unless there is a job that may fetch it."""
-    minutes = request.minutes if request.minutes is not None else None if part.seconds is None else part.seconds / 60
-    submission: Submission = request.options.submission(part.audio, minutes)
-    version = wanted.version.to_json() if wanted.version else None
-    try:
-        answer = submit(attempt, attempt.ledger, wanted.request, submission, estimate, source_version=version)
-    except BaseException:  # also when the task is killed
-        if attempt.ledger.record is None or attempt.ledger.record.job is None:
-            clear_staging(attempt)
-        raise
-    if isinstance(answer, Transcript):
-        clear_staging(attempt)
-    return answer
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:
@@ -276,7 +256,7 @@ def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_b
     if record:
         written = done.written.to_json() if done.written else None
         keep_recording(
-            attempt,
+            attempt.log.error,
             "the result",
             partial(ledger.record_result, done.result, written=written, job=job, cost=transcript.cost),
         )

@@ -53,6 +53,11 @@ class AudioPart:
     start: float
     seconds: float | None
 
+    @property
+    def minutes(self) -> float | None:
+        """Its length in minutes, None if unknown."""
+        return None if self.seconds is None else self.seconds / 60
+
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
