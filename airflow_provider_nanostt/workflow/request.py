@@ -109,9 +109,7 @@ def look_at(
     if request.minutes is not None:
         minutes, how = request.minutes, "stated"
     estimate = Estimate(options.model, minutes, price, info.size, method=plan.method, length_source=how)
-    prepare = PrepareOptions(
-        request.preparation, staging, request.presign_seconds, request.progress, wanted and wanted.digest
-    )
+    prepare = PrepareOptions(request.preparation, staging, request.presign_seconds, request.progress, digest)
     log.info(
         "%s: %s (%s). Expected cost: %s",
         request.source.name,
