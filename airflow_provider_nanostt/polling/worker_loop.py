@@ -60,7 +60,6 @@ def as_completed(
         if isinstance(step, Outcome):
             del watches[chosen], calls[chosen]
             schedule.finished(chosen, now)
-            schedule.remove(chosen)
             yield chosen, _ended(step, watch.job, answer, recovery_hint)
         elif step is None:
             schedule.running(chosen, now)
