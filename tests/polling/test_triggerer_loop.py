@@ -39,10 +39,8 @@ def config(emulator: Emulator, **changes) -> Config:
 async def outcome(
     shared: triggerer_loop.Poller, job: Job, *, poll_interval: float = 0.1, patience: float = 30.0
 ) -> Outcome:
-    async with shared.waiting(job, poll_interval=poll_interval, deadline=time.time() + patience) as wait:
-        while not isinstance(news := await wait.next(), Outcome):
-            pass
-        return news
+    found, _ = await shared.wait(job, poll_interval=poll_interval, deadline=time.time() + patience)
+    return found
 
 
 class Counts:
