@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ from airflow_provider_nanostt.common.parsing import (
     as_mapping,
     none_if_blank,
     parse_bool,
+    parse_mapping,
     parse_optional_text,
     parse_seconds,
 )
@@ -29,10 +28,9 @@ from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.api.models import JobStatus
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators.options import OutputOptions
 
@@ -59,15 +57,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     :return: what :class:`~airflow_provider_nanostt.operators.TranscribeOperator` returns.
     """
 
-    template_fields: Sequence[str] = (
-        "run_id",
-        "job",
-        "output_path",
-        "formats",
-        "filename",
-        "nanogpt_conn_id",
-        "output_options",
-    )
+    template_fields = ("run_id", "job", "output_path", "formats", "filename", "nanogpt_conn_id", "output_options")
     ui_color = "#e8f0d9"
 
     def __init__(
@@ -152,17 +142,23 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     def _look(self, context: Context) -> PokeReturnValue:
         from airflow_provider_nanostt.operators._arguments import read_arguments
         from airflow_provider_nanostt.operators._single import write_single
+        from airflow_provider_nanostt.workflow.gate import ask_status
 
-        # A mistake is reported now, not when the job is done.
-        read_arguments(self)
-        result = self._given_result()
-        if result is not None:
+        read_arguments(self)  # a mistake is reported now, not when the job is done
+        given = parse_mapping("job", self.job)
+        if "job" not in given and ("files" in given or "transcription" in given):  # from a model that answers at once
             self.log.info("The submitting task already has the result")
-            return PokeReturnValue(is_done=True, xcom_value=result)
+            return PokeReturnValue(is_done=True, xcom_value=dict(given))
         hook, job = self._hook(), self._given_job()
-        status = self._ask(hook, job)
-        if status is None:
-            return PokeReturnValue(is_done=False)
+        try:
+            status = ask_status(hook, job)
+        except errors.NanoGPTError as error:
+            if is_transient(error) or isinstance(error, errors.DailyLimitReached):
+                self.log.warning("%s; run %s is asked for again", error, job.run_id)
+                return PokeReturnValue(is_done=False)
+            waited = time.time() - job.submitted_at
+            outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
+            raise outcome.as_error(job, waited=waited, recovery_hint=hook.recovery_hint(job)) from error
         if status.is_failed:
             raise errors.TranscriptionFailed(status.error or "no reason given", job=job)
         if status.transcript is None:
@@ -170,29 +166,10 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=write_single(self, context, status.transcript, job))
 
-    def _ask(self, hook: NanoGPTHook, job: Job) -> JobStatus | None:
-        """Ask for the job; None if the service does not answer just now, which gives up no paid job."""
-        from airflow_provider_nanostt.workflow.gate import ask_status
-
-        try:
-            return ask_status(hook, job)
-        except errors.NanoGPTError as error:
-            if is_transient(error) or isinstance(error, errors.DailyLimitReached):
-                self.log.warning("%s; run %s is asked for again", error, job.run_id)
-                return None
-            waited = time.time() - job.submitted_at
-            outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
-            raise outcome.as_error(job, waited=waited, recovery_hint=hook.recovery_hint(job)) from error
-
     def _hook(self) -> NanoGPTHook:
         from airflow_provider_nanostt.hooks import NanoGPTHook
 
         return NanoGPTHook(self.nanogpt_conn_id)
-
-    def _given_result(self) -> dict[str, object] | None:
-        """Return the result if the submitting task has it already, as from a model that answers at once."""
-        given = self._given() if none_if_blank(self.job) else {}
-        return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
 
     def _given_job(self) -> Job:
         run_id, job = parse_optional_text("run_id", self.run_id), none_if_blank(self.job)
@@ -200,18 +177,5 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             raise errors.InvalidInput("exactly one of run_id and job is needed; got " + ("both" if job else "neither"))
         if run_id:
             return Job(run_id=run_id, model="unknown", submitted_at=time.time())
-        given = self._given()
+        given = parse_mapping("job", self.job)
         return Job.from_json(given.get("job", given))
-
-    def _given(self) -> Mapping[str, object]:
-        job: object = self.job
-        if isinstance(job, str):
-            try:
-                job = json.loads(job)
-            except ValueError as error:
-                raise errors.InvalidInput(
-                    "job is neither a job nor JSON; pass the submitting task's output, or use the filter tojson"
-                ) from error
-        if not isinstance(job, Mapping):
-            raise errors.InvalidInput(f"job must be a mapping, got {type(job).__name__}")
-        return job

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from logging import INFO, WARNING
 from typing import NamedTuple
@@ -57,16 +58,14 @@ class Outcome:
 
         :raises JobError: if it is anything else; what cannot be read never counts as success.
         """
-        if isinstance(event, Mapping) and event.get("kind") in (COMPLETED, FAILED, TIMED_OUT, REFUSED):
-            try:
-                job = Job.from_json(event.get("job") or {})
-            except errors.InvalidInput:
-                pass
-            else:
-                texts = {name: str(event.get(name) or "") for name in ("last_status", "message", "error")}
-                return cls(kind=str(event["kind"]), run_id=job.run_id, **texts), job
-        run_id = event.get("run_id") if isinstance(event, Mapping) else None
-        raise errors.JobError(f"The trigger's event cannot be read; run {run_id or 'unknown'} stays paid for")
+        given = event if isinstance(event, Mapping) else {}
+        if given.get("kind") in (COMPLETED, FAILED, TIMED_OUT, REFUSED):
+            with suppress(errors.InvalidInput):
+                job = Job.from_json(given.get("job"))
+                texts = {name: str(given.get(name) or "") for name in ("last_status", "message", "error")}
+                return cls(kind=str(given["kind"]), run_id=job.run_id, **texts), job
+        run_id = given.get("run_id") or "unknown"
+        raise errors.JobError(f"The trigger's event cannot be read; run {run_id} stays paid for")
 
     def as_error(self, job: Job, *, waited: float, recovery_hint: str) -> errors.JobError:
         """Return the error that describes this outcome.

@@ -9,6 +9,7 @@ is looked at for a whole window of requests at once, since it changes slowly.
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
@@ -58,16 +59,11 @@ class _Waiting:
 
 
 class Schedule:
-    """The jobs of one key, and whose turn it is.
-
-    All times are epoch seconds.
-
-    :param limiter: how fast may be asked.
-    """
+    """The jobs of one key, and whose turn it is. All times are epoch seconds."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self.limiter = limiter
-        self._tables: dict[str, SurvivalModel] = {}
+        self._tables: defaultdict[str, SurvivalModel] = defaultdict(SurvivalModel)
         self._jobs: dict[str, _Waiting] = {}
         self._later: list[tuple[float, str]] = []
         self._ready: dict[str, _Waiting] = {}
@@ -88,12 +84,10 @@ class Schedule:
         :param deadline: it is asked once more then.
         :param at_once: ask it first of all, since it is known to be done, or nobody knows.
         """
-        table, expected = self._tables.setdefault(job.model, SurvivalModel()), expected_seconds(job.charged_minutes)
-        born = min(job.submitted_at or now, now)
-        waiting = _Waiting(
-            key, table, interval=poll_interval, deadline=deadline, born=born, expected=expected, last=born
+        born, expected = min(job.submitted_at or now, now), expected_seconds(job.charged_minutes)
+        waiting = self._jobs[key] = _Waiting(
+            key, self._tables[job.model], poll_interval, deadline, born=born, expected=expected, last=born
         )
-        self._jobs[key] = waiting
         heapq.heappush(self._ends, (max(deadline + _GRACE, now + LATE_GRACE_SECONDS), key))
         # Nobody knows when an older job was asked last: another process waited for it before.
         asks_now = at_once or now - born > poll_interval

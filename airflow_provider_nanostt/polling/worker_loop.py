@@ -45,7 +45,6 @@ def as_completed(
     """
     schedule, now = Schedule(limiter), time.time()
     watches = {key: JobMonitor(job, poll_interval=poll_interval, deadline=deadline) for key, job in jobs.items()}
-    calls = {key: endpoints.status(job) for key, job in jobs.items()}
     for key, job in jobs.items():
         schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=now, at_once=at_once)
     while watches:
@@ -53,12 +52,13 @@ def as_completed(
         if chosen is None:
             time.sleep(pause)
             continue
-        watch, answer, now = watches[chosen], _ask(client, calls[chosen], limiter), time.time()
+        watch = watches[chosen]
+        answer, now = _ask(client, endpoints.status(watch.job), limiter), time.time()
         step = watch.on_response(answer, now)
         if watch.log_line:
-            log.log(watch.log_line.level, watch.log_line.text)
+            log.log(*watch.log_line)
         if isinstance(step, Outcome):
-            del watches[chosen], calls[chosen]
+            del watches[chosen]
             schedule.finished(chosen, now)
             yield chosen, _ended(step, watch.job, answer, recovery_hint)
         elif step is None:
