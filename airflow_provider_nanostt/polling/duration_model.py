@@ -55,9 +55,8 @@ def is_short(jobs: Sequence[Job], now: float, max_seconds: float) -> bool:
 
 def log_bin(ratio: float) -> float:
     """Return where a ratio is on the scale, in steps from its lower end."""
-    if ratio <= 0.0:
-        return 0.0
-    return min(max((math.log2(ratio) - _LOWEST) * _STEPS, 0.0), _TOP)
+    octaves = math.log2(max(ratio, _EDGES[0])) - _LOWEST
+    return min(octaves * _STEPS, _TOP)
 
 
 class SurvivalModel:

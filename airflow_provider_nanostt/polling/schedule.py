@@ -71,9 +71,6 @@ class Schedule:
         self._plan: list[str] = []
         self._plan_until = 0.0
 
-    def __len__(self) -> int:
-        return len(self._jobs)
-
     def add(
         self, key: str, job: Job, *, poll_interval: float, deadline: float, now: float, at_once: bool = False
     ) -> None:

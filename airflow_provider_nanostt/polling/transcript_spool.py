@@ -36,10 +36,7 @@ STORAGE_TIMEOUT_SECONDS = 20.0
 
 
 class TranscriptSpool:
-    """A folder for the answers to the jobs of one task instance.
-
-    :param folder: nothing else is in it.
-    """
+    """A folder for the answers to the jobs of one task instance, and for nothing else."""
 
     def __init__(self, folder: ObjectStoragePath) -> None:
         self._folder = folder
@@ -108,13 +105,10 @@ def _name(run_id: str) -> str:
 
 
 class SpoolWriter:
-    """Leaves answers in a folder without blocking the event loop, as long as that goes well.
+    """Leaves answers where :meth:`TranscriptSpool.open` says, as long as that goes well; never blocks the event loop.
 
     It has threads of its own: those that all share also look up host names. How many answers wait to be stored is
     counted for the whole process.
-
-    :param location: as :meth:`TranscriptSpool.open` returns it, None for no folder.
-    :param log: the trigger's log.
     """
 
     _waiting: ClassVar[int] = 0
@@ -124,11 +118,6 @@ class SpoolWriter:
         self._log = log
         self._spool: TranscriptSpool | None = None
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nanostt-spool")
-
-    @property
-    def is_open(self) -> bool:
-        """Whether answers are kept."""
-        return self._spool is not None
 
     async def __aenter__(self) -> Self:
         if self._location:

@@ -60,11 +60,7 @@ class _Wait:
 
 
 class Poller:
-    """Asks for all the jobs of one credential in one event loop.
-
-    :param config: where and who.
-    :param meter: where to count, or None.
-    """
+    """Asks for all the jobs of one credential in one event loop."""
 
     def __init__(self, config: Config, meter: StatsMeter | None = None) -> None:
         self.users = 0
@@ -81,18 +77,10 @@ class Poller:
         self._counts: Counter[str] = Counter()
         self._metered_at = 0.0
 
-    def __len__(self) -> int:
-        return len(self._waits)
-
     async def wait(
         self, job: Job, *, poll_interval: float, deadline: float, log: Callable[[int, str], object] = log.log
     ) -> End:
-        """Ask for a job until its wait has ended.
-
-        :param poll_interval: seconds.
-        :param deadline: epoch seconds.
-        :param log: called with a level and a text when something is out of the ordinary.
-        """
+        """Ask for a job until its wait has ended; log what is out of the ordinary. See :class:`JobMonitor`."""
         await self._client.open()
         monitor = JobMonitor(job, poll_interval=poll_interval, deadline=deadline)
         end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
@@ -110,7 +98,6 @@ class Poller:
         """Stop asking, and close the connections."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         for task in self._asking:
             task.cancel()
         await asyncio.gather(*self._asking, return_exceptions=True)
@@ -175,7 +162,7 @@ class Poller:
             return
         step = wait.monitor.on_response(answer, now)
         if line := wait.monitor.log_line:
-            wait.context.run(wait.log, *line)
+            asyncio.get_running_loop().call_soon(wait.log, *line, context=wait.context)
         if isinstance(step, Outcome):
             transcript = None if isinstance(answer, errors.NanoGPTError) else answer.transcript
             self._end(key, step, None if transcript is None else transcript.raw)
