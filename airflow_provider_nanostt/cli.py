@@ -141,7 +141,7 @@ def _estimate(given: argparse.Namespace) -> int:
     names = [name for pattern in given.audio for name in _expanded(pattern)]
     rows = [_row(hook, name, given) for name in _with_progress(names, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]
-    whole = all(row.usd is not None for row in rows)
+    whole = len(known) == len(rows)
     if given.json:
         total = {"usd": round(sum(known), 9), "is_complete": whole}
         _write_json(given.out, {"model": given.model, "files": [asdict(row) for row in rows], "total": total})

@@ -98,9 +98,8 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         except AirflowSensorTimeout:
             job = self._given_job()
             self.report_failure(context, job, is_retryable=False)
-            self.log.warning(
-                "Run %s is still billed and may still finish. %s", job.run_id, self._hook().recovery_hint(job)
-            )
+            hint = self._hook().recovery_hint(job)
+            self.log.warning("Run %s is still billed and may still finish. %s", job.run_id, hint)
             raise
         self.emit_lineage(context, TaskResult(result or {}))
         return result

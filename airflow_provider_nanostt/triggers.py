@@ -77,10 +77,10 @@ class _WaitingTrigger(BaseTrigger):
         :param level: of the lines about its beginning and its end.
         :return: the outcome, and the service's answer if the job is completed.
         """
-        from airflow_provider_nanostt.metrics import StatsMeter
-        from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
-
         try:
+            from airflow_provider_nanostt.metrics import StatsMeter
+            from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
+
             config = await _config(self.nanogpt_conn_id)
             self.log.log(
                 level,
@@ -226,7 +226,7 @@ def _unpacked(text: str) -> list[dict[str, object]]:
     return jobs
 
 
-_configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Future[Config]]]] = (
+_configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[Config]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -237,9 +237,8 @@ async def _config(conn_id: str) -> Config:
 
     loop = asyncio.get_running_loop()
     known = _configs.setdefault(loop, {})
-    read_at, reading = known.get(conn_id, (float("-inf"), None))
-    has_failed = reading is not None and reading.done() and (reading.cancelled() or reading.exception() is not None)
-    if reading is None or has_failed or loop.time() - read_at > _CONNECTION_SECONDS:
-        reading = asyncio.ensure_future(NanoGPTHook(conn_id).aget_config())
-        known[conn_id] = (loop.time(), reading)
+    reading = known.get(conn_id)
+    if reading is None or (reading.done() and (reading.cancelled() or reading.exception())):
+        reading = known[conn_id] = asyncio.ensure_future(NanoGPTHook(conn_id).aget_config())
+        loop.call_later(_CONNECTION_SECONDS, known.pop, conn_id, None)
     return await asyncio.shield(reading)  # the first to ask may be cancelled; the others still need it

@@ -55,8 +55,7 @@ def is_short(jobs: Sequence[Job], now: float, max_seconds: float) -> bool:
 
 def log_bin(ratio: float) -> float:
     """Return where a ratio is on the scale, in steps from its lower end."""
-    octaves = math.log2(max(ratio, _EDGES[0])) - _LOWEST
-    return min(octaves * _STEPS, _TOP)
+    return min((math.log2(max(ratio, _EDGES[0])) - _LOWEST) * _STEPS, _TOP)
 
 
 class SurvivalModel:

@@ -36,7 +36,6 @@ class Outcome:
 
     :param kind: ``completed``, ``failed`` (the service gave up), ``timed_out`` (we did) or ``refused`` (the service
         refuses to answer: wrong key, unknown run).
-    :param run_id: the job.
     :param last_status: what the service last said, as it said it.
     :param message: the reason, for people.
     :param error: name of the error's class, for ``refused``.
@@ -97,7 +96,6 @@ class LogLine(NamedTuple):
 class JobMonitor:
     """Decides, for one job, what an answer means.
 
-    :param job: the job that is waited for.
     :param poll_interval: seconds; the first pause after a transient error.
     :param deadline: epoch seconds after which a job that still runs is left alone; it is asked once more at that time.
     :param jitter: a random number in [0, 1), to spread what would come at once.

@@ -142,10 +142,11 @@ class Schedule:
         self.remove(key)
         return now - waiting.last
 
-    def postpone(self, key: str, until: float) -> None:
-        """Put a job off that could not be asked."""
+    def postpone(self, key: str, until: float) -> float:
+        """Put a job off that could not be asked, and return until when."""
         if waiting := self._jobs.get(key):
             self._put(waiting, until)
+        return until
 
     def expired(self, now: float) -> list[str]:
         """Return, once each, the jobs whose deadline has passed without an answer in time."""
@@ -176,8 +177,6 @@ class Schedule:
         return min(due, waiting.deadline) if waiting.last < waiting.deadline else due
 
     def _choose(self, now: float) -> str:
-        if len(self._ready) == 1:
-            return next(iter(self._ready))
         while True:
             if now >= self._plan_until or not self._plan:
                 self._plan_window(now)

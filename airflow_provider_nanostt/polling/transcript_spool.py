@@ -36,7 +36,10 @@ STORAGE_TIMEOUT_SECONDS = 20.0
 
 
 class TranscriptSpool:
-    """A folder for the answers to the jobs of one task instance, and for nothing else."""
+    """A folder for the answers to the jobs of one task instance, and for nothing else.
+
+    What the storage raises passes through :meth:`is_open` and :meth:`put`, and through nothing else.
+    """
 
     def __init__(self, folder: ObjectStoragePath) -> None:
         self._folder = folder
@@ -54,17 +57,11 @@ class TranscriptSpool:
         return {"folder": str(self._folder), "token": token}
 
     def is_open(self, token: str) -> bool:
-        """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine.
-
-        :raises Exception: whatever a storage raises.
-        """
+        """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine."""
         return object_storage.read(self._folder / _TOKEN_FILE) == token.encode()
 
     def put(self, run_id: str, answer: Mapping[str, object]) -> None:
-        """Leave the service's answer about a job, without the signatures of addresses in it.
-
-        :raises Exception: whatever a storage raises.
-        """
+        """Leave the service's answer about a job, without the signatures of addresses in it."""
         object_storage.write(self._folder / _name(run_id), json.dumps(redact_value(answer)).encode())
 
     def has(self, run_id: str) -> bool:

@@ -158,7 +158,8 @@ class Poller:
             self._counts["refusals"] += 1
             if self.limiter.on_rejected(sent_at, now, answer.retry_after):
                 log.info("NanoGPT refused a request (429); asking %.1f times a second now", self.limiter.rate)
-            self._again(key, now, now)
+            self._schedule.postpone(key, now)
+            self._wake(0.0)
             return
         step = wait.monitor.on_response(answer, now)
         if line := wait.monitor.log_line:
@@ -166,15 +167,9 @@ class Poller:
         if isinstance(step, Outcome):
             transcript = None if isinstance(answer, errors.NanoGPTError) else answer.transcript
             self._end(key, step, None if transcript is None else transcript.raw)
-        elif step is None:
-            # No turn now: what else is due was seen to in the last one, and the next is planned.
-            self._wake(self._schedule.running(key, now) - now)
-        else:
-            self._again(key, step, now)
-
-    def _again(self, key: str, due: float, now: float) -> None:
-        """Ask again at a time."""
-        self._schedule.postpone(key, due)
+            return
+        # No turn now: what else is due was seen to in the last one, and the next is planned.
+        due = self._schedule.running(key, now) if step is None else self._schedule.postpone(key, step)
         self._wake(due - now)
 
     def _end(self, key: str, outcome: Outcome, answer: Mapping[str, object] | None = None) -> None:

@@ -16,7 +16,6 @@ from airflow_provider_nanostt.polling import JobMonitor, Outcome, Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_provider_nanostt.api.http import Call
     from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.polling import RateLimiter
 
@@ -53,7 +52,7 @@ def as_completed(
             time.sleep(pause)
             continue
         watch = watches[chosen]
-        answer, now = _ask(client, endpoints.status(watch.job), limiter), time.time()
+        answer, now = _ask(client, watch.job, limiter), time.time()
         step = watch.on_response(answer, now)
         if watch.log_line:
             log.log(*watch.log_line)
@@ -67,11 +66,11 @@ def as_completed(
             schedule.postpone(chosen, step)
 
 
-def _ask(client: transport.Client, call: Call[JobStatus], limiter: RateLimiter) -> JobStatus | errors.NanoGPTError:
+def _ask(client: transport.Client, job: Job, limiter: RateLimiter) -> JobStatus | errors.NanoGPTError:
     """Make one attempt; a refusal slows everything that shares the pace, and the end of a day is not slept for."""
     sent_at = time.time()
     try:
-        return client.send(call, retry=transport.ONCE)
+        return client.send(endpoints.status(job), retry=transport.ONCE)
     except errors.DailyLimitReached:
         raise  # the triggerer waits for midnight, a worker's slot does not
     except errors.NanoGPTError as error:
