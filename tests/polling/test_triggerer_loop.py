@@ -6,6 +6,7 @@ import asyncio
 import gc
 import time
 import warnings
+from contextvars import ContextVar
 
 import pytest
 
@@ -124,6 +125,28 @@ def test_a_refusal_slows_everybody_and_loses_nobody(emulator: Emulator, wav):
     assert rate < 20.0
     statuses = [request.status for request in emulator.requests if request.endpoint == "/transcribe/status"]
     assert statuses.count(429) == 2
+
+
+def test_each_line_is_logged_where_its_trigger_logs(emulator: Emulator, wav):
+    """Airflow finds the log of a trigger by its context, which is not that of the loop that all share."""
+    jobs = submit(wav, 2)
+    emulator.fail("/transcribe/status", status=503, times=2)
+    trigger: ContextVar[str] = ContextVar("trigger", default="nobody")
+    lines: list[tuple[str, str]] = []
+
+    async def wait(shared: triggerer_loop.Poller, job: Job) -> None:
+        trigger.set(job.run_id)
+        end = time.time() + 30.0
+        log = lambda _level, text: lines.append((trigger.get(), text))  # noqa: E731
+        await shared.wait(job, poll_interval=0.1, deadline=end, log=log)
+
+    async def run() -> None:
+        async with triggerer_loop.shared_poller(config(emulator)) as shared:
+            await asyncio.gather(*(wait(shared, job) for job in jobs))
+
+    asyncio.run(run())
+    assert {run_id for run_id, _ in lines} == {job.run_id for job in jobs}
+    assert all(run_id in text for run_id, text in lines if "asked for again" in text)
 
 
 def test_it_counts_what_it_does(emulator: Emulator, wav):
