@@ -92,7 +92,7 @@ class _WaitingTrigger(BaseTrigger):
             )
             async with shared_poller(config, StatsMeter()) as poller:
                 outcome, answer = await poller.wait(
-                    job, poll_interval=self.poll_interval, deadline=self.deadline, log=self.log.log
+                    job, poll_interval=self.poll_interval, deadline=self.deadline, log=self.log
                 )
         except Exception as error:
             self.log.exception("Run %s: the trigger cannot go on", job.run_id)

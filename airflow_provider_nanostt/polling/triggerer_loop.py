@@ -16,13 +16,13 @@ import weakref
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.polling import COMPLETED, JobMonitor, Outcome, RateLimiter, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.http import Call
@@ -39,18 +39,24 @@ _LONGEST_SLEEP = 30.0
 _METER_EVERY = 10.0
 
 
+class Log(Protocol):
+    """A log, be it of ``logging`` or of Airflow."""
+
+    def log(self, level: int, msg: str, /) -> object:
+        """Log a line."""
+
+
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """One wait for one job. There are thousands, so it holds no more than it must.
+    """One wait for one job, with the trigger's context, by which Airflow finds where lines of its log go.
 
-    :param log: logs a line, given its level in ``logging`` and its text.
-    :param context: of the trigger; Airflow finds a trigger's log by it.
+    There are thousands, so it holds no more than it must.
     """
 
     monitor: JobMonitor
     call: Call[JobStatus]
     end: asyncio.Future[End]
-    log: Callable[[int, str], object]
+    log: Log
     context: contextvars.Context
 
     def fail(self, error: BaseException) -> None:
@@ -77,9 +83,7 @@ class Poller:
         self._counts: Counter[str] = Counter()
         self._metered_at = 0.0
 
-    async def wait(
-        self, job: Job, *, poll_interval: float, deadline: float, log: Callable[[int, str], object] = log.log
-    ) -> End:
+    async def wait(self, job: Job, *, poll_interval: float, deadline: float, log: Log = log) -> End:
         """Ask for a job until its wait has ended; log what is out of the ordinary. See :class:`JobMonitor`."""
         await self._client.open()
         monitor = JobMonitor(job, poll_interval=poll_interval, deadline=deadline)
@@ -163,7 +167,7 @@ class Poller:
             return
         step = wait.monitor.on_response(answer, now)
         if line := wait.monitor.log_line:
-            asyncio.get_running_loop().call_soon(wait.log, *line, context=wait.context)
+            asyncio.get_running_loop().call_soon(wait.log.log, *line, context=wait.context)
         if isinstance(step, Outcome):
             transcript = None if isinstance(answer, errors.NanoGPTError) else answer.transcript
             self._end(key, step, None if transcript is None else transcript.raw)

@@ -34,18 +34,15 @@ def as_completed(
 ) -> Iterator[tuple[str, Transcript | errors.JobError]]:
     """Wait for jobs until a moment in epoch seconds, and yield each with its name as soon as it has ended.
 
-    While the caller has one in hand, nothing is asked.
-
-    :param jobs: by any names.
     :param at_once: ask before waiting, whatever the age of a job.
     :param recovery_hint: says how to get the transcript of a job that nobody waits for any more.
-    :return: for each job its transcript, or the error it has ended with.
+    :return: for each job its transcript, or the error it has ended with; nothing is asked while the caller has one.
     :raises DailyLimitReached: rather than to sleep until the day is over.
     """
-    schedule, now = Schedule(limiter), time.time()
+    schedule = Schedule(limiter)
     watches = {key: JobMonitor(job, poll_interval=poll_interval, deadline=deadline) for key, job in jobs.items()}
     for key, job in jobs.items():
-        schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=now, at_once=at_once)
+        schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=time.time(), at_once=at_once)
     while watches:
         chosen, pause = schedule.next(time.time())
         if chosen is None:

@@ -134,11 +134,13 @@ def test_each_line_is_logged_where_its_trigger_logs(emulator: Emulator, wav):
     trigger: ContextVar[str] = ContextVar("trigger", default="nobody")
     lines: list[tuple[str, str]] = []
 
+    class Log:
+        def log(self, _level: int, text: str) -> None:
+            lines.append((trigger.get(), text))
+
     async def wait(shared: triggerer_loop.Poller, job: Job) -> None:
         trigger.set(job.run_id)
-        end = time.time() + 30.0
-        log = lambda _level, text: lines.append((trigger.get(), text))  # noqa: E731
-        await shared.wait(job, poll_interval=0.1, deadline=end, log=log)
+        await shared.wait(job, poll_interval=0.1, deadline=time.time() + 30.0, log=Log())
 
     async def run() -> None:
         async with triggerer_loop.shared_poller(config(emulator)) as shared:
