@@ -10,7 +10,6 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-
 _CONNECTION_FORM: dict[str, Any] = {
     "ui-field-behaviour": {
         "hidden-fields": ["schema", "login", "port"],
@@ -71,10 +70,10 @@ def get_provider_info() -> dict[str, Any]:
                 **_CONNECTION_FORM,
             }
         ],
-        "hooks": [{"integration-name": integration, "python-modules": [f"{package}.hooks"]}],
-        "operators": [{"integration-name": integration, "python-modules": [f"{package}.operators"]}],
-        "sensors": [{"integration-name": integration, "python-modules": [f"{package}.sensors"]}],
+        **{
+            kind: [{"integration-name": integration, "python-modules": [f"{package}.{kind}"]}]
+            for kind in ("hooks", "operators", "sensors", "triggers")
+        },
         "extra-links": [f"{package}.links.TranscriptLink"],
         "task-decorators": [{"name": "transcribe", "class-name": f"{package}.decorators.transcribe_task"}],
-        "triggers": [{"integration-name": integration, "python-modules": [f"{package}.triggers"]}],
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
+
 if TYPE_CHECKING:
-    from airflow.configuration import conf
     from airflow.sdk import (
         Asset,
         AssetAlias,
@@ -23,12 +25,6 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.xcom import XCom
     from airflow.sdk.log import mask_secret
 else:
-    from airflow.configuration import conf
-
-    try:
-        from airflow.sdk import BaseHook
-    except ImportError:  # before 3.1
-        from airflow.hooks.base import BaseHook
     try:
         # From one place all of them: 3.0 has two classes BaseOperator, and its sensors know only this one.
         from airflow.sdk import BaseOperator, BaseSensorOperator, ObjectStoragePath, PokeReturnValue
@@ -44,53 +40,35 @@ else:
         from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
     except ImportError:  # before 3.2
         from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
-    try:
-        from airflow.sdk.log import mask_secret
-    except ImportError:
-        try:
-            from airflow.sdk.execution_time.secrets_masker import mask_secret  # 3.0
-        except ImportError:  # 2.11
-            from airflow.utils.log.secrets_masker import mask_secret
-    try:
-        from airflow.sdk import Context
-    except ImportError:
-        from airflow.utils.context import Context
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only some tasks need, when it is first asked for."""
-    from importlib import import_module
-
-    for module, attribute in _WHERE.get(name, ()):
+    """Import when it is first asked for what is in other modules, depending on the version."""
+    for place in _PLACES.get(name, ()):
+        module, _, other_name = place.partition(":")
         try:
-            return getattr(import_module(module), attribute)
+            return getattr(import_module(module), other_name or name)
         except (ImportError, AttributeError):
             continue
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-_WHERE = {
-    "Asset": (("airflow.sdk", "Asset"), ("airflow.datasets", "Dataset")),
-    "AssetAlias": (("airflow.sdk", "AssetAlias"), ("airflow.datasets", "DatasetAlias")),
-    "BaseOperatorLink": (
-        ("airflow.sdk", "BaseOperatorLink"),
-        ("airflow.models.baseoperatorlink", "BaseOperatorLink"),
+_PLACES = {
+    "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
+    "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
+    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
+    "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
+    "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
+    "XCom": ("airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
+    "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
+    "mask_secret": (
+        "airflow.sdk.log",
+        "airflow.sdk.execution_time.secrets_masker",  # 3.0
+        "airflow.utils.log.secrets_masker",  # 2.11
     ),
-    "DecoratedOperator": (
-        ("airflow.sdk.bases.decorator", "DecoratedOperator"),
-        ("airflow.decorators.base", "DecoratedOperator"),
-    ),
-    "XCom": (("airflow.sdk.execution_time.xcom", "XCom"), ("airflow.models.xcom", "XCom")),
-    "determine_kwargs": (
-        ("airflow.sdk.bases.decorator", "determine_kwargs"),
-        ("airflow.utils.operator_helpers", "determine_kwargs"),
-    ),
-    "task_decorator_factory": (
-        ("airflow.sdk.bases.decorator", "task_decorator_factory"),
-        ("airflow.decorators.base", "task_decorator_factory"),
-    ),
+    "task_decorator_factory": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
 }
-"""Name: module and attribute, newest Airflow first."""
+"""Name: modules that may have it, newest Airflow first; after a colon, another name for it there."""
 
 __all__ = [
     "NEVER_EXPIRE",

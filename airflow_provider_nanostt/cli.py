@@ -1,14 +1,13 @@
 """The command ``nanostt``: what recordings would cost and what would be done with them, and whether all is set up.
 
-It shows what the hook says: nothing is submitted or decided here. Tables are for people, ``--json``
-is for programs; then there is nothing else on the standard output.
+It shows what the hook says: nothing is submitted or decided here. With ``--json`` there is nothing else on the standard
+output.
 """
 
 from __future__ import annotations
 
 import argparse
 import glob
-import importlib.util
 import json
 import logging
 import os
@@ -38,7 +37,7 @@ _SCHEMES = ("s3", "gs", "abfs")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recording; None for what is not known, ``problem`` if it could not be submitted."""
+    """One recording; None for what is not known, and the problem if it could not be submitted."""
 
     file: str
     minutes: float | None = None
@@ -142,7 +141,7 @@ def _estimate(given: argparse.Namespace) -> int:
     names = [name for pattern in given.audio for name in _expanded(pattern)]
     rows = [_row(hook, name, given) for name in _with_progress(names, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]
-    whole = all(row.usd is not None for row in rows)
+    whole = len(known) == len(rows)
     if given.json:
         total = {"usd": round(sum(known), 9), "is_complete": whole}
         _write_json(given.out, {"model": given.model, "files": [asdict(row) for row in rows], "total": total})
@@ -159,30 +158,21 @@ def _expanded(pattern: str) -> list[str]:
     if "://" in pattern and not pattern.startswith("file://"):
         from airflow_provider_nanostt.common import object_storage
 
+        connection, mark, _ = pattern.partition("://")[2].partition("/")[0].rpartition("@")
         try:
             place = object_storage.resolve(pattern)
-            head = pattern.partition("://")[2].partition("/")[0]
-            found = [f"{place.protocol}://{_rooted(head, str(path))}" for path in place.fs.glob(place.path)]
+            root = f"{place.protocol}://{connection}{mark}"
+            found = [root + str(path).lstrip("/") for path in place.fs.glob(place.path)]
         except Exception:  # noqa: BLE001  whatever a storage raises; the row will say it again
             found = []
         return sorted(found) or [pattern]
     return sorted(glob.glob(pattern.removeprefix("file://"), recursive=True)) or [pattern]  # noqa: PTH207  as given
 
 
-def _rooted(head: str, path: str) -> str:
-    """Return a path as its URI has it: behind the connection's id, if the pattern named one."""
-    connection, mark, _ = head.rpartition("@")
-    return f"{connection}{mark}{path.lstrip('/')}"
-
-
 def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
     try:
         found = hook.estimate(
-            name,
-            model=given.model,
-            diarize=given.diarize,
-            staging_path=given.staging,
-            oversize=given.oversize,
+            name, model=given.model, diarize=given.diarize, staging_path=given.staging, oversize=given.oversize
         )
     except Exception as error:  # noqa: BLE001  one that fails must not hide the others
         return Row(name, problem=_reason(error))
@@ -212,9 +202,8 @@ def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, w
             continue
         minutes = "unknown" if row.minutes is None else f"{row.minutes:.2f}"
         price = "unknown" if row.price_per_minute is None else errors.usd(row.price_per_minute)
-        cost = "unknown" if row.usd is None else errors.usd(row.usd)
-        if row.usd is None and row.worst_usd is not None:
-            cost = f"up to {errors.usd(row.worst_usd)}"
+        worst = "unknown" if row.worst_usd is None else f"up to {errors.usd(row.worst_usd)}"
+        cost = worst if row.usd is None else errors.usd(row.usd)
         method = row.method if row.minutes is not None else f"{row.method}; {row.length_source}"
         table.add_row(row.file, minutes, model, price, cost, method)
     console.print(table)
@@ -248,20 +237,15 @@ def _checks(conn_id: str) -> Iterator[Check]:
     if connection.state == "ok":
         yield _tried("key and balance", lambda: f"the account holds {errors.usd(hook.balance().usd)}")
         yield _tried("catalogue", lambda: f"{len(hook.models())} speech-to-text models with their prices")
-    for extra, package, use in (
-        ("audio", "av", "recordings can be converted, compressed and split"),
-        ("emulator", "pocketsphinx", "a local NanoGPT can be started"),
-    ):
-        yield _extra(extra, package, use)
+    yield _extra("audio", "av", "recordings can be converted, compressed and split")
+    yield _extra("emulator", "pocketsphinx", "a local NanoGPT can be started")
     yield _storages()
 
 
 def _connection(hook: NanoGPTHook) -> Check:
     conn_id = hook.nanogpt_conn_id
-    outside = (
-        "Outside a task, Airflow 3 looks in environment variables and secrets backends only: set AIRFLOW_CONN_"
-        f"{conn_id.upper()}."
-    )
+    outside = "Outside a task, Airflow 3 looks in environment variables and secrets backends only: set "
+    outside += f"AIRFLOW_CONN_{conn_id.upper()}."
     return _tried("connection", lambda: f"{conn_id!r} leads to {hook.get_conn().config.base_url}", outside)
 
 
@@ -285,13 +269,10 @@ def _airflow() -> Check:
 
 def _extra(extra: str, package: str, use: str) -> Check:
     name = f"extra [{extra}]"
-    if importlib.util.find_spec(package) is None:
-        return Check(name, "warning", "not installed.", f"With 'airflow-provider-nanostt[{extra}]' {use}.")
     try:
-        found = f" ({package} {version(package)})"
+        return Check(name, "ok", f"{use} ({package} {version(package)})")
     except PackageNotFoundError:
-        found = ""
-    return Check(name, "ok", f"{use}{found}")
+        return Check(name, "warning", "not installed.", f"With 'airflow-provider-nanostt[{extra}]' {use}.")
 
 
 def _storages() -> Check:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,9 @@ from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
 from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.api.models import JobStatus
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators.options import OutputOptions
 
@@ -58,7 +56,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     :return: what :class:`~airflow_provider_nanostt.operators.TranscribeOperator` returns.
     """
 
-    template_fields: Sequence[str] = (
+    template_fields = (
         "run_id",
         "job",
         "output_path",
@@ -108,9 +106,8 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         except AirflowSensorTimeout:
             job = self._given_job()
             self.report_failure(context, job, is_retryable=False)
-            self.log.warning(
-                "Run %s is still billed and may still finish. %s", job.run_id, self._hook().recovery_hint(job)
-            )
+            hint = self._hook().recovery_hint(job)
+            self.log.warning("Run %s is still billed and may still finish. %s", job.run_id, hint)
             raise
         self.emit_lineage(context, TaskResult(result or {}))
         return result
@@ -152,17 +149,23 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     def _look(self, context: Context) -> PokeReturnValue:
         from airflow_provider_nanostt.operators._arguments import read_arguments
         from airflow_provider_nanostt.operators._single import write_single
+        from airflow_provider_nanostt.workflow.gate import ask_status
 
-        # A mistake is reported now, not when the job is done.
-        read_arguments(self)
-        result = self._given_result()
-        if result is not None:
+        read_arguments(self)  # a mistake is reported now, not when the job is done
+        given = parse_mapping("job", self.job)
+        if "job" not in given and ("files" in given or "transcription" in given):  # from a model that answers at once
             self.log.info("The submitting task already has the result")
-            return PokeReturnValue(is_done=True, xcom_value=result)
+            return PokeReturnValue(is_done=True, xcom_value=dict(given))
         hook, job = self._hook(), self._given_job()
-        status = self._ask(hook, job)
-        if status is None:
-            return PokeReturnValue(is_done=False)
+        try:
+            status = ask_status(hook, job)
+        except errors.NanoGPTError as error:
+            if is_transient(error) or isinstance(error, errors.DailyLimitReached):
+                self.log.warning("%s; run %s is asked for again", error, job.run_id)
+                return PokeReturnValue(is_done=False)
+            waited = time.time() - job.submitted_at
+            outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
+            raise outcome.as_error(job, waited=waited, recovery_hint=hook.recovery_hint(job)) from error
         if status.is_failed:
             raise errors.TranscriptionFailed(status.error or "no reason given", job=job)
         if status.transcript is None:
@@ -170,29 +173,10 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=write_single(self, context, status.transcript, job))
 
-    def _ask(self, hook: NanoGPTHook, job: Job) -> JobStatus | None:
-        """Ask for the job; None if the service does not answer just now, which gives up no paid job."""
-        from airflow_provider_nanostt.workflow.gate import ask_status
-
-        try:
-            return ask_status(hook, job)
-        except errors.NanoGPTError as error:
-            if is_transient(error) or isinstance(error, errors.DailyLimitReached):
-                self.log.warning("%s; run %s is asked for again", error, job.run_id)
-                return None
-            waited = time.time() - job.submitted_at
-            outcome = Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
-            raise outcome.as_error(job, waited=waited, recovery_hint=hook.recovery_hint(job)) from error
-
     def _hook(self) -> NanoGPTHook:
         from airflow_provider_nanostt.hooks import NanoGPTHook
 
         return NanoGPTHook(self.nanogpt_conn_id)
-
-    def _given_result(self) -> dict[str, object] | None:
-        """Return the result if the submitting task has it already, as from a model that answers at once."""
-        given = parse_mapping("job", self.job)
-        return dict(given) if "job" not in given and ("files" in given or "transcription" in given) else None
 
     def _given_job(self) -> Job:
         run_id, job = none_if_null(self.run_id), none_if_null(self.job)

@@ -15,20 +15,19 @@ import weakref
 import zlib
 from datetime import UTC, datetime
 from logging import DEBUG, INFO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.polling import COMPLETED, REFUSED, LogLine, Outcome, expected_seconds, format_duration
+from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expected_seconds, format_duration
 from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from airflow_provider_nanostt.api.config import Config
-    from airflow_provider_nanostt.api.models import Transcript
 
 EARLIEST_EVENT = 12.0
 """Seconds after deferring before which no event is fired.
@@ -48,6 +47,8 @@ _CONNECTION_SECONDS = 60.0
 class _WaitingTrigger(BaseTrigger):
     """What all triggers here have in common; the arguments are those of :class:`TranscriptionTrigger`."""
 
+    arguments: ClassVar[tuple[str, ...]] = ("nanogpt_conn_id", "poll_interval", "deadline", "not_before")
+
     def __init__(self, *, nanogpt_conn_id: str, poll_interval: float, deadline: float, not_before: float = 0.0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's base classes are partly untyped
         self.nanogpt_conn_id = nanogpt_conn_id
@@ -55,27 +56,55 @@ class _WaitingTrigger(BaseTrigger):
         self.deadline = deadline
         self.not_before = not_before
 
-    def own_arguments(self) -> dict[str, object]:
-        """Return the arguments that only this kind of trigger has, as plain JSON."""
+    async def wait(self) -> dict[str, object]:
+        """Wait for all jobs, and return the event: outcomes, never a text."""
         raise NotImplementedError
 
     def serialize(self) -> tuple[str, dict[str, object]]:
         """Return the class path and every argument, as plain JSON."""
-        return (
-            f"airflow_provider_nanostt.triggers.{type(self).__name__}",
-            {
-                **self.own_arguments(),
-                "nanogpt_conn_id": self.nanogpt_conn_id,
-                "poll_interval": self.poll_interval,
-                "deadline": self.deadline,
-                "not_before": self.not_before,
-            },
-        )
+        path = f"airflow_provider_nanostt.triggers.{type(self).__name__}"
+        return path, {name: getattr(self, name) for name in self.arguments}
 
-    async def _event(self, data: dict[str, object]) -> TriggerEvent:
-        """Return an event when one may be fired."""
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then fire exactly one event when one may be fired."""
+        event = await self.wait()
         await asyncio.sleep(max(0.0, self.not_before - time.time()))
-        return TriggerEvent(data)  # type: ignore[no-untyped-call]
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _wait_for(self, job: Job, level: int = INFO) -> tuple[Outcome, Mapping[str, object] | None]:
+        """Wait for one job; whatever goes wrong is an outcome, too.
+
+        :param level: of the lines about its beginning and its end.
+        :return: the outcome, and the service's answer if the job is completed.
+        """
+        try:
+            from airflow_provider_nanostt.metrics import StatsMeter
+            from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
+
+            config = await _config(self.nanogpt_conn_id)
+            self.log.log(
+                level,
+                "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
+                job.run_id,
+                format_duration(time.time() - job.submitted_at),
+                format_duration(expected_seconds(job.charged_minutes)),
+                self._deadline_text(),
+            )
+            async with shared_poller(config, StatsMeter()) as poller:
+                outcome, answer = await poller.wait(
+                    job, poll_interval=self.poll_interval, deadline=self.deadline, log=self.log
+                )
+        except Exception as error:
+            self.log.exception("Run %s: the trigger cannot go on", job.run_id)
+            return Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__), None
+        if outcome.error == errors.AuthError.__name__:
+            _configs[asyncio.get_running_loop()].pop(self.nanogpt_conn_id, None)
+        age = format_duration(time.time() - job.submitted_at)
+        self.log.log(level, "Run %s: %s after %s", job.run_id, outcome.kind, age)
+        return outcome, answer
+
+    def _deadline_text(self) -> str:
+        return datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds")
 
 
 class TranscriptionTrigger(_WaitingTrigger):
@@ -88,6 +117,8 @@ class TranscriptionTrigger(_WaitingTrigger):
         extends nor cuts the wait.
     :param not_before: epoch seconds before which no event is fired.
     """
+
+    arguments = ("job", *_WaitingTrigger.arguments)
 
     def __init__(
         self,
@@ -103,15 +134,11 @@ class TranscriptionTrigger(_WaitingTrigger):
         )
         self.job = job
 
-    def own_arguments(self) -> dict[str, object]:
-        """Return the job."""
-        return {"job": dict(self.job)}
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then fire exactly one event: an :class:`~airflow_provider_nanostt.polling.Outcome`, never a text."""
+    async def wait(self) -> dict[str, object]:
+        """Return the outcome, with the job."""
         job = Job.from_json(self.job)
-        outcome = await _waited(self, job)
-        yield await self._event(outcome.to_event(job))
+        outcome, _ = await self._wait_for(job)
+        return outcome.to_event(job)
 
 
 class PartsTrigger(_WaitingTrigger):
@@ -121,22 +148,17 @@ class PartsTrigger(_WaitingTrigger):
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
+    arguments = ("parts", *_WaitingTrigger.arguments)
+
     def __init__(self, *, parts: Sequence[Mapping[str, object]], **how: Any) -> None:
         super().__init__(**how)
         self.parts = parts
 
-    def own_arguments(self) -> dict[str, object]:
-        """Return the parts."""
-        return {"parts": [dict(part) for part in self.parts]}
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait for every part, then fire exactly one event with all their outcomes."""
+    async def wait(self) -> dict[str, object]:
+        """Return the outcome of every part, with its job and its start."""
         jobs = [Job.from_json(part["job"]) for part in self.parts]
-        outcomes = await asyncio.gather(*(_waited(self, job) for job in jobs))
-        ended = zip(self.parts, jobs, outcomes, strict=True)
-        yield await self._event(
-            {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, outcome in ended]}
-        )
+        ended = zip(self.parts, jobs, await asyncio.gather(*map(self._wait_for, jobs)), strict=True)
+        return {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, (outcome, _) in ended]}
 
 
 class BatchTrigger(_WaitingTrigger):
@@ -151,51 +173,45 @@ class BatchTrigger(_WaitingTrigger):
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
+    arguments = ("jobs", "answers", *_WaitingTrigger.arguments)
+
     def __init__(
-        self,
-        *,
-        jobs: Sequence[Mapping[str, object]] | str,
-        answers: Mapping[str, str] | None = None,
-        **how: Any,
+        self, *, jobs: Sequence[Mapping[str, object]] | str, answers: Mapping[str, str] | None = None, **how: Any
     ) -> None:
         super().__init__(**how)
         self.jobs: Sequence[Mapping[str, object]] = _unpacked(jobs) if isinstance(jobs, str) else jobs
         self.answers = answers
+        self._done = 0
 
-    def own_arguments(self) -> dict[str, object]:
-        """Return the jobs, compressed if they are many, and where to leave answers."""
-        jobs = [dict(job) for job in self.jobs]
-        return {
-            "jobs": jobs if len(jobs) <= _MAX_UNPACKED_JOBS else _packed(jobs),
-            "answers": dict(self.answers) if self.answers else None,
-        }
+    def serialize(self) -> tuple[str, dict[str, object]]:
+        """Return the class path and every argument; the jobs are compressed if they are many."""
+        path, arguments = super().serialize()
+        return path, {**arguments, "jobs": self.jobs if len(self.jobs) <= _MAX_UNPACKED_JOBS else _packed(self.jobs)}
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait for every job, then fire exactly one event."""
+    async def wait(self) -> dict[str, object]:
+        """Return how many jobs there were, and by run id how those ended that are not completed."""
         jobs = [Job.from_json(job) for job in self.jobs]
-        self.log.info(
-            "Waiting for %d jobs; at the latest until %s",
-            len(jobs),
-            datetime.fromtimestamp(self.deadline, UTC).isoformat(timespec="seconds"),
-        )
-        progress = _Progress(len(jobs), self.log)
-        async with SpoolWriter(self.answers, self.log) as keeper:
-            outcomes = await asyncio.gather(*(progress.of(self._one(job, keeper)) for job in jobs))
-        open_jobs = {outcome.run_id: outcome.kind for outcome in outcomes if outcome.kind != COMPLETED}
-        yield await self._event({"batch": {"jobs": len(jobs), "not_completed": open_jobs}})
+        self.log.info("Waiting for %d jobs; at the latest until %s", len(jobs), self._deadline_text())
+        async with SpoolWriter(self.answers, self.log) as spool:
+            outcomes = await asyncio.gather(*(self._spooled(job, spool) for job in jobs))
+        not_completed = {outcome.run_id: outcome.kind for outcome in outcomes if outcome.kind != COMPLETED}
+        return {"batch": {"jobs": len(jobs), "not_completed": not_completed}}
 
-    async def _one(self, job: Job, keeper: SpoolWriter) -> Outcome:
-        answers: list[Mapping[str, object]] = []
-        keep = (lambda transcript: answers.append(transcript.raw)) if keeper.is_open else None
-        outcome = await _waited(self, job, quiet=True, keep=keep)
-        if answers:
-            await keeper.keep(job.run_id, answers.pop())
+    async def _spooled(self, job: Job, spool: SpoolWriter) -> Outcome:
+        """Wait for a job and leave its answer; log how many are done at each tenth of them."""
+        outcome, answer = await self._wait_for(job, DEBUG)
+        if answer is not None:
+            await spool.keep(job.run_id, answer)
+        self._done += 1
+        total = len(self.jobs)
+        if self._done * 10 // total > (self._done - 1) * 10 // total:
+            self.log.info("%d of %d jobs are done", self._done, total)
         return outcome
 
 
 def _packed(jobs: Sequence[Mapping[str, object]]) -> str:
-    packed = {"version": _PACKED_VERSION, "jobs": jobs}
-    return base64.b85encode(zlib.compress(json.dumps(packed).encode(), 9)).decode()
+    text = json.dumps({"version": _PACKED_VERSION, "jobs": jobs})
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def _unpacked(text: str) -> list[dict[str, object]]:
@@ -210,65 +226,7 @@ def _unpacked(text: str) -> list[dict[str, object]]:
     return jobs
 
 
-class _Progress:
-    """Logs how many jobs of a batch are done: at each tenth of them, not at each."""
-
-    def __init__(self, total: int, log: Any) -> None:
-        self._total = total
-        self._log = log
-        self._done = 0
-
-    async def of(self, waiting: Awaitable[Outcome]) -> Outcome:
-        outcome = await waiting
-        self._done += 1
-        if self._done * 10 // self._total > (self._done - 1) * 10 // self._total:
-            self._log.info("%d of %d jobs are done", self._done, self._total)
-        return outcome
-
-
-async def _waited(
-    trigger: _WaitingTrigger, job: Job, *, quiet: bool = False, keep: Callable[[Transcript], object] | None = None
-) -> Outcome:
-    """Wait for a job; whatever goes wrong is an outcome, too.
-
-    :param quiet: log only what is out of the ordinary.
-    :param keep: called with the transcript, if there is one.
-    """
-    try:
-        return await _wait(trigger, job, INFO if not quiet else DEBUG, keep)
-    except Exception as error:
-        trigger.log.exception("Run %s: the trigger cannot go on", job.run_id)
-        return Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__)
-
-
-async def _wait(trigger: _WaitingTrigger, job: Job, level: int, keep: Callable[[Transcript], object] | None) -> Outcome:
-    from airflow_provider_nanostt.metrics import StatsMeter
-    from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
-
-    config = await _config(trigger.nanogpt_conn_id)
-    trigger.log.log(
-        level,
-        "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
-        job.run_id,
-        format_duration(time.time() - job.submitted_at),
-        format_duration(expected_seconds(job.charged_minutes)),
-        datetime.fromtimestamp(trigger.deadline, UTC).isoformat(timespec="seconds"),
-    )
-    async with (
-        shared_poller(config, StatsMeter()) as poller,
-        poller.waiting(job, poll_interval=trigger.poll_interval, deadline=trigger.deadline, keep=keep) as wait,
-    ):
-        while isinstance(news := await wait.next(), LogLine):
-            trigger.log.log(news.level, news.text)
-    if news.error == errors.AuthError.__name__:
-        _forget(trigger.nanogpt_conn_id)
-    trigger.log.log(
-        level, "Run %s: %s after %s", job.run_id, news.kind, format_duration(time.time() - job.submitted_at)
-    )
-    return news
-
-
-_configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, tuple[float, asyncio.Future[Config]]]] = (
+_configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[Config]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -279,20 +237,8 @@ async def _config(conn_id: str) -> Config:
 
     loop = asyncio.get_running_loop()
     known = _configs.setdefault(loop, {})
-    read_at, reading = known.get(conn_id, (float("-inf"), None))
-    if reading is None or loop.time() - read_at > _CONNECTION_SECONDS:
-        reading = asyncio.ensure_future(NanoGPTHook(conn_id).aget_config())
-        reading.add_done_callback(lambda done: _forget_failed(known, conn_id, done))
-        known[conn_id] = (loop.time(), reading)
+    reading = known.get(conn_id)
+    if reading is None or (reading.done() and (reading.cancelled() or reading.exception())):
+        reading = known[conn_id] = asyncio.ensure_future(NanoGPTHook(conn_id).aget_config())
+        loop.call_later(_CONNECTION_SECONDS, known.pop, conn_id, None)
     return await asyncio.shield(reading)  # the first to ask may be cancelled; the others still need it
-
-
-def _forget_failed(
-    known: dict[str, tuple[float, asyncio.Future[Config]]], conn_id: str, done: asyncio.Future[Config]
-) -> None:
-    if (done.cancelled() or done.exception() is not None) and known.get(conn_id, (0, None))[1] is done:
-        del known[conn_id]
-
-
-def _forget(conn_id: str) -> None:
-    _configs.get(asyncio.get_running_loop(), {}).pop(conn_id, None)

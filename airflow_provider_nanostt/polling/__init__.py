@@ -15,7 +15,6 @@ from airflow_provider_nanostt.polling.outcome import (
     REFUSED,
     TIMED_OUT,
     JobMonitor,
-    LogLine,
     Outcome,
     format_duration,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "REFUSED",
     "TIMED_OUT",
     "JobMonitor",
-    "LogLine",
     "Outcome",
     "RateLimiter",
     "Schedule",

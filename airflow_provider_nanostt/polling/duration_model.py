@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ def is_short(jobs: Sequence[Job], now: float, max_seconds: float) -> bool:
 
 def log_bin(ratio: float) -> float:
     """Return where a ratio is on the scale, in steps from its lower end."""
-    if ratio <= 0.0:
-        return 0.0
-    return min(max((math.log2(ratio) - _LOWEST) * _STEPS, 0.0), _TOP)
+    return min((math.log2(max(ratio, _EDGES[0])) - _LOWEST) * _STEPS, _TOP)
 
 
 class SurvivalModel:
@@ -67,16 +66,10 @@ class SurvivalModel:
     questions that minimises the mean delay for a given number of them goes with the square root of the hazard.
     """
 
-    __slots__ = ("_entered", "_finished", "_hazard", "_stale", "poll_density", "survival")
-
     def __init__(self) -> None:
         share = [0.5 * (1.0 + math.erf(math.log2(edge) / (_PRIOR_SPREAD * math.sqrt(2.0)))) for edge in _EDGES]
         self._finished = [_PRIOR_JOBS * max(share[k + 1] - share[k], 1e-6) for k in range(_COUNT)]
         self._entered = [_PRIOR_JOBS * max(1.0 - share[k], 1e-5) for k in range(_COUNT)]
-        self._hazard: list[float] = []
-        self.survival: list[float] = []
-        self.poll_density: list[float] = []
-        self._stale = 0
         self._build()
 
     def refresh(self, patience: int) -> None:
@@ -87,55 +80,32 @@ class SurvivalModel:
     def running(self, before: float, now: float) -> None:
         """Take in that a job was running at ``now`` and not asked since ``before``, both on the scale."""
         self._stale += 1
-        first, last = int(before), int(now)
-        if first == last:
-            self._entered[first] += now - before
-            return
-        self._entered[first] += first + 1 - before
-        for step in range(first + 1, last):
-            self._entered[step] += 1.0
-        self._entered[last] += now - last
+        for step, share in _steps_between(before, now):
+            self._entered[step] += share
 
     def finished(self, before: float, now: float) -> None:
         """Take in that a job finished between two questions: shared out over the steps as the table so far says."""
         self._stale += 1
-        first, last = int(before), int(now)
-        parts = [
-            (step, share, self._hazard[step] * share)
-            for step in range(first, last + 1)
-            if (share := min(now, step + 1) - max(before, step)) > 0
-        ]
-        total = sum(weight for _, _, weight in parts) or 1.0
-        left = 1.0
-        for step, share, weight in parts:
-            self._finished[step] += weight / total
-            self._entered[step] += left * share
-            left -= weight / total
+        steps = _steps_between(before, now)
+        total = sum(self._hazard[step] * share for step, share in steps) or 1.0
+        running = 1.0
+        for step, share in steps:
+            ended = self._hazard[step] * share / total
+            self._finished[step] += ended
+            self._entered[step] += running * share
+            running -= ended
 
     def alive(self, where: float) -> float:
         """Return the probability that a job is still running at a place on the scale."""
-        step = int(where)
-        before, after = self.survival[step : step + 2]
-        return before + (after - before) * (where - step)
+        return _value_at(self.survival, where)
 
     def done(self, before: float, ratio: float) -> float:
-        """Return the probability that a job is done at a ratio, given that it ran at a place on the scale.
-
-        Asked for every job of a crowd again and again, hence in one piece.
-        """
-        survival = self.survival
-        step = int(before)
-        then = survival[step] + (survival[step + 1] - survival[step]) * (before - step)
-        where = log_bin(ratio)
-        step = int(where)
-        now = survival[step] + (survival[step + 1] - survival[step]) * (where - step)
-        return 1.0 - now / max(then, 1e-12)
+        """Return the probability that a job is done at a ratio, given that it ran at a place on the scale."""
+        return 1.0 - self.alive(log_bin(ratio)) / max(self.alive(before), 1e-12)
 
     def poll_density_at(self, where: float) -> float:
         """Return ``poll_density`` at a place on the scale."""
-        step = int(where)
-        before, after = self.poll_density[step : step + 2]
-        return before + (after - before) * (where - step)
+        return _value_at(self.poll_density, where)
 
     def ratio_at(self, poll_density: float) -> float:
         """Return the ratio at which ``poll_density`` reaches a value."""
@@ -148,21 +118,29 @@ class SurvivalModel:
 
     def _build(self) -> None:
         self._stale = 0
-        survival, hazard = [1.0], []
-        for finished, entered in zip(self._finished, self._entered, strict=True):
-            step = -math.log1p(-min(finished / entered, 0.999))
-            hazard.append(step)
-            survival.append(survival[-1] * math.exp(-step))
+        life_table = zip(self._finished, self._entered, strict=True)
+        self._hazard = [-math.log1p(-min(finished / entered, 0.999)) for finished, entered in life_table]
+        self.survival = list(accumulate(self._hazard, lambda alive, step: alive * math.exp(-step), initial=1.0))
         mean = weight = 0.0
         density = []
-        for k in range(_COUNT):
+        for k, hazard in enumerate(self._hazard):
             width = _EDGES[k + 1] - _EDGES[k]
-            root = math.sqrt(hazard[k] / width)
-            alive = (survival[k] - survival[k + 1]) / hazard[k] if hazard[k] > 1e-12 else survival[k]
+            root = math.sqrt(hazard / width)
+            alive = (self.survival[k] - self.survival[k + 1]) / hazard if hazard > 1e-12 else self.survival[k]
             mean += alive * width
             weight += alive * root * width
             density.append(root * width)
-        poll_density = [0.0]
-        for part in density:
-            poll_density.append(poll_density[-1] + part * mean / weight)
-        self._hazard, self.survival, self.poll_density = hazard, survival, poll_density
+        self.poll_density = list(accumulate((part * mean / weight for part in density), initial=0.0))
+
+
+def _steps_between(before: float, now: float) -> list[tuple[int, float]]:
+    """Return the steps between two places on the scale, each with the share of it that is between them."""
+    steps = range(int(before), int(now) + 1)
+    return [(step, share) for step in steps if (share := min(now, step + 1) - max(before, step)) > 0]
+
+
+def _value_at(steps: Sequence[float], where: float) -> float:
+    """Return the value at a place on the scale, between those at its steps."""
+    step = int(where)
+    before, after = steps[step : step + 2]
+    return before + (after - before) * (where - step)

@@ -1,25 +1,23 @@
 """What an answer means for a wait, and how a wait ends.
 
-Everything that waits for a job, in a worker or in the triggerer, feeds the answers to a :class:`JobMonitor`, so what a
-status means is decided here and nowhere else. :class:`Outcome` is how a wait ends, in a form that may be stored and
-logged: ids, words and numbers, never a transcript. When to ask is not decided here but in ``schedule``.
+Everything that waits for a job feeds the answers to a :class:`JobMonitor`, so what a status means is decided here and
+nowhere else; when to ask is decided in ``schedule``. An :class:`Outcome` may be stored and logged: it holds ids, words
+and numbers, never a transcript.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from logging import INFO, WARNING
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.api.models import Job, JobStatus
 from airflow_provider_nanostt.polling.duration_model import expected_seconds
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COMPLETED = "completed"
 FAILED = "failed"
@@ -38,7 +36,6 @@ class Outcome:
 
     :param kind: ``completed``, ``failed`` (the service gave up), ``timed_out`` (we did) or ``refused`` (the service
         refuses to answer: wrong key, unknown run).
-    :param run_id: the job.
     :param last_status: what the service last said, as it said it.
     :param message: the reason, for people.
     :param error: name of the error's class, for ``refused``.
@@ -60,16 +57,14 @@ class Outcome:
 
         :raises JobError: if it is anything else; what cannot be read never counts as success.
         """
-        if isinstance(event, Mapping) and event.get("kind") in (COMPLETED, FAILED, TIMED_OUT, REFUSED):
-            try:
-                job = Job.from_json(event.get("job") or {})
-            except errors.InvalidInput:
-                pass
-            else:
-                texts = {name: str(event.get(name) or "") for name in ("last_status", "message", "error")}
-                return cls(kind=str(event["kind"]), run_id=job.run_id, **texts), job
-        run_id = event.get("run_id") if isinstance(event, Mapping) else None
-        raise errors.JobError(f"The trigger's event cannot be read; run {run_id or 'unknown'} stays paid for")
+        given = event if isinstance(event, Mapping) else {}
+        if given.get("kind") in (COMPLETED, FAILED, TIMED_OUT, REFUSED):
+            with suppress(errors.InvalidInput):
+                job = Job.from_json(given.get("job"))
+                texts = {name: str(given.get(name) or "") for name in ("last_status", "message", "error")}
+                return cls(kind=str(given["kind"]), run_id=job.run_id, **texts), job
+        run_id = given.get("run_id") or "unknown"
+        raise errors.JobError(f"The trigger's event cannot be read; run {run_id} stays paid for")
 
     def as_error(self, job: Job, *, waited: float, recovery_hint: str) -> errors.JobError:
         """Return the error that describes this outcome.
@@ -91,55 +86,33 @@ class Outcome:
 
 
 class LogLine(NamedTuple):
-    """A line worth logging: ``level`` is one of ``logging``'s."""
+    """A line worth logging, with its level in ``logging``."""
 
     level: int
     text: str
 
 
+@dataclass(slots=True, eq=False)
 class JobMonitor:
     """Decides, for one job, what an answer means.
 
-    :param job: whose wait this is.
     :param poll_interval: seconds; the first pause after a transient error.
     :param deadline: epoch seconds after which a job that still runs is left alone; it is asked once more at that time.
     :param jitter: a random number in [0, 1), to spread what would come at once.
-
-    ``log_line`` is a line worth logging after the last answer, or None: one when transient errors begin or end,
-    one for an unknown status, and one whenever a job that takes long has become twice as old; not one per question.
+    :param log_line: set by the last answer, None if that was as expected: one when transient errors begin or end,
+        one for an unknown status, and one whenever a job that takes long has become twice as old.
     """
 
-    __slots__ = (
-        "_bad",
-        "_interval",
-        "_jitter",
-        "_log_at",
-        "_missing",
-        "_strange",
-        "deadline",
-        "job",
-        "last_status",
-        "log_line",
-    )
-
-    def __init__(
-        self,
-        job: Job,
-        *,
-        poll_interval: float,
-        deadline: float,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.job = job
-        self.deadline = deadline
-        self.last_status = ""
-        self.log_line: LogLine | None = None
-        self._log_at = 0.0
-        self._interval = poll_interval
-        self._jitter = jitter
-        self._bad = 0
-        self._missing = 0
-        self._strange = ""
+    job: Job
+    poll_interval: float
+    deadline: float
+    jitter: Callable[[], float] = random.random
+    last_status: str = ""
+    log_line: LogLine | None = None
+    _log_at: float = 0.0
+    _bad: int = 0
+    _missing: int = 0
+    _strange: str = ""
 
     def on_response(self, what: JobStatus | errors.NanoGPTError, now: float) -> Outcome | float | None:
         """Take in an answer, or the failure to get one.
@@ -154,10 +127,10 @@ class JobMonitor:
         if isinstance(what, errors.NotFound) and self._missing + 1 < _NOT_FOUND_PATIENCE:
             # One replica behind the others must not lose a paid job.
             self._missing += 1
-            return now + self._interval
+            return now + self.poll_interval
         if isinstance(what, errors.DailyLimitReached) and what.resets_at < self.deadline:
             self.log_line = LogLine(WARNING, f"{what}; asking for run {self.job.run_id} again then")
-            return max(now, what.resets_at) + self._interval * self._jitter()
+            return max(now, what.resets_at) + self.poll_interval * self.jitter()
         if is_transient(what):
             return self._transient(what, now)
         return Outcome(REFUSED, self.job.run_id, self.last_status, str(what), type(what).__name__)
@@ -186,10 +159,8 @@ class JobMonitor:
         return None
 
     def _log_age(self, now: float) -> None:
-        age = now - self.job.submitted_at
-        expected = expected_seconds(self.job.charged_minutes)
-        if not self._log_at:
-            self._log_at = max(_LONG, 2.0 * expected, 2.0 * age)
+        age, expected = now - self.job.submitted_at, expected_seconds(self.job.charged_minutes)
+        self._log_at = self._log_at or max(_LONG, 2.0 * expected, 2.0 * age)
         if age >= self._log_at:
             self._log_at = 2.0 * age
             self.log_line = self.log_line or LogLine(
@@ -206,11 +177,11 @@ class JobMonitor:
             self.log_line = LogLine(
                 WARNING, f"{error}; run {self.job.run_id} is paid for and is asked for again until the deadline"
             )
-        pause = min(self._interval * 2.0 ** min(self._bad - 1, 16), max(_LONGEST_PAUSE, self._interval))
+        pause = min(self.poll_interval * 2.0 ** min(self._bad - 1, 16), max(_LONGEST_PAUSE, self.poll_interval))
         asked = error.retry_after if isinstance(error, errors.ApiError) else None
         if asked is not None:
-            pause = max(asked, self._interval if self._bad > 1 else 0.0)
-        return min(now + pause * (1 + 0.25 * self._jitter()), self.deadline)
+            pause = max(asked, self.poll_interval if self._bad > 1 else 0.0)
+        return min(now + pause * (1 + 0.25 * self.jitter()), self.deadline)
 
 
 def format_duration(seconds: float) -> str:

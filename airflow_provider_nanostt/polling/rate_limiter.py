@@ -22,16 +22,10 @@ class RateLimiter:
     :param per_second: the most that is ever asked.
     """
 
-    __slots__ = ("_ceiling", "_cut_at", "_free_at", "_grown_at", "_paused_until", "_top", "rate")
-
     def __init__(self, per_second: float) -> None:
-        self.rate = per_second
-        self._top = per_second
-        self._ceiling = per_second
-        self._free_at = 0.0
-        self._paused_until = 0.0
+        self.rate = self._top = self._ceiling = per_second
+        self._free_at = self._paused_until = self._grown_at = 0.0
         self._cut_at = float("-inf")
-        self._grown_at = 0.0
 
     def delay(self, now: float) -> float:
         """Seconds until the next request may go out; 0 if it may now."""
@@ -56,17 +50,14 @@ class RateLimiter:
         self._paused_until = max(self._paused_until, now + pause)
         if sent_at <= self._cut_at:
             return False
-        self._cut_at = now
-        self._ceiling = self.rate
+        self._cut_at, self._ceiling = now, self.rate
         self.rate = max(_SLOWEST, self.rate * _CUT)
         return True
 
     def _grow(self, now: float) -> None:
-        passed, self._grown_at = max(0.0, now - self._grown_at), now
-        if self.rate >= self._top:
-            return
+        passed, self._grown_at = min(max(0.0, now - self._grown_at), 10.0), now
         near = _NEAR * self._ceiling
         if self.rate < near:
-            self.rate = min(near, self.rate * (1.0 + _CLIMB * min(passed, 10.0)))
+            self.rate = min(near, self.rate * (1.0 + _CLIMB * passed))
         else:
-            self.rate = min(self._top, self.rate + _PROBE * min(passed, 10.0))
+            self.rate = min(self._top, self.rate + _PROBE * passed)

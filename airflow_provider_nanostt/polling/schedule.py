@@ -9,6 +9,8 @@ is looked at for a whole window of requests at once, since it changes slowly.
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -38,48 +40,36 @@ LATE_GRACE_SECONDS = 60.0
 _WINDOWS = 20
 
 
+@dataclass(slots=True, eq=False)
 class _Waiting:
-    """One job that is waited for."""
+    """A job that is waited for: ``last`` is when it was last known to run, ``bin`` where that is in the life table."""
 
-    __slots__ = ("bin", "born", "deadline", "due", "expected", "interval", "key", "last", "table")
-
-    def __init__(
-        self, key: str, job: Job, *, table: SurvivalModel, interval: float, deadline: float, now: float
-    ) -> None:
-        self.key = key
-        self.table = table
-        self.interval = interval
-        self.deadline = deadline
-        self.born = min(job.submitted_at or now, now)
-        self.expected = expected_seconds(job.charged_minutes)
-        self.last = self.born
-        self.bin = 0.0
-        self.due = 0.0
+    key: str
+    table: SurvivalModel
+    interval: float
+    deadline: float
+    born: float
+    expected: float
+    last: float
+    bin: float = 0.0
+    due: float = 0.0
 
     def bin_at(self, now: float) -> float:
         return log_bin((now - self.born) / self.expected)
 
 
 class Schedule:
-    """The jobs of one key, and whose turn it is.
-
-    All times are epoch seconds.
-
-    :param limiter: how fast may be asked.
-    """
+    """The jobs of one key, and whose turn it is. All times are epoch seconds."""
 
     def __init__(self, limiter: RateLimiter) -> None:
         self.limiter = limiter
-        self._tables: dict[str, SurvivalModel] = {}
+        self._tables: defaultdict[str, SurvivalModel] = defaultdict(SurvivalModel)
         self._jobs: dict[str, _Waiting] = {}
         self._later: list[tuple[float, str]] = []
         self._ready: dict[str, _Waiting] = {}
         self._ends: list[tuple[float, str]] = []
         self._plan: list[str] = []
         self._plan_until = 0.0
-
-    def __len__(self) -> int:
-        return len(self._jobs)
 
     def add(
         self, key: str, job: Job, *, poll_interval: float, deadline: float, now: float, at_once: bool = False
@@ -91,14 +81,14 @@ class Schedule:
         :param deadline: it is asked once more then.
         :param at_once: ask it first of all, since it is known to be done, or nobody knows.
         """
-        table = self._tables.setdefault(job.model, SurvivalModel())
-        waiting = _Waiting(key, job, table=table, interval=poll_interval, deadline=deadline, now=now)
-        self._jobs[key] = waiting
+        born, expected = min(job.submitted_at or now, now), expected_seconds(job.charged_minutes)
+        waiting = self._jobs[key] = _Waiting(
+            key, self._tables[job.model], poll_interval, deadline, born=born, expected=expected, last=born
+        )
         heapq.heappush(self._ends, (max(deadline + _GRACE, now + LATE_GRACE_SECONDS), key))
-        if at_once or now - waiting.born > poll_interval:
-            self._put(waiting, now)  # nobody knows when it was asked last: another process waited for it before
-        else:
-            self._put(waiting, self._worth_asking(waiting))
+        # Nobody knows when an older job was asked last: another process waited for it before.
+        asks_now = at_once or now - born > poll_interval
+        self._put(waiting, now if asks_now else self._worth_asking(waiting))
 
     def remove(self, key: str) -> None:
         """Forget a job."""
@@ -152,20 +142,18 @@ class Schedule:
         self.remove(key)
         return now - waiting.last
 
-    def postpone(self, key: str, until: float) -> None:
-        """Put a job off that could not be asked."""
-        waiting = self._jobs.get(key)
-        if waiting is not None:
+    def postpone(self, key: str, until: float) -> float:
+        """Put a job off that could not be asked, and return until when."""
+        if waiting := self._jobs.get(key):
             self._put(waiting, until)
+        return until
 
     def expired(self, now: float) -> list[str]:
         """Return, once each, the jobs whose deadline has passed without an answer in time."""
-        keys = []
-        while self._ends and self._ends[0][0] <= now:
-            key = heapq.heappop(self._ends)[1]
-            if key in self._jobs:
-                keys.append(key)
-        return keys
+        passed = []
+        while self.next_end() <= now:
+            passed.append(heapq.heappop(self._ends)[1])
+        return [key for key in passed if key in self._jobs]
 
     def next_end(self) -> float:
         """When :meth:`expired` may have something to say next."""
@@ -182,16 +170,13 @@ class Schedule:
         if len(self._jobs) == 1:
             due = waiting.last + slow
         else:
-            table, expected = waiting.table, waiting.expected
-            effort = table.poll_density_at(waiting.bin) + _THRIFT * waiting.interval / expected
-            due = waiting.born + expected * table.ratio_at(effort)
+            density = waiting.table.poll_density_at(waiting.bin) + _THRIFT * waiting.interval / waiting.expected
+            due = waiting.born + waiting.expected * waiting.table.ratio_at(density)
             due = max(due, waiting.last + max(min(_QUICKEST, waiting.interval), min(_SLOWEST, age / _SLOWING)))
             due = min(due, waiting.last + max(slow, _LARGEST_GAP * age))
         return min(due, waiting.deadline) if waiting.last < waiting.deadline else due
 
     def _choose(self, now: float) -> str:
-        if len(self._ready) == 1:
-            return next(iter(self._ready))
         while True:
             if now >= self._plan_until or not self._plan:
                 self._plan_window(now)
@@ -202,15 +187,15 @@ class Schedule:
     def _plan_window(self, now: float) -> None:
         """Rank the due jobs, and keep the best of them for the next requests."""
         sweep = _SWEEPS * len(self._jobs) / self.limiter.rate
-        ranked = []
-        for key, waiting in self._ready.items():
+
+        def rank(key: str) -> float:
+            waiting = self._ready[key]
             gap = now - waiting.last
             if gap >= sweep or now >= waiting.deadline:
-                ranked.append((1e6 + gap, key))
-                continue
-            done = waiting.table.done(waiting.bin, (now - waiting.born) / waiting.expected)
-            ranked.append((done * max(gap, 0.0) ** _PATIENCE, key))
-        ranked.sort()
-        few = len(ranked) // _WINDOWS + 1
-        self._plan = [key for _, key in ranked[-few:]]
+                return 1e6 + gap
+            weight: float = max(gap, 0.0) ** _PATIENCE
+            return weight * waiting.table.done(waiting.bin, (now - waiting.born) / waiting.expected)
+
+        few = len(self._ready) // _WINDOWS + 1
+        self._plan = heapq.nlargest(few, self._ready, key=rank)[::-1]
         self._plan_until = now + max(0.25, few / self.limiter.rate)

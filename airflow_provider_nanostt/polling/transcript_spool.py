@@ -1,9 +1,8 @@
 """Answers on their way from the triggerer to the worker, by way of the storage for the results.
 
-The triggerer gets a job's transcript with the answer that says it is completed. An event may not carry
-it, but the triggerer can leave it where the worker that resumes finds it. That halves what a batch asks of the service,
-and shortens the time for which it holds a slot. It is a favour and nothing to rely on: where the triggerer cannot reach
-the storage, or does not see the same one, or storing takes too long, the service is asked once more.
+An event may not carry the transcript that came with the last answer, but the triggerer can leave it where the worker
+that resumes finds it. That halves what a batch asks of the service, and shortens the time for which it holds a slot.
+Nobody relies on it: where the triggerer sees another storage, or it takes too long, the service is asked once more.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from airflow_provider_nanostt.common.urls import redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
@@ -38,9 +36,9 @@ STORAGE_TIMEOUT_SECONDS = 20.0
 
 
 class TranscriptSpool:
-    """A folder for the answers to the jobs of one task instance.
+    """A folder for the answers to the jobs of one task instance, and for nothing else.
 
-    :param folder: nothing else is in it.
+    What the storage raises passes through :meth:`is_open` and :meth:`put`, and through nothing else.
     """
 
     def __init__(self, folder: ObjectStoragePath) -> None:
@@ -58,23 +56,12 @@ class TranscriptSpool:
             return None
         return {"folder": str(self._folder), "token": token}
 
-    @property
-    def fs(self) -> Any:
-        """The storage's file system; to ask for it the first time may take a connection from Airflow."""
-        return self._folder.fs
-
     def is_open(self, token: str) -> bool:
-        """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine.
-
-        :raises Exception: whatever a storage raises.
-        """
+        """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine."""
         return object_storage.read(self._folder / _TOKEN_FILE) == token.encode()
 
     def put(self, run_id: str, answer: Mapping[str, object]) -> None:
-        """Leave the service's answer about a job, without the signatures of addresses in it.
-
-        :raises Exception: whatever a storage raises.
-        """
+        """Leave the service's answer about a job, without the signatures of addresses in it."""
         object_storage.write(self._folder / _name(run_id), json.dumps(redact_value(answer)).encode())
 
     def has(self, run_id: str) -> bool:
@@ -115,13 +102,10 @@ def _name(run_id: str) -> str:
 
 
 class SpoolWriter:
-    """Leaves answers in a folder without blocking the event loop, as long as that goes well.
+    """Leaves answers where :meth:`TranscriptSpool.open` says, as long as that goes well; never blocks the event loop.
 
     It has threads of its own: those that all share also look up host names. How many answers wait to be stored is
     counted for the whole process.
-
-    :param location: what :meth:`TranscriptSpool.open` returns it, None for no folder.
-    :param log: the trigger's log.
     """
 
     _waiting: ClassVar[int] = 0
@@ -132,54 +116,45 @@ class SpoolWriter:
         self._spool: TranscriptSpool | None = None
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="nanostt-spool")
 
-    @property
-    def is_open(self) -> bool:
-        """Whether answers are kept."""
-        return self._spool is not None
-
     async def __aenter__(self) -> Self:
         if self._location:
             try:
                 async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
-                    self._spool = await self._opened(self._location)
+                    self._spool = await self._find(self._location)
             except Exception as error:  # noqa: BLE001  whatever a storage raises
                 self._give_up(error)
         return self
 
-    async def _opened(self, location: Mapping[str, str]) -> TranscriptSpool | None:
+    async def _find(self, location: Mapping[str, str]) -> TranscriptSpool | None:
         from asgiref.sync import sync_to_async
 
-        def found() -> TranscriptSpool:
-            spool = TranscriptSpool(object_storage.resolve(location["folder"]))
-            _ = spool.fs
-            return spool
+        def find() -> TranscriptSpool:
+            folder = object_storage.resolve(location["folder"])
+            _ = folder.fs  # the first time this may take a connection from Airflow
+            return TranscriptSpool(folder)
 
         # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which should wait for no storage;
         # to make a file system may still take a moment, such as for credentials. It must not be cancelled: Airflow 3.0
         # and 3.1 would take the answer to this request for the answer to the next one.
-        finding = asyncio.ensure_future(sync_to_async(found)())
+        finding = asyncio.ensure_future(sync_to_async(find)())
         finding.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail when nobody waits
         spool = await asyncio.shield(finding)
-        seen = await asyncio.get_running_loop().run_in_executor(self._threads, spool.is_open, location["token"])
-        if not seen:
-            self._log.info("Answers are left to the worker: %s is not the worker's folder here", location["folder"])
-        return spool if seen else None
+        if await asyncio.get_running_loop().run_in_executor(self._threads, spool.is_open, location["token"]):
+            return spool
+        self._log.info("Answers are left to the worker: %s is not the worker's folder here", location["folder"])
+        return None
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def keep(self, run_id: str, answer: Mapping[str, object]) -> None:
         """Store the service's answer about a job, unless too many are being stored."""
-        spool = self._spool
-        if spool is None or SpoolWriter._waiting >= MAX_PENDING_WRITES:
+        if self._spool is None or SpoolWriter._waiting >= MAX_PENDING_WRITES:
             return
         SpoolWriter._waiting += 1
         try:
             async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads, spool.put, run_id, answer)
+                await asyncio.get_running_loop().run_in_executor(self._threads, self._spool.put, run_id, answer)
         except Exception as error:  # noqa: BLE001  whatever a storage raises
             self._give_up(error)
         finally:
@@ -187,10 +162,6 @@ class SpoolWriter:
 
     def _give_up(self, error: Exception) -> None:
         if self._location is not None:
-            self._log.info(
-                "Answers are left to the worker: %s cannot be used from here (%s: %s)",
-                self._location.get("folder"),
-                type(error).__name__,
-                error,
-            )
+            line = "Answers are left to the worker: %s cannot be used from here (%s: %s)"
+            self._log.info(line, self._location.get("folder"), type(error).__name__, error)
         self._location = self._spool = None

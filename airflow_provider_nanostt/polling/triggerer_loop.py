@@ -13,21 +13,24 @@ import itertools
 import logging
 import time
 import weakref
+from collections import Counter
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.api import endpoints, errors, transport
-from airflow_provider_nanostt.polling import COMPLETED, JobMonitor, LogLine, Outcome, RateLimiter, Schedule
+from airflow_provider_nanostt.polling import COMPLETED, JobMonitor, Outcome, RateLimiter, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Mapping
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.http import Call
-    from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
+    from airflow_provider_nanostt.api.models import Job, JobStatus
+    from airflow_provider_nanostt.metrics import StatsMeter
 
-    Keep = Callable[[Transcript], object]
+    End = tuple[Outcome, Mapping[str, object] | None]
+    """How a wait ended, and the service's answer if the job is completed."""
 
 log = logging.getLogger(__name__)
 
@@ -36,122 +39,69 @@ _LONGEST_SLEEP = 30.0
 _METER_EVERY = 10.0
 
 
-class Meter(Protocol):
-    """Where the poller counts what it does."""
+class Log(Protocol):
+    """A log, be it of ``logging`` or of Airflow."""
 
-    def incr(self, name: str, count: int) -> None:
-        """Add to a counter."""
-
-    def gauge(self, name: str, value: float) -> None:
-        """Set a gauge."""
-
-    def timing(self, name: str, seconds: float) -> None:
-        """Record a length of time."""
+    def log(self, level: int, msg: str, /) -> object:
+        """Log a line."""
 
 
-class Wait:
-    """One wait for one job: while its block is entered the job is asked for.
+@dataclass(slots=True, eq=False)
+class _Wait:
+    """One wait for one job, with the trigger's context, by which Airflow finds where lines of its log go.
 
-    Awaiting :meth:`next` gives remarks worth logging, and at last the outcome. A class, since there are thousands: each
-    of two generators in its place would cost more memory than the wait itself.
+    There are thousands, so it holds no more than it must.
     """
 
-    __slots__ = ("_future", "_news", "_poller", "call", "keep", "key", "poll_interval", "watch")
+    monitor: JobMonitor
+    call: Call[JobStatus]
+    end: asyncio.Future[End]
+    log: Log
+    context: contextvars.Context
 
-    def __init__(self, poller: Poller, job: Job, *, poll_interval: float, deadline: float, keep: Keep | None) -> None:
-        self.key = ""
-        self.keep = keep
-        self.poll_interval = poll_interval
-        self.watch = JobMonitor(job, poll_interval=poll_interval, deadline=deadline)
-        self.call: Call[JobStatus] = endpoints.status(job)
-        self._poller = poller
-        self._news: list[LogLine | Outcome | BaseException] = []
-        self._future: asyncio.Future[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        await self._poller.join(self)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._poller.leave(self)
-
-    async def next(self) -> LogLine | Outcome:
-        """Return the next remark, or the outcome, which is the last."""
-        while not self._news:
-            self._future = asyncio.get_running_loop().create_future()
-            try:
-                await self._future
-            finally:
-                self._future = None
-        news = self._news.pop(0)
-        if isinstance(news, BaseException):
-            raise news
-        return news
-
-    def put(self, news: LogLine | Outcome | BaseException) -> None:
-        """Pass news on to the trigger that waits."""
-        self._news.append(news)
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+    def fail(self, error: BaseException) -> None:
+        """Raise an error where the end is waited for."""
+        if not self.end.done():
+            self.end.set_exception(error)
 
 
 class Poller:
-    """Asks for all the jobs of one credential in one event loop.
+    """Asks for all the jobs of one credential in one event loop."""
 
-    :param config: where and who.
-    :param meter: where to count, or None.
-    """
-
-    def __init__(self, config: Config, meter: Meter | None = None) -> None:
+    def __init__(self, config: Config, meter: StatsMeter | None = None) -> None:
         self.users = 0
         self.limiter = RateLimiter(config.requests_per_second)
         self._client = transport.AsyncClient(config, connections=_CONNECTIONS)
         self._schedule = Schedule(self.limiter)
-        self._waits: dict[str, Wait] = {}
+        self._waits: dict[str, _Wait] = {}
         self._names = itertools.count()
         self._asking: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         # Tasks and timers serve everybody: they must not keep alive, nor log as, the trigger that happened to be first.
         self._context = contextvars.Context()
         self._meter = meter
-        self._counts = {"polls": 0, "refusals": 0}
+        self._counts: Counter[str] = Counter()
         self._metered_at = 0.0
 
-    def __len__(self) -> int:
-        return len(self._waits)
-
-    def waiting(self, job: Job, *, poll_interval: float, deadline: float, keep: Keep | None = None) -> Wait:
-        """Return a block during which a job is asked for.
-
-        :param poll_interval: seconds.
-        :param deadline: epoch seconds.
-        :param keep: called with the transcript, which is not kept here, before the outcome is passed on.
-        """
-        return Wait(self, job, poll_interval=poll_interval, deadline=deadline, keep=keep)
-
-    async def join(self, wait: Wait) -> None:
-        """Begin to ask for a job."""
+    async def wait(self, job: Job, *, poll_interval: float, deadline: float, log: Log = log) -> End:
+        """Ask for a job until its wait has ended; log what is out of the ordinary. See :class:`JobMonitor`."""
         await self._client.open()
-        wait.key = str(next(self._names))
-        self._waits[wait.key] = wait
-        watch = wait.watch
-        self._schedule.add(
-            wait.key, watch.job, poll_interval=wait.poll_interval, deadline=watch.deadline, now=time.time()
-        )
+        monitor = JobMonitor(job, poll_interval=poll_interval, deadline=deadline)
+        end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+        key = str(next(self._names))
+        self._waits[key] = _Wait(monitor, endpoints.status(job), end, log, contextvars.copy_context())
+        self._schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=time.time())
         self._wake(0.0)
-
-    def leave(self, wait: Wait) -> None:
-        """Ask for a job no more."""
-        self._waits.pop(wait.key, None)
-        self._schedule.remove(wait.key)
+        try:
+            return await end
+        finally:
+            self._waits.pop(key, None)
+            self._schedule.remove(key)
 
     async def close(self) -> None:
         """Stop asking, and close the connections."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         for task in self._asking:
             task.cancel()
         await asyncio.gather(*self._asking, return_exceptions=True)
@@ -174,7 +124,7 @@ class Poller:
         try:
             now = time.time()
             for late in self._schedule.expired(now):
-                self._end(late, self._waits[late].watch.timed_out("no answer came in time"))
+                self._end(late, self._waits[late].monitor.timed_out("no answer came in time"))
             key, pause = self._schedule.next(now)
             while key is not None:
                 task = asyncio.get_running_loop().create_task(self._ask(key), context=self._context)
@@ -187,7 +137,7 @@ class Poller:
         except Exception as error:  # whatever it is, nobody may be left waiting for an answer that never comes
             log.exception("The polling loop cannot go on")
             for wait in self._waits.values():
-                wait.put(error)
+                wait.fail(error)
 
     async def _ask(self, key: str) -> None:
         wait = self._waits.get(key)
@@ -200,45 +150,41 @@ class Poller:
         except errors.NanoGPTError as error:
             answer = error
         except Exception as error:  # noqa: BLE001  fails this wait, not all of them
-            wait.put(error)
+            wait.fail(error)
             return
         if key in self._waits:
             self._take_answer(key, wait, answer, sent_at)
 
-    def _take_answer(self, key: str, wait: Wait, answer: JobStatus | errors.NanoGPTError, sent_at: float) -> None:
+    def _take_answer(self, key: str, wait: _Wait, answer: JobStatus | errors.NanoGPTError, sent_at: float) -> None:
         now = time.time()
         if isinstance(answer, errors.RateLimited):
             # About the key, not about the job: everybody slows down, and this one is asked again in its turn.
             self._counts["refusals"] += 1
             if self.limiter.on_rejected(sent_at, now, answer.retry_after):
                 log.info("NanoGPT refused a request (429); asking %.1f times a second now", self.limiter.rate)
-            self._again(key, now, now)
+            self._schedule.postpone(key, now)
+            self._wake(0.0)
             return
-        step = wait.watch.on_response(answer, now)
-        if wait.watch.log_line:
-            wait.put(wait.watch.log_line)
+        step = wait.monitor.on_response(answer, now)
+        if line := wait.monitor.log_line:
+            asyncio.get_running_loop().call_soon(wait.log.log, *line, context=wait.context)
         if isinstance(step, Outcome):
-            if wait.keep is not None and not isinstance(answer, errors.NanoGPTError) and answer.transcript is not None:
-                wait.keep(answer.transcript)
-            self._end(key, step)
-        elif step is None:
-            # No turn now: what else is due was seen to in the last one, and the next is planned.
-            self._wake(self._schedule.running(key, now) - now)
-        else:
-            self._again(key, step, now)
-
-    def _again(self, key: str, due: float, now: float) -> None:
-        """Ask again at a time."""
-        self._schedule.postpone(key, due)
+            transcript = None if isinstance(answer, errors.NanoGPTError) else answer.transcript
+            self._end(key, step, None if transcript is None else transcript.raw)
+            return
+        # No turn now: what else is due was seen to in the last one, and the next is planned.
+        due = self._schedule.running(key, now) if step is None else self._schedule.postpone(key, step)
         self._wake(due - now)
 
-    def _end(self, key: str, outcome: Outcome) -> None:
+    def _end(self, key: str, outcome: Outcome, answer: Mapping[str, object] | None = None) -> None:
         if outcome.kind == COMPLETED:
             gap = self._schedule.finished(key, time.time())
             if gap is not None and self._meter is not None:
                 self._meter.timing("noticed_within", gap)
         self._schedule.remove(key)
-        self._waits.pop(key).put(outcome)
+        end = self._waits.pop(key).end
+        if not end.done():
+            end.set_result((outcome, answer))
 
     def _measure(self, now: float) -> None:
         if self._meter is None or now - self._metered_at < _METER_EVERY:
@@ -247,16 +193,15 @@ class Poller:
         self._meter.gauge("jobs_waiting", len(self._waits))
         self._meter.gauge("requests_per_second", self.limiter.rate)
         for name, count in self._counts.items():
-            if count:
-                self._meter.incr(name, count)
-                self._counts[name] = 0
+            self._meter.incr(name, count)
+        self._counts.clear()
 
 
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Config, Poller]] = weakref.WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def shared_poller(config: Config, meter: Meter | None = None) -> AsyncIterator[Poller]:
+async def shared_poller(config: Config, meter: StatsMeter | None = None) -> AsyncIterator[Poller]:
     """Join those who use this credential in the running event loop; the last to leave closes everything."""
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
     poller = pollers.get(config)

@@ -16,7 +16,6 @@ from airflow_provider_nanostt.polling import JobMonitor, Outcome, Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_provider_nanostt.api.http import Call
     from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.polling import RateLimiter
 
@@ -35,32 +34,28 @@ def as_completed(
 ) -> Iterator[tuple[str, Transcript | errors.JobError]]:
     """Wait for jobs until a moment in epoch seconds, and yield each with its name as soon as it has ended.
 
-    While the caller has one in hand, nothing is asked.
-
-    :param jobs: by any names.
     :param at_once: ask before waiting, whatever the age of a job.
     :param recovery_hint: says how to get the transcript of a job that nobody waits for any more.
-    :return: for each job its transcript, or the error it has ended with.
+    :return: for each job its transcript, or the error it has ended with; nothing is asked while the caller has one.
     :raises DailyLimitReached: rather than to sleep until the day is over.
     """
-    schedule, now = Schedule(limiter), time.time()
+    schedule = Schedule(limiter)
     watches = {key: JobMonitor(job, poll_interval=poll_interval, deadline=deadline) for key, job in jobs.items()}
-    calls = {key: endpoints.status(job) for key, job in jobs.items()}
     for key, job in jobs.items():
-        schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=now, at_once=at_once)
+        schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=time.time(), at_once=at_once)
     while watches:
         chosen, pause = schedule.next(time.time())
         if chosen is None:
             time.sleep(pause)
             continue
-        watch, answer, now = watches[chosen], _ask(client, calls[chosen], limiter), time.time()
+        watch = watches[chosen]
+        answer, now = _ask(client, watch.job, limiter), time.time()
         step = watch.on_response(answer, now)
         if watch.log_line:
-            log.log(watch.log_line.level, watch.log_line.text)
+            log.log(*watch.log_line)
         if isinstance(step, Outcome):
-            del watches[chosen], calls[chosen]
+            del watches[chosen]
             schedule.finished(chosen, now)
-            schedule.remove(chosen)
             yield chosen, _ended(step, watch.job, answer, recovery_hint)
         elif step is None:
             schedule.running(chosen, now)
@@ -68,11 +63,11 @@ def as_completed(
             schedule.postpone(chosen, step)
 
 
-def _ask(client: transport.Client, call: Call[JobStatus], limiter: RateLimiter) -> JobStatus | errors.NanoGPTError:
+def _ask(client: transport.Client, job: Job, limiter: RateLimiter) -> JobStatus | errors.NanoGPTError:
     """Make one attempt; a refusal slows everything that shares the pace, and the end of a day is not slept for."""
     sent_at = time.time()
     try:
-        return client.send(call, retry=transport.ONCE)
+        return client.send(endpoints.status(job), retry=transport.ONCE)
     except errors.DailyLimitReached:
         raise  # the triggerer waits for midnight, a worker's slot does not
     except errors.NanoGPTError as error:

@@ -13,6 +13,14 @@ from hypothesis import strategies as st
 from airflow_provider_nanostt.polling import RateLimiter
 
 
+def test_a_refusal_never_raises_a_slow_pace():
+    """A connection that allows less than the slowest pace after refusals keeps its limit."""
+    limiter = RateLimiter(0.1)
+    assert limiter.on_rejected(0.0, 100.0, None)
+    limiter.reserve(110.0)
+    assert limiter.rate <= 0.1
+
+
 def slots(limiter: RateLimiter, now: float, count: int) -> list[float]:
     found = []
     for _ in range(count):

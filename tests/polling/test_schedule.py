@@ -190,9 +190,8 @@ def test_nothing_to_wait_for_is_no_reason_to_come_back():
     schedule = Schedule(RateLimiter(20.0))
     assert schedule.next(EPOCH) == (None, math.inf)
     schedule.add("a", Job("a", "m", EPOCH), poll_interval=5.0, deadline=FAR, now=EPOCH)
-    assert len(schedule) == 1
+    assert schedule.next(EPOCH)[1] < math.inf
     schedule.remove("a")
-    assert len(schedule) == 0
     assert schedule.next(EPOCH + 100.0) == (None, math.inf)
     schedule.running("a", EPOCH)
     schedule.postpone("a", EPOCH)
