@@ -78,7 +78,7 @@ class ReadError(TransportError):
     """The connection broke or timed out after the request may have arrived."""
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class ApiError(NanoGPTError, charged="no"):
     """The service answered, and the answer was no.
 
@@ -115,14 +115,14 @@ class ApiError(NanoGPTError, charged="no"):
         return f"{text}. {self.remedy}" if self.remedy else text
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class AuthError(ApiError, scope="run"):
     """The key is missing, wrong, or not permitted to do this (401, 403)."""
 
     remedy: str = f"The API key is the connection's password; keys are made at {KEYS_PAGE}."
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class PaymentRequired(ApiError, scope="run"):
     """The balance is too low (402)."""
 
@@ -149,14 +149,14 @@ class Conflict(ApiError):
     """The request clashes with the state of something at the service (409)."""
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class PayloadTooLarge(ApiError):
     """The upload is over the service's limit (413)."""
 
     remedy: str = "Direct uploads end at 3 MB; pass a URL instead, the service takes up to 500 MB from there."
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class Redirected(ApiError):
     """The service answered with a redirect (3xx), which is never followed: the key would travel along."""
 
@@ -167,7 +167,7 @@ class RateLimited(ApiError, retry="yes", scope="run"):
     """Too many requests just now (429); ``retry_after`` seconds if the service said so."""
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class DailyLimitReached(ApiError, retry="yes", scope="run"):
     """The key's limit for the day is used up (429 with ``daily_*_limit_exceeded``)."""
 
@@ -183,7 +183,7 @@ class ServiceUnavailable(ApiError, charged="maybe", retry="yes", scope="repeated
     """The service, or something in front of it, is in trouble (408, 5xx); only 503 is said before a job is accepted."""
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class ProtocolError(NanoGPTError, retry="yes"):
     """An answer of success (2xx) that cannot be read."""
 
@@ -199,7 +199,7 @@ class ProtocolError(NanoGPTError, retry="yes"):
         )
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class AmbiguousSubmit(NanoGPTError, charged="maybe", scope="repeated"):
     """A paid request went out and no readable answer came back, so it may or may not have been charged.
 
@@ -228,7 +228,7 @@ class AmbiguousSubmit(NanoGPTError, charged="maybe", scope="repeated"):
         )
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class OrphanedSubmit(AmbiguousSubmit, scope="item"):
     """An earlier attempt submitted and was gone before it could record the answer; the record is the reason."""
 
@@ -248,7 +248,7 @@ class JobError(NanoGPTError, charged="yes", retry="ledger"):
         self.job = job
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class JobLost(JobError, retry="no"):
     """The service does not know a job that it accepted."""
 
@@ -263,7 +263,7 @@ class JobLost(JobError, retry="no"):
         )
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class TranscriptionFailed(JobError):
     """The service says the job failed; whether it refunds the charge shows later."""
 
@@ -279,7 +279,7 @@ class TranscriptionFailed(JobError):
         )
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class TranscriptionTimeout(JobError):
     """The deadline passed while the job was not finished. It stays paid for and may still finish."""
 

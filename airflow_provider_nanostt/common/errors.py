@@ -164,7 +164,7 @@ class BatchIncomplete(NanoGPTError, retry="yes"):
         )
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
 class ResultTooLarge(NanoGPTError, charged="yes"):
     """There is a transcript, paid for, that is too large for XCom."""
 
