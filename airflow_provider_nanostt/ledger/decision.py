@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.ledger.record import FAILED, INTENDED, WITHDRAWN, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SUBMIT = "submit"
 REATTACH = "reattach"
@@ -40,6 +45,38 @@ class RecoveryRules:
         for name, words in WORDS.items():
             if getattr(self, name) not in words:
                 raise errors.InvalidInput(f"{name} must be one of {', '.join(words)}; got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTry:
+    """What Airflow says of one try of a task; None for what it does not say.
+
+    :param max_tries: the number of the try before the last clear, and the retries that the task had then.
+    :param retries: that the task has now.
+    :param clears: how often any task of the run was cleared.
+    """
+
+    max_tries: int | None = None
+    try_number: int | None = None
+    retries: int | None = None
+    clears: int | None = None
+
+    def is_of_same_clear(self, forced: Mapping[str, object], *, is_complete: bool) -> bool:
+        """Return whether the task was not cleared between another try and this one.
+
+        Only a clear changes ``max_tries``; but one may leave it as it is, if the task has fewer retries than before.
+
+        :param forced: the other try, as it was recorded.
+        :param is_complete: whether the other try, or one after it, has come to a result.
+        """
+        if self.max_tries is None or self.max_tries != forced.get("max_tries"):
+            return False
+        other = number(forced.get("try_number"))
+        if self.try_number is None or self.retries is None or other is None or self.try_number == other:
+            return True
+        if self.max_tries - self.retries < other:  # the last clear came before the other try
+            return True
+        return not is_complete and (self.clears or 0) <= (number(forced.get("clears")) or 0)
 
 
 @dataclass(frozen=True, slots=True)

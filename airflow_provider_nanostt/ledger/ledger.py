@@ -72,7 +72,7 @@ class Ledger:
         estimated_cost: float | None = None,
         balance: float | None = None,
         owner: str | None = None,
-        forced_generation: int | None = None,
+        forced: Mapping[str, object] | None = None,
         source_version: Mapping[str, object] | None = None,
         split_points: Sequence[float] = (),
     ) -> None:
@@ -93,7 +93,7 @@ class Ledger:
             estimated_cost=estimated_cost,
             balance_before=balance,
             owner=owner,
-            forced_generation=forced_generation,
+            forced=forced,
             source_version=source_version,
             split_points=tuple(split_points),
             history=history,

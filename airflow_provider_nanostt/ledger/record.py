@@ -70,7 +70,7 @@ class Record:
     :param intended_at: epoch seconds of the intent.
     :param estimated_cost: USD expected before the submit, None if the length was not known.
     :param balance_before: USD in the account before the submit, None if unknown.
-    :param forced_generation: the clear (see ``clear_generation_of``) for which ``force`` made this submit.
+    :param forced: if ``force`` made this submit: the try for which it did, as :class:`~.decision.TaskTry` has it.
     :param job: the accepted job.
     :param answer: the service's answer, where it came at once and its transcript is not written yet.
     :param cost: USD that this submit has cost, None if nobody said.
@@ -90,7 +90,7 @@ class Record:
     intended_at: float
     estimated_cost: float | None = None
     balance_before: float | None = None
-    forced_generation: int | None = None
+    forced: Mapping[str, object] | None = None
     job: Job | None = None
     answer: Mapping[str, object] | None = None
     cost: float | None = None
@@ -169,7 +169,7 @@ class Record:
             estimated_cost=_usd(data, "estimated_cost"),
             balance_before=number(data.get("balance_before")),
             owner=_read(data, "owner", str),
-            forced_generation=_read(data, "forced_generation", int),
+            forced=_read(data, "forced", dict),
             job=None if job is None else Job.from_json(job),
             answer=_read(data, "answer", dict),
             cost=_usd(data, "cost"),

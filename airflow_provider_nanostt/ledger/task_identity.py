@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_nanostt.ledger.decision import TaskTry
 from airflow_provider_nanostt.ledger.stores import FileStore, MirroredStore, TaskStateStore
 
 if TYPE_CHECKING:
@@ -72,10 +73,16 @@ def task_identity_of(context: Mapping[str, object]) -> TaskIdentity | None:
     return TaskIdentity(dag_id, task_id, run_id, getattr(instance, "map_index", -1))
 
 
-def clear_generation_of(context: Mapping[str, object]) -> int | None:
-    """Return a number that only a clear raises, so that retries of one clear share it: Airflow's ``max_tries``."""
-    most = getattr(_instance(context), "max_tries", None)
-    return most if isinstance(most, int) else None
+def task_try_of(context: Mapping[str, object]) -> TaskTry:
+    """Return what Airflow says of this try."""
+    instance, task, run = _instance(context), context.get("task"), context.get("dag_run")
+    values = {
+        "max_tries": getattr(instance, "max_tries", None),
+        "try_number": getattr(instance, "try_number", None),
+        "retries": getattr(task, "retries", None),
+        "clears": getattr(run, "clear_number", None),
+    }
+    return TaskTry(**{name: value for name, value in values.items() if isinstance(value, int)})
 
 
 def _instance(context: Mapping[str, object]) -> object:

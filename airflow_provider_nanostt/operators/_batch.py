@@ -76,7 +76,7 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
 
     return BatchRun(
         service=hook,
-        context=context,
+        context={"task": operator, **context},
         log=operator.log,
         folder=folder,
         checkpoint=manifest.Checkpoint(folder, task),

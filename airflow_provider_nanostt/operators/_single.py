@@ -138,7 +138,7 @@ def _open(operator: NanoGPTOperator, arguments: Arguments, hook: NanoGPTHook, co
     budget = Budget(arguments.costs, hook.try_balance)
     return open_attempt(
         hook,
-        context,
+        {"task": operator, **context},
         SingleGate(hook, budget),
         budget,
         Target(folder, arguments.settings),

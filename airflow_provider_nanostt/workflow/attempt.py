@@ -7,12 +7,13 @@ batch is the gate that it holds.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.ledger import Ledger, RecoveryRules, TaskIdentity
-from airflow_provider_nanostt.ledger.task_identity import clear_generation_of, store_for, task_identity_of
+from airflow_provider_nanostt.ledger.decision import TaskTry
+from airflow_provider_nanostt.ledger.task_identity import store_for, task_identity_of, task_try_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,7 +63,8 @@ class Attempt:
     :param context: of the Airflow task, in which the records of parts are found.
     :param identity: of the task instance, or of one item of it; None outside of a task.
     :param owner: short name of the task instance, None outside of a task.
-    :param generation: which clear this try belongs to.
+    :param task_try: what Airflow says of this try.
+    :param forced: the same, for the record of a submit that ``force`` makes.
     :param staging: the folder in which recordings are staged, as this task instance sees it; None without one.
     :param number: its place among the items of a batch, from 0.
     """
@@ -77,7 +79,8 @@ class Attempt:
     context: Mapping[str, object]
     identity: TaskIdentity | None = None
     owner: str | None = None
-    generation: int | None = None
+    task_try: TaskTry = field(default_factory=TaskTry)
+    forced: Mapping[str, object] | None = None
     staging: Staging | None = None
     number: int = 0
 
@@ -106,7 +109,7 @@ def open_attempt(
     :param item: the key of one item of a batch, and its number.
     :param shared: whether the item's record is shared by every task and run that writes into the folder.
     """
-    task = task_identity_of(context)
+    task, task_try = task_identity_of(context), task_try_of(context)
     identity = task.for_item(item, shared=shared) if task and item else task
     return Attempt(
         service,
@@ -119,7 +122,8 @@ def open_attempt(
         context,
         identity=identity,
         owner=task.digest if task else None,
-        generation=clear_generation_of(context),
+        task_try=task_try,
+        forced=asdict(task_try) if rules.force else None,
         staging=Staging(staging_path, identity.digest if identity else secrets.token_hex(6)) if staging_path else None,
         number=number,
     )

@@ -57,8 +57,9 @@ def read_record(attempt: Attempt, ledger: Ledger) -> tuple[Attempt, Record | Non
             raise
         attempt.log.error("%s force is set, so this submits all the same", error)
         return attempt, None
-    generation = record.forced_generation if record else None
-    if attempt.rules.force and generation is not None and generation == attempt.generation:
+    forced = record.forced if record else None
+    is_complete = record is not None and record.written_at is not None
+    if attempt.rules.force and forced and attempt.task_try.is_of_same_clear(forced, is_complete=is_complete):
         attempt.log.info("force was already applied by an earlier try of this clear; not resubmitting")
         attempt = replace(attempt, rules=replace(attempt.rules, force=False))
     return attempt, record

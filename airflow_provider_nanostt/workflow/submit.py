@@ -85,7 +85,7 @@ def record_intent(
             estimated_cost=approval.estimated_usd,
             balance=balance,
             owner=attempt.owner,
-            forced_generation=attempt.generation if attempt.rules.force else None,
+            forced=attempt.forced,
             source_version=source_version,
         )
     except BaseException:

@@ -54,11 +54,11 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
     :raises JobLost: if the service no longer knows the recorded job and the rules say to fail.
     """
     # 1. Read what earlier attempts have recorded.
-    attempt, record = recovery.read_record(attempt, attempt.ledger)
+    of_whole, record = recovery.read_record(attempt, attempt.ledger)
     # 2. Identify the recording.
-    wanted = recovery.identify(attempt, request, record)
+    wanted = recovery.identify(of_whole, request, record)
     # 3. Decide what follows from the record, and use what is paid for already.
-    found = recovery.recover(attempt, attempt.ledger, record, wanted.request)
+    found = recovery.recover(of_whole, attempt.ledger, record, wanted.request)
     if isinstance(found, ReusedResult):
         return found
     if isinstance(found, Transcript | Job):
@@ -161,7 +161,7 @@ def _record_split(
         wanted.request,
         split_points=split_points,
         owner=attempt.owner,
-        forced_generation=attempt.generation if attempt.rules.force else None,
+        forced=attempt.forced,
         source_version=wanted.version.to_json() if wanted.version else None,
     )
 

@@ -73,7 +73,7 @@ def records(draw) -> Record:
         intended_at=draw(st.floats(0, 4e9)),
         estimated_cost=draw(money),
         balance_before=draw(money),
-        forced_generation=draw(st.none() | st.integers(0, 9)),
+        forced=draw(st.none() | st.fixed_dictionaries({"max_tries": st.integers(0, 9)})),
         job=draw(jobs) if with_job else None,
         answer=draw(objects.filter(bool)) if state == ANSWERED else None,
         cost=draw(money),
@@ -232,9 +232,9 @@ def test_a_paid_job_step_by_step(tmp_path, kind):
     place = store(kind, tmp_path)
     assert Ledger(place).load() is None
     writer = Ledger(place, clock=lambda: 1_700_000_000.0)
-    writer.record_intent(REQUEST, estimated_cost=0.06, balance=9.0, owner="b0b0", forced_generation=2)
+    writer.record_intent(REQUEST, estimated_cost=0.06, balance=9.0, owner="b0b0", forced={"max_tries": 2})
     found = Ledger(place).load()
-    assert found == Record(INTENDED, SAME, URL, OPTIONS.model, 1_700_000_000.0, 0.06, 9.0, 2, owner="b0b0")
+    assert found == Record(INTENDED, SAME, URL, OPTIONS.model, 1_700_000_000.0, 0.06, 9.0, {"max_tries": 2}, owner="b0b0")
     writer.record_job(JOB)
     found = Ledger(place).load()
     assert (found.state, found.job, found.cost) == (SUBMITTED, JOB, 0.015)

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -410,6 +413,70 @@ def test_a_force_that_was_refused_is_not_used_up(emulator: Emulator, attempt, wa
         attempt({"max_tries": 4}, audio_path=str(wav), force=True)
     assert attempt({"max_tries": 4}, audio_path=str(wav), force=True)["run_id"] != first["run_id"]
     assert len(emulator.charges) == 2
+
+
+def tried(try_number: int, max_tries: int, retries: int, clears: int | None) -> dict:
+    """What Airflow says of a try, and of the task and the run it belongs to."""
+    run = {} if clears is None else {"dag_run": SimpleNamespace(clear_number=clears)}
+    return {"ti": {"try_number": try_number, "max_tries": max_tries}, "retries": retries, "run": run}
+
+
+RETRIES = {
+    "the same retries": (tried(1, 2, 2, 0), tried(2, 2, 2, 0)),
+    "another task of the run was cleared": (tried(1, 2, 2, 0), tried(2, 2, 2, 1)),
+    "in the second round": (tried(2, 2, 1, 1), tried(3, 2, 1, 1)),
+    "a resume of the same try": (tried(1, 2, 2, 0), tried(1, 2, 2, 1)),
+}
+CLEARS = {
+    "the same retries": (tried(1, 2, 2, 0), tried(2, 3, 2, 1)),
+    "more retries": (tried(1, 1, 1, 0), tried(2, 4, 3, 1)),
+    "2 retries, then 1": (tried(1, 2, 2, 0), tried(2, 2, 1, 1)),
+    "1 retry, then none": (tried(1, 1, 1, 0), tried(2, 1, 0, 1)),
+    "none in the second round": (tried(2, 2, 1, 1), tried(3, 2, 0, 2)),
+    "an Airflow that does not count clears": (tried(1, 2, 2, None), tried(2, 2, 0, None)),
+}
+
+
+@pytest.mark.parametrize("tries", RETRIES.values(), ids=RETRIES)
+def test_force_acts_once_for_each_clear_whatever_the_retry(emulator: Emulator, files: Memory, wav, run_task, tries):
+    """A retry never pays again, whether the try before it has come to its end or not."""
+    for one in tries:
+        context = {**files.context(**one["ti"]), **one["run"]}
+        made = partial(operator, audio_path=str(wav), force=True, retries=one["retries"], **files.arguments)
+        run_task(made, context)
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.parametrize("tries", CLEARS.values(), ids=CLEARS)
+def test_force_acts_for_every_clear_whatever_the_retries(emulator: Emulator, files: Memory, wav, run_task, tries):
+    """A clear counts as one also when the task has fewer retries since, so that max_tries comes out the same."""
+    for one in tries:
+        context = {**files.context(**one["ti"]), **one["run"]}
+        made = partial(operator, audio_path=str(wav), force=True, retries=one["retries"], **files.arguments)
+        run_task(made, context)
+    assert len(emulator.charges) == 2
+
+
+def test_a_job_in_flight_is_not_paid_again_by_a_retry_with_fewer_retries(emulator: Emulator, files: Memory, wav):
+    """A deploy that lowers retries while a job runs is no clear."""
+    for one, ends in ((tried(1, 2, 2, 0), killed(after=record("submitted"))), (tried(2, 2, 1, 0), nullcontext())):
+        context = {**files.context(**one["ti"]), **one["run"]}
+        with ends:
+            operator(audio_path=str(wav), force=True, retries=one["retries"], **files.arguments).execute(context)
+    assert len(emulator.charges) == 1
+
+
+def test_a_submit_after_a_failed_one_is_still_the_same_clears(emulator: Emulator, attempt, wav):
+    """What force has submitted may fail at the service; the submit that follows is found by the next retry."""
+    emulator.script("note.wav", status="failed", error="no", duration=30.0)
+    with pytest.raises(errors.TranscriptionFailed):
+        attempt(audio_path=str(wav), force=True)
+    emulator.script("note.wav", text=TEXT, duration=5.0)
+    with killed(after=record("submitted")):
+        attempt(audio_path=str(wav), force=True)
+    paid = len(emulator.charges)
+    assert text_of(attempt(audio_path=str(wav), force=True)) == TEXT
+    assert len(emulator.charges) == paid
 
 
 # Whose record it is
