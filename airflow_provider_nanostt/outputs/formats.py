@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript
-from airflow_provider_nanostt.outputs.captions import layout, srt_vtt
+from airflow_provider_nanostt.outputs.captions.layout import Captions, make
+from airflow_provider_nanostt.outputs.captions.srt_vtt import to_srt, to_vtt
 from airflow_provider_nanostt.outputs.document import encode, read_result, to_document
 from airflow_provider_nanostt.outputs.html.page import page
-from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS, FORMATS, CaptionStyle, OutputSettings
+from airflow_provider_nanostt.outputs.settings import FORMATS, CaptionStyle, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.text import to_txt
-from airflow_provider_nanostt.outputs.timed_tokens import spoken
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, spoken
 
 
 def render_all(
     transcript: Transcript,
     formats: Sequence[str],
-    settings: OutputSettings | None = None,
+    settings: OutputSettings,
     *,
-    source: str | None = None,
-    audio_url: str | None = None,
+    source: str | None,
     downloads: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return a transcript in several formats; what they share is made once.
 
     :param formats: some of :data:`FORMATS`.
     :param source: the recording's name.
-    :param audio_url: where a browser finds the recording, for ``html``.
-    :param downloads: formats that the page offers, with the names of their files; they are inside the page.
+    :param downloads: formats that the page carries inside, with the names of their files.
     :raises InvalidInput: for captions of a transcript without times.
     """
-    settings = settings or OutputSettings()
-    speech = spoken(transcript) if {"txt", *CAPTION_FORMATS} & set(formats) else None
-    captioned = (
-        layout.make(transcript, settings.captions, estimate=settings.estimated_captions, speech=speech)
-        if any(name in CAPTION_FORMATS for name in formats)
-        else layout.Captions((), settings.captions)
-    )
+
+    @functools.cache
+    def speech() -> Spoken:
+        return spoken(transcript)
+
+    @functools.cache
+    def captions() -> Captions:
+        return make(transcript, settings.captions, estimate=settings.estimated_captions, speech=speech())
+
     makers: dict[str, Callable[[], str]] = {
         "json": lambda: encode(to_document(transcript, source=source)).decode(),
-        "txt": lambda: to_txt(transcript, speech),
-        "srt": lambda: srt_vtt.to_srt(captioned),
-        "vtt": lambda: srt_vtt.to_vtt(captioned),
+        "txt": lambda: to_txt(speech()),
+        "srt": lambda: to_srt(captions()),
+        "vtt": lambda: to_vtt(captions()),
     }
-    made = {name: makers[name]() for name in formats if name != "html"}
+    inside = downloads if downloads and "html" in formats else {}
+    made = {name: maker() for name, maker in makers.items() if name in formats or name in inside}
     if "html" in formats:
-        inside = {file: made.get(name) or makers[name]() for name, file in (downloads or {}).items()}
         title = (source or "").rstrip("/").rpartition("/")[2] or "Transcript"
-        made["html"] = page(transcript, title=title, audio_url=audio_url, downloads=inside)
+        files = {file: made[name] for name, file in inside.items()}
+        made["html"] = page(transcript, title=title, audio_url=settings.page_audio_url, downloads=files)
     return {name: made[name] for name in formats}
 
 
@@ -68,7 +71,6 @@ def format_transcript(
     :param result: a ``Transcript``, the content of one of our JSON files, or the result of an operator without
         ``output_path``.
     :param fmt: one of :data:`FORMATS`.
-    :param speaker_names: new names for speakers.
     :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.settings.CaptionStyle`.
     :param estimated_captions: estimate times where there are none.
     :param source: the recording's name; default as in a JSON file.
@@ -83,6 +85,7 @@ def format_transcript(
         speaker_names=speaker_names or {},
         captions=CaptionStyle.of(captions or {}),
         estimated_captions=estimated_captions,
+        page_audio_url=audio_url,
     )
     transcript, _ = rename(read_result(result), settings.speaker_names)
-    return render_all(transcript, [fmt], settings, source=source, audio_url=audio_url)[fmt]
+    return render_all(transcript, [fmt], settings, source=source)[fmt]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_provider_nanostt.api.models import Transcript
-from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token
 from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, ending, join_spaced, one_line
 
 PARAGRAPH_PAUSE_MS = 2000
@@ -14,15 +13,13 @@ PARAGRAPH_CHARACTERS = 700
 """A paragraph of this length ends with the next sentence."""
 
 
-def to_txt(transcript: Transcript, speech: Spoken | None = None) -> str:
-    """Return the text in paragraphs: one per turn of a speaker, a long turn in several.
+def to_txt(speech: Spoken) -> str:
+    """Return what was said in paragraphs: one per turn of a speaker, a long turn in several.
 
     An empty line stands between paragraphs; with speakers, each begins with the name and a colon.
-
-    :param speech: the result of ``spoken`` for the transcript, if it is known already.
     """
     paragraphs = []
-    for speaker, run in _paragraphs((speech or spoken(transcript)).tokens):
+    for speaker, run in _paragraphs(speech.tokens):
         text = join_spaced((one.text, one.spaced) for one in run)
         paragraphs.append(f"{one_line(speaker)}: {text}" if speaker else text)
     return "\n\n".join(paragraphs) + "\n" if paragraphs else ""

@@ -157,7 +157,6 @@ class _Folder:
             [fmt for fmt in self.settings.formats if fmt != "json"],
             self.settings,
             source=source,
-            audio_url=self.settings.page_audio_url,
             downloads={fmt: f"{stem}.{fmt}" for fmt in self.settings.formats if fmt != "html"},
         )
         return {fmt: text.encode("utf-8", "replace") for fmt, text in texts.items()}
