@@ -130,7 +130,7 @@ def _shared(parts: Sequence[tuple[str, bool]], entry: Word | Segment) -> list[_R
     """Share an entry's time between its parts; half a time belongs to the first, or to the last."""
     begin, stop = _ms(entry.start), _ms(entry.end)
     spans: Sequence[tuple[int | None, int | None]]
-    if begin is not None and stop is not None and stop >= begin:
+    if len(parts) > 1 and begin is not None and stop is not None and stop >= begin:
         spans = spread(begin, stop, [display_width(part) for part, _ in parts])
     else:
         last = len(parts) - 1
@@ -167,11 +167,11 @@ def _speaking_ms(weights: Sequence[int]) -> float:
 
 def spread(begin: int, end: int, weights: Sequence[int]) -> list[tuple[int, int]]:
     """Share a stretch of time by weights."""
-    total = sum(weights)
+    total = sum(weights) or 1
     spans, done, at = [], 0, begin
     for weight in weights:
         done += weight
-        until = begin + (end - begin) * done // total if total else end
+        until = begin + (end - begin) * done // total
         spans.append((at, until))
         at = until
     return spans
