@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import resources
@@ -38,22 +37,13 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
         "charged_minutes": number(transcript.charged_minutes),
         "cost_usd": number(transcript.cost),
         "text": transcript.text,
-        "segments": segments_of(transcript),
-        "words": [
-            {
-                "text": word.text,
-                "start": _seconds(word.start),
-                "end": _seconds(word.end),
-                "type": word.type,
-                "speaker": word.speaker,
-            }
-            for word in transcript.words
-        ],
+        "segments": [entry_json(segment) for segment in transcript.segments],
+        "words": [{**entry_json(word), "type": word.type} for word in transcript.words],
         "audio_events": [
             {
                 "event": event_name(one_line(word.text)),
-                "start": _seconds(word.start),
-                "end": _seconds(word.end),
+                "start": number(word.start),
+                "end": number(word.end),
                 "speaker": word.speaker,
             }
             for word in transcript.words
@@ -63,12 +53,9 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
     }
 
 
-def segments_of(transcript: Transcript) -> list[SegmentJson]:
-    """Return the segments as plain JSON."""
-    return [
-        {"speaker": one.speaker, "start": _seconds(one.start), "end": _seconds(one.end), "text": one.text}
-        for one in transcript.segments
-    ]
+def entry_json(entry: Segment | Word) -> SegmentJson:
+    """Return a segment as plain JSON; of a word, what it has in common with one."""
+    return {"speaker": entry.speaker, "start": number(entry.start), "end": number(entry.end), "text": entry.text}
 
 
 def encode(document: TranscriptDocument) -> bytes:
@@ -140,11 +127,6 @@ def own_document(data: bytes, identity: FileOwner | None) -> Mapping[str, object
     if not isinstance(document, dict):
         return None
     return document if identity is None or document.get("written_by") == identity.digest else None
-
-
-def _seconds(value: float | None) -> float | None:
-    """Return a time that JSON can hold."""
-    return value if value is None or math.isfinite(value) else None
 
 
 def _entries(given: object) -> Iterator[tuple[str, str | None, Mapping[str, object]]]:

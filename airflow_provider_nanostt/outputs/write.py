@@ -5,13 +5,14 @@ Word lists never go to XCom; with a folder the text does not either.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from airflow_provider_nanostt.api.errors import ResultTooLarge
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact_value
-from airflow_provider_nanostt.outputs.document import encode, own_document, segments_of, to_document
+from airflow_provider_nanostt.outputs.document import encode, entry_json, own_document, to_document
 from airflow_provider_nanostt.outputs.formats import render_all
 from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem
 from airflow_provider_nanostt.outputs.results import (
@@ -98,7 +99,7 @@ def _with_text(facts: TranscriptResult, transcript: Transcript, settings: Output
     result: TranscriptResult = {
         **facts,
         "transcription": transcript.text,
-        "segments": segments_of(transcript),
+        "segments": [entry_json(segment) for segment in transcript.segments],
         "metadata": redact_value(dict(transcript.metadata)),
     }
     size = len(json.dumps(result))  # in ASCII, which is how Airflow writes it
@@ -141,14 +142,22 @@ class _Folder:
         free, previous = self._claim(stem, texts)
         if free != stem and "html" in texts:  # the page names the files beside it
             texts = self._render(transcript, source, free)
-        files = {fmt: WrittenFile.of(f"{free}.{fmt}", data) for fmt, data in texts.items()}
-        document["files"] = {fmt: {"name": file.name, "sha256": file.sha256} for fmt, file in files.items()}
-        texts["json"] = encode(document)
-        files["json"] = WrittenFile.of(f"{free}.json", texts["json"])
-        uris = {fmt: object_storage.write(self._path(free, fmt), data) for fmt, data in texts.items()}
-        files = {fmt: replace(files[fmt], mtime=_mtime(self._path(free, fmt), files[fmt].size)) for fmt in formats}
+        written = {fmt: self._put(free, fmt, data) for fmt, data in texts.items()}
+        document["files"] = {fmt: {"name": file.name, "sha256": file.sha256} for fmt, (_, file) in written.items()}
+        written["json"] = self._put(free, "json", encode(document))
         self._remove_stale(free, previous)
-        return {fmt: uris[fmt] for fmt in formats}, WrittenFiles(self.settings.digest, files)
+        uris = {fmt: written[fmt][0] for fmt in formats}
+        return uris, WrittenFiles(self.settings.digest, {fmt: written[fmt][1] for fmt in formats})
+
+    def _put(self, stem: str, fmt: str, data: bytes) -> tuple[str, WrittenFile]:
+        """Write one file; return its URI, and the record of it. Object storage is not asked for the time."""
+        path = self._path(stem, fmt)
+        uri, mtime = object_storage.write(path, data), None
+        if object_storage.is_local(path):
+            with contextlib.suppress(OSError):  # removed already
+                found = Path(path.path).stat()
+                mtime = found.st_mtime if found.st_size == len(data) else None
+        return uri, WrittenFile.of(path.name, data, mtime)
 
     def _render(self, transcript: Transcript, source: str | None, stem: str) -> dict[str, bytes]:
         """Return the files beside the JSON file, by format."""
@@ -196,14 +205,3 @@ class _Folder:
 
     def _path(self, stem: str, fmt: str) -> ObjectStoragePath:
         return self.folder / f"{stem}.{fmt}"
-
-
-def _mtime(path: ObjectStoragePath, size: int) -> float | None:
-    """Return the time of a file that has just been written; None on object storage, which is not asked."""
-    if not object_storage.is_local(path):
-        return None
-    try:
-        found = Path(path.path).stat()
-    except OSError:  # removed already
-        return None
-    return found.st_mtime if found.st_size == size else None
