@@ -13,8 +13,12 @@ from airflow_provider_nanostt.outputs.document import encode, read_result, to_do
 from airflow_provider_nanostt.outputs.html.page import page
 from airflow_provider_nanostt.outputs.settings import FORMATS, CaptionStyle, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
-from airflow_provider_nanostt.outputs.text import to_txt
-from airflow_provider_nanostt.outputs.timed_tokens import Spoken, spoken
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken, turns
+from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, ending, join_spaced, one_line
+
+# Where a paragraph of plain text ends with a sentence: before a silence, or when it is this long.
+_PARAGRAPH_PAUSE_MS = 2000
+_PARAGRAPH_CHARACTERS = 700
 
 
 def render_all(
@@ -27,8 +31,6 @@ def render_all(
 ) -> dict[str, str]:
     """Return a transcript in several formats; what they share is made once.
 
-    :param formats: some of :data:`FORMATS`.
-    :param source: the recording's name.
     :param downloads: formats that the page carries inside, with the names of their files.
     :raises InvalidInput: for captions of a transcript without times.
     """
@@ -43,7 +45,7 @@ def render_all(
 
     makers: dict[str, Callable[[], str]] = {
         "json": lambda: encode(to_document(transcript, source=source)).decode(),
-        "txt": lambda: to_txt(speech()),
+        "txt": lambda: _to_txt(speech()),
         "srt": lambda: to_srt(captions()),
         "vtt": lambda: to_vtt(captions()),
     }
@@ -83,9 +85,30 @@ def format_transcript(
         source = named
     settings = OutputSettings(
         speaker_names=speaker_names or {},
-        captions=CaptionStyle.of(captions or {}),
+        captions=CaptionStyle.of(captions),
         estimated_captions=estimated_captions,
         page_audio_url=audio_url,
     )
     transcript, _ = rename(read_result(result), settings.speaker_names)
     return render_all(transcript, [fmt], settings, source=source)[fmt]
+
+
+def _to_txt(speech: Spoken) -> str:
+    """Return what was said in paragraphs: one per turn of a speaker, a long turn in several. Lines are not wrapped.
+
+    An empty line stands between paragraphs; with speakers, each begins with the name and a colon.
+    """
+    speaker: str | None = None
+    paragraphs = []
+    for turn in turns(speech.tokens, _is_end):
+        speaker = next((one.speaker for one in turn if one.speaker), speaker)
+        text = join_spaced((one.text, one.spaced) for one in turn)
+        paragraphs.append(f"{one_line(speaker)}: {text}" if speaker else text)
+    return "\n\n".join(paragraphs) + "\n" if paragraphs else ""
+
+
+def _is_end(turn: Sequence[Token], after: Token) -> bool:
+    if ending(turn[-1].text) != SENTENCE:
+        return False
+    is_pause = after.start - turn[-1].end >= _PARAGRAPH_PAUSE_MS
+    return is_pause or sum(len(one.text) + 1 for one in turn) >= _PARAGRAPH_CHARACTERS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,17 +23,13 @@ from airflow_provider_nanostt.outputs.unicode_layout import (
     split_breakable,
 )
 
-CHARACTERS_PER_SECOND = 15.0
-"""How fast people speak, about; for what has no times."""
-
 LATEST_MS = 99 * 3_600_000
 """SubRip's times end a little later. A word that claims to be later has no time."""
 
-_SLOWEST = 8.0
-"""Characters per second; a word of unknown end is not stretched over the silence after it."""
-
-_FASTEST = 30.0
-"""Characters per second; a length in which nobody could say all that is not believed."""
+# Characters per second.
+_SPEED = 15.0  # of people, about; for what has no times
+_SLOWEST = 8.0  # a word of unknown end is not stretched over the silence after it
+_FASTEST = 30.0  # a length in which nobody could say all that is not believed
 
 
 class Token(NamedTuple):
@@ -50,6 +46,11 @@ class Token(NamedTuple):
     end: int
     speaker: str | None
     event: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns, without the space."""
+        return display_width(self.text)
 
 
 class _Raw(NamedTuple):
@@ -99,6 +100,21 @@ def estimated(tokens: Sequence[Token], minutes: float | None, *, begin: int = 0)
     return [token._replace(start=start, end=end) for token, (start, end) in zip(tokens, spans, strict=True)]
 
 
+def turns(tokens: Iterable[Token], is_end: Callable[[Sequence[Token], Token], bool]) -> Iterator[list[Token]]:
+    """Cut what was said where the speaker changes, and where a turn may end before the token that follows."""
+    turn: list[Token] = []
+    speaker: str | None = None  # the last one named: entries between two speakers may name none
+    for token in tokens:
+        changed = None not in (speaker, token.speaker) and token.speaker != speaker
+        if turn and (changed or is_end(turn, token)):
+            yield turn
+            turn = []
+        speaker = token.speaker or speaker
+        turn.append(token)
+    if turn:
+        yield turn
+
+
 def _of_words(transcript: Transcript) -> list[_Raw]:
     found: list[_Raw] = []
     # With entries for spaces, or spaces inside of entries, the list says itself where they are.
@@ -115,8 +131,8 @@ def _of_words(transcript: Transcript) -> list[_Raw]:
             pending = True
         elif parts := cleaned(text).split():
             before = found[-1].text if found else ""
-            spaced = pending or text[0].isspace()
-            spaced = spaced or (not exact and has_gap(before, parts[0], is_punctuation=word.type == "punctuation"))
+            is_apart = not exact and has_gap(before, parts[0], is_punctuation=word.type == "punctuation")
+            spaced = pending or text[0].isspace() or is_apart
             found += _shared([(part, spaced or at > 0) for at, part in enumerate(parts)], word)
             pending = text[-1].isspace()
     return found
@@ -162,19 +178,14 @@ def _ms(seconds: float | None) -> int | None:
 
 def _speaking_ms(weights: Sequence[int]) -> float:
     """Return how long people take to say texts of so many columns."""
-    return sum(weights) * 1000 / CHARACTERS_PER_SECOND
+    return sum(weights) * 1000 / _SPEED
 
 
 def spread(begin: int, end: int, weights: Sequence[int]) -> list[tuple[int, int]]:
     """Share a stretch of time by weights."""
     total = sum(weights) or 1
-    spans, done, at = [], 0, begin
-    for weight in weights:
-        done += weight
-        until = begin + (end - begin) * done // total
-        spans.append((at, until))
-        at = until
-    return spans
+    edges = (begin + (end - begin) * done // total for done in itertools.accumulate(weights, initial=0))
+    return list(itertools.pairwise(edges))
 
 
 def _with_times(raw: Sequence[_Raw]) -> list[Token]:

@@ -130,12 +130,10 @@ SENTENCE_END = re.compile(rf"[{_SPACED_ENDS}]{_CLOSED}\s+|[{_UNSPACED_ENDS}]{_CL
 def graphemes(text: str) -> Iterator[str]:
     """Yield user-perceived characters: each with its marks, joined pictures whole."""
     start = 0
-    for at in range(1, len(text)):
-        if not _joins(text[at - 1], text[at]):
+    for at in range(1, len(text) + 1):
+        if at == len(text) or not _joins(text[at - 1], text[at]):
             yield text[start:at]
             start = at
-    if text:
-        yield text[start:]
 
 
 def _joins(before: str, after: str) -> bool:
@@ -146,17 +144,14 @@ def _joins(before: str, after: str) -> bool:
 
 def wrap(text: str, width: int) -> list[str]:
     """Cut a text that is too wide for a line into parts of at most ``width`` columns, between characters."""
-    lines: list[str] = []
-    line, filled = "", 0
+    lines = [""]
     for cluster in graphemes(text):
         # A single cluster that is too wide is cut inside.
         for part in [cluster] if display_width(cluster) <= width else cluster:
-            size = display_width(part)
-            if line and filled + size > width:
-                lines.append(line)
-                line, filled = "", 0
-            line, filled = line + part, filled + size
-    return [*lines, line] if line else lines
+            if lines[-1] and display_width(lines[-1] + part) > width:
+                lines.append("")
+            lines[-1] += part
+    return lines
 
 
 def split_breakable(text: str) -> list[tuple[str, bool]]:

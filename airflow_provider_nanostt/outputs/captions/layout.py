@@ -13,7 +13,7 @@ from typing import NamedTuple
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.settings import CaptionStyle
-from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, estimated, spoken, spread
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, estimated, spoken, spread, turns
 from airflow_provider_nanostt.outputs.unicode_layout import (
     can_break,
     display_width,
@@ -27,8 +27,7 @@ from airflow_provider_nanostt.outputs.unicode_layout import (
 ESTIMATED = "[estimated times]"
 """The first caption of a file with estimated times; any reader shows it."""
 
-_LEAST_SHOWN_MS = 200
-"""A caption that is said faster than captions can follow is shown this long, and delays the next one."""
+_LEAST_SHOWN_MS = 200  # of what is said faster than captions can follow; it delays the next one
 _FEW_COLUMNS = 12
 
 
@@ -52,27 +51,12 @@ class Captions:
     estimated: bool = False
 
 
-class _Atom(NamedTuple):
-    """Text that stays in one line; ``ending`` as in ``unicode_layout``."""
-
-    text: str
-    spaced: bool
-    start: int
-    end: int
-    event: bool
-    width: int
-    ending: int
-
-
 class _Draft(NamedTuple):
-    """The text of one caption."""
+    """The text of one caption, in atoms: tokens that stay in one line each."""
 
-    atoms: Sequence[_Atom]
+    atoms: Sequence[Token]
     speaker: str | None
     named: bool
-
-    def label_width(self, style: CaptionStyle) -> int:
-        return display_width(f"{label(self.speaker, style)}: ") if self.named and self.speaker else 0
 
 
 def make(
@@ -136,7 +120,8 @@ def _shown(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[Cue]:
 def _drafts(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[_Draft]:
     """Cut what was said into captions; the first of a speaker names them."""
     shown: str | None = None
-    for run in _runs(tokens, style):
+    pause = style.pause_seconds * 1000
+    for run in turns(tokens, lambda turn, after: after.start - turn[-1].end >= pause):
         speaker = next((token.speaker for token in run if token.speaker and token.speaker.strip()), None)
         named = speaker not in (None, shown)
         shown = speaker or shown
@@ -147,23 +132,7 @@ def _drafts(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[_Draft]:
             rest = rest._replace(atoms=rest.atoms[until:], named=False)
 
 
-def _runs(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[list[Token]]:
-    """Cut what was said where the speaker changes, and at pauses."""
-    pause = style.pause_seconds * 1000
-    run: list[Token] = []
-    speaker: str | None = None  # the last one named: entries between two speakers may name none
-    for token in tokens:
-        changed = None not in (speaker, token.speaker) and token.speaker != speaker
-        if run and (changed or token.start - run[-1].end >= pause):
-            yield run
-            run = []
-        speaker = token.speaker or speaker
-        run.append(token)
-    if run:
-        yield run
-
-
-def _atoms(run: Sequence[Token], width: int) -> Iterator[_Atom]:
+def _atoms(run: Sequence[Token], width: int) -> Iterator[Token]:
     """Join tokens between which no line may end, and cut those that are too wide for one."""
     held: list[Token] = []
     for token in run:
@@ -175,7 +144,7 @@ def _atoms(run: Sequence[Token], width: int) -> Iterator[_Atom]:
         yield from _atom(held, width)
 
 
-def _atom(held: Sequence[Token], width: int) -> Iterator[_Atom]:
+def _atom(held: Sequence[Token], width: int) -> Iterator[Token]:
     first, last = held[0], held[-1]
     text = join_spaced((token.text, token.spaced) for token in held)
     pieces = [(text, first.spaced)]
@@ -187,7 +156,7 @@ def _atom(held: Sequence[Token], width: int) -> Iterator[_Atom]:
         ]
     spans = spread(first.start, last.end, [len(piece) for piece, _ in pieces])
     for (piece, spaced), (start, end) in zip(pieces, spans, strict=True):
-        yield _Atom(piece, spaced, start, end, first.event, display_width(piece), ending(piece))
+        yield first._replace(text=piece, spaced=spaced, start=start, end=end)
 
 
 def _until(draft: _Draft, style: CaptionStyle) -> int:
@@ -202,10 +171,10 @@ def _until(draft: _Draft, style: CaptionStyle) -> int:
     return max(range(1, until + 1), key=lambda at: (_worth(atoms, at, until, style), at))
 
 
-def _worth(atoms: Sequence[_Atom], at: int, until: int, style: CaptionStyle) -> float:
+def _worth(atoms: Sequence[Token], at: int, until: int, style: CaptionStyle) -> float:
     """Rate the end of a caption before ``at``, if it may go on as far as ``until``; more is better."""
     last, shortest = atoms[at - 1], style.min_seconds * 1000
-    worth = (0.0, 1.5, 3.0)[last.ending]
+    worth = (0.0, 1.5, 3.0)[ending(last.text)]
     worth += min(atoms[at].start - last.end, 500) / 333
     worth += 2.5 * at / until
     if last.end - atoms[0].start < shortest:
@@ -218,7 +187,8 @@ def _worth(atoms: Sequence[_Atom], at: int, until: int, style: CaptionStyle) -> 
 
 def _label_lines(draft: _Draft, style: CaptionStyle) -> tuple[int, int]:
     """Return the number of lines begun, and what of the last is filled, by a label before some text."""
-    reserve = draft.label_width(style)
+    named = draft.speaker if draft.named else None
+    reserve = display_width(f"{label(named, style)}: ") if named else 0
     if reserve + draft.atoms[0].width <= style.line_width:
         return 1, reserve
     return (2, 0) if style.max_lines > 1 else (1, 0)
@@ -240,7 +210,7 @@ def _laid_out(draft: _Draft, style: CaptionStyle) -> tuple[str, ...]:
     return tuple(_line(atoms[begin:end]) for begin, end in itertools.pairwise([0, *starts, len(atoms)]))
 
 
-def _line_starts(atoms: Sequence[_Atom], width: int, filled: int) -> Iterator[int]:
+def _line_starts(atoms: Sequence[Token], width: int, filled: int) -> Iterator[int]:
     """Yield where lines after the first begin, each filled before the next; so much of the first is filled already."""
     begin = 0
     for at, atom in enumerate(atoms):
@@ -250,7 +220,7 @@ def _line_starts(atoms: Sequence[_Atom], width: int, filled: int) -> Iterator[in
             begin, filled = at, atom.width
 
 
-def _middle(atoms: Sequence[_Atom], width: int, reserve: int, whole: int) -> int:
+def _middle(atoms: Sequence[Token], width: int, reserve: int, whole: int) -> int:
     """Return where the second of two lines begins."""
     found: list[tuple[int, int]] = []
     left = reserve
@@ -259,12 +229,12 @@ def _middle(atoms: Sequence[_Atom], width: int, reserve: int, whole: int) -> int
         left += before.width + (before.spaced and at > 1)
         right = whole - left - atoms[at].spaced
         if max(left, right) <= width:
-            uneven = abs(left - right) - (0, 8, 14)[before.ending] + (2 if left > right else 0)
+            uneven = abs(left - right) - (0, 8, 14)[ending(before.text)] + (2 if left > right else 0)
             found.append((uneven, at))
     return min(found, default=(0, 1))[1]
 
 
-def _line(atoms: Sequence[_Atom]) -> str:
+def _line(atoms: Sequence[Token]) -> str:
     """Join a line; a sound event of the other direction is isolated, so that the line keeps its own."""
     speech = ""
     if any(atom.event for atom in atoms):
