@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from importlib import resources
 
 from airflow_provider_nanostt.api.errors import InvalidInput
@@ -78,12 +77,7 @@ def from_document(document: Mapping[str, object]) -> Transcript:
     version = document.get("version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise InvalidInput(f"the transcript has version {version!r}; this provider reads up to {SCHEMA_VERSION}")
-    raw = _mapping(document.get("raw"))
-    words = tuple(
-        Word(word, number(one.get("start")), number(one.get("end")), _text(one.get("type")) or "word", speaker)
-        for word, speaker, one in _entries(document.get("words"))
-    )
-    return replace(_without_words(document, text, raw.get("metadata")), words=words, raw=raw)
+    return _read(document, text, mapping(document.get("raw")).get("metadata"))
 
 
 def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
@@ -96,25 +90,26 @@ def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
         return result
     text = result.get("transcription") if isinstance(result, Mapping) else None
     if isinstance(text, str):
-        return _without_words(result, text, result.get("metadata"))
+        return _read(result, text, result.get("metadata"))
     if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
         raise InvalidInput("the text is not in this result but in its files; pass the content of the JSON file")
     return from_document(result)
 
 
-def _without_words(given: Mapping[str, object], text: str, metadata: object) -> Transcript:
+def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcript:
     return Transcript(
         text=text,
         segments=tuple(
-            Segment(speaker, number(one.get("start")), number(one.get("end")), words)
-            for words, speaker, one in _entries(given.get("segments"))
+            Segment(one.speaker, one.start, one.end, one.text) for one in _read_words(given.get("segments"))
         ),
+        words=tuple(_read_words(given.get("words"))),
         language=_text(given.get("language")),
         model=_text(given.get("model")) or "",
         cost=number(given.get("cost_usd")),
         charged_minutes=number(given.get("charged_minutes")),
         run_id=_text(given.get("run_id")),
-        metadata=_mapping(metadata),
+        metadata=mapping(metadata),
+        raw=mapping(given.get("raw")),
     )
 
 
@@ -129,14 +124,16 @@ def own_document(data: bytes, identity: FileOwner | None) -> Mapping[str, object
     return document if identity is None or document.get("written_by") == identity.digest else None
 
 
-def _entries(given: object) -> Iterator[tuple[str, str | None, Mapping[str, object]]]:
-    """Give the readable entries of a list: text, speaker, and the entry itself."""
+def _read_words(given: object) -> Iterator[Word]:
+    """Yield the readable entries of a list; a segment is read like a word."""
     for one in given if isinstance(given, list | tuple) else ():
         if isinstance(one, Mapping) and isinstance(text := one.get("text"), str):
-            yield text, _text(one.get("speaker")), one
+            kind, speaker = _text(one.get("type")) or "word", _text(one.get("speaker"))
+            yield Word(text, number(one.get("start")), number(one.get("end")), kind, speaker)
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a mapping as it is; for anything else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -127,22 +127,19 @@ class WrittenFiles:
 
 @dataclass(frozen=True, slots=True)
 class WrittenResult:
-    """What :func:`~airflow_provider_nanostt.outputs.write_outputs` returns: for XCom, and for the ledger's record."""
+    """What goes to XCom, and the record of the files for the ledger; None if there are no files, or no record."""
 
     result: TranscriptResult
-    written: WrittenFiles | None
+    written: WrittenFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ExistingResult:
+class ExistingResult(WrittenResult):
     """A recorded result after a look at its files.
 
-    :param written: the record of the files as they are now; None if there are no files, or no record of them.
     :param lost: why the result can no longer be used; empty if it can.
     :param rewritten: the files were written again just now.
     """
 
-    result: TranscriptResult
-    written: WrittenFiles | None = None
     lost: str = ""
     rewritten: bool = False

@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from airflow_provider_nanostt.api.errors import ResultTooLarge
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact_value
-from airflow_provider_nanostt.outputs.document import encode, entry_json, own_document, to_document
+from airflow_provider_nanostt.outputs.document import encode, entry_json, mapping, own_document, to_document
 from airflow_provider_nanostt.outputs.formats import render_all
 from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem
 from airflow_provider_nanostt.outputs.results import (
@@ -52,9 +51,7 @@ def write_outputs(
 
     :param folder: where files go; None puts the text into XCom.
     :param source: the recording's name.
-    :param identity: the task instance.
     :param spent_before: USD that earlier submits of this task instance have cost.
-    :param settings: formats, file names and captions.
     :raises OSError: if a file cannot be written.
     :raises InvalidInput: for captions of a transcript without times; then no file is written.
     :raises ResultTooLarge: if the text is more than may go to XCom.
@@ -89,10 +86,9 @@ def save_locally(transcript: Transcript, source: str | None) -> str:
     :return: the file's path.
     :raises OSError: if it cannot be written.
     """
-    handle, path = tempfile.mkstemp(prefix="nanostt-", suffix=".json")
-    with os.fdopen(handle, "wb") as file:
+    with tempfile.NamedTemporaryFile(prefix="nanostt-", suffix=".json", delete=False) as file:
         file.write(encode(to_document(transcript, source=source)))
-    return path
+        return file.name
 
 
 def _with_text(facts: TranscriptResult, transcript: Transcript, settings: OutputSettings) -> TranscriptResult:
@@ -190,12 +186,11 @@ class _Folder:
 
     def _remove_stale(self, stem: str, previous: Mapping[str, object] | None) -> None:
         """Remove an earlier attempt's files in formats that are not asked for now, unless they were changed since."""
-        files = previous.get("files") if previous is not None and self.identity is not None else None
-        for fmt in FORMATS:
-            old = files.get(fmt) if isinstance(files, Mapping) and fmt not in self.settings.formats else None
-            if not isinstance(old, Mapping) or old.get("name") != f"{stem}.{fmt}":
+        files = mapping(previous.get("files")) if previous and self.identity else {}
+        for fmt in set(FORMATS) - set(self.settings.formats):
+            path, old = self._path(stem, fmt), mapping(files.get(fmt))
+            if old.get("name") != path.name:
                 continue
-            path = self._path(stem, fmt)
             try:
                 data = object_storage.read(path)
                 if data is not None and hashlib.sha256(data).hexdigest() == old.get("sha256"):

@@ -40,7 +40,6 @@ def page(
 ) -> str:
     """Return a transcript as one self-contained HTML page.
 
-    :param transcript: may be without times, without speakers, or silent.
     :param title: the page's title and heading, such as the recording's name.
     :param audio_url: where a browser finds the recording, ``http`` or ``https``. It is written into the page as it is,
         with its signature if it has one. Any other address makes a page without a player.
