@@ -14,7 +14,7 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.naming import FileOwner
-from airflow_provider_nanostt.outputs.results import SegmentJson, TranscriptDocument
+from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument
 from airflow_provider_nanostt.outputs.unicode_layout import event_name, is_sound_event, one_line
 
 SCHEMA_VERSION = 1
@@ -38,16 +38,7 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
         "text": transcript.text,
         "segments": [entry_json(segment) for segment in transcript.segments],
         "words": [{**entry_json(word), "type": word.type} for word in transcript.words],
-        "audio_events": [
-            {
-                "event": event_name(one_line(word.text)),
-                "start": number(word.start),
-                "end": number(word.end),
-                "speaker": word.speaker,
-            }
-            for word in transcript.words
-            if is_sound_event(word.type, word.text)
-        ],
+        "audio_events": [_event_json(word) for word in transcript.words if is_sound_event(word.type, word.text)],
         "raw": redact_value(dict(transcript.raw)),
     }
 
@@ -55,6 +46,11 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
 def entry_json(entry: Segment | Word) -> SegmentJson:
     """Return a segment as plain JSON; of a word, what it has in common with one."""
     return {"speaker": entry.speaker, "start": number(entry.start), "end": number(entry.end), "text": entry.text}
+
+
+def _event_json(word: Word) -> EventJson:
+    name, start, end = event_name(one_line(word.text)), number(word.start), number(word.end)
+    return {"event": name, "start": start, "end": end, "speaker": word.speaker}
 
 
 def encode(document: TranscriptDocument) -> bytes:

@@ -171,14 +171,12 @@ def split_breakable(text: str) -> list[tuple[str, bool]]:
     return found
 
 
-def direction(text: str) -> str:
+def isolated(text: str, beside: str) -> str:
+    """Return a text, isolated if it runs the other way than the one beside it, so that the line keeps its own way."""
+    return f"\u2068{text}\u2069" if {_direction(text), _direction(beside)} == {"L", "R"} else text
+
+
+def _direction(text: str) -> str:
     """Return which way a text runs, by its first letter with a direction: ``L``, ``R``, or ``""``."""
     kinds = map(unicodedata.bidirectional, text)
     return next((_DIRECTIONS[kind] for kind in kinds if kind in _DIRECTIONS), "")
-
-
-def isolated(text: str, beside: str) -> str:
-    """Return a text, isolated if it runs the other way than the one beside it, so that the line keeps its own way."""
-    if text.isascii() and beside.isascii():
-        return text
-    return f"\u2068{text}\u2069" if {direction(text), direction(beside)} == {"L", "R"} else text

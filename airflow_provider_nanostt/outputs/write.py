@@ -139,21 +139,21 @@ class _Folder:
         if free != stem and "html" in texts:  # the page names the files beside it
             texts = self._render(transcript, source, free)
         written = {fmt: self._put(free, fmt, data) for fmt, data in texts.items()}
-        document["files"] = {fmt: {"name": file.name, "sha256": file.sha256} for fmt, (_, file) in written.items()}
+        document["files"] = {fmt: {"name": file.name, "sha256": file.sha256} for fmt, file in written.items()}
         written["json"] = self._put(free, "json", encode(document))
         self._remove_stale(free, previous)
-        uris = {fmt: written[fmt][0] for fmt in formats}
-        return uris, WrittenFiles(self.settings.digest, {fmt: written[fmt][1] for fmt in formats})
+        uris = {fmt: str(self._path(free, fmt)) for fmt in formats}
+        return uris, WrittenFiles(self.settings.digest, {fmt: written[fmt] for fmt in formats})
 
-    def _put(self, stem: str, fmt: str, data: bytes) -> tuple[str, WrittenFile]:
-        """Write one file; return its URI, and the record of it. Object storage is not asked for the time."""
-        path = self._path(stem, fmt)
-        uri, mtime = object_storage.write(path, data), None
+    def _put(self, stem: str, fmt: str, data: bytes) -> WrittenFile:
+        """Write one file, and return the record of it. Object storage is not asked for the time."""
+        path, mtime = self._path(stem, fmt), None
+        object_storage.write(path, data)
         if object_storage.is_local(path):
             with contextlib.suppress(OSError):  # removed already
                 found = Path(path.path).stat()
                 mtime = found.st_mtime if found.st_size == len(data) else None
-        return uri, WrittenFile.of(path.name, data, mtime)
+        return WrittenFile.of(path.name, data, mtime)
 
     def _render(self, transcript: Transcript, source: str | None, stem: str) -> dict[str, bytes]:
         """Return the files beside the JSON file, by format."""

@@ -86,9 +86,8 @@ def make(
     shown = round(style.min_seconds * 1000)
     begin = shown + round(style.gap_seconds * 1000)
     mark = Cue(0, shown, (ESTIMATED if style.line_width >= len(ESTIMATED) else "[estimated]",))
-    return Captions(
-        (mark, *_shown(estimated(speech.tokens, transcript.charged_minutes, begin=begin), style)), style, estimated=True
-    )
+    tokens = estimated(speech.tokens, transcript.charged_minutes, begin=begin)
+    return Captions((mark, *_shown(tokens, style)), style, estimated=True)
 
 
 def label(speaker: str, style: CaptionStyle) -> str:
