@@ -30,8 +30,7 @@ from airflow_provider_nanostt.common.parsing import (
 )
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
-from airflow_provider_nanostt.outputs import OutputSettings
-from airflow_provider_nanostt.outputs.settings import parse_captions
+from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
 from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules
 
 _PRESIGN_MARGIN_SECONDS = 300.0
@@ -62,7 +61,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "formats": parse_words,
     "filename": parse_text,
     "speaker_names": parse_mapping,
-    "captions": parse_captions,
+    "captions": lambda _, value: CaptionStyle.of(value),
     "estimated_captions": parse_bool,
     "xcom_limit": partial(parse_whole, least=0, most=1_000_000_000),
     "page_audio_url": parse_text,

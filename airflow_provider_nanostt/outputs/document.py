@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from importlib import resources
 
 from airflow_provider_nanostt.api.errors import InvalidInput
@@ -16,7 +14,7 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.naming import FileOwner
-from airflow_provider_nanostt.outputs.results import SegmentJson, TranscriptDocument
+from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument
 from airflow_provider_nanostt.outputs.unicode_layout import event_name, is_sound_event, one_line
 
 SCHEMA_VERSION = 1
@@ -38,37 +36,21 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
         "charged_minutes": number(transcript.charged_minutes),
         "cost_usd": number(transcript.cost),
         "text": transcript.text,
-        "segments": segments_of(transcript),
-        "words": [
-            {
-                "text": word.text,
-                "start": _seconds(word.start),
-                "end": _seconds(word.end),
-                "type": word.type,
-                "speaker": word.speaker,
-            }
-            for word in transcript.words
-        ],
-        "audio_events": [
-            {
-                "event": event_name(one_line(word.text)),
-                "start": _seconds(word.start),
-                "end": _seconds(word.end),
-                "speaker": word.speaker,
-            }
-            for word in transcript.words
-            if is_sound_event(word.type, word.text)
-        ],
+        "segments": [entry_json(segment) for segment in transcript.segments],
+        "words": [{**entry_json(word), "type": word.type} for word in transcript.words],
+        "audio_events": [_event_json(word) for word in transcript.words if is_sound_event(word.type, word.text)],
         "raw": redact_value(dict(transcript.raw)),
     }
 
 
-def segments_of(transcript: Transcript) -> list[SegmentJson]:
-    """Return the segments as plain JSON."""
-    return [
-        {"speaker": one.speaker, "start": _seconds(one.start), "end": _seconds(one.end), "text": one.text}
-        for one in transcript.segments
-    ]
+def entry_json(entry: Segment | Word) -> SegmentJson:
+    """Return a segment as plain JSON; of a word, what it has in common with one."""
+    return {"speaker": entry.speaker, "start": number(entry.start), "end": number(entry.end), "text": entry.text}
+
+
+def _event_json(word: Word) -> EventJson:
+    name, start, end = event_name(one_line(word.text)), number(word.start), number(word.end)
+    return {"event": name, "start": start, "end": end, "speaker": word.speaker}
 
 
 def encode(document: TranscriptDocument) -> bytes:
@@ -91,12 +73,7 @@ def from_document(document: Mapping[str, object]) -> Transcript:
     version = document.get("version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise InvalidInput(f"the transcript has version {version!r}; this provider reads up to {SCHEMA_VERSION}")
-    raw = _mapping(document.get("raw"))
-    words = tuple(
-        Word(word, number(one.get("start")), number(one.get("end")), _text(one.get("type")) or "word", speaker)
-        for word, speaker, one in _entries(document.get("words"))
-    )
-    return replace(_without_words(document, text, raw.get("metadata")), words=words, raw=raw)
+    return _read(document, text, mapping(document.get("raw")).get("metadata"))
 
 
 def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
@@ -109,25 +86,26 @@ def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
         return result
     text = result.get("transcription") if isinstance(result, Mapping) else None
     if isinstance(text, str):
-        return _without_words(result, text, result.get("metadata"))
+        return _read(result, text, result.get("metadata"))
     if isinstance(result, Mapping) and "text" not in result and isinstance(result.get("files"), Mapping):
         raise InvalidInput("the text is not in this result but in its files; pass the content of the JSON file")
     return from_document(result)
 
 
-def _without_words(given: Mapping[str, object], text: str, metadata: object) -> Transcript:
+def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcript:
     return Transcript(
         text=text,
         segments=tuple(
-            Segment(speaker, number(one.get("start")), number(one.get("end")), words)
-            for words, speaker, one in _entries(given.get("segments"))
+            Segment(one.speaker, one.start, one.end, one.text) for one in _read_words(given.get("segments"))
         ),
+        words=tuple(_read_words(given.get("words"))),
         language=_text(given.get("language")),
         model=_text(given.get("model")) or "",
         cost=number(given.get("cost_usd")),
         charged_minutes=number(given.get("charged_minutes")),
         run_id=_text(given.get("run_id")),
-        metadata=_mapping(metadata),
+        metadata=mapping(metadata),
+        raw=mapping(given.get("raw")),
     )
 
 
@@ -142,19 +120,16 @@ def own_document(data: bytes, identity: FileOwner | None) -> Mapping[str, object
     return document if identity is None or document.get("written_by") == identity.digest else None
 
 
-def _seconds(value: float | None) -> float | None:
-    """Return a time that JSON can hold."""
-    return value if value is None or math.isfinite(value) else None
-
-
-def _entries(given: object) -> Iterator[tuple[str, str | None, Mapping[str, object]]]:
-    """Give the readable entries of a list: text, speaker, and the entry itself."""
+def _read_words(given: object) -> Iterator[Word]:
+    """Yield the readable entries of a list; a segment is read like a word."""
     for one in given if isinstance(given, list | tuple) else ():
         if isinstance(one, Mapping) and isinstance(text := one.get("text"), str):
-            yield text, _text(one.get("speaker")), one
+            kind, speaker = _text(one.get("type")) or "word", _text(one.get("speaker"))
+            yield Word(text, number(one.get("start")), number(one.get("end")), kind, speaker)
 
 
-def _mapping(value: object) -> Mapping[str, object]:
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a mapping as it is; for anything else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -14,7 +14,8 @@ from typing import TypeVar
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.common.numbers import number
-from airflow_provider_nanostt.outputs.unicode_layout import is_unspaced
+from airflow_provider_nanostt.outputs.speakers import speakers
+from airflow_provider_nanostt.outputs.unicode_layout import has_gap
 
 _Timed = TypeVar("_Timed", Word, Segment)
 
@@ -36,62 +37,47 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
     if not parts:
         raise InvalidInput("there are no parts to merge")
     ordered = sorted(parts, key=lambda part: part[0])
-    if len(ordered) == 1:
-        start, only = ordered[0]
-        return replace(only, segments=_moved(only.segments, start), words=_moved(only.words, start))
-    transcripts = [transcript for _, transcript in ordered]
-    marked = [(*part, mark) for part, mark in zip(ordered, _speaker_marks(transcripts), strict=True)]
+    is_marked = sum(bool(speakers(transcript)) for _, transcript in ordered) > 1
+    moved = [
+        _moved(transcript, start, f" (part {number})" if is_marked else "")
+        for number, (start, transcript) in enumerate(ordered, 1)
+    ]
+    if len(moved) == 1:
+        return moved[0]
     return Transcript(
-        text=join_texts(transcript.text for transcript in transcripts),
-        segments=tuple(one for start, part, mark in marked for one in _moved(part.segments, start, mark)),
-        words=_joined_words([_moved(part.words, start, mark) for start, part, mark in marked]),
-        language=_language(transcripts),
-        model=" + ".join(dict.fromkeys(transcript.model for transcript in transcripts if transcript.model)),
-        cost=_sum(transcript.cost for transcript in transcripts),
-        charged_minutes=_sum(transcript.charged_minutes for transcript in transcripts),
-        metadata=_metadata(transcripts),
-        raw={
-            "parts": [
-                {"start": start, "runId": transcript.run_id, "answer": transcript.raw} for start, transcript in ordered
-            ]
-        },
+        text=join_texts(one.text for one in moved),
+        segments=tuple(segment for one in moved for segment in one.segments),
+        words=_joined_words([one.words for one in moved]),
+        language=_language(moved),
+        model=" + ".join(dict.fromkeys(one.model for one in moved if one.model)),
+        cost=_sum(one.cost for one in moved),
+        charged_minutes=_sum(one.charged_minutes for one in moved),
+        metadata=_metadata(moved),
+        raw={"parts": [{"start": start, "runId": one.run_id, "answer": one.raw} for start, one in ordered]},
     )
 
 
 def join_texts(texts: Iterable[str]) -> str:
     """Join texts in order: with a space, or with nothing between scripts without spaces."""
     joined = ""
-    for text in (text.strip() for text in texts):
-        joined += _gap(joined, text) + text
+    for text in map(str.strip, texts):
+        joined += f" {text}" if joined and has_gap(joined, text) else text
     return joined
 
 
-def _gap(before: str, after: str) -> str:
-    if not before or not after:
-        return ""
-    return "" if is_unspaced(before[-1]) and is_unspaced(after[0]) else " "
+def _moved(part: Transcript, start: float, mark: str) -> Transcript:
+    """Return a part with the times of the recording, and a mark at its speakers."""
 
+    def time(seconds: float | None) -> float | None:
+        return None if seconds is None else round(seconds + start, 6)
 
-def _speaker_marks(transcripts: Sequence[Transcript]) -> list[str]:
-    """Return the suffix for the speakers of each part: empty if at most one part names any."""
-    naming = [
-        any(segment.speaker for segment in transcript.segments) or any(word.speaker for word in transcript.words)
-        for transcript in transcripts
-    ]
-    return [f" (part {at})" if sum(naming) > 1 else "" for at in range(1, len(transcripts) + 1)]
-
-
-def _moved(entries: Iterable[_Timed], start: float, mark: str = "") -> tuple[_Timed, ...]:
-    """Return words or segments with the times of the recording, and a mark at their speakers."""
-    return tuple(
-        replace(
-            entry,
-            start=None if entry.start is None else round(entry.start + start, 6),
-            end=None if entry.end is None else round(entry.end + start, 6),
-            speaker=f"{entry.speaker}{mark}" if entry.speaker else entry.speaker,
+    def entries(given: tuple[_Timed, ...]) -> tuple[_Timed, ...]:
+        return tuple(
+            replace(one, start=time(one.start), end=time(one.end), speaker=one.speaker and f"{one.speaker}{mark}")
+            for one in given
         )
-        for entry in entries
-    )
+
+    return replace(part, segments=entries(part.segments), words=entries(part.words))
 
 
 def _joined_words(lists: Sequence[tuple[Word, ...]]) -> tuple[Word, ...]:
@@ -99,10 +85,9 @@ def _joined_words(lists: Sequence[tuple[Word, ...]]) -> tuple[Word, ...]:
     spaced = any(word.type == "spacing" for words in lists for word in words)
     joined: list[Word] = []
     for words in lists:
-        if spaced and joined and words and "spacing" not in (joined[-1].type, words[0].type):
-            gap = _gap(joined[-1].text.strip(), words[0].text.strip())
-            if gap:
-                joined.append(Word(gap, joined[-1].end, words[0].start, "spacing"))
+        is_bare = spaced and joined and words and "spacing" not in (joined[-1].type, words[0].type)
+        if is_bare and has_gap(joined[-1].text.strip(), words[0].text.strip()):
+            joined.append(Word(" ", joined[-1].end, words[0].start, "spacing"))
         joined.extend(words)
     return tuple(joined)
 
@@ -124,12 +109,13 @@ def _sum(amounts: Iterable[float | None]) -> float | None:
 
 def _metadata(transcripts: Sequence[Transcript]) -> Mapping[str, object]:
     every = [transcript.metadata for transcript in transcripts]
-    combined = {
+    equal = {
         name: value for name, value in every[0].items() if all(name in one and one[name] == value for one in every)
     }
-    for name in _SUMMED:
-        total = _sum(number(one.get(name)) for one in every)
-        if total is not None:
-            combined[name] = total
+    sums = {name: _sum(number(one.get(name)) for one in every) for name in _SUMMED}
     runs = [transcript.run_id for transcript in transcripts]
-    return {**combined, **({"runIds": runs} if any(runs) else {})}
+    return {
+        **equal,
+        **{name: total for name, total in sums.items() if total is not None},
+        **({"runIds": runs} if any(runs) else {}),
+    }

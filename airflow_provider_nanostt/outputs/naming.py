@@ -63,19 +63,18 @@ def file_stem(
 
     :param source: the recording's name; the last part of it, without suffix, is ``{name}``.
     """
-    mapped = identity is not None and identity.map_index >= 0
+    map_index = identity.map_index if identity else -1
     filled = pattern.format(
         name=_clean(PurePosixPath(source or "").stem) or "transcript",
         run_id=_clean(run_id or "none"),
         model=_clean(model or "none"),
         language=_clean(language or "none"),
-        map_index=identity.map_index if identity is not None and mapped else 0,
+        map_index=max(map_index, 0),
     )
     # File systems count bytes: 255 of them with all that is added to the name.
     short = _clean(filled).encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore") or "transcript"
-    if identity is not None and mapped and "{map_index}" not in pattern:
-        return own_stem(short, identity)
-    return short
+    needs_digest = map_index >= 0 and "{map_index}" not in pattern
+    return own_stem(short, identity) if identity and needs_digest else short
 
 
 def own_stem(stem: str, identity: FileOwner) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import NotRequired, TypedDict
 
-from airflow_provider_nanostt.common.numbers import number
-
 
 class SegmentJson(TypedDict):
     """A segment; times in seconds."""
@@ -34,13 +32,6 @@ class EventJson(TypedDict):
     speaker: str | None
 
 
-class FileJson(TypedDict):
-    """A file that was written together with the JSON file."""
-
-    name: str
-    sha256: str
-
-
 class JobFacts(TypedDict):
     """What is known of the job; costs in USD, None for what is unknown."""
 
@@ -52,7 +43,10 @@ class JobFacts(TypedDict):
 
 
 class TranscriptDocument(JobFacts):
-    """A whole JSON file. The last four keys are only in files of a task, not in a transcript that a script formats."""
+    """A whole JSON file. The last four keys are only in files of a task, not in a transcript that a script formats.
+
+    ``files`` has the name and the SHA-256 of each file that was written together with it, by format.
+    """
 
     version: int
     source: str | None
@@ -64,7 +58,7 @@ class TranscriptDocument(JobFacts):
     written_by: NotRequired[str | None]
     renamed: NotRequired[dict[str, str]]
     settings: NotRequired[str]
-    files: NotRequired[dict[str, FileJson]]
+    files: NotRequired[dict[str, dict[str, str]]]
 
 
 class TranscriptResult(JobFacts):
@@ -102,16 +96,6 @@ class WrittenFile:
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         return cls(name, len(data), hashlib.sha256(data).hexdigest(), md5, mtime)
 
-    @classmethod
-    def from_json(cls, data: object) -> WrittenFile | None:
-        """Read it from plain JSON; None for anything else."""
-        if not isinstance(data, Mapping):
-            return None
-        name, size, sha256, md5 = (data.get(key) for key in ("name", "size", "sha256", "md5"))
-        if not (isinstance(name, str) and isinstance(size, int) and isinstance(sha256, str) and isinstance(md5, str)):
-            return None
-        return cls(name, size, sha256, md5, number(data.get("mtime")))
-
 
 @dataclass(frozen=True, slots=True)
 class WrittenFiles:
@@ -129,33 +113,33 @@ class WrittenFiles:
 
     @classmethod
     def from_json(cls, data: object) -> WrittenFiles | None:
-        """Read it from plain JSON; None for anything else, since the files themselves can be read instead."""
-        settings, given = (data.get("settings"), data.get("files")) if isinstance(data, Mapping) else (None, None)
-        if not isinstance(settings, str) or not isinstance(given, Mapping):
+        """Read it from plain JSON; None for anything else, since the files themselves can be read instead.
+
+        A value of the wrong type is no error here: it equals nothing that a listing has, so its file is read.
+        """
+        if not isinstance(data, Mapping):
             return None
-        files = {str(fmt): WrittenFile.from_json(file) for fmt, file in given.items()}
-        known = {fmt: file for fmt, file in files.items() if file is not None}
-        return cls(settings, known) if len(known) == len(files) else None
+        try:
+            return cls(data["settings"], {fmt: WrittenFile(**file) for fmt, file in data["files"].items()})
+        except (AttributeError, KeyError, TypeError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenResult:
-    """What :func:`~airflow_provider_nanostt.outputs.write_outputs` returns: for XCom, and for the ledger's record."""
+    """What goes to XCom, and the record of the files for the ledger; None if there are no files, or no record."""
 
     result: TranscriptResult
-    written: WrittenFiles | None
+    written: WrittenFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ExistingResult:
+class ExistingResult(WrittenResult):
     """A recorded result after a look at its files.
 
-    :param written: the record of the files as they are now; None if there are no files, or no record of them.
     :param lost: why the result can no longer be used; empty if it can.
     :param rewritten: the files were written again just now.
     """
 
-    result: TranscriptResult
-    written: WrittenFiles | None = None
     lost: str = ""
     rewritten: bool = False

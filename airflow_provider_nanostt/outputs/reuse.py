@@ -14,7 +14,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.object_storage import FileInfo
-from airflow_provider_nanostt.outputs.document import from_document, own_document, read_result
+from airflow_provider_nanostt.outputs.document import from_document, mapping, own_document, read_result
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import ExistingResult, TranscriptResult, WrittenFile, WrittenFiles
 from airflow_provider_nanostt.outputs.settings import OutputSettings
@@ -68,13 +68,15 @@ def check_existing(
     uri, info = uris.get("json", ""), found.get("json")
     if written and is_current(written.settings) and _is_as_written(written.files.get("json"), uri, info):
         return ExistingResult(recorded, written)
-    data = _read(uri) if uri else None
+    data = _ask(object_storage.read, uri) if uri else None
     document = None if data is None else own_document(data, identity)
     if data is None or document is None:
         return ExistingResult(recorded, lost="gone" if data is None else "overwritten by another task")
     if is_current(document.get("settings")):
         return ExistingResult(recorded, _confirmed(written, data, info))
-    return rewrite(_original(document))
+    # With the service's names of speakers, where these can be had again.
+    renamed = {str(new): str(old) for new, old in mapping(document.get("renamed")).items()}
+    return rewrite(rename(from_document(document), renamed)[0])
 
 
 def _find(uri: str, listing: Mapping[str, FileInfo] | None, folder: ObjectStoragePath | None) -> FileInfo | None:
@@ -82,16 +84,12 @@ def _find(uri: str, listing: Mapping[str, FileInfo] | None, folder: ObjectStorag
     home, _, name = uri.rpartition("/")
     if listing is not None and folder is not None and home == str(folder).rstrip("/"):
         return listing.get(name)
-    return _asked(uri, lambda: object_storage.file_info(object_storage.resolve(uri)))
+    return _ask(object_storage.file_info, uri)
 
 
-def _read(uri: str) -> bytes | None:
-    return _asked(uri, lambda: object_storage.read(object_storage.resolve(uri)))
-
-
-def _asked(uri: str, ask: Callable[[], _Answer]) -> _Answer:
+def _ask(ask: Callable[[ObjectStoragePath], _Answer], uri: str) -> _Answer:
     try:
-        return ask()
+        return ask(object_storage.resolve(uri))
     except Exception as error:  # whatever a storage raises, it is not the answer "no file"
         raise errors.LedgerError.of(f"{uri} cannot be read", error) from error
 
@@ -111,9 +109,3 @@ def _confirmed(written: WrittenFiles | None, data: bytes, info: FileInfo | None)
         return written
     now = WrittenFile.of(written.files["json"].name, data, info.mtime)
     return replace(written, files={**written.files, "json": now})
-
-
-def _original(document: Mapping[str, object]) -> Transcript:
-    """Return a file's transcript with the service's names of speakers, where these can be had again."""
-    renamed = document.get("renamed")
-    return rename(from_document(document), renamed if isinstance(renamed, Mapping) else {})[0]

@@ -77,14 +77,14 @@ class CaptionStyle:
                 raise InvalidInput(f"captions: {name} must be between {least} and {most}, got {value!r}")
 
     @classmethod
-    def of(cls, given: Mapping[str, object]) -> CaptionStyle:
-        """Read the rules from a mapping; its numbers may be text.
+    def of(cls, given: object) -> CaptionStyle:
+        """Read the rules from a mapping, or from what a template may have made of one; its numbers may be text.
 
-        :raises InvalidInput: for an unknown rule, and for a value that is not a number.
+        :raises InvalidInput: for what is not a mapping, an unknown rule, and a value that is not a number.
         """
         kinds = {rule.name: rule.type for rule in fields(cls)}
         values: dict[str, int | float] = {}
-        for name, value in given.items():
+        for name, value in parse_mapping("captions", given).items():
             if name not in kinds:
                 raise InvalidInput(f"captions: unknown rule {name!r}; allowed: {', '.join(kinds)}")
             read, is_whole = number(value), kinds[name] == "int"
@@ -92,14 +92,6 @@ class CaptionStyle:
                 raise InvalidInput(f"captions: {name} must be a {'whole ' * is_whole}number, got {value!r}")
             values[name] = int(read) if is_whole else read
         return cls(**values)  # type: ignore[arg-type]  # whole numbers where the fields are whole
-
-
-def parse_captions(name: str, value: object) -> CaptionStyle:
-    """Read the rules from what a template may have made of a mapping.
-
-    :raises InvalidInput: as :meth:`CaptionStyle.of`.
-    """
-    return CaptionStyle.of(parse_mapping(name, value))
 
 
 @dataclass(frozen=True, slots=True)

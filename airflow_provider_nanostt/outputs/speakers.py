@@ -8,8 +8,6 @@ from dataclasses import replace
 
 from airflow_provider_nanostt.api.models import Transcript
 
-_SPACE = re.compile(r"\s*")
-
 
 def speakers(transcript: Transcript) -> list[str]:
     """Return the speakers in order of appearance, those of the segments first."""
@@ -47,24 +45,16 @@ def _rename_labels(transcript: Transcript, names: Mapping[str, str]) -> str:
     """
     text, at = transcript.text, 0
     renamed: list[str] = []
-
-    def keep(until: int) -> None:
-        nonlocal at
-        renamed.append(text[at:until])
-        at = until
-
     for segment in transcript.segments:
-        keep(_after_space(text, at))
-        if segment.speaker and text.startswith(f"{segment.speaker}:", at):
-            renamed.append(names.get(segment.speaker, segment.speaker))
-            at += len(segment.speaker)
-            keep(_after_space(text, at + 1))
-        if not text.startswith(segment.text, at):
+        name = segment.speaker or ""
+        label = re.compile(rf"\s*{re.escape(name)}:\s*").match(text, at)
+        if name and label:
+            renamed.append(label[0].replace(name, names.get(name, name), 1))
+            at = label.end()
+        begin = text.find(segment.text, at)
+        if begin < 0 or text[at:begin].strip():
             break
-        keep(at + len(segment.text))
+        end = begin + len(segment.text)
+        renamed.append(text[at:end])
+        at = end
     return "".join(renamed) + text[at:]
-
-
-def _after_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at

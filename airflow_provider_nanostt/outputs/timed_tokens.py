@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from airflow_provider_nanostt.api.models import Transcript, Word
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.outputs.unicode_layout import (
     cleaned,
     display_width,
@@ -23,17 +23,13 @@ from airflow_provider_nanostt.outputs.unicode_layout import (
     split_breakable,
 )
 
-CHARACTERS_PER_SECOND = 15.0
-"""How fast people speak, about; for what has no times."""
-
 LATEST_MS = 99 * 3_600_000
 """SubRip's times end a little later. A word that claims to be later has no time."""
 
-_SLOWEST = 8.0
-"""Characters per second; a word of unknown end is not stretched over the silence after it."""
-
-_FASTEST = 30.0
-"""Characters per second; a length in which nobody could say all that is not believed."""
+# Characters per second.
+_SPEED = 15.0  # of people, about; for what has no times
+_SLOWEST = 8.0  # a word of unknown end is not stretched over the silence after it
+_FASTEST = 30.0  # a length in which nobody could say all that is not believed
 
 
 class Token(NamedTuple):
@@ -50,6 +46,11 @@ class Token(NamedTuple):
     end: int
     speaker: str | None
     event: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns, without the space."""
+        return display_width(self.text)
 
 
 class _Raw(NamedTuple):
@@ -78,14 +79,10 @@ def spoken(transcript: Transcript) -> Spoken:
     words = _of_words(transcript)
     if any(one.start is not None for one in words):
         return Spoken(_with_times(words), timed=True)
-    raw = [
-        token
-        for one in transcript.segments
-        for token in _of_text(one.text, (_ms(one.start), _ms(one.end)), one.speaker)
-    ]
+    raw = [token for one in transcript.segments for token in _of_segment(one)]
     if any(one.start is not None for one in raw):
         return Spoken(_with_times(raw), timed=True)
-    raw = raw or words or _of_text(transcript.text, (None, None), None)
+    raw = raw or words or _of_segment(Segment(None, None, None, transcript.text))
     return Spoken([Token(one.text, one.spaced, 0, 0, one.speaker, one.event) for one in raw], timed=not raw)
 
 
@@ -97,10 +94,25 @@ def estimated(tokens: Sequence[Token], minutes: float | None, *, begin: int = 0)
     """
     weights = [display_width(token.text) + token.spaced for token in tokens]
     known = minutes is not None and 0 < minutes * 60_000 <= LATEST_MS
-    length = (minutes or 0.0) * 60_000 if known else begin + sum(weights) * 1000 / CHARACTERS_PER_SECOND
+    length = (minutes or 0.0) * 60_000 if known else begin + _speaking_ms(weights)
     shortest = begin + sum(weights) * 1000 / _FASTEST
-    spans = _spread(begin, min(LATEST_MS, round(max(length, shortest))), weights)
+    spans = spread(begin, min(LATEST_MS, round(max(length, shortest))), weights)
     return [token._replace(start=start, end=end) for token, (start, end) in zip(tokens, spans, strict=True)]
+
+
+def turns(tokens: Iterable[Token], is_end: Callable[[Sequence[Token], Token], bool]) -> Iterator[list[Token]]:
+    """Cut what was said where the speaker changes, and where a turn may end before the token that follows."""
+    turn: list[Token] = []
+    speaker: str | None = None  # the last one named: entries between two speakers may name none
+    for token in tokens:
+        changed = None not in (speaker, token.speaker) and token.speaker != speaker
+        if turn and (changed or is_end(turn, token)):
+            yield turn
+            turn = []
+        speaker = token.speaker or speaker
+        turn.append(token)
+    if turn:
+        yield turn
 
 
 def _of_words(transcript: Transcript) -> list[_Raw]:
@@ -113,57 +125,47 @@ def _of_words(transcript: Transcript) -> list[_Raw]:
         if not text.strip():
             pending = pending or bool(text)
             continue
-        times = _ms(word.start), _ms(word.end)
         if word.type != "word" and is_sound_event(word.type, text):
-            found.append(_Raw(f"[{event_name(one_line(text))}]", True, *times, word.speaker, event=True))
+            name = event_name(one_line(text))
+            found.append(_Raw(f"[{name}]", True, _ms(word.start), _ms(word.end), word.speaker, event=True))
             pending = True
         elif parts := cleaned(text).split():
             before = found[-1].text if found else ""
-            spaced = pending or text[0].isspace()
-            spaced = spaced or (not exact and has_gap(before, parts[0], is_punctuation=word.type == "punctuation"))
-            if len(parts) == 1:
-                found.append(_Raw(parts[0], spaced, *times, word.speaker))
-            else:
-                gaps = [spaced, *[True] * (len(parts) - 1)]
-                found += _timed_entries(list(zip(parts, gaps, strict=True)), times, word.speaker)
+            is_apart = not exact and has_gap(before, parts[0], is_punctuation=word.type == "punctuation")
+            spaced = pending or text[0].isspace() or is_apart
+            found += _shared([(part, spaced or at > 0) for at, part in enumerate(parts)], word)
             pending = text[-1].isspace()
     return found
 
 
-def _of_text(text: str, times: tuple[int | None, int | None], speaker: str | None) -> list[_Raw]:
-    return _timed_entries(split_breakable(cleaned(text)), times, speaker)
+def _of_segment(segment: Segment) -> list[_Raw]:
+    return _shared(split_breakable(cleaned(segment.text)), segment)
 
 
-def _timed_entries(
-    parts: list[tuple[str, bool]], times: tuple[int | None, int | None], speaker: str | None
-) -> list[_Raw]:
-    """Share a time between the parts of one entry; half a time belongs to the first, or to the last."""
-    begin, stop = times
-    if begin is not None and stop is not None and stop >= begin:
-        spans: Sequence[tuple[int | None, int | None]] = _spread(
-            begin, stop, [display_width(part) for part, _ in parts]
-        )
+def _shared(parts: Sequence[tuple[str, bool]], entry: Word | Segment) -> list[_Raw]:
+    """Share an entry's time between its parts; half a time belongs to the first, or to the last."""
+    begin, stop = _ms(entry.start), _ms(entry.end)
+    spans: Sequence[tuple[int | None, int | None]]
+    if len(parts) > 1 and begin is not None and stop is not None and stop >= begin:
+        spans = spread(begin, stop, [display_width(part) for part, _ in parts])
     else:
         last = len(parts) - 1
         spans = [(begin if at == 0 else None, stop if at == last else None) for at in range(len(parts))]
-    return [_Raw(part, spaced, *span, speaker) for (part, spaced), span in zip(parts, spans, strict=True)]
+    return [_Raw(part, spaced, *span, entry.speaker) for (part, spaced), span in zip(parts, spans, strict=True)]
 
 
 def _with_speakers(transcript: Transcript) -> Iterable[Word]:
     """Return the words; if only the segments name speakers, with the speaker of the segment that a word is in."""
     if any(word.speaker for word in transcript.words):
         return transcript.words
-    named = sorted(
-        ((begin, segment.speaker) for segment in transcript.segments if (begin := _ms(segment.start)) is not None),
-        key=lambda one: one[0],
-    )
-    if not any(speaker for _, speaker in named):
+    named = {begin: one.speaker for one in transcript.segments if (begin := _ms(one.start)) is not None}
+    if not any(named.values()):
         return transcript.words
-    begins = [begin for begin, _ in named]
+    begins = sorted(named)
     return [
         word
         if word.type == "spacing" or (start := _ms(word.start)) is None
-        else replace(word, speaker=named[max(0, bisect_right(begins, start) - 1)][1])
+        else replace(word, speaker=named[begins[max(0, bisect_right(begins, start) - 1)]])
         for word in transcript.words
     ]
 
@@ -174,22 +176,22 @@ def _ms(seconds: float | None) -> int | None:
     return max(0, round(seconds * 1000))
 
 
-def _spread(begin: int, end: int, weights: Sequence[int]) -> list[tuple[int, int]]:
+def _speaking_ms(weights: Sequence[int]) -> float:
+    """Return how long people take to say texts of so many columns."""
+    return sum(weights) * 1000 / _SPEED
+
+
+def spread(begin: int, end: int, weights: Sequence[int]) -> list[tuple[int, int]]:
     """Share a stretch of time by weights."""
     total = sum(weights) or 1
-    spans, done, at = [], 0, begin
-    for weight in weights:
-        done += weight
-        until = begin + (end - begin) * done // total
-        spans.append((at, until))
-        at = until
-    return spans
+    edges = (begin + (end - begin) * done // total for done in itertools.accumulate(weights, initial=0))
+    return list(itertools.pairwise(edges))
 
 
 def _with_times(raw: Sequence[_Raw]) -> list[Token]:
     """Give everything times that never go back and never overlap.
 
-    As few as possible are disbelieved: of the starts, the longest run that never goes back is kept.
+    As few as possible are disbelieved: of the starts, the longest subsequence that never goes back is kept.
     """
     kept = _rising([one.start for one in raw])
     starts = _filled(raw, kept)
@@ -204,47 +206,37 @@ def _with_times(raw: Sequence[_Raw]) -> list[Token]:
 
 def _rising(starts: Sequence[int | None]) -> set[int]:
     """Return the positions of the longest subsequence that never goes back, in O(n log n)."""
-    tails: list[int] = []
-    places: list[int] = []
+    tails: list[tuple[int, int]] = []  # by length: the smallest start that a subsequence ends with, and its position
     before: dict[int, int | None] = {}
     for at, start in enumerate(starts):
         if start is None:
             continue
-        length = bisect_right(tails, start)
-        before[at] = places[length - 1] if length else None
-        if length == len(tails):
-            tails.append(start)
-            places.append(at)
-        else:
-            tails[length], places[length] = start, at
+        length = bisect_right(tails, (start, at))
+        before[at] = tails[length - 1][1] if length else None
+        tails[length : length + 1] = [(start, at)]
     kept: set[int] = set()
-    place: int | None = places[-1] if places else None
-    while place is not None:
-        kept.add(place)
-        place = before[place]
+    last = tails[-1][1] if tails else None
+    while last is not None:
+        kept.add(last)
+        last = before[last]
     return kept
 
 
 def _filled(raw: Sequence[_Raw], kept: set[int]) -> list[int]:
     """Return a start for everything: the kept ones as they are, between them by length."""
     starts = [one.start or 0 for one in raw]
-    if len(kept) == len(raw):
-        return starts
-    anchors = sorted(kept)
     widths = [display_width(one.text) + 1 for one in raw]
+
+    def fill(first: int, until: int, begin: int, end: int) -> None:
+        starts[first:until] = [start for start, _ in spread(begin, min(end, LATEST_MS), widths[first:until])]
+
+    anchors = sorted(kept)
     first = anchors[0]
-    lead = round(sum(widths[:first]) * 1000 / CHARACTERS_PER_SECOND)
-    for at, span in enumerate(_spread(max(0, starts[first] - lead), starts[first], widths[:first])):
-        starts[at] = span[0]
+    fill(0, first, max(0, starts[first] - round(_speaking_ms(widths[:first]))), starts[first])
     for left, until in itertools.pairwise([*anchors, len(raw)]):
-        if until == left + 1:
-            continue
-        begin, covered = starts[left], range(left, until)
-        if (end := raw[left].end) is not None and end >= begin:
-            begin, covered = end, range(left + 1, until)
-        weights = widths[covered.start : until]
-        stop = starts[until] if until < len(raw) else begin + round(sum(weights) * 1000 / CHARACTERS_PER_SECOND)
-        spans = _spread(min(begin, stop), min(stop, LATEST_MS), weights)
-        for at, span in zip(covered, spans, strict=True):
-            starts[at] = max(span[0], starts[left])
+        begin, after, end = starts[left], left, raw[left].end
+        if end is not None and end >= begin:
+            begin, after = end, left + 1
+        stop = starts[until] if until < len(raw) else begin + round(_speaking_ms(widths[after:until]))
+        fill(after, until, min(begin, stop), stop)
     return starts

@@ -5,6 +5,8 @@ Pure functions on strings and Unicode's own data; nothing here knows of transcri
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -17,44 +19,26 @@ _SPEECH = frozenset({"word", "punctuation", "spacing"})
 _EVENT_BRACKETS = "()[]*\uff08\uff09\u3010\u3011"
 _BRACKET_PAIRS = frozenset({"()", "[]", "\uff08\uff09", "\u3010\u3011"})
 
-_UNSPACED = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x1000, 0x109F),  # Burmese
-    (0x1780, 0x17FF),  # Khmer
-    (0x2E80, 0x30FF),  # radicals, Chinese and Japanese punctuation, kana
-    (0x31F0, 0x31FF),
-    (0x3400, 0x4DBF),  # Han
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0xFF00, 0xFF9F),  # full width, half-width kana
-    (0x20000, 0x3FFFF),
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
+    "\u2e80-\u30ff\u31f0-\u31ff"  # radicals, Chinese and Japanese punctuation, kana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+    "\uff00-\uff9f]"  # full width, half-width kana
 )
 # Mostly as escapes, since many of these look like other characters.
-_SENTENCE_ENDS = frozenset(".!?…\u3002\uff0e\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965\u0589\u1362\u166e\u104b\u17d5")
-_CLAUSE_ENDS = frozenset(",;:\u060c\u061b\u3001\uff0c\uff1b\uff1a\uff64\u2014\u2013")
-_CLOSING = frozenset("\"'”\u2019»\u203a)]}\u300d\u300f\uff09\u3011\u3009\u300b\u3015\uff3d\uff5d")
-_SMALL_KANA = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮーｰ々ゝゞヽヾ")
-_NEVER_FIRST = _SENTENCE_ENDS | _CLAUSE_ENDS | _SMALL_KANA | (_CLOSING - set("\"'\u203a")) | frozenset("%°\uff05")
+_SENTENCE_ENDS = ".!?…\u3002\uff0e\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965\u0589\u1362\u166e\u104b\u17d5"
+_CLAUSE_ENDS = ",;:\u060c\u061b\u3001\uff0c\uff1b\uff1a\uff64\u2014\u2013"
+_ENDINGS = {**dict.fromkeys(_SENTENCE_ENDS, SENTENCE), **dict.fromkeys(_CLAUSE_ENDS, CLAUSE)}
+_CLOSING_MARKS = "”\u2019»)]}\u300d\u300f\uff09\u3011\u3009\u300b\u3015\uff3d\uff5d"
+_CLOSING = "\"'\u203a" + _CLOSING_MARKS
+_SMALL_KANA = "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮーｰ々ゝゞヽヾ"
+_NEVER_FIRST = frozenset(_SENTENCE_ENDS + _CLAUSE_ENDS + _SMALL_KANA + _CLOSING_MARKS + "%°\uff05")
 _NEVER_LAST = frozenset("“\u2018«([{\u300c\u300e\uff08\u3010\u3008\u300a\u3014\uff3b\uff5b¿¡")
 _ATTACHED = frozenset(",.!?;:)]}%")  # punctuation that no space stands before, whatever type the service gives it
 _JOINER = "\u200d"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
-
-
-class _Widths(dict[str, int]):
-    """Columns of single characters, remembered."""
-
-    def __missing__(self, character: str) -> int:
-        if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-            width = 0
-        else:
-            width = 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        self[character] = width
-        return width
-
-
-_WIDTHS = _Widths()
+_DIRECTIONS = {"L": "L", "R": "R", "AL": "R"}
 
 
 def is_sound_event(kind: str, text: str) -> bool:
@@ -75,7 +59,14 @@ def event_name(text: str) -> str:
 
 def display_width(text: str) -> int:
     """Return how wide a text is, in columns: East Asian wide characters take two, marks on others none."""
-    return len(text) if text.isascii() else sum(map(_WIDTHS.__getitem__, text))
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+@functools.cache
+def _width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def cleaned(text: str) -> str:
@@ -97,10 +88,7 @@ def join_spaced(parts: Iterable[tuple[str, bool]]) -> str:
 
 def is_unspaced(character: str) -> bool:
     """Return whether a character is of a script that puts no spaces between words."""
-    if character <= "\u0dff":
-        return False
-    code = ord(character)
-    return any(first <= code <= last for first, last in _UNSPACED)
+    return _UNSPACED.match(character) is not None
 
 
 def has_gap(before: str, after: str, *, is_punctuation: bool = False) -> bool:
@@ -129,30 +117,23 @@ def can_break(before: str, after: str, *, spaced: bool) -> bool:
 
 def ending(text: str) -> int:
     """Return what a text ends with: :data:`SENTENCE`, :data:`CLAUSE`, or 0."""
-    end = len(text)
-    while end and text[end - 1] in _CLOSING:
-        end -= 1
-    last = text[end - 1 : end]
-    return SENTENCE if last in _SENTENCE_ENDS and last else CLAUSE if last in _CLAUSE_ENDS and last else 0
+    return _ENDINGS.get(text.rstrip(_CLOSING)[-1:], 0)
 
 
-_UNSPACED_ENDS = frozenset(filter(is_unspaced, _SENTENCE_ENDS))
-_CLOSED = f"[{re.escape(''.join(_CLOSING))}]*"
-SENTENCE_END = re.compile(
-    rf"[{''.join(_SENTENCE_ENDS - _UNSPACED_ENDS)}]{_CLOSED}\s+|[{''.join(_UNSPACED_ENDS)}]{_CLOSED}\s*"
-)
+_UNSPACED_ENDS = "".join(filter(is_unspaced, _SENTENCE_ENDS))
+_SPACED_ENDS = "".join(itertools.filterfalse(is_unspaced, _SENTENCE_ENDS))
+_CLOSED = f"[{re.escape(_CLOSING)}]*"
+SENTENCE_END = re.compile(rf"[{_SPACED_ENDS}]{_CLOSED}\s+|[{_UNSPACED_ENDS}]{_CLOSED}\s*")
 """Matches the end of a sentence in running text, up to where the next sentence begins."""
 
 
 def graphemes(text: str) -> Iterator[str]:
     """Yield user-perceived characters: each with its marks, joined pictures whole."""
     start = 0
-    for at in range(1, len(text)):
-        if not _joins(text[at - 1], text[at]):
+    for at in range(1, len(text) + 1):
+        if at == len(text) or not _joins(text[at - 1], text[at]):
             yield text[start:at]
             start = at
-    if text:
-        yield text[start:]
 
 
 def _joins(before: str, after: str) -> bool:
@@ -163,17 +144,14 @@ def _joins(before: str, after: str) -> bool:
 
 def wrap(text: str, width: int) -> list[str]:
     """Cut a text that is too wide for a line into parts of at most ``width`` columns, between characters."""
-    lines: list[str] = []
-    line, filled = "", 0
+    lines = [""]
     for cluster in graphemes(text):
         # A single cluster that is too wide is cut inside.
         for part in [cluster] if display_width(cluster) <= width else cluster:
-            size = display_width(part)
-            if line and filled + size > width:
-                lines.append(line)
-                line, filled = "", 0
-            line, filled = line + part, filled + size
-    return [*lines, line] if line else lines
+            if lines[-1] and display_width(lines[-1] + part) > width:
+                lines.append("")
+            lines[-1] += part
+    return lines
 
 
 def split_breakable(text: str) -> list[tuple[str, bool]]:
@@ -183,26 +161,22 @@ def split_breakable(text: str) -> list[tuple[str, bool]]:
     """
     found: list[tuple[str, bool]] = []
     for run in text.split():
-        spaced = True
-        if run.isascii() or not any(map(is_unspaced, run)):
-            found.append((run, spaced))
-            continue
-        held: list[str] = []
-        for cluster in graphemes(run):
-            if held and (is_unspaced(held[-1][0]) or is_unspaced(cluster[0])):
-                found.append(("".join(held), spaced))
-                held, spaced = [], False
-            held.append(cluster)
-        found.append(("".join(held), spaced))
+        pieces: list[str] = []
+        for part in graphemes(run) if _UNSPACED.search(run) else [run]:
+            if pieces and not (is_unspaced(pieces[-1][0]) or is_unspaced(part[0])):
+                pieces[-1] += part
+            else:
+                pieces.append(part)
+        found += [(piece, at == 0) for at, piece in enumerate(pieces)]
     return found
 
 
-def direction(text: str) -> str:
+def isolated(text: str, beside: str) -> str:
+    """Return a text, isolated if it runs the other way than the one beside it, so that the line keeps its own way."""
+    return f"\u2068{text}\u2069" if {_direction(text), _direction(beside)} == {"L", "R"} else text
+
+
+def _direction(text: str) -> str:
     """Return which way a text runs, by its first letter with a direction: ``L``, ``R``, or ``""``."""
-    for character in text:
-        kind = unicodedata.bidirectional(character)
-        if kind == "L":
-            return "L"
-        if kind in ("R", "AL"):
-            return "R"
-    return ""
+    kinds = map(unicodedata.bidirectional, text)
+    return next((_DIRECTIONS[kind] for kind in kinds if kind in _DIRECTIONS), "")

@@ -5,13 +5,13 @@ Word lists never go to XCom; with a folder the text does not either.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from airflow_provider_nanostt.api.errors import ResultTooLarge
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact_value
-from airflow_provider_nanostt.outputs.document import encode, own_document, segments_of, to_document
+from airflow_provider_nanostt.outputs.document import encode, entry_json, mapping, own_document, to_document
 from airflow_provider_nanostt.outputs.formats import render_all
 from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem
 from airflow_provider_nanostt.outputs.results import (
@@ -51,9 +51,7 @@ def write_outputs(
 
     :param folder: where files go; None puts the text into XCom.
     :param source: the recording's name.
-    :param identity: the task instance.
     :param spent_before: USD that earlier submits of this task instance have cost.
-    :param settings: formats, file names and captions.
     :raises OSError: if a file cannot be written.
     :raises InvalidInput: for captions of a transcript without times; then no file is written.
     :raises ResultTooLarge: if the text is more than may go to XCom.
@@ -88,17 +86,16 @@ def save_locally(transcript: Transcript, source: str | None) -> str:
     :return: the file's path.
     :raises OSError: if it cannot be written.
     """
-    handle, path = tempfile.mkstemp(prefix="nanostt-", suffix=".json")
-    with os.fdopen(handle, "wb") as file:
+    with tempfile.NamedTemporaryFile(prefix="nanostt-", suffix=".json", delete=False) as file:
         file.write(encode(to_document(transcript, source=source)))
-    return path
+        return file.name
 
 
 def _with_text(facts: TranscriptResult, transcript: Transcript, settings: OutputSettings) -> TranscriptResult:
     result: TranscriptResult = {
         **facts,
         "transcription": transcript.text,
-        "segments": segments_of(transcript),
+        "segments": [entry_json(segment) for segment in transcript.segments],
         "metadata": redact_value(dict(transcript.metadata)),
     }
     size = len(json.dumps(result))  # in ASCII, which is how Airflow writes it
@@ -141,14 +138,22 @@ class _Folder:
         free, previous = self._claim(stem, texts)
         if free != stem and "html" in texts:  # the page names the files beside it
             texts = self._render(transcript, source, free)
-        files = {fmt: WrittenFile.of(f"{free}.{fmt}", data) for fmt, data in texts.items()}
-        document["files"] = {fmt: {"name": file.name, "sha256": file.sha256} for fmt, file in files.items()}
-        texts["json"] = encode(document)
-        files["json"] = WrittenFile.of(f"{free}.json", texts["json"])
-        uris = {fmt: object_storage.write(self._path(free, fmt), data) for fmt, data in texts.items()}
-        files = {fmt: replace(files[fmt], mtime=_mtime(self._path(free, fmt), files[fmt].size)) for fmt in formats}
+        written = {fmt: self._put(free, fmt, data) for fmt, data in texts.items()}
+        document["files"] = {fmt: {"name": file.name, "sha256": file.sha256} for fmt, file in written.items()}
+        written["json"] = self._put(free, "json", encode(document))
         self._remove_stale(free, previous)
-        return {fmt: uris[fmt] for fmt in formats}, WrittenFiles(self.settings.digest, files)
+        uris = {fmt: str(self._path(free, fmt)) for fmt in formats}
+        return uris, WrittenFiles(self.settings.digest, {fmt: written[fmt] for fmt in formats})
+
+    def _put(self, stem: str, fmt: str, data: bytes) -> WrittenFile:
+        """Write one file, and return the record of it. Object storage is not asked for the time."""
+        path, mtime = self._path(stem, fmt), None
+        object_storage.write(path, data)
+        if object_storage.is_local(path):
+            with contextlib.suppress(OSError):  # removed already
+                found = Path(path.path).stat()
+                mtime = found.st_mtime if found.st_size == len(data) else None
+        return WrittenFile.of(path.name, data, mtime)
 
     def _render(self, transcript: Transcript, source: str | None, stem: str) -> dict[str, bytes]:
         """Return the files beside the JSON file, by format."""
@@ -157,7 +162,6 @@ class _Folder:
             [fmt for fmt in self.settings.formats if fmt != "json"],
             self.settings,
             source=source,
-            audio_url=self.settings.page_audio_url,
             downloads={fmt: f"{stem}.{fmt}" for fmt in self.settings.formats if fmt != "html"},
         )
         return {fmt: text.encode("utf-8", "replace") for fmt, text in texts.items()}
@@ -182,12 +186,11 @@ class _Folder:
 
     def _remove_stale(self, stem: str, previous: Mapping[str, object] | None) -> None:
         """Remove an earlier attempt's files in formats that are not asked for now, unless they were changed since."""
-        files = previous.get("files") if previous is not None and self.identity is not None else None
-        for fmt in FORMATS:
-            old = files.get(fmt) if isinstance(files, Mapping) and fmt not in self.settings.formats else None
-            if not isinstance(old, Mapping) or old.get("name") != f"{stem}.{fmt}":
+        files = mapping(previous.get("files")) if previous and self.identity else {}
+        for fmt in set(FORMATS) - set(self.settings.formats):
+            path, old = self._path(stem, fmt), mapping(files.get(fmt))
+            if old.get("name") != path.name:
                 continue
-            path = self._path(stem, fmt)
             try:
                 data = object_storage.read(path)
                 if data is not None and hashlib.sha256(data).hexdigest() == old.get("sha256"):
@@ -197,14 +200,3 @@ class _Folder:
 
     def _path(self, stem: str, fmt: str) -> ObjectStoragePath:
         return self.folder / f"{stem}.{fmt}"
-
-
-def _mtime(path: ObjectStoragePath, size: int) -> float | None:
-    """Return the time of a file that has just been written; None on object storage, which is not asked."""
-    if not object_storage.is_local(path):
-        return None
-    try:
-        found = Path(path.path).stat()
-    except OSError:  # removed already
-        return None
-    return found.st_mtime if found.st_size == size else None

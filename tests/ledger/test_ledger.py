@@ -234,7 +234,9 @@ def test_a_paid_job_step_by_step(tmp_path, kind):
     writer = Ledger(place, clock=lambda: 1_700_000_000.0)
     writer.record_intent(REQUEST, estimated_cost=0.06, balance=9.0, owner="b0b0", forced={"max_tries": 2})
     found = Ledger(place).load()
-    assert found == Record(INTENDED, SAME, URL, OPTIONS.model, 1_700_000_000.0, 0.06, 9.0, {"max_tries": 2}, owner="b0b0")
+    assert found == Record(
+        INTENDED, SAME, URL, OPTIONS.model, 1_700_000_000.0, 0.06, 9.0, {"max_tries": 2}, owner="b0b0"
+    )
     writer.record_job(JOB)
     found = Ledger(place).load()
     assert (found.state, found.job, found.cost) == (SUBMITTED, JOB, 0.015)

@@ -9,6 +9,7 @@ from html import unescape
 import pytest
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.words import read_segments
 from airflow_provider_nanostt.outputs import format_transcript
 from airflow_provider_nanostt.outputs.html.page_text import paragraphs
 from airflow_provider_nanostt.outputs.merge import merge
@@ -78,3 +79,13 @@ def test_page_and_plain_text_agree_on_where_a_sentence_ends(end):
     for parts in (cut, plain):
         assert len(parts) > 2
         assert all(part.endswith(end.strip()) for part in parts)
+
+
+def test_every_format_agrees_on_whose_the_first_words_are():
+    """Words before the first named speaker are of that speaker, as they are in the segments."""
+    words = (Word("Well,", 0.0, 0.4), Word("good", 0.4, 0.8, speaker="Agent"), Word("morning.", 0.8, 1.2))
+    transcript = Transcript("Well, good morning.", read_segments(None, words), words)
+    assert [(one.speaker, one.text) for one in transcript.segments] == [("Agent", "Well, good morning.")]
+    assert format_transcript(transcript, "txt") == "Agent: Well, good morning.\n"
+    assert "\nAgent: Well, good morning.\n" in format_transcript(transcript, "srt")
+    assert "\n<v Agent>Well, good morning.\n" in format_transcript(transcript, "vtt")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_provider_nanostt.outputs.captions.layout import END_ISOLATE, ISOLATE, Captions, Cue, label
+from airflow_provider_nanostt.outputs.captions.layout import Captions, Cue, label
 from airflow_provider_nanostt.outputs.settings import CaptionStyle
-from airflow_provider_nanostt.outputs.unicode_layout import direction, display_width, one_line
+from airflow_provider_nanostt.outputs.unicode_layout import display_width, isolated, one_line
 
 NOTE = "NOTE The times in this file are estimated: the model has given none."
 
@@ -42,26 +42,15 @@ def to_vtt(captions: Captions) -> str:
 
 
 def _srt_lines(cue: Cue, style: CaptionStyle) -> Iterator[str]:
-    lines = cue.lines
-    name = label(cue.speaker, style) if cue.named and cue.speaker else ""
-    if name:
-        fits = display_width(name) + display_width(lines[0]) <= style.line_width
-        shown = _isolated(name, lines[0])
-        if fits:
-            yield _srt_text(shown + lines[0])
-            lines = lines[1:]
+    lines = list(cue.lines)
+    if cue.named and cue.speaker:
+        name = isolated(label(cue.speaker, style), lines[0])
+        named_line = f"{name}: {lines[0]}"
+        if display_width(named_line) <= style.line_width:
+            lines[0] = named_line
         elif len(lines) < style.max_lines:
-            yield _srt_text(shown.rstrip())
-    for line in lines:
-        yield _srt_text(line)
-
-
-def _isolated(name: str, line: str) -> str:
-    """Return a name to stand before a line; one of the other direction is isolated, so that the line keeps its own."""
-    if line.isascii() and name.isascii():
-        return name
-    ways = {direction(name), direction(line)}
-    return f"{ISOLATE}{name[:-2]}{END_ISOLATE}: " if ways == {"L", "R"} else name
+            lines.insert(0, f"{name}:")
+    return map(_srt_text, lines)
 
 
 def _srt_text(line: str) -> str:

@@ -45,14 +45,11 @@ class Paragraph(NamedTuple):
 
 def paragraphs(transcript: Transcript) -> Iterator[Paragraph]:
     """Yield the paragraphs of a transcript: its segments, or its text if it has none; long ones in several."""
-    segments = transcript.segments
-    if not segments:
-        for block in clean(transcript.text).split("\n"):
-            for begin, end in _cut(block):
-                yield Paragraph(block[begin:end].strip(), None, None, None, ())
-        return
+    words = transcript.words if transcript.segments else ()
+    lines = clean(transcript.text).split("\n")
+    segments = transcript.segments or [Segment(None, None, None, line.strip()) for line in lines]
     texts = [clean(segment.text) for segment in segments]
-    for segment, text, places in zip(segments, texts, _found(segments, texts, transcript.words), strict=True):
+    for segment, text, places in zip(segments, texts, _found(segments, texts, words), strict=True):
         yield from _split(segment, text, places)
 
 
@@ -89,11 +86,6 @@ def _begun(word: Word, segment: Segment, text: str, wanted: str) -> bool:
 
 
 def _split(segment: Segment, text: str, places: Sequence[Place]) -> Iterator[Paragraph]:
-    if len(text) <= LONGEST:
-        if text.strip():
-            start = segment.start if segment.start is not None else _first(places)
-            yield Paragraph(text, segment.speaker, start, segment.end, places)
-        return
     spans = list(_cut(text))
     taken = 0
     for number, (begin, end) in enumerate(spans):
