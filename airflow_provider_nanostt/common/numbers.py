@@ -5,7 +5,9 @@ from __future__ import annotations
 
 def number(value: object) -> float | None:
     """Read a number that may have arrived as text; None for anything that is not a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, float):
+        return value if abs(value) < float("inf") else None
+    if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     try:
         result = float(value)

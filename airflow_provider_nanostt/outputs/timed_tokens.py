@@ -145,8 +145,10 @@ def _of_segment(segment: Segment) -> list[_Raw]:
 def _shared(parts: Sequence[tuple[str, bool]], entry: Word | Segment) -> list[_Raw]:
     """Share an entry's time between its parts; half a time belongs to the first, or to the last."""
     begin, stop = _ms(entry.start), _ms(entry.end)
+    if len(parts) == 1:  # nearly always
+        return [_Raw(*parts[0], begin, stop, entry.speaker)]
     spans: Sequence[tuple[int | None, int | None]]
-    if len(parts) > 1 and begin is not None and stop is not None and stop >= begin:
+    if begin is not None and stop is not None and stop >= begin:
         spans = spread(begin, stop, [display_width(part) for part, _ in parts])
     else:
         last = len(parts) - 1

@@ -145,14 +145,15 @@ def _atoms(run: Sequence[Token], width: int) -> Iterator[Token]:
 
 def _atom(held: Sequence[Token], width: int) -> Iterator[Token]:
     first, last = held[0], held[-1]
-    text = join_spaced((token.text, token.spaced) for token in held)
-    pieces = [(text, first.spaced)]
-    if display_width(text) > width:
-        pieces = [
-            (piece, at == 0 and (number > 0 or first.spaced))
-            for number, one in enumerate(text.split())
-            for at, piece in enumerate(wrap(one, width))
-        ]
+    text = first.text if len(held) == 1 else join_spaced((token.text, token.spaced) for token in held)
+    if display_width(text) <= width:  # nearly always
+        yield first if len(held) == 1 else Token(text, first.spaced, first.start, last.end, first.speaker, first.event)
+        return
+    pieces = [
+        (piece, at == 0 and (number > 0 or first.spaced))
+        for number, one in enumerate(text.split())
+        for at, piece in enumerate(wrap(one, width))
+    ]
     spans = spread(first.start, last.end, [len(piece) for piece, _ in pieces])
     for (piece, spaced), (start, end) in zip(pieces, spans, strict=True):
         yield first._replace(text=piece, spaced=spaced, start=start, end=end)
