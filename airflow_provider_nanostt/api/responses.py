@@ -14,6 +14,7 @@ from airflow_provider_nanostt.api import errors, models
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, decode_object
 from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
+from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact_value
@@ -139,7 +140,7 @@ def _transcript(
     words = read_words(merged.get("words"))
     cost = (metadata.get("cost"), merged.get("cost"), job.cost if job else None)
     minutes = (metadata.get("chargedDuration"), merged.get("chargedDuration"), job.charged_minutes if job else None)
-    return models.Transcript(
+    found = models.Transcript(
         text=text,
         segments=read_segments(merged.get("diarization"), words),
         words=words,
@@ -151,6 +152,7 @@ def _transcript(
         metadata=metadata,
         raw=body,
     )
+    return normalised(found)
 
 
 def _video(entry: Mapping[str, object]) -> models.YouTubeTranscript:

@@ -1,7 +1,4 @@
-"""Words and segments: reading them from an answer, and making segments where the service gave none.
-
-Pure functions on lists of times and texts. What is unreadable in one entry costs that entry, never the transcript.
-"""
+"""Words and segments, read from an answer; what is unreadable in one entry costs that entry, never the transcript."""
 
 from __future__ import annotations
 
@@ -9,10 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from airflow_provider_nanostt.api.models import Segment, Word
+from airflow_provider_nanostt.api.timeline import rebuilt
 from airflow_provider_nanostt.common.numbers import number
-
-PAUSE_SECONDS = 1.0
-"""A silence this long between two words of one speaker begins a new segment."""
 
 
 def speaker_name(raw: object) -> str | None:
@@ -46,7 +41,7 @@ def read_segments(diarization: object, words: Sequence[Word]) -> tuple[Segment, 
     """Return the service's segments, or segments rebuilt from the words if it sent none."""
     raw = diarization.get("segments") if isinstance(diarization, Mapping) else diarization
     given = tuple(_given(raw)) if isinstance(raw, list) else ()
-    return given or tuple(_rebuilt(words))
+    return given or tuple(rebuilt(words))
 
 
 def _given(raw: Iterable[object]) -> Iterator[Segment]:
@@ -62,32 +57,3 @@ def _given(raw: Iterable[object]) -> Iterator[Segment]:
 
 def _first_present(entry: Mapping[str, object], *names: str) -> object:
     return next((entry[name] for name in names if entry.get(name) is not None), None)
-
-
-def _rebuilt(words: Sequence[Word]) -> Iterator[Segment]:
-    spaced = any(word.type == "spacing" for word in words)
-    run: list[Word] = []
-    speaker, end = None, None  # the last ones named: entries between two speakers may name none
-    for word in words:
-        if word.type != "spacing":
-            changed = None not in (speaker, word.speaker) and word.speaker != speaker
-            if changed or (end is not None and word.start is not None and word.start - end > PAUSE_SECONDS):
-                yield from _segment(run, spaced=spaced)
-                run, speaker = [], None
-            speaker = word.speaker or speaker
-            end = word.end if word.end is not None else end
-        run.append(word)
-    yield from _segment(run, spaced=spaced)
-
-
-def _segment(run: Sequence[Word], *, spaced: bool) -> Iterator[Segment]:
-    # A list without entries for spaces has one before every word, and none before punctuation.
-    as_is = (word.text if spaced or word.type == "punctuation" else f" {word.text.strip()}" for word in run)
-    text = "".join(as_is).strip()
-    if text:
-        yield Segment(
-            speaker=next((word.speaker for word in run if word.speaker), None),
-            start=next((word.start for word in run if word.start is not None and word.type != "spacing"), None),
-            end=next((word.end for word in reversed(run) if word.end is not None and word.type != "spacing"), None),
-            text=text,
-        )

@@ -11,11 +11,13 @@ from importlib import resources
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.spacing import is_sound_event
+from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument
-from airflow_provider_nanostt.outputs.unicode_layout import event_name, is_sound_event, one_line
+from airflow_provider_nanostt.outputs.unicode_layout import event_name, one_line
 
 SCHEMA_VERSION = 1
 
@@ -83,7 +85,7 @@ def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
     :raises InvalidInput: if it is none of them.
     """
     if isinstance(result, Transcript):
-        return result
+        return normalised(result)
     text = result.get("transcription") if isinstance(result, Mapping) else None
     if isinstance(text, str):
         return _read(result, text, result.get("metadata"))
@@ -93,7 +95,7 @@ def read_result(result: Transcript | Mapping[str, object]) -> Transcript:
 
 
 def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcript:
-    return Transcript(
+    found = Transcript(
         text=text,
         segments=tuple(
             Segment(one.speaker, one.start, one.end, one.text) for one in _read_words(given.get("segments"))
@@ -107,6 +109,7 @@ def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcrip
         metadata=mapping(metadata),
         raw=mapping(given.get("raw")),
     )
+    return normalised(found)
 
 
 def own_document(data: bytes, identity: FileOwner | None) -> Mapping[str, object] | None:

@@ -13,9 +13,10 @@ from typing import TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.spacing import has_gap
+from airflow_provider_nanostt.api.timeline import join_words
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.outputs.speakers import speakers
-from airflow_provider_nanostt.outputs.unicode_layout import has_gap
 
 _Timed = TypeVar("_Timed", Word, Segment)
 
@@ -47,7 +48,7 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
     return Transcript(
         text=join_texts(one.text for one in moved),
         segments=tuple(segment for one in moved for segment in one.segments),
-        words=_joined_words([one.words for one in moved]),
+        words=tuple(join_words([one.words for one in moved])),
         language=_language(moved),
         model=" + ".join(dict.fromkeys(one.model for one in moved if one.model)),
         cost=_sum(one.cost for one in moved),
@@ -78,18 +79,6 @@ def _moved(part: Transcript, start: float, mark: str) -> Transcript:
         )
 
     return replace(part, segments=entries(part.segments), words=entries(part.words))
-
-
-def _joined_words(lists: Sequence[tuple[Word, ...]]) -> tuple[Word, ...]:
-    """Join word lists; if they have entries for the spaces between words, one is put between the lists, too."""
-    spaced = any(word.type == "spacing" for words in lists for word in words)
-    joined: list[Word] = []
-    for words in lists:
-        is_bare = spaced and joined and words and "spacing" not in (joined[-1].type, words[0].type)
-        if is_bare and has_gap(joined[-1].text.strip(), words[0].text.strip()):
-            joined.append(Word(" ", joined[-1].end, words[0].start, "spacing"))
-        joined.extend(words)
-    return tuple(joined)
 
 
 def _language(transcripts: Sequence[Transcript]) -> str | None:

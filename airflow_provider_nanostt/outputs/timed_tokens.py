@@ -9,16 +9,15 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.spacing import is_sound_event, is_visible
+from airflow_provider_nanostt.api.timeline import PAUSE_SECONDS, in_order, spaced
 from airflow_provider_nanostt.outputs.unicode_layout import (
     cleaned,
     display_width,
     event_name,
-    has_gap,
-    is_sound_event,
     one_line,
     split_breakable,
 )
@@ -79,10 +78,12 @@ def spoken(transcript: Transcript) -> Spoken:
     words = _of_words(transcript)
     if any(one.start is not None for one in words):
         return Spoken(_with_times(words), timed=True)
-    raw = [token for one in transcript.segments for token in _of_segment(one)]
+    listed = [token for one in transcript.segments for token in _of_segment(one)]
+    raw = [token for run in in_order(listed, PAUSE_SECONDS * 1000) for token in run]
     if any(one.start is not None for one in raw):
         return Spoken(_with_times(raw), timed=True)
-    raw = raw or words or _of_segment(Segment(None, None, None, transcript.text))
+    text = transcript.text if is_visible(transcript.text) else ""
+    raw = raw or words or _of_segment(Segment(None, None, None, text))
     return Spoken([Token(one.text, one.spaced, 0, 0, one.speaker, one.event) for one in raw], timed=not raw)
 
 
@@ -117,24 +118,12 @@ def turns(tokens: Iterable[Token], is_end: Callable[[Sequence[Token], Token], bo
 
 def _of_words(transcript: Transcript) -> list[_Raw]:
     found: list[_Raw] = []
-    # With entries for spaces, or spaces inside of entries, the list says itself where they are.
-    exact = any(word.type == "spacing" or word.text[:1].isspace() for word in transcript.words)
-    pending = False
-    for word in _with_speakers(transcript):
-        text = word.text
-        if not text.strip():
-            pending = pending or bool(text)
-            continue
-        if word.type != "word" and is_sound_event(word.type, text):
-            name = event_name(one_line(text))
+    for word, is_apart in spaced(transcript.words):
+        if word.type != "word" and is_sound_event(word.type, word.text):
+            name = event_name(one_line(word.text))
             found.append(_Raw(f"[{name}]", True, _ms(word.start), _ms(word.end), word.speaker, event=True))
-            pending = True
-        elif parts := cleaned(text).split():
-            before = found[-1].text if found else ""
-            is_apart = not exact and has_gap(before, parts[0], is_punctuation=word.type == "punctuation")
-            spaced = pending or text[0].isspace() or is_apart
-            found += _shared([(part, spaced or at > 0) for at, part in enumerate(parts)], word)
-            pending = text[-1].isspace()
+        elif parts := cleaned(word.text).split():
+            found += _shared([(part, is_apart or at > 0) for at, part in enumerate(parts)], word)
     return found
 
 
@@ -154,22 +143,6 @@ def _shared(parts: Sequence[tuple[str, bool]], entry: Word | Segment) -> list[_R
         last = len(parts) - 1
         spans = [(begin if at == 0 else None, stop if at == last else None) for at in range(len(parts))]
     return [_Raw(part, spaced, *span, entry.speaker) for (part, spaced), span in zip(parts, spans, strict=True)]
-
-
-def _with_speakers(transcript: Transcript) -> Iterable[Word]:
-    """Return the words; if only the segments name speakers, with the speaker of the segment that a word is in."""
-    if any(word.speaker for word in transcript.words):
-        return transcript.words
-    named = {begin: one.speaker for one in transcript.segments if (begin := _ms(one.start)) is not None}
-    if not any(named.values()):
-        return transcript.words
-    begins = sorted(named)
-    return [
-        word
-        if word.type == "spacing" or (start := _ms(word.start)) is None
-        else replace(word, speaker=named[begins[max(0, bisect_right(begins, start) - 1)]])
-        for word in transcript.words
-    ]
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Decides where text may be cut, which scripts have no spaces, how wide characters are, and what is a sound event.
+"""Decides where text may be cut, and how wide characters are.
 
 Pure functions on strings and Unicode's own data; nothing here knows of transcripts or formats.
 """
@@ -11,20 +11,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from airflow_provider_nanostt.api.spacing import has_unspaced, is_unspaced
+
 SENTENCE = 2
 CLAUSE = 1
 """What a text ends with; 0 is neither."""
 
-_SPEECH = frozenset({"word", "punctuation", "spacing"})
 _EVENT_BRACKETS = "()[]*\uff08\uff09\u3010\u3011"
-_BRACKET_PAIRS = frozenset({"()", "[]", "\uff08\uff09", "\u3010\u3011"})
 
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
-    "\u2e80-\u30ff\u31f0-\u31ff"  # radicals, Chinese and Japanese punctuation, kana
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-    "\uff00-\uff9f]"  # full width, half-width kana
-)
 # Mostly as escapes, since many of these look like other characters.
 _SENTENCE_ENDS = ".!?…\u3002\uff0e\uff01\uff1f\uff61\u061f\u06d4\u0964\u0965\u0589\u1362\u166e\u104b\u17d5"
 _CLAUSE_ENDS = ",;:\u060c\u061b\u3001\uff0c\uff1b\uff1a\uff64\u2014\u2013"
@@ -34,22 +28,10 @@ _CLOSING = "\"'\u203a" + _CLOSING_MARKS
 _SMALL_KANA = "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮーｰ々ゝゞヽヾ"
 _NEVER_FIRST = frozenset(_SENTENCE_ENDS + _CLAUSE_ENDS + _SMALL_KANA + _CLOSING_MARKS + "%°\uff05")
 _NEVER_LAST = frozenset("“\u2018«([{\u300c\u300e\uff08\u3010\u3008\u300a\u3014\uff3b\uff5b¿¡")
-_ATTACHED = frozenset(",.!?;:)]}%")  # punctuation that no space stands before, whatever type the service gives it
 _JOINER = "\u200d"
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _DIRECTIONS = {"L": "L", "R": "R", "AL": "R"}
-
-
-def is_sound_event(kind: str, text: str) -> bool:
-    """Return whether an entry of a list of words is a sound, not speech.
-
-    :param kind: the service's type of the entry. A type that is new to us is a sound if the text is in brackets.
-    """
-    if kind in _SPEECH:
-        return False
-    text = text.strip()
-    return kind == "audio_event" or (len(text) > 1 and text[0] + text[-1] in _BRACKET_PAIRS)
 
 
 def event_name(text: str) -> str:
@@ -84,21 +66,6 @@ def one_line(text: str) -> str:
 def join_spaced(parts: Iterable[tuple[str, bool]]) -> str:
     """Join texts, each given with whether a space stands before it; the first one never has a space."""
     return "".join(f" {text}" if spaced and at else text for at, (text, spaced) in enumerate(parts))
-
-
-def is_unspaced(character: str) -> bool:
-    """Return whether a character is of a script that puts no spaces between words."""
-    return _UNSPACED.match(character) is not None
-
-
-def has_gap(before: str, after: str, *, is_punctuation: bool = False) -> bool:
-    """Return whether a space belongs between two words that are listed without the spaces between them.
-
-    :param is_punctuation: ``after`` is listed as punctuation.
-    """
-    if before[-1:] in ("", "(", "[", "{") or is_punctuation or all(character in _ATTACHED for character in after):
-        return False
-    return not (is_unspaced(before[-1]) and is_unspaced(after[0]))
 
 
 def can_break(before: str, after: str, *, spaced: bool) -> bool:
@@ -162,7 +129,7 @@ def split_breakable(text: str) -> list[tuple[str, bool]]:
     found: list[tuple[str, bool]] = []
     for run in text.split():
         pieces: list[str] = []
-        for part in graphemes(run) if _UNSPACED.search(run) else [run]:
+        for part in graphemes(run) if has_unspaced(run) else [run]:
             if pieces and not (is_unspaced(pieces[-1][0]) or is_unspaced(part[0])):
                 pieces[-1] += part
             else:

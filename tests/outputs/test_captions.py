@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.outputs import CaptionStyle
 from airflow_provider_nanostt.outputs.captions.layout import ESTIMATED, Captions, make
 from airflow_provider_nanostt.outputs.captions.srt_vtt import to_srt, to_vtt
@@ -314,7 +315,7 @@ def test_segments_lend_words_their_speakers():
     """Where only the segments name speakers, each word is of the one in whose time it falls."""
     segments = (Segment("A", 0.0, 1.0, "Yes. Yes."), Segment("B", 1.0, 2.0, "No."))
     words = (*said("Yes.", "Yes."), *said("No.", begin=1.2))
-    found = make(Transcript("", segments, words))
+    found = make(normalised(Transcript("", segments, words)))
     assert [(cue.speaker, cue.lines) for cue in found.cues] == [("A", ("Yes. Yes.",)), ("B", ("No.",))]
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.outputs import OutputSettings, from_document, schema, to_document, write_outputs
@@ -54,6 +55,7 @@ def test_what_is_written_can_be_read_again(transcript):
     def text(value):
         return None if value is None else value.encode("utf-8", "replace").decode() or None
 
+    transcript = normalised(transcript)
     again = from_document(json.loads(encode(to_document(transcript, source=None))))
     assert again.text == (text(transcript.text) or "")
     assert (again.cost, again.charged_minutes) == (kept(transcript.cost), kept(transcript.charged_minutes))

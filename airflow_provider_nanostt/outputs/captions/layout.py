@@ -6,6 +6,7 @@ The reading rules are parameters. Pure functions on values; which file format th
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from airflow_provider_nanostt.outputs.unicode_layout import (
 ESTIMATED = "[estimated times]"
 """The first caption of a file with estimated times; any reader shows it."""
 
+_LONGEST_DELAY_MS = 3000
 _LEAST_SHOWN_MS = 200  # of what is said faster than captions can follow; it delays the next one
 _FEW_COLUMNS = 12
 
@@ -103,6 +105,7 @@ def _shown(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[Cue]:
     drafts = list(_drafts(tokens, style))
     gap, free = round(style.gap_seconds * 1000), 0
     shortest, longest = round(style.min_seconds * 1000), round(style.max_seconds * 1000)
+    latest = _latest_starts([draft.atoms[0].start for draft in drafts], gap + shortest)
     for at, draft in enumerate(drafts):
         atoms = draft.atoms
         lines = _laid_out(draft, style)
@@ -110,10 +113,21 @@ def _shown(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[Cue]:
         reading = -int(-sum(map(display_width, lines)) * 1000 // style.chars_per_second)
         end = min(max(atoms[-1].end, start + shortest, start + reading), start + longest)
         if at + 1 < len(drafts):
-            end = min(end, drafts[at + 1].atoms[0].start - gap)
+            following = drafts[at + 1].atoms[0].start - gap
+            # What is said too fast to read may delay what follows, as far as there is silence behind all of it.
+            end = min(end, max(following, min(start + shortest, latest[at + 1] - gap)))
         end = max(end, start + _LEAST_SHOWN_MS)
         free = end + gap
         yield Cue(start, end, lines, draft.speaker, draft.named)
+
+
+def _latest_starts(starts: Sequence[int], apart: int) -> list[int]:
+    """Return how late each caption may begin so that all after it, so far apart, are late by a bearable time."""
+    latest, following = [], math.inf
+    for start in reversed(starts):
+        following = max(start, min(start + _LONGEST_DELAY_MS, following - apart))
+        latest.append(round(following))
+    return latest[::-1]
 
 
 def _drafts(tokens: Sequence[Token], style: CaptionStyle) -> Iterator[_Draft]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
-from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE_END, is_sound_event
+from airflow_provider_nanostt.api.spacing import is_sound_event
+from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE_END
 
 LONGEST = 900
 """Characters; a longer text is cut at the ends of sentences."""
@@ -61,21 +62,33 @@ def clean(text: str) -> str:
 
 
 def _found(segments: Sequence[Segment], texts: Sequence[str], words: Sequence[Word]) -> list[list[Place]]:
-    """Find every word in the segments' texts, in order; words that are not found are left out."""
+    """Find every word in the segments' texts, in order; words that are not found are left out.
+
+    Several segments may last at the same time: what is said inside of another's turn comes first.
+    """
     places: list[list[Place]] = [[] for _ in texts]
-    here, at, last = 0, 0, len(texts) - 1
+    at, here, last, lasting = [0] * len(texts), 0, len(texts) - 1, [0]
     for word in words:
         if word.type == "spacing" or not (text := clean(word.text).strip()):
             continue
-        reach = len(text) + _REACH
-        place = texts[here].find(text, at, at + reach)
+        reach, place, index = len(text) + _REACH, -1, here
+        lasting = [one for one in lasting if one == here or _lasts(segments[one], word)]
+        for index in reversed(lasting):
+            place = texts[index].find(text, at[index], at[index] + reach)
+            if place >= 0:
+                break
         while place < 0 and here < last and _begun(word, segments[here + 1], texts[here + 1], text):
-            here, at = here + 1, 0
+            here = index = here + 1
+            lasting.append(here)
             place = texts[here].find(text, 0, reach)
         if place >= 0:
-            places[here].append(Place(place, text, word.start, is_sound_event(word.type, text)))
-            at = place + len(text)
+            places[index].append(Place(place, text, word.start, is_sound_event(word.type, text)))
+            at[index] = place + len(text)
     return places
+
+
+def _lasts(segment: Segment, word: Word) -> bool:
+    return segment.end is not None and word.start is not None and word.start < segment.end
 
 
 def _begun(word: Word, segment: Segment, text: str, wanted: str) -> bool:
