@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 from airflow_provider_nanostt._compat import mask_secret
 from airflow_provider_nanostt.api import errors
@@ -106,16 +106,18 @@ def _host_and_port(host: str, authority: str) -> tuple[str, int | None]:
         name = f"[{ipaddress.IPv6Address(number)}]" if number else name.removesuffix(".").encode("idna").decode()
     except (ValueError, AttributeError):
         raise _refused("host", host) from None
+    if not number and not re.fullmatch(r"[a-z0-9._-]*[a-z0-9_-]", name, re.IGNORECASE):  # IDNA reads "℀" as "a/c"
+        raise _refused("host", host)
     return name.lower(), None if port is None else parse_whole("the port in the host", port, least=1, most=65535)
 
 
 def _path(field: str, text: str) -> str:
     """Return a path with single slashes between its parts, percent-encoded once."""
-    path = re.sub("/+", "/", text).strip("/")
-    is_odd = re.search(r"[\\?#:]|%(?![0-9a-f]{2})", path, re.IGNORECASE) or {".", ".."} & {*unquote(path).split("/")}
-    if is_odd or " " in path or not path.isprintable():
+    parts = [part for part in text.split("/") if part]
+    is_odd = re.search(r"[\\?#: ]|%(?![0-9a-f]{2})", text, re.IGNORECASE) or not text.isprintable()
+    if is_odd or {".", ".."} & {unquote(part) for part in parts}:
         raise _refused(field, text)
-    return quote(path, safe="/%!$&'()*+,;=@~")
+    return "/".join(quote(unquote_to_bytes(part), safe="!$&'()*+,;=@~") for part in parts)
 
 
 def _agreed(field: str, one: T, other: T) -> T:

@@ -7,9 +7,11 @@ import logging
 from typing import Any
 
 import pytest
+import requests
 from airflow.models import Connection
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.connection import config_from
@@ -22,6 +24,15 @@ DEFAULT = "https://nano-gpt.com/api"
 
 def connection(**fields: Any) -> Connection:
     return Connection(conn_id="mine", conn_type="nanogpt", **{"password": KEY, **fields})
+
+
+class Stored:
+    """A connection as a secrets backend may return it: its fields are not checked by anybody."""
+
+    conn_id, password, host, schema, port = "mine", KEY, None, None, None
+
+    def __init__(self, extra: Any, **fields: Any) -> None:
+        self.__dict__.update(fields, extra=extra)
 
 
 def from_uri(uri: str) -> Connection:
@@ -117,6 +128,24 @@ def test_every_spelling_gives_the_same_client(spelling):
         assert config_from(one) == expected
 
 
+BITS = "https HTTP :// : / // api gw.example ::1 [ ] 8443 @ ? # x=1 %2e %2F .. \\ \n ü ℀ \u200b | 127.0.0.1".split(" ")
+anything = st.lists(st.sampled_from(BITS), max_size=6).map("".join) | st.text(max_size=12)
+
+
+@given(anything, anything, st.sampled_from([None, "", 0, 443, "8443", True, "x", 70_000]))
+def test_any_text_is_one_address_or_one_error(host, schema, port):
+    """What is taken is sent to as it stands, and is what it says when it is written as one URL; the rest is refused."""
+    written = {"host": host, "schema": schema, "port": port}
+    extra = '{"allow_insecure_http": true}'
+    try:
+        config = config_from(Stored(extra, **written))
+    except errors.InvalidInput as error:
+        assert "connection 'mine'" in str(error)  # noqa: PT017  only some are refused
+        return
+    assert requests.Request("GET", config.base_url).prepare().url == config.base_url == str(URL(config.base_url))
+    assert config_from(Stored(extra, host=config.base_url)) == config
+
+
 def test_each_form_reaches_the_service(emulator: Emulator, monkeypatch):
     """The service that the connection names answers, and nothing else is asked."""
     host, port = emulator.url.removeprefix("http://").removesuffix("/api").split(":")
@@ -154,6 +183,8 @@ def test_each_form_reaches_the_service(emulator: Emulator, monkeypatch):
         ({"host": "nano-gpt.com\\\\api"}, "the host "),
         ({"host": "gw.example/a/%2E%2e/api"}, "the host "),
         ({"host": "gw.example/a b"}, "the host "),
+        ({"host": "℀.example"}, "the host "),
+        ({"host": "gw.example.."}, "the host "),
         ({"host": "gw.example", "schema": "javascript:alert"}, "the schema "),
         ({"host": "gw.example", "schema": "api?key=word"}, "the schema "),
         ({"schema": "http"}, "http://nano-gpt.com .* unencrypted"),
@@ -165,15 +196,6 @@ def test_what_cannot_be_an_address_is_refused_by_field(fields, words):
         config_from(connection(**fields))
     assert "connection 'mine'" in str(caught.value)
     assert "word" not in str(caught.value)
-
-
-class Stored:
-    """A connection as a secrets backend may return it: its fields are not checked by anybody."""
-
-    conn_id, password, host, schema, port = "mine", KEY, None, None, None
-
-    def __init__(self, extra: Any) -> None:
-        self.extra = extra
 
 
 @pytest.mark.parametrize("extra", ['{"timeout": 30}', '{"timeout": " 30 "}', '"{\\"timeout\\": 30}"'])
