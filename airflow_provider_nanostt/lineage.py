@@ -1,23 +1,28 @@
 """What a finished task announces: asset events for what was written, and facets for OpenLineage.
 
 Addresses lose what may be secret in them, and the connection they were read through; nothing here fails a task that
-has written its transcript.
+has written its transcript. An asset's URI is percent-encoded: Airflow's server refuses one that is not ASCII after the
+task has ended, and makes none of its events.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
 from airflow_provider_nanostt.common.urls import display
+from airflow_provider_nanostt.metrics import StatsMeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+log = logging.getLogger(__name__)
+
+_SAFE = "/!$&'()*+,;=:@~"  # what a path may have besides letters and digits; the rest is percent-encoded
 _FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd")
 _FACTS = (*_FACTS_OF_TRANSCRIPT, "run_id", "total", "written", "skipped", "failed", "not_started")
 
@@ -45,33 +50,50 @@ def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], fin
     if events is None:
         return
     for outlet in outlets:
-        if isinstance(outlet, AssetAlias):
-            for uri in finished.outputs:
-                events[outlet].add(Asset(plain(uri)), extra=dict(finished.facts))
-        elif isinstance(outlet, Asset):
-            events[outlet].extra = {**(events[outlet].extra or {}), **finished.facts}
+        is_alias = isinstance(outlet, AssetAlias)
+        for uri in finished.outputs if is_alias else ("",):
+            try:
+                if is_alias:
+                    events[outlet].add(Asset(plain(uri)), extra=dict(finished.facts))
+                elif isinstance(outlet, Asset):
+                    events[outlet].extra = {**(events[outlet].extra or {}), **finished.facts}
+            except Exception as error:  # noqa: BLE001  the transcript is written, and the other events are made
+                log.warning("Could not emit the asset event of %s for %r: %s", display(uri) or "a task", outlet, error)
+                StatsMeter().incr("asset_events_failed", 1)
 
 
 def plain(address: str) -> str:
-    """Return an address as others know it: without signature, and without the connection it is reached through."""
-    text = display(address)
-    if "://" not in text:
-        return Path(text).as_uri() if text.startswith("/") else text
-    scheme, _, rest = text.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    """Return an address as an asset's URI, percent-encoded once.
+
+    Names in storage and on disk are literal, so a percent sign in one is encoded; a web address is encoded already.
+    """
+    scheme, host, path = _parts(address)
+    if scheme in ("http", "https"):
+        host = host if host.isascii() else host.encode("idna").decode()
+        return f"{scheme}://{host}{_quoted(path, safe=f'{_SAFE}%')}"
+    return f"{scheme}://{_quoted(host)}{_quoted(path)}" if scheme else _quoted(path)
 
 
 def named(address: str) -> tuple[str, str]:
     """Return namespace and name of an address, by OpenLineage's naming rules."""
-    uri = plain(address)
-    scheme, mark, rest = uri.partition("://")
-    if scheme == "file" or not mark:
-        return "file", urlsplit(uri).path or address
-    place, _, name = rest.partition("/")
-    if scheme in ("http", "https"):  # what is behind a question mark is a part of a key, but not of these names
-        name = urlsplit(uri).path.lstrip("/")
-    return f"{scheme}://{place}", name or "/"
+    scheme, host, path = _parts(address)
+    if scheme in ("", "file"):
+        return "file", path
+    return f"{scheme}://{host}", path.removeprefix("/") or "/"
+
+
+def _parts(address: str) -> tuple[str, str, str]:
+    """Return scheme, host and path: without signature, and without the connection the address is reached through."""
+    text = display(address)
+    if text.startswith("/") or "://" not in text:
+        return "file" if text.startswith("/") else "", "", text
+    scheme, _, rest = text.partition("://")
+    host, slash, path = rest.partition("/")
+    return scheme.lower(), host.rpartition("@")[2], slash + path
+
+
+def _quoted(text: str, *, safe: str = _SAFE) -> str:
+    return quote(text.encode("utf-8", "surrogateescape"), safe=safe)
 
 
 def facets(finished: LineageRecord) -> Any:

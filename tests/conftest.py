@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -318,6 +319,23 @@ def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str])
         return [line for line in printed if not any(record in line for record in records)] + records
 
     return lines
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The counters of a task."""
+    found: Counter[str] = Counter()
+    monkeypatch.setattr(airflow_stats(), "incr", lambda name, count=1, *_, **__: found.update({name: count}))
+    return found
+
+
+def airflow_stats() -> Any:
+    """Airflow's metrics, by version."""
+    try:
+        from airflow.observability import stats
+    except ImportError:
+        from airflow.stats import Stats as stats  # noqa: N813
+    return stats if hasattr(stats, "incr") else stats.Stats
 
 
 def own_home() -> None:

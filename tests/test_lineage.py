@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
 from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events, named, plain
@@ -25,11 +32,19 @@ ASYNC = "Elevenlabs-STT"
         ("s3://conn@bucket/a/b.json", "s3://bucket/a/b.json"),
         ("https://user:word@host.example/a.mp3?X-Amz-Signature=5ec2e7", "https://host.example/a.mp3"),
         ("/srv/a b.json", "file:///srv/a%20b.json"),
-        ("file:///srv/a.json", "file:///srv/a.json"),
+        ("file:///srv/a b.json", "file:///srv/a%20b.json"),
+        ("FILE:///srv/a.json", "file:///srv/a.json"),
+        ("s3://conn@bucket/Gespräch #1?.json", "s3://bucket/Gespr%C3%A4ch%20%231%3F.json"),
+        ("s3://bucket/100%25.json", "s3://bucket/100%2525.json"),
+        ("/srv/\udce9.json", "file:///srv/%E9.json"),
+        (
+            "https://bücher.example/Gespr%C3%A4ch ä.mp3?sig=x",
+            "https://xn--bcher-kva.example/Gespr%C3%A4ch%20%C3%A4.mp3",
+        ),
     ],
 )
-def test_an_address_is_without_secrets_and_connection(address, expected):
-    """Others may read another way, and need no signature."""
+def test_an_asset_is_encoded_once_without_secrets_and_connection(address, expected):
+    """Others may read another way, and need no signature; a path and its file URI are one asset."""
     assert plain(address) == expected
 
 
@@ -40,7 +55,9 @@ def test_an_address_is_without_secrets_and_connection(address, expected):
         ("https://host.example/a.mp3?sig=x", ("https://host.example", "a.mp3")),
         ("s3://bucket/really?.mp3", ("s3://bucket", "really?.mp3")),
         ("s3://bucket", ("s3://bucket", "/")),
-        ("/srv/a.json", ("file", "/srv/a.json")),
+        ("s3://bucket/Gespräch.json", ("s3://bucket", "Gespräch.json")),
+        ("/srv/a b.json", ("file", "/srv/a b.json")),
+        ("file:///srv/a b#1.json", ("file", "/srv/a b#1.json")),
     ],
 )
 def test_names_follow_the_rules_of_openlineage(address, expected):
@@ -117,21 +134,104 @@ def test_the_facts_of_a_batch_have_every_ending():
     assert {**record.facts, "manifest": {}, "duplicate": 0} == result
 
 
-def test_an_announcement_that_fails_loses_no_transcript(emulator, wav, files, run_task, logged):
-    """The task succeeds, and the log says what went wrong."""
+class Refuses(OutletEventAccessors):
+    """Airflow's events, of which one outlet can get none."""
 
-    class Broken:
-        def __getitem__(self, _):
+    def __getitem__(self, outlet):
+        if getattr(outlet, "name", "") == "refused" or getattr(outlet, "uri", "") == "s3://bucket/refused":
             raise RuntimeError("nobody listens")
+        return super().__getitem__(outlet)
+
+
+def test_an_event_that_fails_loses_neither_transcript_nor_other_events(emulator, wav, files, run_task, logged, counted):
+    """Every outlet is by itself: the task succeeds, the others hear of it, log and metric tell of each failure."""
+    outlets = [AssetAlias("refused"), Asset("s3://bucket/refused"), AssetAlias("heard"), Asset("s3://bucket/heard")]
+    events = Refuses()
 
     def make():
         return TranscribeOperator(
-            task_id="t", audio_path=str(wav), model=ASYNC, poll_interval=0.03, outlets=[Asset("s3://bucket/x")]
+            task_id="t", audio_path=str(wav), model=ASYNC, poll_interval=0.03, output_path=str(files.folder),
+            formats=("json", "txt"), outlets=outlets,
+        )  # fmt: skip
+
+    result = run_task(make, {**files.context(), "outlet_events": events})
+    assert TEXT in Path(result["files"]["txt"].removeprefix("file://")).read_text()
+    assert len(events_of(events[outlets[2]])) == 2
+    assert events[outlets[3]].extra["cost_usd"] == result["cost_usd"]
+    told = [line for line in logged() if "Could not emit the asset event" in line]
+    assert len(told) == counted["nanostt.asset_events_failed"] == 3
+    assert all("nobody listens" in line for line in told)
+
+
+@pytest.mark.parametrize("bad", [f"s3://bucket/{'x' * 4000}.json", "airflow://a/b.json", "s3:///a.json"])
+def test_a_file_that_no_asset_can_name_costs_no_other_file_its_event(bad, counted):
+    """What Airflow refuses as an address is one event less."""
+    events, alias = OutletEventAccessors(), AssetAlias("mine")
+    emit_asset_events({"outlet_events": events}, [alias], LineageRecord(outputs=[bad, "s3://bucket/good.txt"]))
+    assert "s3://bucket/good.txt" in [uri for uri, _ in events_of(events[alias])]
+    assert counted["nanostt.asset_events_failed"] == 2 - len(events_of(events[alias]))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=40))
+@example("Gespräch 1 #2?[x]%20.json")
+@example("通話🎙.json")
+def test_every_name_is_one_event_that_the_server_takes(name):
+    """An asset's address is ASCII, decodes to the file's own name, and is the same from a path and from a URI."""
+    events, alias = OutletEventAccessors(), AssetAlias("mine")
+    folders = ("/data/", "file:///data/", "s3://conn@bucket/data/")
+    record = LineageRecord(outputs=[f"{folder}{name}.json" for folder in folders])
+    emit_asset_events({"outlet_events": events}, [alias], record)
+    found = [uri for uri, _ in events_of(events[alias])]
+    assert all(uri.isascii() for uri in found)
+    expected = ("file:///data/", "file:///data/", "s3://bucket/data/")
+    assert [unquote(uri) for uri in found] == [f"{folder}{name}.json" for folder in expected]
+
+
+REAL = """
+import json, sys
+from airflow.sdk import DAG, Asset, AssetAlias
+from airflow_provider_nanostt.operators import TranscribeOperator
+
+FOLDERS = json.loads({folders!r})
+
+with DAG("letters", schedule=None) as dag:
+    for number, folder in enumerate(FOLDERS):
+        TranscribeOperator(
+            task_id=f"t{number}", audio_path={audio!r}, model="Elevenlabs-STT", poll_interval=0.1, max_worker_wait=60,
+            output_path=folder, formats="txt", outlets=[AssetAlias(f"alias-{number}"), Asset(f"s3://bucket/{number}")],
         )
 
-    result = run_task(make, {**files.context(), "outlet_events": Broken()})
-    assert result["transcription"] == TEXT
-    assert any("Could not emit asset or lineage events" in line for line in logged())
+if __name__ == "__main__":
+    run = dag.test()
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    with create_session() as session:
+        events = session.query(AssetEvent).filter(AssetEvent.source_run_id == run.run_id).all()
+        found = sorted([event.source_task_id, event.asset.uri] for event in events)
+    with open({report!r}, "w") as file:
+        json.dump([str(run.state), found], file)
+"""
+
+
+def test_the_server_makes_every_event_whatever_the_letters(emulator, wav, tmp_path):
+    """A real run leaves the events of the declared assets and of each file, as its encoded URI, in the database."""
+    pytest.importorskip("airflow.sdk")
+    names = ("plain", "Gespräch", "通話", "a b", "100%25", "Cafe\u0301", "no#1")
+    folders = [f"{'file://' if number % 2 else ''}{tmp_path}/{name}" for number, name in enumerate(names)]
+    report = tmp_path / "report.json"
+    text = REAL.replace("{folders!r}", repr(json.dumps(folders)))
+    (tmp_path / "dags").mkdir()
+    file = tmp_path / "dags" / "letters.py"
+    file.write_text(text.replace("{audio!r}", repr(str(wav))).replace("{report!r}", repr(str(report))))
+    env = {**os.environ, "AIRFLOW__CORE__DAGS_FOLDER": str(file.parent)}
+    done = subprocess.run([sys.executable, str(file)], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    state, found = json.loads(report.read_text())
+    assert state == "success"
+    assert [task for task, _ in found] == [f"t{number}" for number in range(len(names)) for _ in range(3)]
+    assert {uri for _, uri in found if uri.startswith("file:")} == {
+        f"file://{quote(str(path))}" for path in tmp_path.rglob("note.*") if path.suffix in (".txt", ".json")
+    }
 
 
 def test_without_outlets_nothing_is_emitted():

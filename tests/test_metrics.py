@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,23 +10,6 @@ from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
 
 VIDEOS = [f"https://www.youtube.com/watch?v=parcels-{number}" for number in range(3)]
-
-
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """The counters of a task."""
-    found: Counter[str] = Counter()
-    monkeypatch.setattr(airflow_stats(), "incr", lambda name, count=1, *_, **__: found.update({name: count}))
-    return found
-
-
-def airflow_stats() -> Any:
-    """Airflow's metrics, by version."""
-    try:
-        from airflow.observability import stats
-    except ImportError:
-        from airflow.stats import Stats as stats  # noqa: N813
-    return stats if hasattr(stats, "incr") else stats.Stats
 
 
 def operators(wav: Any, folder: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import time
 from collections.abc import Mapping
@@ -13,9 +14,9 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.http import Call, Request, Response
 
 DEFAULT_BASE_URL = "https://nano-gpt.com/api"
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _FREE_CALL_SECONDS = 60.0
+_RANGES = {"timeout": (0.1, 86_400.0), "connect_timeout": (0.1, 86_400.0), "requests_per_second": (0.01, 10_000.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,14 @@ class Config:
         if not self.api_key or not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
             raise errors.InvalidInput("the API key is empty or has characters no key has; it belongs in the password")
         scheme, host = _scheme_and_host(self.base_url)
-        if scheme == "http" and host not in LOOPBACK and not self.allow_http:
+        if scheme == "http" and not _is_loopback(host) and not self.allow_http:
             raise errors.InvalidInput(
                 f"http://{host} would carry the API key unencrypted; use https, or set the connection's "
                 "extra 'allow_insecure_http' to true if you are sure"
             )
-        for name in ("timeout", "connect_timeout", "requests_per_second"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise errors.InvalidInput(f"{name}={getattr(self, name)!r} must be a positive number")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise errors.InvalidInput(f"{name} must be from {least:g} to {most:.0f}, got {getattr(self, name)!r}")
 
     @property
     def host(self) -> str:
@@ -86,9 +87,19 @@ def _scheme_and_host(base_url: str) -> tuple[str, str]:
         host = parts.hostname
         is_sound = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
         is_sound = is_sound and not parts.query and not parts.fragment
+        is_sound = is_sound and base_url.isprintable() and " " not in base_url
         is_sound = is_sound and re.fullmatch(rb"[a-z0-9._-]+|[0-9a-f:.]+", (host or "").encode("idna")) is not None
     except ValueError:
         is_sound = False
     if not host or not is_sound:
         raise errors.InvalidInput(f"the host {host!r} is not a base URL such as {DEFAULT_BASE_URL!r}")
     return parts.scheme, host
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, as a name or as any number of it."""
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(number, "ipv4_mapped", None) or number).is_loopback
