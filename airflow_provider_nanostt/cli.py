@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import io
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +39,10 @@ _SCHEMES = ("s3", "gs", "abfs")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recording; None for what is not known, and the problem if it could not be submitted."""
+    """One recording; None for what is not known, and the problem if it could not be submitted.
+
+    Its texts have no control characters, and bytes that are no text are escaped.
+    """
 
     file: str
     minutes: float | None = None
@@ -74,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     given.out = sys.stdout
+    if isinstance(given.out, io.TextIOWrapper):
+        given.out.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks hides nothing else
     with redirect_stdout(sys.stderr), _quiet():  # some versions of Airflow log to the standard output
         return int(given.run(given))
 
@@ -175,9 +182,9 @@ def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
             name, model=given.model, diarize=given.diarize, staging_path=given.staging, oversize=given.oversize
         )
     except Exception as error:  # noqa: BLE001  one that fails must not hide the others
-        return Row(name, problem=_reason(error))
+        return Row(escaped(name), problem=escaped(_reason(error)))
     return Row(
-        name,
+        escaped(name),
         minutes=found.minutes,
         price_per_minute=found.price.per_minute,
         price_source=found.price.source,
@@ -316,7 +323,7 @@ def _console(stream: TextIO) -> Console:
 
 
 def _write_json(stream: TextIO, document: dict[str, Any]) -> None:
-    stream.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    stream.write(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -152,6 +152,32 @@ def test_the_command_prints_json_and_nothing_else(emulator: Emulator, calls):
     assert "is not a file" in json.loads(done.stdout)["files"][0]["problem"]
 
 
+@pytest.mark.parametrize(("encoding", "given"), [("utf-8:strict", "pattern"), ("ascii:strict", "names")])
+def test_no_name_hides_the_other_recordings(emulator: Emulator, tmp_path, encoding, given):
+    """Bytes that are no text, controls, line breaks and letters that the terminal lacks are escaped."""
+    names = [
+        b"fine.wav",
+        b"mod\x85.wav",
+        "é.wav".encode(),
+        b"\x1b[31mred.wav",
+        b"new\nline.wav",
+        "\u202eevil.wav".encode(),
+    ]
+    paths = [os.fsencode(tmp_path) + b"/" + name for name in names]
+    for path in paths:
+        Path(os.fsdecode(path)).write_bytes((AUDIO / "weekly-note.wav").read_bytes())
+    command = [sys.executable, "-m", "airflow_provider_nanostt.cli", "estimate"]
+    command += [f"{tmp_path}/*.wav"] if given == "pattern" else paths
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    table = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
+    assert sum(b".wav" in line for line in table.splitlines()) == len(names)
+    assert not any(raw in table for raw in (b"\x1b", b"mod\x85", "\u202e".encode()))
+    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, env=environment).stdout)
+    shown = {Path(row["file"]).name for row in found["files"]}
+    escapes = {r"mod\udc85.wav", r"\x1b[31mred.wav", r"new\nline.wav", r"\u202eevil.wav"}
+    assert shown == {"fine.wav", "é.wav", *escapes}
+
+
 def test_a_length_nobody_knows_says_why(emulator: Emulator, capsys):
     """An address that may not be looked at is a line with the reason; the total says that it is not whole."""
     code, out = run(capsys, "estimate", "https://127.0.0.1:9/a.mp3?sig=verysecret")

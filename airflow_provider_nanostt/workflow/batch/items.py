@@ -52,8 +52,8 @@ class Item:
 
     @property
     def shown(self) -> str:
-        """The recording as it may be stored and shown: without what signs an address."""
-        return self.label or display(self.audio)
+        """The recording as it may be stored and shown: without what signs an address, and as text."""
+        return (self.label or display(self.audio)).encode("utf-8", "backslashreplace").decode()
 
     @property
     def bucket(self) -> str:

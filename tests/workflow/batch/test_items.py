@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,12 @@ def test_a_storage_that_cannot_be_listed_is_no_empty_folder(bucket, monkeypatch)
     monkeypatch.setattr(bucket, "glob", broken)
     with pytest.raises(InvalidInput, match=r"cannot be listed.*AccessDenied"):
         expand("s3://bucket/calls/*.mp3")
+
+
+def test_names_that_are_no_text_stay_apart():
+    """Two that differ in such a byte are shown as two, as text that can be stored."""
+    shown = [Item(os.fsdecode(b"/calls/mod%c.wav" % byte)).shown.encode().decode() for byte in b"\x85\x86"]
+    assert shown == [r"/calls/mod\udc85.wav", r"/calls/mod\udc86.wav"]
 
 
 def test_what_the_ledger_knows_an_item_by():
