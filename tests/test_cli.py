@@ -74,6 +74,17 @@ def test_a_pattern_without_a_match_is_a_row(emulator: Emulator, tmp_path, capsys
     assert "does not exist" in found["files"][0]["problem"]
 
 
+def test_a_name_that_exists_is_no_pattern(emulator: Emulator, calls, capsys):
+    """The command looks at the same recordings as a batch, and one that cannot be looked up is a row."""
+    for name in ("What now?.wav", "What nowX.wav", "b[1].wav", "b1.wav"):
+        (calls / name).write_bytes((AUDIO / "weekly-note.wav").read_bytes())
+    given = [f"{calls}/What now?.wav", f"file://{calls}/b[1].wav", f"{calls}/{'a' * 300}*.wav", "nosuch://bucket/*.wav"]
+    code, found = document(capsys, "estimate", *given)
+    assert code == 1
+    assert [row["file"] for row in found["files"]] == [given[0], f"{calls}/b[1].wav", *given[2:]]
+    assert [bool(row["problem"]) for row in found["files"]] == [False, False, True, True]
+
+
 def test_storage_is_expanded_too(emulator: Emulator, bucket, capsys):
     """A pattern in object storage, behind the connection it names."""
     bucket.pipe_file("/calls/a.wav", (AUDIO / "weekly-note.wav").read_bytes())
