@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.find import find
@@ -134,7 +133,7 @@ def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = Tru
         whatever order they come; otherwise the first that is written has the name, and keeps it when others come in a
         later run.
     """
-    stems = [(item.name or PurePosixPath(urlsplit(item.shown).path or item.shown).stem).casefold() for item in items]
+    stems = [(item.name or PurePosixPath(item.shown).stem).casefold() for item in items]
     counts = Counter({item.key: stem for stem, item in zip(stems, items, strict=True)}.values())
     own = []
     for item, stem in zip(items, stems, strict=True):

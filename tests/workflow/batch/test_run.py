@@ -58,10 +58,10 @@ def test_what_is_named_is_what_is_paid_for(batch: Batch):
 def test_nothing_that_is_given_is_without_a_row(batch: Batch, tmp_path, on_no_match):
     """What matches no recording is a row: a warning, or with ``on_no_match="fail"`` a failure, beside the others."""
     (good,) = batch.recordings(1)
-    audio = [f"{tmp_path}/none*.wav", good, f"{tmp_path}/gone [1].wav", "relative*.wav"]
+    audio = [f"{tmp_path}/none*.wav", good, f"{tmp_path}/gone [1].wav", "relative*.wav", "s3://[x/*.wav", "nosuch://[x"]
     result = batch.run(audio, on_no_match=on_no_match, on_item_error="continue")
     status = {"warn": "no_match", "fail": "failed"}[on_no_match]
-    assert batch.statuses == [status, "written", status, "failed"]
+    assert batch.statuses == [status, "written", status, *["failed"] * 3]
     assert [row["audio"] for row in batch.rows] == audio
     assert "matches no recording" in batch.rows[0]["error"]
     assert result[status] >= 2
