@@ -131,6 +131,16 @@ def test_a_pattern_in_a_real_store(shelf: Shelf):
     assert [item.is_no_match for item in expand(f"{shelf.uri}/nothing/*.mp3")] == [True]
 
 
+@pytest.mark.parametrize("name", ["Talk [id].mp3", "What now?.mp3", "star*.mp3", "[d] k/a.mp3", "end.mp3 "])
+def test_a_name_in_a_real_store_is_no_pattern(shelf: Shelf, name: str):
+    """Also beside those that it would match."""
+    for key in (name, "What nowX.mp3", "starlight.mp3", "d k/a.mp3", "end.mp3"):
+        shelf.put(f"calls/{key}", b"x")
+    assert [(item.audio, item.problem) for item in expand([f"{shelf.uri}/calls/{name}"])] == [
+        (f"{shelf.uri}/calls/{name}", None)
+    ]
+
+
 def test_a_pattern_s_items_share_its_options(folder: Path):
     """What is said of a pattern is said of all that it finds, but they cannot share one name."""
     items = expand({"audio": f"{folder}/[ab].wav", "language": "es"})
