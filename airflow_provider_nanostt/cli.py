@@ -7,7 +7,7 @@ output.
 from __future__ import annotations
 
 import argparse
-import glob
+import io
 import json
 import logging
 import os
@@ -15,18 +15,19 @@ import sys
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
+    from airflow_provider_nanostt.audio.find import Found
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
 _LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
@@ -37,7 +38,10 @@ _SCHEMES = ("s3", "gs", "abfs")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One recording; None for what is not known, and the problem if it could not be submitted."""
+    """One recording; None for what is not known, and the problem if it could not be submitted.
+
+    Its texts have no control characters, and bytes that are no text are escaped.
+    """
 
     file: str
     minutes: float | None = None
@@ -74,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = _parser().parse_args(arguments)
     given.out = sys.stdout
+    if isinstance(given.out, io.TextIOWrapper):
+        given.out.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks hides nothing else
     with redirect_stdout(sys.stderr), _quiet():  # some versions of Airflow log to the standard output
         return int(given.run(given))
 
@@ -131,6 +137,7 @@ def _ways(text: str) -> tuple[str, ...]:
 
 
 def _estimate(given: argparse.Namespace) -> int:
+    from airflow_provider_nanostt.audio.find import find
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
     hook = NanoGPTHook(given.conn)
@@ -138,8 +145,8 @@ def _estimate(given: argparse.Namespace) -> int:
     if connection.state != "ok":
         print(f"nanostt: {connection.text}", file=sys.stderr)  # noqa: T201  a command line speaks
         return 2
-    names = [name for pattern in given.audio for name in _expanded(pattern)]
-    rows = [_row(hook, name, given) for name in _with_progress(names, quiet=given.json)]
+    found = [one for pattern in given.audio for one in find(pattern, may_be_relative=True)]
+    rows = [_row(hook, one, given) for one in _with_progress(found, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]
     whole = len(known) == len(rows)
     if given.json:
@@ -150,34 +157,18 @@ def _estimate(given: argparse.Namespace) -> int:
     return int(any(row.problem for row in rows))
 
 
-def _expanded(pattern: str) -> list[str]:
-    """Return what a pattern stands for; without a match it stands for itself, and becomes a row that says so."""
-    is_plain = not any(mark in pattern for mark in "*?[") or pattern.startswith(("http://", "https://"))
-    if is_plain or Path(pattern).exists():
-        return [pattern]
-    if "://" in pattern and not pattern.startswith("file://"):
-        from airflow_provider_nanostt.common import object_storage
-
-        connection, mark, _ = pattern.partition("://")[2].partition("/")[0].rpartition("@")
-        try:
-            place = object_storage.resolve(pattern)
-            root = f"{place.protocol}://{connection}{mark}"
-            found = [root + str(path).lstrip("/") for path in place.fs.glob(place.path)]
-        except Exception:  # noqa: BLE001  whatever a storage raises; the row will say it again
-            found = []
-        return sorted(found) or [pattern]
-    return sorted(glob.glob(pattern.removeprefix("file://"), recursive=True)) or [pattern]  # noqa: PTH207  as given
-
-
-def _row(hook: NanoGPTHook, name: str, given: argparse.Namespace) -> Row:
+def _row(hook: NanoGPTHook, one: Found, given: argparse.Namespace) -> Row:
+    name = one.audio
     try:
+        if one.problem is not None:
+            raise one.problem
         found = hook.estimate(
             name, model=given.model, diarize=given.diarize, staging_path=given.staging, oversize=given.oversize
         )
     except Exception as error:  # noqa: BLE001  one that fails must not hide the others
-        return Row(name, problem=_reason(error))
+        return Row(escaped(name), problem=escaped(_reason(error)))
     return Row(
-        name,
+        escaped(name),
         minutes=found.minutes,
         price_per_minute=found.price.per_minute,
         price_source=found.price.source,
@@ -293,7 +284,7 @@ def _storages() -> Check:
     return Check("object storage", "ok", ", ".join(there))
 
 
-def _with_progress(names: list[str], *, quiet: bool) -> Iterator[str]:
+def _with_progress(names: list[Found], *, quiet: bool) -> Iterator[Found]:
     """Go through names behind a progress bar, if there is a person to see it."""
     if quiet or len(names) < 2 or not sys.stderr.isatty():
         yield from names
@@ -316,7 +307,7 @@ def _console(stream: TextIO) -> Console:
 
 
 def _write_json(stream: TextIO, document: dict[str, Any]) -> None:
-    stream.write(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    stream.write(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,17 @@ def test_a_pattern_without_a_match_is_a_row(emulator: Emulator, tmp_path, capsys
     assert "does not exist" in found["files"][0]["problem"]
 
 
+def test_a_name_that_exists_is_no_pattern(emulator: Emulator, calls, capsys):
+    """The command looks at the same recordings as a batch, and one that cannot be looked up is a row."""
+    for name in ("What now?.wav", "What nowX.wav", "b[1].wav", "b1.wav"):
+        (calls / name).write_bytes((AUDIO / "weekly-note.wav").read_bytes())
+    given = [f"{calls}/What now?.wav", f"file://{calls}/b[1].wav", f"{calls}/{'a' * 300}*.wav", "nosuch://bucket/*.wav"]
+    code, found = document(capsys, "estimate", *given)
+    assert code == 1
+    assert [row["file"] for row in found["files"]] == [given[0], f"{calls}/b[1].wav", *given[2:]]
+    assert [bool(row["problem"]) for row in found["files"]] == [False, False, True, True]
+
+
 def test_storage_is_expanded_too(emulator: Emulator, bucket, capsys):
     """A pattern in object storage, behind the connection it names."""
     bucket.pipe_file("/calls/a.wav", (AUDIO / "weekly-note.wav").read_bytes())
@@ -150,6 +161,32 @@ def test_the_command_prints_json_and_nothing_else(emulator: Emulator, calls):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "is not a file" in json.loads(done.stdout)["files"][0]["problem"]
+
+
+@pytest.mark.parametrize(("encoding", "given"), [("utf-8:strict", "pattern"), ("ascii:strict", "names")])
+def test_no_name_hides_the_other_recordings(emulator: Emulator, tmp_path, encoding, given):
+    """Bytes that are no text, controls, line breaks and letters that the terminal lacks are escaped."""
+    names = [
+        b"fine.wav",
+        b"mod\x85.wav",
+        "é.wav".encode(),
+        b"\x1b[31mred.wav",
+        b"new\nline.wav",
+        "\u202eevil.wav".encode(),
+    ]
+    paths = [os.fsencode(tmp_path) + b"/" + name for name in names]
+    for path in paths:
+        Path(os.fsdecode(path)).write_bytes((AUDIO / "weekly-note.wav").read_bytes())
+    command = [sys.executable, "-m", "airflow_provider_nanostt.cli", "estimate"]
+    command += [f"{tmp_path}/*.wav"] if given == "pattern" else paths
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    table = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
+    assert sum(b".wav" in line for line in table.splitlines()) == len(names)
+    assert not any(raw in table for raw in (b"\x1b", b"mod\x85", "\u202e".encode()))
+    found = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, env=environment).stdout)
+    shown = {Path(row["file"]).name for row in found["files"]}
+    escapes = {r"mod\udc85.wav", r"\x1b[31mred.wav", r"new\nline.wav", r"\u202eevil.wav"}
+    assert shown == {"fine.wav", "é.wav", *escapes}
 
 
 def test_a_length_nobody_knows_says_why(emulator: Emulator, capsys):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.airflow
 
 EXAMPLES = Path(__file__).parents[1] / "example_dags"
 FILES = sorted(EXAMPLES.glob("example_*.py"))
-VIDEO = "https://www.youtube.com/watch?v=parcels"
+VIDEO = "https://www.youtube.com/watch?v=the-parcels"
 TEXT = "Good morning, the parcels have arrived."
 
 # Every DAG of the folder in one process: starting Airflow takes longer than all of them.
@@ -220,7 +220,7 @@ def test_an_address_without_a_video_does_not_stop_the_others(ran: Ran):
     """The other video is written and paid for."""
     (videos,) = ran.results("example_youtube", "videos")
     assert (videos["written"], videos["failed"]) == (1, 1)
-    assert (ran.output / "videos" / "Parcels-parcels.txt").read_text().strip() == TEXT
+    assert (ran.output / "videos" / "Parcels-the-parcels.txt").read_text().strip() == TEXT
 
 
 def test_functions_return_recordings(ran: Ran):

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
 
-VIDEOS = [f"https://www.youtube.com/watch?v=parcels-{number}" for number in range(3)]
+VIDEOS = [f"https://www.youtube.com/watch?v=parcels-00{number}" for number in range(3)]
 
 
 def operators(wav: Any, folder: str) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def operators(wav: Any, folder: str) -> dict[str, Any]:
             audio=str(wav), model="Elevenlabs-STT", poll_interval=0.05, **common
         ),
         "batch": TranscribeBatchOperator(audio=[str(wav)], model="Elevenlabs-STT", poll_interval=0.05, **common),
-        "videos": YouTubeTranscribeOperator(urls=[*VIDEOS, "https://youtu.be/has-none"], **common),
+        "videos": YouTubeTranscribeOperator(urls=[*VIDEOS, "https://youtu.be/has-none-00"], **common),
     }
 
 

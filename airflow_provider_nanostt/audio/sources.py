@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeAlias, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
 _WEB = ("http://", "https://")
+_FILE_URI = re.compile(r"\s*file:(?://[^/]*)?(/.*)", re.IGNORECASE | re.DOTALL)
 _VERSION_NAMES = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime")
 
 
@@ -136,13 +138,13 @@ class StoredObject:
     ) -> None:
         self.path = path
         self.name = PurePosixPath(path.path).name
-        self._given = given or str(path)
-        self._label = f"audio={self._given!r}"
+        self.given = given or str(path)
+        self._label = f"audio={self.given!r}"
         self._info = info
 
     def with_info(self) -> StoredObject:
         """Return it with what its storage says of it, which is one request unless it is known already."""
-        return StoredObject(self.path, self._given, self.info())
+        return StoredObject(self.path, self.given, self.info())
 
     def info(self) -> Mapping[str, object]:
         """Return what its storage says of it.
@@ -263,15 +265,45 @@ def locate_source(
         raise InvalidInput(
             f"exactly one of audio, audio_path and audio_url is needed; got {' and '.join(names) or 'neither'}"
         )
-    text = str(given[names[0]]).strip()
+    text = str(given[names[0]])
     if audio_path:
-        return LocalFile(text, "audio_path")
-    if audio_url or text.lower().startswith(_WEB):
+        return LocalFile(_exact_path(text), "audio_path")
+    if audio_url or text.strip().lower().startswith(_WEB):
+        text = text.strip()
         if not is_web_url(text):
             raise InvalidInput(f"{names[0]}={redact(text)!r} is not an http(s) URL; for a file on disk use audio_path")
         if base_url:
             check_fetchable(text, base_url)
         return WebAddress(text, allow_private=allow_private)
-    if text.startswith("file://"):
-        return LocalFile(unquote(urlsplit(text.replace("#", "%23").replace("?", "%3F")).path))
-    return StoredObject(object_storage.resolve(text), text, info) if "://" in text else LocalFile(text)
+    if match := _FILE_URI.match(text):
+        return LocalFile(_exact_path(unquote(match[1], errors="surrogateescape")))
+    return _exact_object(text.lstrip(), info) if "://" in text else LocalFile(_exact_path(text))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything of that name on this machine; a name that cannot be is not there."""
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _exact_path(text: str) -> Path:
+    """Return the path of that very name, or without the blanks around it, which templates leave, if it is not there."""
+    bare = text.strip()
+    return Path(text if bare == text or is_there(Path(text)) else bare)
+
+
+def _exact_object(text: str, info: Mapping[str, object] | None) -> StoredObject:
+    """Return the object of that very name, or without the blanks behind it, if its storage has none."""
+    exact = StoredObject(object_storage.resolve(text), text, info)
+    bare = text.rstrip()
+    if bare != text and info is None:
+        try:
+            exact.path.fs.info(exact.path.path)
+        except FileNotFoundError:
+            return StoredObject(object_storage.resolve(bare), bare)
+        except Exception:  # noqa: BLE001  whatever it is, it is said when the recording is read
+            return exact
+    return exact

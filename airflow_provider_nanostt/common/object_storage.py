@@ -38,6 +38,8 @@ _MAX_SIGNED_SECONDS = 7 * 86_400
 """Seconds for which S3 and Google Cloud Storage accept a signature of version 4."""
 
 _LOCAL = ("file", "local", "")
+_LOST_IN_URLS = frozenset("\t\r\n")
+"""What Python's parser of URLs takes out of them, though it may be in a key."""
 _MAX_PREFIX_BYTES = 80
 
 
@@ -55,9 +57,19 @@ def resolve(uri: str) -> ObjectStoragePath:
             f"{display(text)!r} is a relative path; name a folder from the root, or an object storage URI"
         )
     try:
+        root, slash, key = _split(text)
+        if _LOST_IN_URLS & set(key):
+            return ObjectStoragePath(root + slash) / key
         return ObjectStoragePath(text)
     except ValueError as error:
         raise InvalidInput(f"{display(text)!r} cannot be used for files: {describe_exception(error)}") from error
+
+
+def _split(uri: str) -> tuple[str, str, str]:
+    """Return scheme and bucket, the slash behind them, and the key."""
+    scheme, mark, rest = uri.partition("://")
+    bucket, slash, key = rest.partition("/")
+    return scheme + mark + bucket, slash, key
 
 
 def read(path: ObjectStoragePath) -> bytes | None:

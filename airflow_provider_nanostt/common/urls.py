@@ -10,6 +10,7 @@ import hashlib
 import html
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TypeVar, cast
 from urllib.parse import parse_qsl, quote_plus, unquote, unquote_plus, urlsplit
@@ -42,6 +43,8 @@ _PLAIN_QUERY = re.compile(rf"\?[\w.~%\[\]-]{{1,80}}{_EQUALS}", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
 _TRAILING = ".,;:)]}\\"
 _WEB = ("http", "https")
+_REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Classes of invisible characters that change the order in which others are shown."""
 
 
 def display(url: str) -> str:
@@ -58,6 +61,18 @@ def display(url: str) -> str:
         return f"{scheme}://{bare}" if hidden else url
     host, slash, path = re.split(r"[?#]", bare, maxsplit=1)[0].partition("/")
     return f"{scheme.lower()}://{host}{slash}{_cut(path)}"
+
+
+def escaped(text: str) -> str:
+    """Return a text that can be printed in one line: controls and bytes that are no text become escapes."""
+    return "".join(one.encode("unicode_escape").decode() if _is_unprintable(one) else one for one in text)
+
+
+def _is_unprintable(character: str) -> bool:
+    return (
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        or unicodedata.bidirectional(character) in _REORDERING
+    )
 
 
 def is_web_url(text: str) -> bool:

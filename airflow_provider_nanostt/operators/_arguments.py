@@ -84,6 +84,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "manifest": parse_text,
     "manifest_formats": _parse_manifest_formats,
     "on_item_error": partial(parse_choice, words=("fail", "continue")),
+    "on_no_match": partial(parse_choice, words=("warn", "fail")),
     "skip_existing": parse_bool,
     "max_parallel": partial(parse_whole, least=1, most=64),
 }
@@ -132,6 +133,7 @@ class Arguments:
     manifest: str = "manifest"
     manifest_formats: tuple[str, ...] = ("jsonl",)
     on_item_error: str = "fail"
+    on_no_match: str = "warn"
     skip_existing: bool = False
     max_parallel: int = 8
 

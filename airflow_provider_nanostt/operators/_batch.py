@@ -88,6 +88,7 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
         staging_path=arguments.preparation.staging_path,
         skip_existing=arguments.skip_existing,
         max_parallel=arguments.max_parallel,
+        on_no_match=arguments.on_no_match,
     )
 
 

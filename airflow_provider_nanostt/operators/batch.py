@@ -34,6 +34,8 @@ class TranscribeBatchOperator(NanoGPTOperator):
     :param on_item_error: when some recordings fail, write the others and then ``fail`` the task, naming them, or
         ``continue``: succeed, and leave them to the manifest. Trouble with the key, the account or the service fails
         the task either way. (templated)
+    :param on_no_match: what an item that matches no recording is: ``warn`` for a row ``no_match`` and a warning in the
+        log, ``fail`` for a failed row. (templated)
     :param skip_existing: leave alone what any run of any task has written in ``output_path`` with the same recording
         and options; for a folder that grows. (templated)
     :param max_parallel: how many recordings are looked at, prepared and submitted at once, 1 to 64. (templated)
@@ -42,7 +44,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
     The other arguments are as for :class:`~airflow_provider_nanostt.operators.TranscribeOperator`.
 
     :return: ``manifest`` (URIs by format), ``total``, ``written``, ``skipped``, ``duplicate``, ``failed``,
-        ``not_started`` (counts), ``cost_usd``, ``charged_minutes``, ``words``, ``languages`` (counts),
+        ``not_started``, ``no_match`` (counts), ``cost_usd``, ``charged_minutes``, ``words``, ``languages`` (counts),
         ``failed_audio``.
     """
 
@@ -52,6 +54,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         "manifest",
         "manifest_formats",
         "on_item_error",
+        "on_no_match",
         "skip_existing",
         "max_parallel",
         "model",
@@ -83,6 +86,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         manifest: str = "manifest",
         manifest_formats: Sequence[Literal["jsonl", "csv", "parquet"]] | str = ("jsonl",),
         on_item_error: Literal["fail", "continue"] | str = "fail",
+        on_no_match: Literal["warn", "fail"] | str = "warn",
         skip_existing: bool | str = False,
         max_parallel: int | str = 8,
         model: str = DEFAULT_MODEL,
@@ -111,6 +115,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         self.manifest = manifest
         self.manifest_formats = manifest_formats
         self.on_item_error = on_item_error
+        self.on_no_match = on_no_match
         self.skip_existing = skip_existing
         self.max_parallel = max_parallel
         self.model = model

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -53,6 +55,46 @@ def test_one_argument_is_enough(given, kind):
 def test_a_file_uri_is_a_path(uri, path):
     """Escapes are undone; what looks like a query or a fragment belongs to the name."""
     assert locate_source(uri).path == Path(path)
+
+
+@pytest.mark.parametrize(
+    "name", [b"end.wav ", b" lead.wav", b"nl.wav\n", b"new\nline.wav", b"tab\t.wav", b"caf\xe9.wav"]
+)
+@pytest.mark.parametrize("form", ["{}", "file://{}", "FILE://localhost{}", "file:{}"])
+def test_a_file_is_found_byte_for_byte(tmp_path, name, form):
+    """A blank, a line break or a byte that is no text is a part of its name."""
+    path = tmp_path / os.fsdecode(name)
+    path.touch()
+    assert locate_source(form.format(path)).stat().st_size == 0
+
+
+def test_blanks_that_a_template_leaves_are_no_part_of_a_name(copy, bucket):
+    """Where there is nothing of that very name."""
+    bucket.pipe_file("/bucket/a.wav", b"x")
+    assert locate_source(f" {copy}\n").path == copy
+    assert locate_source(" s3://bucket/a.wav\n").size() == 1
+
+
+KEYS = ["new\nline.wav", "cr\r.wav", "tab\t.wav", "end.wav ", "nl.wav\n", "q?x#1%20.wav"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_is_used_byte_for_byte(bucket, key):
+    """What is read is the object of that key, and not the one of a similar name."""
+    bucket.pipe_file("/bucket/a/" + re.sub(r"\s", "", key), b"other one")
+    bucket.pipe_file(f"/bucket/a/{key}", b"right")
+    assert locate_source(f"s3://bucket/a/{key}").size() == len(b"right")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_is_signed_byte_for_byte(monkeypatch, key):
+    """The service fetches the object that was named."""
+    region = {"region_name": "eu-north-1"}
+    connection = {"conn_type": "aws", "login": "AKIDEXAMPLE", "password": "x" * 40, "extra": region}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_KEYS", json.dumps(connection))
+    given = {"ETag": "x", "size": 1, "type": "file"}
+    url = locate_source(f"s3://aws_keys@bucket/a/{key}", info=given).presign(60)
+    assert unquote(urlsplit(url).path).endswith(f"/a/{key}")
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,7 @@ def test_a_refused_key_ends_the_task_before_any_submit(emulator: Emulator, wav, 
     made = {
         "one": lambda: single(audio_url=None, audio_path=str(wav), model=ASYNC, **files.arguments),
         "batch": lambda: batch(audio=[str(wav)], model=ASYNC, **files.arguments),
-        "videos": lambda: videos(urls=["https://www.youtube.com/watch?v=parcels"], **files.arguments),
+        "videos": lambda: videos(urls=["https://www.youtube.com/watch?v=the-parcels"], **files.arguments),
     }[kind]()
     with pytest.raises((AirflowFailException, errors.BatchIncomplete), match=str(status)):
         made.execute(files.context())

@@ -22,7 +22,7 @@ pendulum = pytest.importorskip("pendulum")
 
 SINGLE = {"task_id": "t", "audio": "call.wav"}
 BATCH = {"task_id": "t", "audio": ["call.wav"], "output_path": "/results"}
-VIDEOS = {"task_id": "t", "urls": ["https://www.youtube.com/watch?v=parcels"], "output_path": "/results"}
+VIDEOS = {"task_id": "t", "urls": ["https://www.youtube.com/watch?v=the-parcels"], "output_path": "/results"}
 
 OPERATORS: dict[str, tuple[type, Any]] = {
     "TranscribeOperator": (TranscribeOperator, lambda **given: TranscribeOperator(**{**SINGLE, **given})),
@@ -163,7 +163,7 @@ MAPPED: dict[str, Any] = {
     ).expand(audio=[["a.wav"]]),
     "YouTubeTranscribeOperator": lambda **given: YouTubeTranscribeOperator.partial(
         task_id="t", **{"output_path": "/results", **given}
-    ).expand(urls=[["https://www.youtube.com/watch?v=parcels"]]),
+    ).expand(urls=[["https://www.youtube.com/watch?v=the-parcels"]]),
     "TranscriptionSensor": lambda **given: TranscriptionSensor.partial(task_id="t", **given).expand(run_id=["run-1"]),
     "@task.transcribe": lambda **given: (
         transcribe_task(lambda name: name, task_id="t", **given).expand(name=["a.wav"]).operator

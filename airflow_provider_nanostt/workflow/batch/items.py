@@ -5,7 +5,6 @@ Looking up a pattern lists a folder; nothing else is read, sent or paid for here
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections import Counter
@@ -13,10 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-from airflow_provider_nanostt.api.errors import InvalidInput, describe_exception
-from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.find import find
 from airflow_provider_nanostt.common.parsing import from_text, is_null
 from airflow_provider_nanostt.common.urls import display, identity_url
 
@@ -28,9 +26,10 @@ OPTIONS = (*_OF_THE_JOB, "actual_duration", *_WRITING)
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_nanostt.api.errors import NanoGPTError
+
 _WEB = ("http://", "https://")
 _DISTINCT_CHARS = 6
-_PATTERN = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class Item:
     :param options: what it says for itself, by the names of :data:`OPTIONS`.
     :param label: what it is known by, stored and shown as, if that is not its address.
     :param info: what the listing that found it said of it.
+    :param problem: why nothing was found for it; ``is_no_match`` if that is because there is none.
     """
 
     audio: str
@@ -49,11 +49,13 @@ class Item:
     options: Mapping[str, object] = field(default_factory=dict)
     label: str | None = None
     info: Mapping[str, object] | None = field(default=None, compare=False, repr=False)
+    problem: NanoGPTError | None = field(default=None, compare=False, repr=False)
+    is_no_match: bool = False
 
     @property
     def shown(self) -> str:
-        """The recording as it may be stored and shown: without what signs an address."""
-        return self.label or display(self.audio)
+        """The recording as it may be stored and shown: without what signs an address, and as text."""
+        return (self.label or display(self.audio)).encode("utf-8", "backslashreplace").decode()
 
     @property
     def bucket(self) -> str:
@@ -78,8 +80,8 @@ def expand(audio: object) -> list[Item]:
 
     :param audio: one of, or a list of: a path, URI or address; a pattern with ``*``, ``?``, ``[…]`` or ``**`` in a path
         or an object storage URI; a mapping with ``audio``, and ``name`` or any of :data:`OPTIONS`; or all that as text.
-    :raises InvalidInput: for anything else, for a folder that cannot be listed, and for the same recording under two
-        names.
+        What finds nothing, or cannot be looked up, is an item with a problem.
+    :raises InvalidInput: for anything else, and for the same recording under two names.
     """
     audio = from_text(audio)
     if isinstance(audio, Mapping | str) or hasattr(audio, "__fspath__"):
@@ -106,8 +108,8 @@ def _check_repeated(items: Iterable[Item]) -> None:
 def _expanded(one: object) -> list[Item]:
     options: dict[str, object] = dict(one) if isinstance(one, Mapping) else {"audio": one}
     where = options.pop("audio", None)
-    text = str(where).strip() if isinstance(where, str | Path) or hasattr(where, "protocol") else ""
-    if not text:
+    text = str(where) if isinstance(where, str | Path) or hasattr(where, "protocol") else ""
+    if not text.strip():
         raise InvalidInput(f"an item of audio names no recording: {sorted(map(str, options)) or type(where).__name__}")
     named = options.pop("name", None)
     name = None if is_null(named) else str(named)
@@ -117,44 +119,10 @@ def _expanded(one: object) -> list[Item]:
             f"audio, name, {', '.join(OPTIONS)}"
         )
     options = {option: value for option, value in options.items() if not is_null(value)}
-    if not _is_pattern(text):
-        return [Item(text, name, options)]
-    found = _found(text)
+    found = find(text)
     if name and len(found) > 1:
         raise InvalidInput(f"{text!r} finds {len(found)} recordings, which cannot all be named {name!r}")
-    return [Item(one, name, options, info=info) for one, info in found.items()]
-
-
-def _is_pattern(text: str) -> bool:
-    if text.lower().startswith(_WEB) or not _PATTERN & set(text):
-        return False
-    return "://" in text or not Path(text).exists()  # a file may have brackets in its name
-
-
-def _found(pattern: str) -> dict[str, Mapping[str, object] | None]:
-    """Return the files that a pattern finds, by name, with what the listing says of each."""
-    if pattern.startswith("file://"):
-        pattern = unquote(urlsplit(pattern.replace("#", "%23").replace("?", "%3F")).path)
-    if "://" not in pattern:
-        if not Path(pattern).is_absolute():
-            raise InvalidInput(f"{pattern!r} is a relative pattern; name the folder from the root")
-        names = glob.glob(pattern, recursive=True)  # noqa: PTH207  Path.glob takes no pattern from the root
-        return dict.fromkeys(sorted(name for name in names if Path(name).is_file()))
-    return _found_in_storage(pattern)
-
-
-def _found_in_storage(pattern: str) -> dict[str, Mapping[str, object] | None]:
-    """Return the URIs of the files in object storage, with the connection that the pattern names."""
-    scheme, _, rest = pattern.partition("://")
-    authority, _, below = rest.partition("/")
-    root = object_storage.resolve(f"{scheme}://{authority}")
-    base = str(root.path).strip("/")
-    try:
-        found = root.fs.glob(f"{base}/{below}" if base else below, detail=True)
-    except Exception as error:  # whatever a storage raises, it is not the answer "no files"
-        raise InvalidInput(f"{pattern!r} cannot be listed: {describe_exception(error)}") from error
-    names = sorted(name for name, facts in found.items() if facts.get("type") == "file")
-    return {f"{scheme}://{authority}/{name.lstrip('/').removeprefix(base).lstrip('/')}": found[name] for name in names}
+    return [Item(one.audio, name, options, None, one.info, one.problem, one.is_no_match) for one in found]
 
 
 def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = True) -> list[dict[str, object]]:
@@ -165,7 +133,7 @@ def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = Tru
         whatever order they come; otherwise the first that is written has the name, and keeps it when others come in a
         later run.
     """
-    stems = [(item.name or PurePosixPath(urlsplit(item.shown).path or item.shown).stem).casefold() for item in items]
+    stems = [(item.name or PurePosixPath(item.shown).stem).casefold() for item in items]
     counts = Counter({item.key: stem for stem, item in zip(stems, items, strict=True)}.values())
     own = []
     for item, stem in zip(items, stems, strict=True):

@@ -17,13 +17,15 @@ SKIPPED = "skipped"
 DUPLICATE = "duplicate"
 FAILED = "failed"
 NOT_STARTED = "not_started"
+NO_MATCH = "no_match"
 """What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
-run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it."""
+run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it; it
+matches no recording, which is no failure."""
 
 RUN_ID_SEPARATOR = ", "
 """Between the run ids of a recording that went in parts."""
 
-ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED)
+ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED, NO_MATCH)
 _MAX_NAMED = 20
 
 

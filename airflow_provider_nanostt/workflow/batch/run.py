@@ -25,6 +25,7 @@ from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
     FAILED,
+    NO_MATCH,
     NOT_STARTED,
     RUN_ID_SEPARATOR,
     SKIPPED,
@@ -69,6 +70,7 @@ class BatchRun:
     :param is_retryable: whether an error may be gone the next time.
     :param skip_existing: leave alone what any run has written in this folder.
     :param max_parallel: how many items are begun at once.
+    :param on_no_match: ``warn`` or ``fail``, for what finds no recording.
     """
 
     service: NanoGPTHook
@@ -84,6 +86,7 @@ class BatchRun:
     staging_path: str | None
     skip_existing: bool
     max_parallel: int
+    on_no_match: str
 
     def __post_init__(self, costs: CostRules) -> None:
         self.rows: list[ManifestRow] = []
@@ -113,15 +116,25 @@ class BatchRun:
         for number, item in enumerate(items):
             status = NOT_STARTED if first.setdefault(item.key, number) == number else DUPLICATE
             self.rows.append(ManifestRow(number, item.shown, name=item.name or "", key=item.key, status=status))
-        if not items:
+            if status == NOT_STARTED and item.problem is not None:
+                self._not_found(number, item.problem, is_no_match=item.is_no_match)
+        if all(item.problem for item in items):
             return {}
         self._warm_up(items)
-        attempts = dict(self._open(first.values()))
+        attempts = dict(self._open(number for number in first.values() if items[number].problem is None))
         for number in set(range(len(items))) - set(attempts):
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
         self.budget.add_earlier(sum(self._in_threads(_spent_so_far, attempts.values())))
         return attempts
+
+    def _not_found(self, number: int, problem: errors.NanoGPTError, *, is_no_match: bool) -> None:
+        """Take it into the row that there is no recording, which is a failure only if the user wants it so."""
+        if not is_no_match or self.on_no_match == "fail":
+            self.record_error(number, problem, None)
+            return
+        self.rows[number] = self.rows[number].with_error(problem, NO_MATCH)
+        self.log.warning("%s", problem)
 
     def _warm_up(self, items: Iterable[Item]) -> None:
         """Open shared clients before starting threads, and ask for the account: a refused key stops all submits."""

@@ -10,7 +10,7 @@ import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import YOUTUBE_MODEL, YOUTUBE_PRICE, Price
@@ -33,43 +33,79 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.run import BatchRun
     from airflow_provider_nanostt.workflow.budget import Approval
 
-_BEFORE_ID = ("embed", "live", "shorts", "v")
+_SITES = ("youtube.com", "youtube-nocookie.com", "youtubekids.com", "youtube.googleapis.com", "ytimg.com")
+_SHORT = "youtu.be"
+_BEFORE_ID = ("embed", "live", "shorts", "v", "vi", "vi_webp", "e", "watch")
+_NESTED = ("u", "url", "q", "continue", "next")
+"""Parameters of pages that lead on to another address."""
+_ID = re.compile(r"[A-Za-z0-9_-]{11}(?![A-Za-z0-9_-])")
+_NO_IDS = ("videoseries", "live_stream")
+"""Of the form of an id, and what YouTube calls players of a playlist and of a channel."""
+_OTHERS = {"playlist": "a playlist", "channel": "a channel", "c": "a channel", "user": "a channel", "clip": "a clip"}
 _COST = Estimate(YOUTUBE_MODEL, 1.0, Price(YOUTUBE_PRICE, "the built-in table"))
 """A video costs the same however long it is."""
 
 
 def video_id(url: str) -> str:
-    """Return the id of the video at an address.
+    """Return the id of the video at an address, which is 11 letters, digits, ``_`` and ``-``.
 
     :raises InvalidInput: if it is not the address of a video.
     """
+    text = url.strip().removeprefix("<").removesuffix(">").strip()
     try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    site = ".".join((parts.hostname or "").split(".")[-2:])
-    steps = [step for step in parts.path.split("/") if step]
-    found: list[str] = []
-    if site == "youtu.be":
-        found = steps[:1]
-    elif site in ("youtube.com", "youtube-nocookie.com"):
-        found = steps[1:2] if steps[:1] and steps[0] in _BEFORE_ID else parse_qs(parts.query).get("v", [])
-    if parts.scheme not in ("http", "https") or not found:
-        raise errors.InvalidInput(f"{display(url)!r} is not the address of a YouTube video")
-    return found[0]
+        return _id_in(text)
+    except ValueError as error:
+        raise errors.InvalidInput(f"{display(url)!r} is not the address of a YouTube video: {error}") from None
+
+
+def _id_in(text: str, *, is_nested: bool = False) -> str:
+    if "\\" in text or not text.isprintable():
+        raise ValueError("it has a backslash or a control character")
+    if _ID.fullmatch(text) and text not in _NO_IDS:
+        return text
+    parts = urlsplit(text if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) else f"https://{text.lstrip('/')}")
+    host = (parts.hostname or "").removesuffix(".").removeprefix("www.")
+    if parts.scheme not in ("http", "https") or not any(f".{host}".endswith(f".{site}") for site in (*_SITES, _SHORT)):
+        raise ValueError("it is of another site")
+    if "@" in parts.netloc:
+        raise ValueError("it has a user name")
+    steps = [step for step in unquote(parts.path).split("/") if step] or [""]
+    fragment = parts.fragment.lstrip("!")
+    query, later = _values(parts.query), _values(fragment.rpartition("?")[2])
+    found = steps[1:2] if steps[0] in _BEFORE_ID else steps[:1] if host == _SHORT else []
+    found += [*query.get("v", ()), *later.get("v", ()), *(fragment.split("/")[-1:] if "/u/" in fragment else ())]
+    for one in map(str.strip, found):
+        if (match := _ID.match(one)) and match[0] not in _NO_IDS:
+            return match[0]
+    for nested in [] if is_nested else [one for name in _NESTED for one in query.get(name, ())]:
+        with contextlib.suppress(ValueError):
+            return _id_in(f"www.youtube.com{nested}" if nested.startswith("/") else nested, is_nested=True)
+    if "list" in query and "v" not in query:
+        raise ValueError("it is a playlist")
+    kind = "a channel" if steps[0].startswith("@") else _OTHERS.get(steps[0])
+    raise ValueError(f"it is {kind}" if kind else "it has no video id of 11 characters")
+
+
+def _values(query: str) -> dict[str, list[str]]:
+    """Return the parameters of a query by their names in small letters."""
+    values: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query.replace(";", "&")):
+        values.setdefault(name.lower(), []).append(value)
+    return values
 
 
 def video_items(urls: Iterable[str]) -> list[Item]:
-    """Return videos as items of a batch: the same one by whichever of its addresses it is named.
+    """Return videos as items of a batch, each by its canonical address, whichever of its addresses names it.
 
     An address that leads to no video is an item of its own, which fails.
     """
     items = []
-    for url in map(str.strip, urls):
-        label = None
+    for url in urls:
+        item = Item(url.strip())
         with contextlib.suppress(errors.InvalidInput):
-            label = f"https://www.youtube.com/watch?v={video_id(url)}"
-        items.append(Item(url, label=label))
+            canonical = f"https://www.youtube.com/watch?v={video_id(url)}"
+            item = Item(canonical, label=canonical)
+        items.append(item)
     return items
 
 

@@ -44,6 +44,37 @@ def test_each_recording_lands_once_and_has_its_row(batch: Batch, model, deferrab
     assert len(set(runs)) == (12 if model == ASYNC else 1)
 
 
+def test_what_is_named_is_what_is_paid_for(batch: Batch):
+    """A name that looks like a pattern is that recording and no other."""
+    audio = [batch.recording(name) for name in ("Talk [id].wav", "What now?.wav", "b[1].wav", "plain.wav")]
+    for other in ("What nowX.wav", "b1.wav"):
+        batch.recording(other)
+    batch.run([audio[0], f"file://{audio[1]}", {"audio": audio[2], "name": "b"}, audio[3], f"file://{audio[0]}"])
+    assert batch.statuses == [*["written"] * 4, "duplicate"]
+    assert batch.charged == once(name.replace("?", "_") for name in audio)  # as an upload is called
+
+
+@pytest.mark.parametrize("on_no_match", ["warn", "fail"])
+def test_nothing_that_is_given_is_without_a_row(batch: Batch, tmp_path, on_no_match):
+    """What matches no recording is a row: a warning, or with ``on_no_match="fail"`` a failure, beside the others."""
+    (good,) = batch.recordings(1)
+    audio = [f"{tmp_path}/none*.wav", good, f"{tmp_path}/gone [1].wav", "relative*.wav", "s3://[x/*.wav", "nosuch://[x"]
+    result = batch.run(audio, on_no_match=on_no_match, on_item_error="continue")
+    status = {"warn": "no_match", "fail": "failed"}[on_no_match]
+    assert batch.statuses == [status, "written", status, *["failed"] * 3]
+    assert [row["audio"] for row in batch.rows] == audio
+    assert "matches no recording" in batch.rows[0]["error"]
+    assert result[status] >= 2
+    assert batch.charged == once([good])
+
+
+def test_a_pattern_that_matches_nothing_fails_the_task_that_wants_it_so(batch: Batch, tmp_path):
+    """And is a success otherwise."""
+    assert batch.run(f"{tmp_path}/none*.wav")["no_match"] == 1
+    with pytest.raises(AirflowFailException, match="matches no recording"):
+        batch.run(f"{tmp_path}/none*.wav", on_no_match="fail")
+
+
 def test_short_jobs_are_waited_for_in_the_worker(batch: Batch):
     """Where all jobs are expected within ``defer_after``, there is no deferral, which would take longer."""
     made = batch.make(batch.recordings(3), max_worker_wait=60)
@@ -190,13 +221,13 @@ def test_same_names_in_two_folders(batch: Batch, skip_existing):
 
 
 def test_a_pattern_and_an_empty_one(batch: Batch, logged):
-    """What a folder holds is transcribed; a folder that holds nothing is a success without rows, told in the log."""
+    """What a folder holds is transcribed; a pattern that finds nothing is a success with a row, told in the log."""
     audio = batch.recordings(3)
     assert batch.run(f"{batch.folder}/*.wav")["written"] == 3
     assert [row["audio"] for row in batch.rows] == audio
     result = batch.run(f"{batch.folder}/*.mp3", {"run_id": "another"})
-    assert (result["total"], result["written"], batch.rows) == (0, 0, [])
-    assert any("names no recording" in line for line in logged())
+    assert (result["total"], result["written"], batch.statuses) == (1, 0, ["no_match"])
+    assert any("matches no recording" in line for line in logged())
     assert batch.charged == once(audio)
 
 

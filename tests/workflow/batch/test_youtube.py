@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections import UserList
 from typing import Any
 
 import pytest
 from airflow.exceptions import AirflowException
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput
@@ -17,7 +21,7 @@ from tests.outside import killed, output
 
 
 def url(number: int) -> str:
-    return f"https://www.youtube.com/watch?v=video{number:04d}"
+    return f"https://www.youtube.com/watch?v=video{number:06d}"
 
 
 @pytest.fixture
@@ -46,37 +50,89 @@ def requests(emulator) -> int:
     return sum(request.path.endswith("/youtube-transcribe") for request in emulator.requests)
 
 
-@pytest.mark.parametrize(
-    ("address", "video"),
-    [
-        ("https://www.youtube.com/watch?v=abc&t=10", "abc"),
-        ("https://youtu.be/abc?si=x", "abc"),
-        ("https://m.youtube.com/shorts/abc", "abc"),
-        ("https://www.youtube-nocookie.com/embed/abc?start=3", "abc"),
-        ("https://www.youtube.com/live/abc/", "abc"),
-    ],
-)
-def test_the_video_is_told_from_its_address(address, video):
-    """Every usual form of address leads to the same id."""
-    assert video_id(address) == video
+ID = "jNQXAC9IVRw"
+CANONICAL = f"https://www.youtube.com/watch?v={ID}"
+SAME = [
+    *(f"https://youtu.be/{ID}{end}" for end in ("", "/", "?t=30", "&feature=x", "#t=1", ".", "\n")),
+    *(f"{CANONICAL}{end}" for end in ("", "/", "?t=30", "#t=5", "%26t=30", "&v=other", "%0A", "&list=PLx", "&t=10")),
+    *(f"https://{site}.youtube.com/watch?v={ID}&si=abc" for site in ("m", "music", "gaming", "www")),
+    *(f"https://www.youtube.com/{step}/{ID}?x=1" for step in ("embed", "shorts", "live", "v", "vi", "e", "watch")),
+    f"https://www.youtube.com/watch/?app=desktop&v={ID}",
+    f"https://www.youtube.com/watch?feature=player_embedded;v={ID}",
+    f"https://www.youtube.com/watch?V=%20{ID}",
+    f"https://www.youtube.com/#!v={ID}",
+    f"https://www.youtube.com/user/x#p/u/1/{ID}",
+    f"https://www.youtube-nocookie.com/embed/{ID}",
+    f"https://youtube.googleapis.com/v/{ID}",
+    f"https://i.ytimg.com/vi/{ID}/hqdefault.jpg",
+    f"https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3D{ID}%26feature%3Dshare",
+    f"https://www.youtube.com/redirect?q=https%3A%2F%2Fyoutu.be%2F{ID}",
+    f"https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3D{ID}",
+    f"HTTPS://WWW.YOUTUBE.COM.:443/watch?v={ID}",
+    f"//www.youtube.com/watch?v={ID}",
+    f"youtu.be/{ID}",
+    f" <https://youtu.be/{ID}> ",
+    ID,
+]
+
+
+@pytest.mark.parametrize("address", SAME)
+def test_the_video_is_told_from_its_address(address):
+    """Every form in which people and pages write an address leads to the same id."""
+    assert video_id(address) == ID
 
 
 @pytest.mark.parametrize(
-    "address",
+    ("address", "why"),
     [
-        "https://nowhere.example/watch?v=abc",
-        "https://notyoutube.com/watch?v=abc",
-        "https://www.youtube.com/playlist?list=abc",
-        "https://www.youtube.com/@somebody/videos",
-        "youtu.be/abc",
-        "https://youtube.com/",
-        "",
+        (f"https://nowhere.example/watch?v={ID}", "of another site"),
+        (f"https://notyoutube.com/watch?v={ID}", "of another site"),
+        (f"https://www.youtube.com.evil.example/watch?v={ID}", "of another site"),
+        (f"https://www.youtube.com@evil.example/watch?v={ID}", "of another site"),
+        (f"ftp://www.youtube.com/watch?v={ID}", "of another site"),
+        (f"javascript:alert(1)//www.youtube.com/watch?v={ID}", "of another site"),
+        (f"https://evil.example\\@www.youtube.com/watch?v={ID}", "a backslash"),
+        (f"https://www.youtube.com\t.evil.example/watch?v={ID}", "a control character"),
+        (f"https://evil.example%2f@www.youtube.com/watch?v={ID}", "a user name"),
+        ("https://www.youtube.com/playlist?list=abc", "a playlist"),
+        ("https://www.youtube.com/watch?list=PLx", "a playlist"),
+        ("https://www.youtube.com/embed/videoseries?list=PLaaa", "a playlist"),
+        ("https://youtu.be/playlist?list=PLx", "a playlist"),
+        ("https://www.youtube.com/@somebody/videos", "a channel"),
+        ("https://www.youtube.com/channel/UCx", "a channel"),
+        ("https://www.youtube.com/clip/UgkxABCDEF", "a clip"),
+        ("https://www.youtube.com/embed/live_stream?channel=UCx", "no video id"),
+        ("https://www.youtube.com/watch?v=short", "no video id"),
+        (f"{CANONICAL}12", "no video id"),
+        ("https://www.youtube.com/watch?v=jNQXAC9IV!w", "no video id"),
+        ("https://www.youtube.com/watch?v=../../../etc", "no video id"),
+        ("https://www.youtube.com/redirect?q=https%3A%2F%2Fevil.example%2F" + ID, "no video id"),
+        ("https://youtube.com/", "no video id"),
+        ("https://[youtube.com/", ""),
+        ("", ""),
     ],
 )
-def test_what_is_no_video_is_refused(address):
-    """The message names the address."""
-    with pytest.raises(InvalidInput, match="not the address of a YouTube video"):
+def test_what_is_no_video_is_refused(address, why):
+    """The message says what the address is instead."""
+    with pytest.raises(InvalidInput, match=f"not the address of a YouTube video: .*{why}"):
         video_id(address)
+
+
+@given(st.text() | st.from_regex(r"(https://)?(www\.youtube\.com|youtu\.be)/[!-~]*", fullmatch=True))
+def test_an_id_is_an_id(address):
+    """Whatever the text, it has an id of eleven characters, or is refused."""
+    with contextlib.suppress(InvalidInput):
+        assert re.fullmatch("[A-Za-z0-9_-]{11}", video_id(address))
+
+
+def test_one_video_under_many_addresses_is_paid_once(emulator, run, rows):
+    """Nothing but the canonical address of each video reaches the service, whatever was pasted."""
+    emulator.script(CANONICAL, text="Me at the zoo.", title="Zoo")
+    lists = [f"https://www.youtube.com/embed/videoseries?list=PL{name}" for name in "ab"]
+    evil = f"https://evil.example\\@www.youtube.com/watch?v={ID}"
+    result = run([*SAME, *lists, evil], on_item_error="continue")
+    assert [row["status"] for row in rows()] == ["written", *["duplicate"] * (len(SAME) - 1), *["failed"] * 3]
+    assert (result["total"], [charge.source for charge in emulator.charges]) == (len(SAME) + 3, [CANONICAL])
 
 
 def test_twelve_videos_take_two_requests(emulator, videos, run, rows, files):
@@ -85,13 +141,13 @@ def test_twelve_videos_take_two_requests(emulator, videos, run, rows, files):
     assert (result["total"], result["written"], result["cost_usd"]) == (12, 12, pytest.approx(0.12))
     assert requests(emulator) == 2
     assert [row["audio"] for row in rows()] == videos
-    assert (files.folder / "Talk_3_a_b_c-video0003.txt").read_text().strip() == "This is talk 3."
+    assert (files.folder / "Talk_3_a_b_c-video000003.txt").read_text().strip() == "This is talk 3."
     assert all(row["status"] == "written" and row["cost_usd"] == pytest.approx(0.01) for row in rows())
 
 
 def test_a_video_without_transcript_fails_alone_and_costs_nothing(emulator, videos, run, rows):
     """The others land; the task names what is missing, and no retry would help."""
-    with pytest.raises(AirflowFailException, match=r"1 of 3 recordings.*\n.*video9999.*no transcript"):
+    with pytest.raises(AirflowFailException, match=r"1 of 3 recordings.*\n.*video009999.*no transcript"):
         run([videos[0], url(9999), videos[1]])
     assert [row["status"] for row in rows()] == ["written", "failed", "written"]
     assert len(emulator.charges) == 2
@@ -129,7 +185,7 @@ def test_killed_while_landing_the_retry_lands_all_that_was_paid(emulator, videos
 
 def test_one_video_under_two_addresses_is_paid_once(emulator, videos, run, rows):
     """Also in a later run, which has got the address from somewhere else."""
-    short = "https://youtu.be/video0000?si=shared"
+    short = "https://youtu.be/video000000?si=shared"
     run([videos[0], short], skip_existing=True)
     assert [(row["audio"], row["status"]) for row in rows()] == [(videos[0], "written"), (videos[0], "duplicate")]
     result = run([short], {"run_id": "manual__2"}, skip_existing=True)
@@ -150,10 +206,10 @@ def result(number: int, **other: Any) -> dict[str, Any]:
 
 def test_results_in_another_order_are_those_of_their_videos(emulator, videos, run, files, monkeypatch):
     """Though the service writes their addresses in another way."""
-    answering(emulator, [result(number, url=f"https://youtu.be/video{number:04d}") for number in (2, 1, 0)])
+    answering(emulator, [result(number, url=f"https://youtu.be/video{number:06d}") for number in (2, 1, 0)])
     run(videos[:3], formats=("txt",))
     for number in range(3):
-        place = files.folder / f"Talk_{number}_a_b_c-video{number:04d}.txt"
+        place = files.folder / f"Talk_{number}_a_b_c-video{number:06d}.txt"
         assert place.read_text().strip() == f"This is talk {number}."
 
 
@@ -161,7 +217,7 @@ def test_results_without_addresses_come_in_order(emulator, videos, run, files, m
     """As many as were asked for."""
     answering(emulator, [result(number, url="") for number in (0, 1)])
     run(videos[:2], formats=("txt",))
-    assert (files.folder / "Talk_1_a_b_c-video0001.txt").read_text().strip() == "This is talk 1."
+    assert (files.folder / "Talk_1_a_b_c-video000001.txt").read_text().strip() == "This is talk 1."
 
 
 def test_a_video_that_the_answer_passes_over_may_have_been_charged(emulator, videos, run, monkeypatch, rows):
@@ -232,7 +288,7 @@ def test_what_cannot_be_is_refused_before_money_is_spent(emulator, videos, run, 
 def test_captions_with_guessed_times_are_marked(emulator, videos, run, files):
     """They are there when asked for, and say that they are estimated."""
     run(videos[:1], formats=("vtt",), output_options={"estimated_captions": True})
-    assert "estimated" in (files.folder / "Talk_0_a_b_c-video0000.vtt").read_text().lower()
+    assert "estimated" in (files.folder / "Talk_0_a_b_c-video000000.vtt").read_text().lower()
 
 
 def test_a_wrong_key_stops_at_the_first_request(emulator, videos, run, monkeypatch, rows):
