@@ -30,8 +30,8 @@ MAX_PACKETS = 20_000_000
 """Of a sound track; five milliseconds is about the shortest there is."""
 
 _DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,eac3,flac,flv,gsm,loas,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,"
-    "wav,webm,wv"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
+    "mpeg,mpegts,nut,ogg,qoa,rm,shn,sox,tak,tta,voc,w64,wav,webm,wv"
 )
 """The demuxers that find all they need in the one file they are given."""
 

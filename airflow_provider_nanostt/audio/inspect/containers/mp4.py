@@ -28,17 +28,18 @@ class _Box:
     end: int
 
 
-def handlers(file: BinaryIO, size: int) -> set[str]:
-    """Return what the tracks are: ``soun``, ``vide``, ``text`` and the like; empty if the table cannot be read.
+def tracks(file: BinaryIO, size: int) -> list[tuple[bytes, bytes]]:
+    """Return what the tracks are: ``soun``, ``vide``, ``text`` and the like, each with its codec's four bytes.
 
+    :return: empty if the table cannot be read; without a codec if the track does not say.
     :raises OSError: if the file cannot be read.
     """
     try:
         moov, _, _ = _outline(file, size)
-        kinds = [_handler(file, track) for track in _tracks(file, moov)]
+        found = [(_handler(file, track), _entry(file, track)) for track in _tracks(file, moov)]
     except (Doubtful, struct.error):
-        return set()
-    return {kind.decode("latin-1") for kind in kinds if kind}
+        return []
+    return [(handler, entry) for handler, entry in found if handler]
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - the table says all there is
@@ -119,6 +120,11 @@ def _tracks(file: BinaryIO, moov: _Box) -> list[_Box]:
 def _handler(file: BinaryIO, track: _Box) -> bytes:
     box = _find(file, track, b"mdia", b"hdlr")
     return read_at(file, box.start + 8, 4) if box else b""
+
+
+def _entry(file: BinaryIO, track: _Box) -> bytes:
+    box = _find(file, track, *_TABLES, b"stsd")
+    return read_at(file, box.start + 12, 4) if box else b""
 
 
 def _number(file: BinaryIO, position: int, width: int = 4) -> int:

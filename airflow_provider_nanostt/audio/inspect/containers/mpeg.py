@@ -22,6 +22,8 @@ _PROBE = 16 * 1024
 _LONGEST_FRAME = 8192
 _LONGEST_MPEG = 2881
 _MAX_TAGS = 8
+_MAX_PADDING = 4 * 1024 * 1024
+_PADDING_STEP = 64 * 1024
 _MAX_LOST = 2000
 _MAX_STRANGE = 8 * 1024 * 1024
 """How often frames may be lost, and how many bytes may be passed over, before the walk gives up."""
@@ -53,17 +55,35 @@ def id3_size(head: bytes) -> int:
 
 
 def after_tags(file: BinaryIO, size: int, length: int) -> tuple[int, bytes]:
-    """Return where the file goes on behind its ID3v2 tags, and the bytes there; none if it ends within the tags."""
+    """Return where the file goes on behind its ID3v2 tags and padding, and the bytes there; none if it ends there."""
     start = 0
     for _ in range(_MAX_TAGS):
         head = read_at(file, start, length)
         tag = id3_size(head)
+        if not tag and head[:1] in (b"\0", b"\xff") and head == head[:1] * length:
+            return _after_padding(file, start, length, head[:1])
         if not tag:
             return start, head
         start += tag
         if start >= size:
             break
     return start, b""
+
+
+def _after_padding(file: BinaryIO, start: int, length: int, byte: bytes) -> tuple[int, bytes]:
+    for at in range(start, start + _MAX_PADDING, _PADDING_STEP):
+        data = read_at(file, at, _PADDING_STEP)
+        rest = len(data.lstrip(byte))
+        if rest or not data:
+            start = at + len(data) - rest - (byte == b"\xff")  # with which a frame begins as well
+            break
+    return start, read_at(file, start, length)
+
+
+def is_latm(head: bytes) -> bool:
+    """Whether these are frames of AAC in LATM: two that follow each other."""
+    following = 3 + (int.from_bytes(head[1:3], "big") & 0x1FFF)
+    return all(head[at : at + 1] == b"\x56" and head[at + 1 : at + 2] >= b"\xe0" for at in (0, following))
 
 
 def _speed(key: int) -> int:

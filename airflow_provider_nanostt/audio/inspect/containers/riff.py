@@ -14,7 +14,6 @@ from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, r
 
 _MAX_CHUNKS = 200
 _HEAD_BYTES = 40
-_EXTENSIBLE = 0xFFFE
 _LINEAR = {1: 8, 3: 32, 6: 8, 7: 8}
 """Format tags whose every sample has the same bytes: PCM, float, A-law, mu-law."""
 _SAMPLE_BYTES = {
@@ -37,6 +36,18 @@ class _Chunk:
 _NONE = _Chunk()
 
 
+def format_tag(file: BinaryIO, size: int) -> int | None:
+    """Return the number of a WAV's codec; None if it does not say."""
+    order = ">" if read_at(file, 0, 4) == b"RIFX" else "<"
+    form = _chunks(file, size, 12, order).get(b"fmt ", _NONE).head
+    return _tag(form, order) if len(form) >= 2 else None
+
+
+def _tag(form: bytes, order: str) -> int:
+    at = 24 if form[:2] in (b"\xfe\xff", b"\xff\xfe") and len(form) >= 26 else 0
+    return int(struct.unpack_from(order + "H", form, at)[0])
+
+
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - headers say all there is
     """Measure a WAV, RF64 or Wave64 file; one that is compressed only if its claims agree."""
     mark = read_at(file, 0, 4)
@@ -45,17 +56,15 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
     if b"fmt " not in chunks:
         raise Doubtful("the WAV header is not complete")
     form, data = chunks[b"fmt "].head, chunks.get(b"data")
-    tag, channels, rate, per_second, block, bits = struct.unpack_from(order + "HHIIHH", form)
+    _, channels, rate, per_second, block, bits = struct.unpack_from(order + "HHIIHH", form)
     if data is None or not rate or not block:
         raise Doubtful("the WAV header is not complete")
-    if tag == _EXTENSIBLE and len(form) >= 26:
-        tag = struct.unpack_from(order + "H", form, 24)[0]
     claimed = data.length
     if claimed in (0, 0xFFFFFFFF):
         large = chunks.get(b"ds64", _NONE).head
         claimed = int.from_bytes(large[8:16], "little") or size - data.start
     real = max(0, min(claimed, size - data.start))
-    if tag in _LINEAR and bits % 8 == 0:
+    if _tag(form, order) in _LINEAR and bits % 8 == 0:
         if block != channels * bits // 8 or not 1000 <= rate <= 1_000_000:
             raise Doubtful("the WAV header contradicts itself")
         return Found(real / (rate * block), "the WAV's bytes of sound", counted=True, payload=real)
