@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from fractions import Fraction
 
 import pytest
 
@@ -11,7 +12,7 @@ from airflow_provider_nanostt.audio.inspect.duration import measure
 from airflow_provider_nanostt.audio.inspect.formats import identify
 from airflow_provider_nanostt.audio.prepare.transcode import Output, compress
 from tests.audio import odd_files
-from tests.audio.sounds import note, seconds, wav
+from tests.audio.sounds import av, note, seconds, wav
 
 NOTE_SECONDS = len(note()) / 16_000
 
@@ -100,3 +101,77 @@ def test_what_the_header_leaves_out_is_heard_all_the_same(tmp_path):
     assert made is not None
     assert made.seconds == pytest.approx(NOTE_SECONDS, abs=0.2)
     assert seconds(made.path.read_bytes()) == pytest.approx(NOTE_SECONDS, abs=0.2)
+
+
+@pytest.fixture(scope="module")
+def plain() -> bytes:
+    """Twenty seconds of AAC at 16 kHz in an M4A."""
+    return odd_files.encode("ipod", "aac", rate=16_000, seconds=20)
+
+
+def with_pace(data: bytes, ticks: int, scale: int = 16_000) -> bytes:
+    """An M4A whose every claim of time says that a piece lasts so many ticks, of so many in a second."""
+    made = bytearray(data)
+    at = made.index(b"stts")
+    for row in range(struct.unpack_from(">I", made, at + 8)[0]):
+        (old,) = struct.unpack_from(">I", made, at + 16 + 8 * row)
+        struct.pack_into(">I", made, at + 16 + 8 * row, old * ticks // 1024)
+    for mark, place in ((b"mdhd", 20), (b"mvhd", 20), (b"elst", 12)):
+        if (at := made.find(mark)) >= 0:
+            (old,) = struct.unpack_from(">I", made, at + place)
+            factor = ticks / 1024 * (1 if mark == b"mdhd" else 16_000 / scale)
+            struct.pack_into(">I", made, at + place, int(old * factor))
+    struct.pack_into(">I", made, made.index(b"mdhd") + 16, scale)
+    return bytes(made)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("ticks", "scale"), [(2048, 16_000), (512, 16_000), (1024, 8000), (1024, 32_000), (3000, 16_000)]
+)
+def test_an_m4a_whose_times_do_not_fit_its_codec_is_unknown(plain, ticks, scale, whole):
+    """All of its claims agree, and a piece of AAC holds 1024 samples all the same."""
+    data = with_pace(plain, ticks, scale)
+    assert told(io.BytesIO(data), len(data), whole=whole) is None
+
+
+def test_an_m4a_whose_times_fit_is_believed(plain):
+    """Also if they are told in other units."""
+    for data in (plain, with_pace(plain, 2048, 32_000)):
+        assert told(io.BytesIO(data), len(data), whole=False) == pytest.approx(20, abs=0.2)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("container", "gap"), [("ipod", 30), ("mp4", 30), ("ipod", 3)])
+def test_a_gap_in_the_times_of_an_m4a_is_no_sound(container, gap, whole):
+    """What decodes to 20 seconds is not 50."""
+    data = gapped(container, gap)
+    length = told(io.BytesIO(data), len(data), whole=whole)
+    assert length is None or length == pytest.approx(20, abs=0.3)
+    assert length is not None
+
+
+def gapped(container: str, gap: int) -> bytes:
+    """Twenty seconds of AAC whose times step forward after eight."""
+    file, source = io.BytesIO(), io.BytesIO(odd_files.encode("adts", "aac", rate=16_000, seconds=20))
+    with av.open(source) as reader, av.open(file, "w", format=container) as out:
+        stream = out.add_stream_from_template(reader.streams.audio[0])
+        for number, packet in enumerate(reader.demux(reader.streams.audio[0])):
+            if packet.size:
+                at = 1024 * number
+                packet.stream, packet.time_base = stream, Fraction(1, 16_000)
+                packet.pts = packet.dts = at + (16_000 * gap if at > 8 * 16_000 else 0)
+                packet.duration = 1024
+                out.mux(packet)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("factor", [3, 1 / 3, 1])
+def test_a_number_of_frames_is_held_against_frames(factor, whole):
+    """A Xing header whose bytes are right may lie about the frames; all are counted, or the length is unknown."""
+    made = bytearray(odd_files.mp3("vbr+"))
+    at = max(made.find(b"Xing"), made.find(b"Info")) + 8
+    struct.pack_into(">I", made, at, int(struct.unpack_from(">I", made, at)[0] * factor))
+    length = told(io.BytesIO(bytes(made)), len(made), whole=whole)
+    assert length == (None if factor != 1 and not whole else pytest.approx(odd_files.SECONDS, abs=0.2))

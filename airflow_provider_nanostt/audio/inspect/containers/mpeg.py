@@ -162,7 +162,8 @@ def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
     start, head = _beginning(file, size, first_frame, "MPEG")
     end = _before_trailers(file, size)
     seconds, covered = _xing(head)
-    if covered and abs(covered - (end - start)) <= 0.005 * covered + 2048:
+    is_covered = covered and abs(covered - (end - start)) <= 0.005 * covered + 2048
+    if is_covered and _is_plausible(file, start, end, seconds):
         return Found(seconds, "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
     if whole and end - start <= MAX_WALK_BYTES:
         return _walk(file, start, end, _mpeg_step)
@@ -244,6 +245,18 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder) -> Found:
         raise Hopeless("much of the file is not what it began as")
     # The first frame of a file with a Xing header holds no sound, which is 26 ms.
     return Found(seconds, f"all {counted:,} frames counted", counted=True, payload=end - start - strange)
+
+
+def _is_plausible(file: BinaryIO, start: int, end: int, seconds: float) -> bool:
+    """Whether frames in the beginning, the middle and the end are about as long as a header says they are."""
+    lasted, covered = 0.0, 0
+    for offset in (0, (end - start) // 2, end - start - _PROBE):
+        data = read_at(file, start + max(0, offset), min(_PROBE, end - start))
+        at = first_frame(data)
+        if at is not None:
+            stop, passed, _ = _run(data, at, _mpeg_step)
+            lasted, covered = lasted + passed, covered + stop - at
+    return lasted > 0 and 1 / 1.5 < seconds / (end - start) * covered / lasted < 1.5
 
 
 def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
