@@ -105,6 +105,9 @@ NUT = Format("NUT", "application/x-nut", ".nut", demuxer="nut")
 REALMEDIA = Format("RealMedia", "application/vnd.rn-realmedia", ".rm", demuxer="rm")
 
 _UNKNOWN_TO_ALL = "which neither the service nor FFmpeg here reads"
+WAV_BEHIND_TAGS = Format(
+    "WAV behind tags or padding", "audio/wav", ".wav", refusal="which no decoder reads; remove what is before its RIFF"
+)
 OPTIMFROG = Format("OptimFROG", "application/octet-stream", ".ofr", refusal=_UNKNOWN_TO_ALL)
 DSDIFF = Format("DSDIFF", "application/octet-stream", ".dff", refusal=_UNKNOWN_TO_ALL)
 MIDI = Format("MIDI", "audio/midi", ".mid", refusal="which has notes and no sound")
@@ -234,6 +237,8 @@ def identify(file: BinaryIO, size: int) -> Format | None:
         return MP3 if mpeg.id3_size(read_at(file, 0, 10)) else None
     if found.demuxer == "mov":
         return _of_mp4(found, mp4.tracks(file, size))
+    if found is WAV and start:
+        return WAV_BEHIND_TAGS
     if found is WAV and riff.format_tag(file, size) not in (None, *_TAKEN_TAGS):
         return WAV_OTHER
     return _encrypted(found, read_at(file, start, _ENCRYPTION_BYTES)) or found

@@ -17,7 +17,7 @@ from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules,
 from airflow_provider_nanostt.audio.sources import LocalFile
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
-from tests.audio.sounds import RATE, av, encoded, lag, note, samples
+from tests.audio.sounds import RATE, av, encoded, lag, note, samples, wav
 
 RULES = PreparationRules()
 
@@ -62,14 +62,24 @@ def test_what_ffmpeg_reads_is_converted(codec, container, rate, tmp_path):
     assert abs(lag(note(), samples(made), at=5.0)) < 0.15
 
 
-@pytest.mark.parametrize("padding", [bytes(8000), bytes(200_000), b"\xff" * 8000])
-@pytest.mark.parametrize(("codec", "container"), [("libmp3lame", "mp3"), ("aac", "adts")])
+@pytest.mark.parametrize(
+    ("codec", "container", "padding"),
+    [
+        ("libmp3lame", "mp3", bytes(8000)),
+        ("libmp3lame", "mp3", bytes(60_000)),
+        ("libmp3lame", "mp3", b"\xff" * 8000),
+        ("aac", "adts", bytes(8000)),
+        ("aac", "adts", bytes(60_000)),
+    ],
+)
 def test_padding_before_the_first_frame_is_no_obstacle(codec, container, padding, tmp_path):
     """Recorders that reserve room for a header leave zeros; its length is that of the sound."""
     file = tmp_path / "padded"
     file.write_bytes(padding + encoded(note(), codec, container, rate=44_100))
     assert probe(LocalFile(file)).length.seconds == pytest.approx(len(note()) / RATE, abs=0.15)
-    assert submitted(file)[0] == "upload"
+    method, made = submitted(file)
+    assert method == "upload"
+    assert abs(lag(note(), samples(made), at=5.0)) < 0.15
 
 
 def test_an_ogg_with_a_skeleton_is_sound(tmp_path):
@@ -152,6 +162,7 @@ def test_what_is_encrypted_is_refused_before_anything_is_sent(emulator: Emulator
         (b"OFR \x0f\0\0\0" + bytes(900), "OptimFROG, which neither the service nor FFmpeg here reads"),
         (b"MThd\0\0\0\6" + bytes(900), "MIDI, which has notes and no sound"),
         (bytes(4) + b"\x57\x90\x75\x36" + bytes(900), "an Audible book.*encrypted"),
+        (b"ID3\4\0\0\0\0\7\x68" + bytes(1000) + wav(note()), "WAV behind tags or padding, which no decoder reads"),
         (bytes(500_000), "unrecognised format"),
     ],
 )

@@ -22,8 +22,7 @@ _PROBE = 16 * 1024
 _LONGEST_FRAME = 8192
 _LONGEST_MPEG = 2881
 _MAX_TAGS = 8
-_MAX_PADDING = 4 * 1024 * 1024
-_PADDING_STEP = 64 * 1024
+_MAX_PADDING = 60 * 1024
 _MAX_LOST = 2000
 _MAX_STRANGE = 8 * 1024 * 1024
 """How often frames may be lost, and how many bytes may be passed over, before the walk gives up."""
@@ -71,13 +70,13 @@ def after_tags(file: BinaryIO, size: int, length: int) -> tuple[int, bytes]:
 
 
 def _after_padding(file: BinaryIO, start: int, length: int, byte: bytes) -> tuple[int, bytes]:
-    for at in range(start, start + _MAX_PADDING, _PADDING_STEP):
-        data = read_at(file, at, _PADDING_STEP)
-        rest = len(data.lstrip(byte))
-        if rest or not data:
-            start = at + len(data) - rest - (byte == b"\xff")  # with which a frame begins as well
-            break
-    return start, read_at(file, start, length)
+    """Pass over padding that FFmpeg passes over as well; what is behind any other cannot be decoded."""
+    data = read_at(file, start, _MAX_PADDING)
+    at = start + len(data) - len(data.lstrip(byte)) - (byte == b"\xff")  # with which a frame begins as well
+    head = read_at(file, at, length)
+    if at + 1 >= start + len(data) or (byte == b"\xff" and _adts_step(head, 0)):
+        return start, data[:length]
+    return at, head
 
 
 def is_latm(head: bytes) -> bool:
