@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, TypeAlias, cast
 from urllib.parse import unquote
 
 from airflow_provider_nanostt.api.errors import InvalidInput, StorageUnavailable
+from airflow_provider_nanostt.audio.inspect import signed_url
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile, StoredFile
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile
 from airflow_provider_nanostt.audio.inspect.url_safety import check_fetchable
@@ -203,7 +204,7 @@ class StoredObject:
         :raises StorageUnavailable: if it cannot now.
         """
         try:
-            return object_storage.presign(self.path, seconds)
+            return signed_url.presign(self.path, seconds)
         except InvalidInput as error:
             raise InvalidInput(f"{self._label}: {error}") from error
         except Exception as error:

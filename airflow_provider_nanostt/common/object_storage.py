@@ -6,6 +6,7 @@ Nothing about their content; and no error of a storage means the same as "there 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,7 @@ _LASTING_ERRORS = (
 _MAX_SIGNED_SECONDS = 7 * 86_400
 """Seconds for which S3 and Google Cloud Storage accept a signature of version 4."""
 
+_AMAZON = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 _LOCAL = ("file", "local", "")
 _LOST_IN_URLS = frozenset("\t\r\n")
 """What Python's parser of URLs takes out of them, though it may be in a key."""
@@ -197,21 +199,15 @@ def remove_folder(folder: ObjectStoragePath) -> None:
         folder.fs.rm(folder.path, recursive=True)
 
 
-def presign(path: ObjectStoragePath, seconds: float) -> str | None:
+def presign(path: ObjectStoragePath, seconds: float, region: str | None = None) -> str | None:
     """Return a URL at which a file can be fetched for so many seconds, None if the storage has no such thing.
 
+    :param region: of an S3 bucket, if it is known to be another than the connection's.
     :raises InvalidInput: if no URL is valid for as long.
     :raises Exception: any error of the storage.
     """
     lasting = ceil(seconds)
-    url = _signed(path.fs, path, lasting)
-    # S3 refuses signatures of version 2, which botocore makes in the oldest regions, for encrypted objects and for
-    # buckets made since 2020.
-    if url and {"AWSAccessKeyId", "Signature", "Expires"} <= _query(url).keys():
-        newer = _with_v4_signatures(path.fs)
-        if newer is not None:
-            newer.info(path.path)  # so it learns in which region the bucket is, which becomes a part of the URL
-            url = _signed(newer, path, lasting)
+    url = _signed(path, lasting, region)
     if url and lasting > _MAX_SIGNED_SECONDS and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
         raise InvalidInput(
             f"a URL can be signed for {_MAX_SIGNED_SECONDS:,} seconds (7 days) at the most, not for {lasting:,}; "
@@ -227,11 +223,35 @@ def public_url(path: ObjectStoragePath) -> str | None:
 
     :raises Exception: any error of the storage.
     """
-    url = _signed(path.fs, path, 60)
+    url = _signed(path, 60)
     return url.partition("?")[0] if url else None
 
 
-def _signed(fs: Any, path: ObjectStoragePath, seconds: int) -> str | None:
+def _signed(path: ObjectStoragePath, seconds: int, region: str | None = None) -> str | None:
+    """Sign as the connection says; where it says nothing, S3 gets version 4 and Amazon the regional virtual host."""
+    fs = path.fs
+    if not hasattr(fs, "config_kwargs"):  # S3's alone
+        return _sign(fs, path, seconds)
+    url = _sign(_s3_signer(fs, region), path, seconds)
+    # botocore would name the global endpoint, which newer regions and new buckets refuse. Whether it is Amazon's is
+    # seen in the URL: an endpoint is named in connections, variables or files. A name with dots fits no certificate.
+    bucket = path.path.lstrip("/").partition("/")[0]
+    if url and "." not in bucket and _AMAZON.search(urlsplit(url).hostname or ""):
+        return _sign(_s3_signer(fs, region, addressing_style="virtual"), path, seconds)
+    return url
+
+
+def _s3_signer(fs: Any, region: str | None, **defaults: str) -> Any:
+    """Return the same S3 file system with settings that its connection leaves open; s3fs makes each only once."""
+    settings = dict(fs.storage_options)
+    config = {"signature_version": "s3v4", **(settings.get("config_kwargs") or {})}
+    config["s3"] = {"us_east_1_regional_endpoint": "regional", **defaults, **(config.get("s3") or {})}
+    if region:
+        settings["client_kwargs"] = {**(settings.get("client_kwargs") or {}), "region_name": region}
+    return type(fs)(*fs.storage_args, **{**settings, "config_kwargs": config})
+
+
+def _sign(fs: Any, path: ObjectStoragePath, seconds: int) -> str | None:
     try:
         url = fs.sign(path.path, expiration=seconds)
     except NotImplementedError:
@@ -241,15 +261,6 @@ def _signed(fs: Any, path: ObjectStoragePath, seconds: int) -> str | None:
 
 def _query(url: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(url).query)
-
-
-def _with_v4_signatures(fs: Any) -> Any:
-    """Return the same S3 file system with signatures of version 4; None if its version is the user's own choice."""
-    settings = dict(fs.storage_options)
-    config = dict(settings.get("config_kwargs") or {})
-    if "signature_version" in config:
-        return None
-    return type(fs)(*fs.storage_args, **{**settings, "config_kwargs": {**config, "signature_version": "s3v4"}})
 
 
 def wrap_error(error: Exception, problem: str, path: ObjectStoragePath) -> InvalidInput | StorageUnavailable:

@@ -7,6 +7,7 @@ sound are added up, where PyAV (the extra ``[audio]``) is installed and the whol
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -43,6 +44,8 @@ MAX_SECONDS = 100 * 3600.0
 _MIN_COUNTED = 400  # Opus says nothing of silence, at 20 bytes a second
 _MAX_VIDEO_BITS = 400_000_000
 _MAX_PACKET_SECONDS = 10.0
+_STEADY = ("aac", "mp3", "mp2", "ac3")
+"""Codecs whose packets all last as long."""
 
 MAX_READ_BYTES = 1024 * 1024 * 1024
 MAX_READ_SECONDS = 30.0
@@ -170,7 +173,14 @@ def _by_packets(file: BinaryIO, kind: Format) -> Found:
             if not container.streams.audio:
                 raise Doubtful("there is no sound in this file")
             stream = container.streams.audio[0]
-            seconds, size = add_up(container.demux(stream), stream.time_base or Fraction(1), limited.is_over)
+            counter = itertools.count()
+            sounding = (packet for packet in container.demux(stream) if _has_sound(packet) and next(counter) >= 0)
+            seconds, size = add_up(sounding, stream.time_base or Fraction(1), limited.is_over)
+            codec = stream.codec_context
+            steady = codec.codec.canonical_name in _STEADY and codec.frame_size and codec.sample_rate
+            decoded = next(counter) * codec.frame_size / codec.sample_rate if steady else seconds
+            if abs(seconds - decoded) > 0.01 * decoded + 0.2:
+                raise Doubtful(f"its times make {seconds:,.1f} s, its packets hold {decoded:,.1f} s")
     except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
         raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
     return Found(seconds, "the packets of sound, added up", counted=True, payload=size)
@@ -179,6 +189,10 @@ def _by_packets(file: BinaryIO, kind: Format) -> Found:
 def refuse_other_files(*_: object) -> NoReturn:
     """Stand in for FFmpeg's opening of further files, and refuse it."""
     raise PermissionError("recordings that refer to other files are not followed")
+
+
+def _has_sound(packet: Packet[AudioStream]) -> bool:
+    return packet.size > 0 and not packet.is_discard
 
 
 def add_up(packets: Iterable[Packet[AudioStream]], unit: Fraction, is_over: Callable[[], bool]) -> tuple[float, int]:
@@ -193,7 +207,7 @@ def add_up(packets: Iterable[Packet[AudioStream]], unit: Fraction, is_over: Call
     for count, packet in enumerate(packets):
         if count > MAX_PACKETS or (count % 256 == 0 and is_over()):
             raise Doubtful("reading the file takes too long")
-        if packet.size <= 0 or packet.is_discard:
+        if not _has_sound(packet):
             continue
         length, at = packet.duration or 0, packet.pts
         size, total, missing = size + packet.size, total + length, missing + (not length)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.inspect.containers import riff
 from airflow_provider_nanostt.audio.inspect.duration import refuse_other_files
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ MAX_PACKETS = 20_000_000
 """Of a sound track; five milliseconds is about the shortest there is."""
 
 _DEMUXERS = (
-    "aac,ac3,aiff,amr,amrnb,amrwb,asf,au,avi,caf,eac3,flac,flv,gsm,loas,matroska,mov,mp3,mpeg,mpegts,ogg,tta,voc,w64,"
-    "wav,webm,wv"
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,gsm,ircam,loas,matroska,mov,mp3,mpc,mpc8,"
+    "mpeg,mpegts,nut,ogg,qoa,rm,shn,sox,tak,tta,voc,w64,wav,webm,wv"
 )
 """The demuxers that find all they need in the one file they are given."""
 
@@ -145,6 +146,9 @@ def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
         ) from error
     given = getattr(source, "name", None)
     name = repr(PurePath(given).name) if isinstance(given, str) and given else "the recording"
+    options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
+    if riff.is_longer_than_claimed(source, source.seek(0, 2)):
+        options["ignore_length"] = "1"  # or the rest of it would be lost without a word
     source.seek(0)
     # Without a name: FFmpeg would take it as a hint, and some files have numbers for one.
     nameless = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell, seekable=source.seekable)
@@ -152,7 +156,7 @@ def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
         container = av.open(
             nameless,
             "r",
-            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"},
+            container_options=options,
             metadata_errors="replace",
             io_open=refuse_other_files,
         )

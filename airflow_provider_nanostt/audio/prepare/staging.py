@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.inspect import signed_url
 from airflow_provider_nanostt.audio.sources import LocalFile
 from airflow_provider_nanostt.common import object_storage
 
@@ -53,7 +54,7 @@ class Staging:
         label = f"staging_path={str(self._folder)!r}"
         try:
             self._folder.fs.put_file(str(file.path), path.path)
-            url = object_storage.presign(path, seconds)
+            url = signed_url.presign(path, seconds)
             if url is None:
                 raise InvalidInput("it cannot sign addresses; object storages such as s3://, gs:// and abfs:// can")
         except BaseException as error:

@@ -85,7 +85,7 @@ def plan_upload(
     :raises InvalidInput: if it is not a recording, or no method is possible; nothing has been spent then.
     """
     if info.format is not None and not info.format.is_media:
-        raise InvalidInput(f"{source.name!r} is {info.format.name}, not a recording")
+        raise InvalidInput(f"{source.name!r} is {info.format.name}, {info.format.refusal}")
     case = _Case(info, preparation, base_url, diarize, _too_long(info, model), _refusal(info, model))
     if isinstance(source, WebAddress):
         return _plan_url(source, case)

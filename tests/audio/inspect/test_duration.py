@@ -314,7 +314,7 @@ def test_the_bit_rate_that_a_header_implies_is_checked(without_pyav, ticks, seco
     claim = odd_files.patched(sound, b"stts", 12, struct.pack(">I", ticks))
     found = length_of(odd_files.patched(claim, b"mdhd", 16, struct.pack(">I", 130 * ticks + 204)))
     assert found.seconds == (seconds and pytest.approx(seconds, rel=0.02))
-    assert seconds or "kb/s" in found.source
+    assert seconds or "kb/s" in found.source or "do not fit its codec" in found.source
 
 
 def test_headers_that_are_cut_within_a_field_are_malformed(without_pyav):

@@ -28,6 +28,22 @@ def ftyp(brand, *compatible):
     return box(b"ftyp", brand, b"\0\0\2\0", *compatible)
 
 
+def ogg(*packets):
+    """The first page of each stream, one after the other."""
+    heads = [b"OggS\0\2" + b"\0" * 8 + bytes([serial]) + b"\0" * 11 for serial in range(len(packets))]
+    return b"".join(head + bytes([1, len(packet)]) + packet for head, packet in zip(heads, packets, strict=True))
+
+
+def tone(entry):
+    """A track of sound whose codec has these four letters."""
+    stsd = box(b"stsd", b"\0\0\0\0\0\0\0\1", box(entry, b"\0" * 28))
+    return box(b"trak", box(b"mdia", box(b"hdlr", b"\0" * 8, b"soun", b"\0" * 12), box(b"minf", box(b"stbl", stsd))))
+
+
+def riff_wav(tag):
+    return b"RIFF\0\0\0\0WAVEfmt " + struct.pack("<IHHIIHH", 16, tag, 1, 8000, 8000, 1, 8)
+
+
 ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_VIDEO = bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b")
 EBML = b"\x1aE\xdf\xa3\x9fB\x82\x84"
@@ -59,10 +75,40 @@ SAMPLES = {
     "MOV": (ftyp(b"qt  ") + box(b"moov", track(b"vide")), formats.MOV),
     "MOV of old": (b"\0\0\0\x08wide\0\0\xff\xffmdat", formats.MOV),
     "AVIF": (ftyp(b"avif"), formats.IMAGE),
-    "Ogg Vorbis": (b"OggS\0\2" + b"\0" * 22 + b"\x01vorbis", formats.OGG_VORBIS),
-    "Ogg Opus": (b"OggS\0\2" + b"\0" * 22 + b"OpusHead", formats.OGG_OPUS),
-    "Ogg Speex": (b"OggS\0\2" + b"\0" * 22 + b"Speex   ", formats.OGG_OTHER),
-    "Ogg Theora": (b"OggS\0\2" + b"\0" * 22 + b"\x80theora", formats.OGG_VIDEO),
+    "Ogg Vorbis": (ogg(b"\x01vorbis"), formats.OGG_VORBIS),
+    "Ogg Opus": (ogg(b"OpusHead"), formats.OGG_OPUS),
+    "Ogg Speex": (ogg(b"Speex   "), formats.OGG_OTHER),
+    "Ogg Theora": (ogg(b"\x80theora"), formats.OGG_VIDEO),
+    "Ogg Opus with Skeleton": (ogg(b"fishead\0" + b"\0" * 56, b"OpusHead"), formats.OGG_OPUS),
+    "Ogg Vorbis with Skeleton behind": (ogg(b"\x01vorbis", b"fishead\0"), formats.OGG_VORBIS),
+    "Ogg Opus with Kate": (ogg(b"\x80kate\0\0", b"OpusHead"), formats.OGG_OPUS),
+    "Ogg Dirac": (ogg(b"OpusHead", b"BBCD\0"), formats.OGG_VIDEO),
+    "Ogg VP8": (ogg(b"OVP80\1", b"OpusHead"), formats.OGG_VIDEO),
+    "OGM": (ogg(b"\x01vorbis", b"\x01video\0\0"), formats.OGG_VIDEO),
+    "Opus named in a comment": (ogg(b"Speex   OpusHead"), formats.OGG_OTHER),
+    "M4A of AAC": (ftyp(b"M4A ") + box(b"moov", tone(b"mp4a")), formats.M4A),
+    "M4A of AC-3": (ftyp(b"M4A ") + box(b"moov", tone(b"ac-3")), formats.M4A_OTHER),
+    "MP4 of Opus": (ftyp(b"isom") + box(b"moov", tone(b"Opus")), formats.M4A_OTHER),
+    "WAV of PCM": (riff_wav(1), formats.WAV),
+    "WAV of MP3": (riff_wav(0x55), formats.WAV_OTHER),
+    "WAV of ADPCM": (riff_wav(2), formats.WAV_OTHER),
+    "MP3 behind much padding": (b"\0" * 60_000 + FRAME * 3, formats.MP3),
+    "MP3 behind more padding than FFmpeg takes": (b"\0" * 100_000 + FRAME * 3, None),
+    "MP3 behind padding of ones": (b"\xff" * 8000 + FRAME * 3, formats.MP3),
+    "MP3 behind tag and padding": (TAG + b"\0" * 8000 + FRAME * 3, formats.MP3),
+    "AAC behind padding": (b"\0" * 8000 + ADTS * 3, formats.AAC),
+    "AC-3": ((b"\x0b\x77\0\0\x14\x40" + b"\1" * 400) * 3, formats.AC3),
+    "E-AC-3": ((b"\x0b\x77\1\x7f\x3f\x86" + b"\1" * 400) * 3, formats.EAC3),
+    "DTS": (b"\x7f\xfe\x80\x01\xfc", formats.DTS),
+    "LATM": ((b"\x56\xe0\x20" + b"\1" * 32) * 3, formats.LATM),
+    "WavPack": (b"wvpk\0\1\0\0", formats.WAVPACK),
+    "True Audio": (b"TTA1\1\0", formats.TTA),
+    "Monkey's Audio": (b"MAC \x96\x0f", formats.MONKEYS),
+    "Musepack": (b"MP+\x07", formats.MUSEPACK),
+    "Creative Voice": (b"Creative Voice File\x1a\x1a\0", formats.VOC),
+    "Flash audio": (b"FLV\1\4\0\0\0\x09", formats.FLV_AUDIO),
+    "Flash video": (b"FLV\1\5\0\0\0\x09", formats.FLV),
+    "MIDI": (b"MThd\0\0\0\6", formats.MIDI),
     "FLAC": (b"fLaC\0\0\0\x22", formats.FLAC),
     "WebM": (EBML + b"webm" + b"\x86\x85V_VP9\x86\x86A_OPUS", formats.WEBM),
     "WebM of sound": (EBML + b"webm" + b"\x86\x86A_OPUS", formats.WEBM_AUDIO),
@@ -106,9 +152,12 @@ def test_bytes_say_what_they_are(name):
     assert identify(io.BytesIO(data), len(data)) == expected
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "MP4 of sound" and "tag" not in name])
+TOLD_FURTHER_ON = {name for name in SAMPLES if name.startswith(("MP4 of", "M4A of", "WAV of")) or "padding" in name}
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in TOLD_FURTHER_ON and "tag" not in name])
 def test_the_beginning_is_enough_for_most(name):
-    """Only behind tags and in an MP4 has to be read further: whether there is video is in its table of contents."""
+    """Only behind tags and padding, and in an MP4 or WAV, has to be read further: which codecs there are."""
     head, expected = SAMPLES[name]
     assert sniff(head) == expected
 

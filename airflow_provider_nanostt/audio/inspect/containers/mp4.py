@@ -6,6 +6,7 @@ them. A file cut off before its last piece, one made of fragments, and one whose
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ _TABLES = (b"mdia", b"minf", b"stbl")
 _MAX_RUNS = 4096
 """Entries of a list of lengths; sound has one or two, pictures may have thousands."""
 
+_MAX_ENTRY_BYTES = 1024
+_AAC = re.compile(rb"\x04(?:\x80\x80\x80)?.[\x40\x66-\x68].{12}\x05(?:\x80\x80\x80)?.(.)", re.DOTALL)
+"""What ``esds`` says of AAC, up to the first byte of its configuration, whose upper bits are the kind of AAC."""
+_AAC_SAMPLES = {5: (1024, 2048, 960, 1920), 29: (1024, 2048, 960, 1920), 31: (), 23: (512, 480), 39: (512, 480)}
+
 
 @dataclass(frozen=True, slots=True)
 class _Box:
@@ -28,17 +34,18 @@ class _Box:
     end: int
 
 
-def handlers(file: BinaryIO, size: int) -> set[str]:
-    """Return what the tracks are: ``soun``, ``vide``, ``text`` and the like; empty if the table cannot be read.
+def tracks(file: BinaryIO, size: int) -> list[tuple[bytes, bytes]]:
+    """Return what the tracks are: ``soun``, ``vide``, ``text`` and the like, each with its codec's four bytes.
 
+    :return: empty if the table cannot be read; without a codec if the track does not say.
     :raises OSError: if the file cannot be read.
     """
     try:
         moov, _, _ = _outline(file, size)
-        kinds = [_handler(file, track) for track in _tracks(file, moov)]
+        found = [(_handler(file, track), _entry(file, track)) for track in _tracks(file, moov)]
     except (Doubtful, struct.error):
-        return set()
-    return {kind.decode("latin-1") for kind in kinds if kind}
+        return []
+    return [(handler, entry) for handler, entry in found if handler]
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - the table says all there is
@@ -59,9 +66,9 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
         raise Doubtful("there is no sound in this MP4")
     if fragments or _find(file, moov, b"mvex"):
         raise Doubtful("the MP4 is made of fragments, which say nothing of the whole")
-    seconds = _length(file, size, sound)
+    lasts, seconds = _length(file, size, sound)
     played = _played(file, moov, sound)
-    if played and abs(played - seconds) > max(0.005 * seconds, 0.1):
+    if played and abs(played - lasts) > max(0.005 * lasts, 0.1):
         raise Doubtful("the MP4 leaves parts of its sound out")
     return Found(seconds, "the MP4's table of contents", payload=payload)
 
@@ -121,6 +128,11 @@ def _handler(file: BinaryIO, track: _Box) -> bytes:
     return read_at(file, box.start + 8, 4) if box else b""
 
 
+def _entry(file: BinaryIO, track: _Box) -> bytes:
+    box = _find(file, track, *_TABLES, b"stsd")
+    return read_at(file, box.start + 12, 4) if box else b""
+
+
 def _number(file: BinaryIO, position: int, width: int = 4) -> int:
     return int.from_bytes(read_at(file, position, width), "big")
 
@@ -145,29 +157,46 @@ def _played(file: BinaryIO, moov: _Box, track: _Box) -> float:
     return ticks / scale if scale else 0.0
 
 
-def _length(file: BinaryIO, size: int, track: _Box) -> float:
-    """Return the seconds of a track whose lists agree with each other and with the file."""
+def _length(file: BinaryIO, size: int, track: _Box) -> tuple[float, float]:
+    """Return the seconds of a track whose lists agree with each other and with the file, and those that sound."""
     header, stbl = _find(file, track, b"mdia", b"mdhd"), _find(file, track, *_TABLES)
     scale, duration = _times(file, header) if header else (0, 0)
     boxes = _boxes(file, stbl.start, stbl.end) if stbl else ()
     tables = {box.kind: box for box in boxes if stbl and box.end <= stbl.end}
     if not scale or not {b"stts", b"stsc", b"stsz"} <= tables.keys():
         raise Doubtful("the MP4's table of contents is not complete")
-    samples, ticks = _ticks(file, tables[b"stts"])
+    rows = _runs(file, tables[b"stts"])
+    samples, ticks = sum(number for number, _ in rows), sum(number * length for number, length in rows)
     if not samples or abs(ticks - duration) > 0.01 * ticks:
         raise Doubtful("the MP4's table of contents says two things of its length")
     if _last_byte(file, tables, samples) > size:
         raise Doubtful("the MP4 was cut off before what its table of contents promises")
-    return ticks / scale
+    usual = max(rows)[1]
+    paces = _paces(file, tables.get(b"stsd"))
+    if paces and not any(abs(usual / scale - pace) <= max(0.005 * pace, 1 / scale) for pace in paces):
+        raise Doubtful("the MP4's times do not fit its codec")
+    # A piece that seems to last much longer is followed by silence, which no decoder makes.
+    longest = 2 * usual if paces else max(2 * usual, scale)
+    sounding = sum(number * (usual if length > longest else length) for number, length in rows)
+    return ticks / scale, sounding / scale
 
 
-def _ticks(file: BinaryIO, stts: _Box) -> tuple[int, int]:
-    """Return how many samples there are, and their length together in the track's units."""
+def _paces(file: BinaryIO, stsd: _Box | None) -> list[float]:
+    """Return the seconds that a piece of AAC can have; none of another codec, or if the track does not say."""
+    data = read_at(file, stsd.start, min(stsd.end - stsd.start, _MAX_ENTRY_BYTES)) if stsd else b""
+    rate = int.from_bytes(data[40:42], "big")
+    config = _AAC.search(data)
+    if data[12:16] != b"mp4a" or not rate or config is None:
+        return []
+    return [samples / rate for samples in _AAC_SAMPLES.get(config[1][0] >> 3, (1024, 960))]
+
+
+def _runs(file: BinaryIO, stts: _Box) -> list[tuple[int, int]]:
+    """Return how many samples follow each other with the same length, in the track's units, and that length."""
     count = _number(file, stts.start + 4)
     if count > _MAX_RUNS:
         raise Doubtful("the MP4's sound has no steady pace")
-    rows = list(struct.iter_unpack(">II", read_at(file, stts.start + 8, min(8 * count, stts.end - stts.start - 8))))
-    return sum(number for number, _ in rows), sum(number * length for number, length in rows)
+    return list(struct.iter_unpack(">II", read_at(file, stts.start + 8, min(8 * count, stts.end - stts.start - 8))))
 
 
 def _last_byte(file: BinaryIO, tables: dict[bytes, _Box], samples: int) -> int:

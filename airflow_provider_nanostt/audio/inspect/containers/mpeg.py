@@ -22,6 +22,7 @@ _PROBE = 16 * 1024
 _LONGEST_FRAME = 8192
 _LONGEST_MPEG = 2881
 _MAX_TAGS = 8
+_MAX_PADDING = 60 * 1024
 _MAX_LOST = 2000
 _MAX_STRANGE = 8 * 1024 * 1024
 """How often frames may be lost, and how many bytes may be passed over, before the walk gives up."""
@@ -53,17 +54,35 @@ def id3_size(head: bytes) -> int:
 
 
 def after_tags(file: BinaryIO, size: int, length: int) -> tuple[int, bytes]:
-    """Return where the file goes on behind its ID3v2 tags, and the bytes there; none if it ends within the tags."""
+    """Return where the file goes on behind its ID3v2 tags and padding, and the bytes there; none if it ends there."""
     start = 0
     for _ in range(_MAX_TAGS):
         head = read_at(file, start, length)
         tag = id3_size(head)
+        if not tag and head[:1] in (b"\0", b"\xff") and head == head[:1] * length:
+            return _after_padding(file, start, length, head[:1])
         if not tag:
             return start, head
         start += tag
         if start >= size:
             break
     return start, b""
+
+
+def _after_padding(file: BinaryIO, start: int, length: int, byte: bytes) -> tuple[int, bytes]:
+    """Pass over padding that FFmpeg passes over as well; what is behind any other cannot be decoded."""
+    data = read_at(file, start, _MAX_PADDING)
+    at = start + len(data) - len(data.lstrip(byte)) - (byte == b"\xff")  # with which a frame begins as well
+    head = read_at(file, at, length)
+    if at + 1 >= start + len(data) or (byte == b"\xff" and _adts_step(head, 0)):
+        return start, data[:length]
+    return at, head
+
+
+def is_latm(head: bytes) -> bool:
+    """Whether these are frames of AAC in LATM: two that follow each other."""
+    following = 3 + (int.from_bytes(head[1:3], "big") & 0x1FFF)
+    return all(head[at : at + 1] == b"\x56" and head[at + 1 : at + 2] >= b"\xe0" for at in (0, following))
 
 
 def _speed(key: int) -> int:
@@ -142,7 +161,8 @@ def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
     start, head = _beginning(file, size, first_frame, "MPEG")
     end = _before_trailers(file, size)
     seconds, covered = _xing(head)
-    if covered and abs(covered - (end - start)) <= 0.005 * covered + 2048:
+    is_covered = covered and abs(covered - (end - start)) <= 0.005 * covered + 2048
+    if is_covered and _is_plausible(file, start, end, seconds):
         return Found(seconds, "the MP3's Xing header, which accounts for all of its bytes", payload=end - start)
     if whole and end - start <= MAX_WALK_BYTES:
         return _walk(file, start, end, _mpeg_step)
@@ -224,6 +244,18 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder) -> Found:
         raise Hopeless("much of the file is not what it began as")
     # The first frame of a file with a Xing header holds no sound, which is 26 ms.
     return Found(seconds, f"all {counted:,} frames counted", counted=True, payload=end - start - strange)
+
+
+def _is_plausible(file: BinaryIO, start: int, end: int, seconds: float) -> bool:
+    """Whether frames in the beginning, the middle and the end are about as long as a header says they are."""
+    lasted, covered = 0.0, 0
+    for offset in (0, (end - start) // 2, end - start - _PROBE):
+        data = read_at(file, start + max(0, offset), min(_PROBE, end - start))
+        at = first_frame(data)
+        if at is not None:
+            stop, passed, _ = _run(data, at, _mpeg_step)
+            lasted, covered = lasted + passed, covered + stop - at
+    return lasted > 0 and 1 / 1.5 < seconds / (end - start) * covered / lasted < 1.5
 
 
 def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:

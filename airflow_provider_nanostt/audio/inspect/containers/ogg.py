@@ -163,6 +163,11 @@ def _probed(file: BinaryIO, size: int) -> Found:
     return Found(stream.seconds, "the Ogg's first and last page")
 
 
+def first_packets(head: bytes) -> list[bytes]:
+    """Return how the streams begin that the beginning of an Ogg announces."""
+    return [head[page.body : page.body + 64] for page in _pages(head, 0) if page.flags & _FIRST]
+
+
 def _pages(data: bytes, offset: int) -> list[_Page]:
     """Return the pages that begin in some bytes; each but the last must end where the next begins."""
     pages: list[_Page] = []

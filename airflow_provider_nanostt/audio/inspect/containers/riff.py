@@ -1,7 +1,7 @@
 """WAV, RF64, Wave64 and AIFF: the bytes of sound that are really there, divided by how many make a second.
 
-The size that the header claims is believed only downwards: a recorder that wrote into a pipe claims 37 hours, and a
-file that was cut off claims what it no longer has.
+The size that the header claims is believed if other chunks account for the rest of the file. A recorder that wrote into
+a pipe claims 37 hours, a file that was cut off claims what it no longer has, and 32 bits wrap over after 4 GB.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
+from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, Hopeless, read_at
 
 _MAX_CHUNKS = 200
+_WRAPS = 2**32
+_MAX_CHUNKS_BEHIND = 1024 * 1024
+_UNKNOWN_SIZES = (range(0x7FFFFF00, 0x80000001), range(0xFFFFFF00, _WRAPS))
+"""What recorders write as a size that they do not know, or that has no room."""
 _HEAD_BYTES = 40
-_EXTENSIBLE = 0xFFFE
 _LINEAR = {1: 8, 3: 32, 6: 8, 7: 8}
 """Format tags whose every sample has the same bytes: PCM, float, A-law, mu-law."""
 _SAMPLE_BYTES = {
@@ -37,6 +40,18 @@ class _Chunk:
 _NONE = _Chunk()
 
 
+def format_tag(file: BinaryIO, size: int) -> int | None:
+    """Return the number of a WAV's codec; None if it does not say."""
+    order = ">" if read_at(file, 0, 4) == b"RIFX" else "<"
+    form = _chunks(file, size, 12, order).get(b"fmt ", _NONE).head
+    return _tag(form, order) if len(form) >= 2 else None
+
+
+def _tag(form: bytes, order: str) -> int:
+    at = 24 if form[:2] in (b"\xfe\xff", b"\xff\xfe") and len(form) >= 26 else 0
+    return int(struct.unpack_from(order + "H", form, at)[0])
+
+
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - headers say all there is
     """Measure a WAV, RF64 or Wave64 file; one that is compressed only if its claims agree."""
     mark = read_at(file, 0, 4)
@@ -45,17 +60,14 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
     if b"fmt " not in chunks:
         raise Doubtful("the WAV header is not complete")
     form, data = chunks[b"fmt "].head, chunks.get(b"data")
-    tag, channels, rate, per_second, block, bits = struct.unpack_from(order + "HHIIHH", form)
+    _, channels, rate, per_second, block, bits = struct.unpack_from(order + "HHIIHH", form)
     if data is None or not rate or not block:
         raise Doubtful("the WAV header is not complete")
-    if tag == _EXTENSIBLE and len(form) >= 26:
-        tag = struct.unpack_from(order + "H", form, 24)[0]
-    claimed = data.length
-    if claimed in (0, 0xFFFFFFFF):
-        large = chunks.get(b"ds64", _NONE).head
-        claimed = int.from_bytes(large[8:16], "little") or size - data.start
+    claimed, more = _claim(file, size, chunks, order, wide=wide)
+    if more:
+        raise Hopeless(f"the WAV has {more:,} bytes more than its header says")
     real = max(0, min(claimed, size - data.start))
-    if tag in _LINEAR and bits % 8 == 0:
+    if _tag(form, order) in _LINEAR and bits % 8 == 0:
         if block != channels * bits // 8 or not 1000 <= rate <= 1_000_000:
             raise Doubtful("the WAV header contradicts itself")
         return Found(real / (rate * block), "the WAV's bytes of sound", counted=True, payload=real)
@@ -66,6 +78,49 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
     if abs(seconds - real / per_second) > 0.01 * seconds:
         raise Doubtful("a compressed WAV that says two things of its length")
     return Found(seconds, "the WAV's header, in two places", payload=real)
+
+
+def is_longer_than_claimed(file: BinaryIO, size: int) -> bool:
+    """Whether a WAV's header says less of its sound than there is; False for any other file."""
+    mark = read_at(file, 0, 12)
+    if mark[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or mark[8:] != b"WAVE":
+        return False
+    order = ">" if mark.startswith(b"RIFX") else "<"
+    chunks = _chunks(file, size, 12, order)
+    if b"data" not in chunks:
+        return False
+    claimed, more = _claim(file, size, chunks, order, wide=False)
+    return more > 0 or (b"ds64" not in chunks and chunks[b"data"].length < claimed)
+
+
+def _claim(file: BinaryIO, size: int, chunks: dict[bytes, _Chunk], order: str, *, wide: bool) -> tuple[int, int]:
+    """Return the bytes of sound that a WAV says it has, and how many there are beyond that which nothing explains."""
+    data = chunks[b"data"]
+    there, claimed = size - data.start, data.length
+    if claimed in (0, 0xFFFFFFFF):
+        large = chunks.get(b"ds64", _NONE).head
+        claimed = int.from_bytes(large[8:16], "little") or there
+    more = 0 if wide else _unexplained(file, size, data.start + claimed, order)
+    is_unknown = any(claimed in sizes for sizes in _UNKNOWN_SIZES)
+    if more and (is_unknown or (there > _WRAPS and (there - claimed) % _WRAPS < _MAX_CHUNKS_BEHIND)):
+        return there, 0
+    return claimed, more
+
+
+def _unexplained(file: BinaryIO, size: int, at: int, order: str) -> int:
+    """Return how many bytes follow the sound that are no chunks; more sound is none."""
+    end = at
+    for _ in range(_MAX_CHUNKS):
+        head = read_at(file, at, 8) if at < size else b""
+        if len(head) < 8 or (head.startswith(b"TAG") and size - at == 128):
+            return 0
+        if at % 2 and not head[0]:
+            at, head = at + 1, read_at(file, at + 1, 8)
+        length = struct.unpack_from(order + "I", head, 4)[0] if len(head) == 8 else size
+        if not all(32 <= byte < 127 for byte in head[:4]) or head[:4] in (b"data", b"SSND") or at + 8 + length > size:
+            break
+        at += 8 + length
+    return size - end
 
 
 def measure_aiff(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001  the headers are enough
@@ -84,6 +139,8 @@ def measure_aiff(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: A
         raise Doubtful("a compressed AIFF does not say how long it is")
     if not 1000 <= rate <= 1_000_000 or abs(frames * block - claimed) > 0.01 * claimed + block:
         raise Doubtful("the AIFF header contradicts itself")
+    if more := _unexplained(file, size, sound.start + sound.length, ">"):
+        raise Hopeless(f"the AIFF has {more:,} bytes more than its header says")
     real = max(0, min(claimed, size - sound.start - offset))
     return Found(real / (rate * block), "the AIFF's bytes of sound", counted=True, payload=real)
 
