@@ -6,32 +6,47 @@ request may have arrived. Nothing is sent here.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+from urllib.request import getproxies
 
 from airflow_provider_nanostt.api import errors
 
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
 ExceptionTypes = tuple[type[BaseException], ...]
 
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _MAX_TEXT_CHARS = 300
 _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Failed)")
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
 def certificates() -> str:
-    """Return the file or folder of trusted certificates that the environment names, as requests finds it."""
+    """Return the file or folder of trusted certificates that the environment names, else that of certifi."""
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+    return next(filter(None, map(os.environ.get, _CERTIFICATES)), DEFAULT_CA_BUNDLE_PATH)
 
 
 def tls_context() -> ssl.SSLContext:
     """Return a context that trusts :func:`certificates`; raises InvalidInput if there are none."""
-    path = certificates()
+    return _read_certificates(certificates())
+
+
+@lru_cache(maxsize=4)
+def _read_certificates(path: str) -> ssl.SSLContext:
     try:
         is_folder = Path(path).is_dir()
         return ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
@@ -40,22 +55,103 @@ def tls_context() -> ssl.SSLContext:
         raise errors.InvalidInput(f"{problem}: {errors.describe_exception(error)}") from error
 
 
-def environment_proxy(url: str) -> str | None:
-    """Return the proxy that the environment names for an address, as requests finds it; aiohttp looks elsewhere."""
-    from requests.utils import get_environ_proxies, select_proxy
-
-    return select_proxy(url, get_environ_proxies(url, no_proxy=None))
-
-
 def proxy_for(url: str) -> str | None:
-    """Return the address of the proxy for aiohttp, None without one; raises InvalidInput for what it cannot use."""
-    proxy = environment_proxy(url)
-    if not proxy:
+    """Return the proxy that the environment names for an address, None to connect directly.
+
+    :raises InvalidInput: for one that cannot be used; what it is, without its user and password.
+    """
+    parts, named = urlsplit(url), getproxies()
+    found = (named.get(parts.scheme.lower()) or named.get("all") or "").strip()
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
+    if not found or _is_direct(parts.hostname or "", port, named.get("no", "")):
         return None
-    scheme, mark, _ = proxy.partition("://")
-    if mark and scheme.lower() not in ("http", "https"):
-        raise errors.InvalidInput(f"the environment names a {scheme} proxy; waiting in the triggerer needs an http one")
-    return proxy if mark else f"http://{proxy}"
+    scheme, mark, rest = found.partition("://")
+    scheme, rest = (scheme.lower(), rest) if mark else ("http", found)
+    user, at, place = rest.rpartition("@")
+    name, _, password = (quote(unquote(part), safe="") for part in user.partition(":"))
+    try:
+        unquote(name + password).encode("latin-1")
+        split = urlsplit(f"//{place}")
+        is_sound = scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise errors.InvalidInput(
+            f"the {scheme} proxy of the environment cannot be used; it has to be http://[user:password@]host[:port], "
+            "with user and password percent-encoded"
+        )
+    return f"{scheme}://{f'{name}:{password}@' if at else ''}{split.netloc}"
+
+
+def _is_direct(host: str, port: int | None, exempt: str) -> bool:
+    """Return whether an entry of ``no_proxy`` is for a host: a name and those below it, a number, a network, or ``*``.
+
+    A name or number may have a port, and an IPv6 number brackets.
+    """
+    host, address = host.lower().rstrip("."), _read_ip(ipaddress.ip_address, host)
+    for entry in re.split(r"[\s,]+", exempt.lower()):
+        network = _read_ip(partial(ipaddress.ip_network, strict=False), entry)
+        if entry == "*" or (network and address and address in network):
+            return True
+        found = re.fullmatch(r"(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?", entry)
+        if found and (not found[3] or int(found[3]) == port):
+            name = (found[1] or found[2]).lstrip("*").strip(".")
+            below = bool(name) and (host == name or (not address and host.endswith(f".{name}")))
+            if below or (address and _read_ip(ipaddress.ip_address, name) == address):
+                return True
+    return False
+
+
+def _read_ip(kind: Callable[[str], T], text: str) -> T | None:
+    try:
+        return kind(text)
+    except ValueError:
+        return None
+
+
+def session_for(url: str) -> requests.Session:
+    """Return a session of requests for the host of an address, which reads nothing of the environment by itself.
+
+    :raises InvalidInput: for certificates or a proxy that cannot be used.
+    """
+    import requests
+    import urllib3
+    from requests.adapters import HTTPAdapter
+
+    class Connection(urllib3.connection.HTTPSConnection):
+        """Nothing has been sent while the handshake goes on: what fails in it is an error of connecting."""
+
+        def connect(self) -> None:
+            try:
+                super().connect()
+            except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
+                raise
+            except (OSError, urllib3.exceptions.HTTPError) as error:
+                raise urllib3.exceptions.NewConnectionError(self, errors.describe_exception(error)) from error
+
+    class Pool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = Connection
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
+            super().init_poolmanager(*sizes, **options)
+            self.poolmanager.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": Pool}
+
+        def proxy_manager_for(self, *proxy: Any, **options: Any) -> Any:
+            manager = super().proxy_manager_for(*proxy, **options)
+            manager.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": Pool}
+            return manager
+
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.mount("https://", Adapter())
+    if url.lower().startswith("https:"):
+        tls_context()
+        session.verify = certificates()
+    if proxy := proxy_for(url):
+        session.proxies = {"all": proxy}
+    return session
 
 
 @contextmanager
@@ -70,17 +166,11 @@ def requests_errors(host: str) -> Iterator[None]:
         urllib3.exceptions.ConnectTimeoutError,
         urllib3.exceptions.NewConnectionError,
         urllib3.exceptions.ProxyError,
-        ssl.SSLCertVerificationError,
     )
-    invalid = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
     try:
         yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _mapped([error, *_reasons(error)], host, unsent=unsent, invalid=invalid) from error
-    except OSError as error:
-        # A bare one without a number is of requests itself: certificates that are not there, before anything is sent.
-        is_of_system = type(error) is not OSError or error.errno is not None
-        raise _mapped([error], host, unsent=unsent, invalid=() if is_of_system else (OSError,)) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:  # those of requests are OSErrors
+        raise _mapped([error, *_reasons(error)], host, unsent=unsent) from error
 
 
 @contextmanager
@@ -93,28 +183,22 @@ def aiohttp_errors(host: str) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _mapped([error], host, unsent=unsent, invalid=(aiohttp.InvalidURL,)) from error
+        raise _mapped([error], host, unsent=unsent) from error
 
 
 def _reasons(error: Exception) -> Iterator[BaseException]:
     """Yield what requests has wrapped up: urllib3's error, and the reason that names."""
-    for _ in range(3):
-        reason = getattr(error, "reason", None) or (error.args[0] if error.args else None)
-        if not isinstance(reason, Exception):
-            return
-        error = reason
+    inner: object = error
+    while isinstance(inner := getattr(inner, "reason", None) or (error.args[0] if error.args else None), Exception):
+        error = inner
         yield error
 
 
-def _mapped(
-    chain: list[BaseException], host: str, *, unsent: ExceptionTypes, invalid: ExceptionTypes
-) -> errors.NanoGPTError:
+def _mapped(chain: list[BaseException], host: str, *, unsent: ExceptionTypes) -> errors.NanoGPTError:
     """Return our own error for an exception and what is inside of it, the outermost first."""
     if any(isinstance(error, unsent) for error in chain):
         # What urllib3 wraps says more than its wrapping.
         return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_describe(chain[-1])}")
-    if isinstance(chain[0], invalid):
-        return errors.InvalidInput(f"the request cannot be sent: {_describe(chain[0])}")
     return errors.ReadError(f"the connection to NanoGPT broke: {_describe(chain[0])}")
 
 

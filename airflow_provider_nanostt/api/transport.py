@@ -14,7 +14,6 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow_provider_nanostt.api import errors, http, network
@@ -113,9 +112,9 @@ class Client:
         if call.paid:
             # A pooled connection may have been closed at the other end, which looks like a lost answer.
             # On a paid request that would be ambiguous, so it gets a connection of its own.
-            with _new_session() as session:
+            with network.session_for(self.config.base_url) as session:
                 return http.read(call, self._exchange(session, call))
-        self._pooled = self._pooled or _new_session()
+        self._pooled = self._pooled or network.session_for(self.config.base_url)
         return http.read(call, self._exchange(self._pooled, call))
 
     def _exchange(self, session: requests.Session, call: Call[object]) -> Response:
@@ -240,16 +239,6 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _new_session() -> requests.Session:
-    import requests
-
-    session = requests.Session()
-    # Without an auth of its own, requests adds an Authorization header from ~/.netrc; the service wants only x-api-key.
-    session.auth = lambda prepared: prepared
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return session
 
 
 def _collect(raw: BaseHTTPResponse, give_up: float) -> bytes:

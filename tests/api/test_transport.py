@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import logging
 import pickle
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from airflow_provider_nanostt.api import endpoints, errors, http
+from airflow_provider_nanostt.api import endpoints, errors, http, network
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Balance, Job, Submission
 from airflow_provider_nanostt.api.transport import ONCE, AsyncClient, Client, Retry
@@ -529,7 +530,7 @@ def test_a_certificate_nobody_signed_is_not_connected(impostor: Replay, send: Se
 
 @pytest.mark.parametrize("scheme", ["https:", "HTTPS:"])
 @pytest.mark.parametrize("kind", ["file", "folder"])
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
 def test_the_environment_says_whom_to_trust(
     impostor: Replay, send: Sender, certificate: tuple[Path, Path], monkeypatch, name: str, kind: str, scheme: str
 ):
@@ -549,7 +550,9 @@ def test_certificates_that_are_not_there_are_said_to_be_missing(send: Sender, mo
     assert send.naps == []
 
 
-@pytest.mark.parametrize("named", ["http_proxy=http://", "HTTP_PROXY=http://", "all_proxy=http://", "http_proxy="])
+@pytest.mark.parametrize(
+    "named", ["http_proxy=http://", "HTTP_PROXY=http://", "all_proxy=http://", "http_proxy=", "http_proxy= HTTP://"]
+)
 def test_proxies_from_the_environment_are_used(
     service: Replay, elsewhere: Replay, send: Sender, monkeypatch, named: str
 ):
@@ -562,13 +565,15 @@ def test_proxies_from_the_environment_are_used(
     assert service.seen == []
 
 
-@pytest.mark.parametrize("exempt", ["127.0.0.1", "127.0.0.0/8", "*"])
+@pytest.mark.parametrize(
+    "exempt", ["127.0.0.1", "127.0.0.0/8", "*", "x.example, 127.0.0.1", "127.0.0.1:{port}", "other 127.0.0.1:{port}"]
+)
 def test_hosts_exempt_from_the_proxy_are_asked_directly(
     service: Replay, elsewhere: Replay, send: Sender, monkeypatch, exempt: str
 ):
     """no_proxy means the same to both transports: addresses, networks, everything."""
     monkeypatch.setenv("http_proxy", elsewhere.origin)
-    monkeypatch.setenv("no_proxy", exempt)
+    monkeypatch.setenv("no_proxy", exempt.format(port=service.origin.rpartition(":")[2]))
     service.play(PENDING)
     send(STATUS)
     assert len(service.seen) == 1
@@ -596,11 +601,79 @@ def test_a_proxy_nobody_can_use_is_said_to_be_one(send: Sender, monkeypatch):
     assert isinstance(caught.value, errors.InvalidInput)
 
 
-def test_an_address_that_cannot_be_asked_is_invalid_input(send: Sender, monkeypatch):
-    """A proxy whose address is no address is a mistake in the settings, not the network's."""
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:port")
-    with pytest.raises(errors.InvalidInput, match="cannot be sent"):
+@pytest.mark.parametrize(
+    "named",
+    [
+        "http://127.0.0.1:port",
+        "http://",
+        "socks5://u:hunter2@127.0.0.1:9",
+        "http://u:hunter2\u20ac@127.0.0.1:9",
+        "http://[::1",
+    ],
+)
+def test_a_proxy_that_is_none_is_invalid_input(send: Sender, monkeypatch, named: str):
+    """A mistake in the settings, not the network's; said without the password, before anything is sent."""
+    monkeypatch.setenv("https_proxy", named)
+    with pytest.raises(errors.InvalidInput, match="proxy of the environment cannot be used") as caught:
         send(SUBMIT, base_url="https://api.example/api", retry=ONCE)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("named", "authorisation"),
+    [("u:p%40ss@", "u:p@ss"), ("u:p@ss@", "u:p@ss"), ("u@", "u:"), ("http://u:p:q@", "u:p:q")],
+)
+def test_a_proxy_learns_the_same_name_from_both(elsewhere: Replay, send: Sender, monkeypatch, named, authorisation):
+    """However user and password are written, and also without a password."""
+    place = elsewhere.origin.removeprefix("http://")
+    monkeypatch.setenv("http_proxy", f"{named}{place}")
+    elsewhere.play(PENDING)
+    send(STATUS, base_url="http://api.example/api", allow_http=True)
+    (seen,) = elsewhere.seen
+    assert seen.headers["Proxy-Authorization"] == f"Basic {base64.b64encode(authorisation.encode()).decode()}"
+
+
+@pytest.mark.parametrize(
+    ("host", "exempt", "is_direct"),
+    [
+        ("[::1]:8443", "[::1]", True),
+        ("[::1]:8443", "[::1]:8443", True),
+        ("[::1]:8443", "[::1]:8444", False),
+        ("[0:0:0:0:0:0:0:1]:8443", "::1", True),
+        ("[::1]:8443", "::1/128", True),
+        ("localhost:8443", "localhost.", True),
+        ("LOCALHOST:8443", "localhost", True),
+        ("api.example", ".example", True),
+        ("api.example", "*.example", True),
+        ("api.example", "example", True),
+        ("api.example:8443", "example:443", False),
+        ("api.example", "example:443", True),
+        ("notexample", "example", False),
+        ("10.1.2.3", "1.2.3", False),
+        ("10.1.2.3", "10.0.0.0/8", True),
+        ("10.1.2.3", "", False),
+        ("api.example", "[", False),
+    ],
+)
+def test_no_proxy_is_read_in_one_place(monkeypatch, host, exempt, is_direct):
+    """Names and those below them, numbers in any form, networks, ports."""
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", exempt)
+    assert (network.proxy_for(f"https://{host}/api") is None) == is_direct
+
+
+@pytest.mark.parametrize("fault", ["no TLS", "no certificates"])
+def test_a_handshake_that_never_ended_has_charged_nothing(service: Replay, send: Sender, monkeypatch, tmp_path, fault):
+    """A port that speaks no TLS, or a file without certificates: nothing was sent, and it is not in doubt."""
+    if fault == "no certificates":
+        file = tmp_path / "broken.pem"
+        file.write_text("no certificate")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    service.play(ACCEPTED)
+    with pytest.raises(errors.NanoGPTError) as caught:
+        send(SUBMIT, base_url=service.origin.replace("http:", "https:"), retry=ONCE, timeout=5.0)
+    assert isinstance(caught.value, errors.ConnectError if fault == "no TLS" else errors.InvalidInput)
+    assert caught.value.charged == "no"
 
 
 def test_errors_travel_between_processes(service: Replay, send: Sender):

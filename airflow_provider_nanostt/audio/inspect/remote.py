@@ -7,7 +7,6 @@ contradicts itself is given up on; the whole file is never fetched.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from contextlib import closing
@@ -144,7 +143,7 @@ class RemoteFile(RangedFile):
 
     def _resolve_url(self) -> tuple[ResolvedUrl, urllib3.HTTPConnectionPool]:
         found = resolve_url(self._url, allow_private=self._allow_private)
-        if network.environment_proxy(f"{found.scheme}://{found.host_header}/"):
+        if network.proxy_for(f"{found.scheme}://{found.host_header}/"):
             raise RemoteUnreadable(f"{found.host} is behind a proxy, so the checked address cannot be connected to")
         return found, _pool(found)
 
@@ -214,14 +213,11 @@ def _pool(url: ResolvedUrl) -> urllib3.HTTPConnectionPool:
     address = url.addresses[0]
     if url.scheme == "http":
         return urllib3.HTTPConnectionPool(address, url.port, maxsize=1)
-    trusted = network.certificates()
     return urllib3.HTTPSConnectionPool(
         address,
         url.port,
         maxsize=1,
-        cert_reqs="CERT_REQUIRED",
-        ca_cert_dir=trusted if os.path.isdir(trusted) else None,  # noqa: PTH112 - as given
-        ca_certs=None if os.path.isdir(trusted) else trusted,  # noqa: PTH112 - as given
+        ssl_context=network.tls_context(),
         server_hostname=url.host,
         assert_hostname=url.host,
     )

@@ -10,6 +10,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_provider_nanostt.api import network
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import display
@@ -57,14 +58,16 @@ def _first_byte(url: str) -> _Answer | None:
     import requests
 
     try:
-        with requests.get(
-            url,
-            headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"},
-            auth=lambda request: request,  # not what a .netrc file says: the signature is all
-            allow_redirects=False,
-            timeout=_TIMEOUT_SECONDS,
-            stream=True,  # never a whole recording, which a storage without ranges would send
-        ) as answer:
+        with (
+            network.session_for(url) as session,
+            session.get(
+                url,
+                headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"},
+                allow_redirects=False,
+                timeout=_TIMEOUT_SECONDS,
+                stream=True,  # never a whole recording, which a storage without ranges would send
+            ) as answer,
+        ):
             said = b"" if answer.status_code in _FETCHED else next(answer.iter_content(_MAX_ERROR_BYTES), b"")
             code = re.search(rb"<Code>(\w{1,80})</Code>", said)
             return _Answer(
