@@ -169,7 +169,10 @@ def _by_packets(file: BinaryIO, kind: Format) -> Found:
     limited = _LimitedFile(file)
     options = {"probesize": "2000000", "analyzeduration": "5000000", "protocol_whitelist": "none"}
     try:
-        with av.open(limited, "r", format=kind.demuxer, options=options, io_open=refuse_other_files) as container:
+        # Not options=, which go to each stream, too: PyAV before 18 crashes if a stream is only found while reading.
+        with av.open(
+            limited, "r", format=kind.demuxer, container_options=options, io_open=refuse_other_files
+        ) as container:
             if not container.streams.audio:
                 raise Doubtful("there is no sound in this file")
             stream = container.streams.audio[0]
