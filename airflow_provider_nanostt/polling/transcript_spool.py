@@ -58,7 +58,7 @@ class TranscriptSpool:
 
     def is_open(self, token: str) -> bool:
         """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine."""
-        return object_storage.read(self._folder / _TOKEN_FILE) == token.encode()
+        return object_storage.read(self._folder / _TOKEN_FILE, at_most=len(token)) == token.encode()
 
     def put(self, run_id: str, answer: Mapping[str, object]) -> None:
         """Leave the service's answer about a job, without the signatures of addresses in it."""

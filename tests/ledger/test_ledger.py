@@ -465,17 +465,27 @@ def test_a_mirrored_record_is_found_from_either_side(tmp_path):
     assert both.path == beside.path
 
 
-def test_of_two_records_the_later_submit_counts(tmp_path):
-    """A submit under another output_path is not hidden by an older record, nor a job by an older mirror."""
+@pytest.mark.parametrize("at", [100.0, 300.0])
+def test_of_two_records_airflows_counts(tmp_path, at):
+    """A submit under another output_path is not hidden by a record beside the results, whatever time that claims."""
     beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY.file_name), TaskStateStore(StateStore())
-    both = MirroredStore(beside, state)
-    Ledger(beside, clock=lambda: 100.0).record_intent(REQUEST, estimated_cost=1.0)
+    Ledger(beside, clock=lambda: at).record_intent(REQUEST, estimated_cost=1.0)
     Ledger(state, clock=lambda: 200.0).record_intent(REQUEST, estimated_cost=2.0)
-    assert both.load()["estimated_cost"] == 2.0
-    Ledger(beside, clock=lambda: 300.0).record_intent(REQUEST, estimated_cost=3.0)
-    assert both.load()["estimated_cost"] == 3.0
-    Ledger(state, clock=lambda: 300.0).record_intent(REQUEST, estimated_cost=4.0)
-    assert both.load()["estimated_cost"] == 3.0
+    assert MirroredStore(beside, state).load()["estimated_cost"] == 2.0
+
+
+def test_a_job_that_airflow_did_not_take_in_is_found_beside_the_results(tmp_path):
+    """The file has received more of the same submit; of another it would not count."""
+    accessor = StateStore()
+    beside, state = FileStore(ObjectStoragePath(str(tmp_path)), IDENTITY.file_name), TaskStateStore(accessor)
+    ledger = Ledger(MirroredStore(beside, state), clock=lambda: 100.0)
+    ledger.record_intent(REQUEST)
+    intent = accessor.get("nanostt")
+    ledger.record_job(JOB)
+    accessor.set("nanostt", intent, retention=None)
+    assert Ledger(MirroredStore(beside, state)).load().job == JOB
+    accessor.set("nanostt", {**intent, "intended_at": 99.0}, retention=None)
+    assert Ledger(MirroredStore(beside, state)).load().state == INTENDED
 
 
 def test_the_mirror_holds_no_text(tmp_path):
