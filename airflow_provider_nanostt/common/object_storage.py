@@ -94,7 +94,12 @@ def read(path: ObjectStoragePath, *, at_most: int = MAX_BYTES) -> bytes | None:
 
 
 def _read_local(path: str, at_most: int) -> bytes:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+    def no_link_nor_wait(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    if Path(path).is_symlink():
+        raise ValueError("it is no regular file")
+    with open(path, "rb", opener=no_link_nor_wait) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is no regular file")
         return file.read(at_most)
