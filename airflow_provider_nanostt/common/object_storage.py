@@ -117,6 +117,20 @@ def _read_object(path: ObjectStoragePath, at_most: int) -> bytes:
         return b""  # of an empty object no range can be had
 
 
+def copy(path: ObjectStoragePath, target: Path, *, at_most: int) -> None:
+    """Copy a file to this machine's disk, unless it has grown beyond so many bytes since its size was asked for.
+
+    :raises ValueError: if it has; another error if the storage does not answer.
+    """
+    from fsspec.callbacks import Callback
+
+    def check(size: int | None, value: int, **_: object) -> None:
+        if max(size or 0, value) > at_most:
+            raise ValueError(f"it has more than {at_most:,} bytes")
+
+    path.fs.get_file(path.path, str(target), callback=Callback(hooks={"limit": check}))
+
+
 def write(path: ObjectStoragePath, data: bytes) -> str:
     """Write a file, replacing the one that is there; a reader sees the old or the new, never a part.
 
