@@ -33,6 +33,7 @@ from airflow_provider_nanostt.audio.inspect.formats import Format
 if TYPE_CHECKING:
     from av import Packet
     from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 MIN_BITS_PER_SECOND = 4_000
 MAX_BITS_PER_SECOND = 3_000_000
@@ -44,6 +45,7 @@ MAX_SECONDS = 100 * 3600.0
 _MIN_COUNTED = 400  # Opus says nothing of silence, at 20 bytes a second
 _MAX_VIDEO_BITS = 400_000_000
 _MAX_PACKET_SECONDS = 10.0
+_MAX_TRACKS = 8
 _STEADY = ("aac", "mp3", "mp2", "ac3")
 """Codecs whose packets all last as long."""
 
@@ -59,10 +61,12 @@ class Length:
 
     :param seconds: None if unknown.
     :param source: how it is known, or why it is not; for people.
+    :param tracks: tracks of sound that play at the same time, of which the longest was measured.
     """
 
     seconds: float | None
     source: str
+    tracks: int = 1
 
     @property
     def minutes(self) -> float | None:
@@ -137,7 +141,7 @@ def _believed(found: Found, size: int, kind: Format) -> Length:
     highest = _MAX_VIDEO_BITS if kind.is_video or found.counted else MAX_BITS_PER_SECOND
     if not lowest <= bits <= highest:
         raise Doubtful(f"{found.source} would make it {found.seconds:,.1f} s, or {bits / 1000:,.1f} kb/s")
-    return Length(found.seconds, found.source)
+    return Length(found.seconds, found.source, found.tracks)
 
 
 class _LimitedFile:
@@ -158,32 +162,47 @@ class _LimitedFile:
 
 
 def _by_packets(file: BinaryIO, kind: Format) -> Found:
-    """Add up the packets of sound with PyAV.
+    """Add up the packets of sound with PyAV, of each track by itself; the longest counts.
 
     It is given a file object and the one reader that belongs to the recognised format, so that no playlist and no
     address in a file can make it open anything else.
     """
     import av
 
-    file.seek(0)
-    limited = _LimitedFile(file)
     options = {"probesize": "2000000", "analyzeduration": "5000000", "protocol_whitelist": "none"}
-    try:
-        with av.open(limited, "r", format=kind.demuxer, options=options, io_open=refuse_other_files) as container:
-            if not container.streams.audio:
-                raise Doubtful("there is no sound in this file")
-            stream = container.streams.audio[0]
-            counter = itertools.count()
-            sounding = (packet for packet in container.demux(stream) if _has_sound(packet) and next(counter) >= 0)
-            seconds, size = add_up(sounding, stream.time_base or Fraction(1), limited.is_over)
-            codec = stream.codec_context
-            steady = codec.codec.canonical_name in _STEADY and codec.frame_size and codec.sample_rate
-            decoded = next(counter) * codec.frame_size / codec.sample_rate if steady else seconds
-            if abs(seconds - decoded) > 0.01 * decoded + 0.2:
-                raise Doubtful(f"its times make {seconds:,.1f} s, its packets hold {decoded:,.1f} s")
-    except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
-        raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
-    return Found(seconds, "the packets of sound, added up", counted=True, payload=size)
+    found: list[tuple[float, int]] = []
+    tracks = 1
+    while len(found) < min(tracks, _MAX_TRACKS):
+        file.seek(0)
+        limited = _LimitedFile(file)
+        try:
+            with av.open(limited, "r", format=kind.demuxer, options=options, io_open=refuse_other_files) as container:
+                if not container.streams.audio:
+                    raise Doubtful("there is no sound in this file")
+                tracks = len(container.streams.audio)
+                found.append(_added_up(container, container.streams.audio[len(found)], limited.is_over))
+        except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
+            raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
+    seconds, size = max(found)
+    if not size:
+        raise Doubtful("there is nothing in the sound tracks of this file")
+    return Found(seconds, "the packets of sound, added up", counted=True, payload=size, tracks=tracks)
+
+
+def _added_up(container: InputContainer, stream: AudioStream, is_over: Callable[[], bool]) -> tuple[float, int]:
+    """Return seconds and bytes of the packets of one track; none of an empty one."""
+    counter = itertools.count()
+    sounding = (packet for packet in container.demux(stream) if _has_sound(packet) and next(counter) >= 0)
+    first = next(sounding, None)
+    if first is None:
+        return 0.0, 0
+    seconds, size = add_up(itertools.chain([first], sounding), stream.time_base or Fraction(1), is_over)
+    codec = stream.codec_context
+    steady = codec.codec.canonical_name in _STEADY and codec.frame_size and codec.sample_rate
+    decoded = next(counter) * codec.frame_size / codec.sample_rate if steady else seconds
+    if abs(seconds - decoded) > 0.01 * decoded + 0.2:
+        raise Doubtful(f"its times make {seconds:,.1f} s, its packets hold {decoded:,.1f} s")
+    return seconds, size
 
 
 def refuse_other_files(*_: object) -> NoReturn:

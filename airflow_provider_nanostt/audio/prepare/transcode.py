@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.prepare.channels import RATE
 from airflow_provider_nanostt.audio.prepare.decoding import (
     AudioTrack,
     open_track,
@@ -27,7 +28,6 @@ from airflow_provider_nanostt.audio.prepare.decoding import (
     throttled,
 )
 from airflow_provider_nanostt.audio.prepare.muxer import (
-    RATE,
     Codec,
     Container,
     bit_rate_for,
@@ -108,17 +108,19 @@ def compress(source: BinaryIO, output: Output, *, seconds: float | None = None, 
     return None
 
 
-def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus") -> Part | None:
+def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus", may_copy: bool = True) -> Part | None:
     """Write a recording's sound in a format the service takes, without loss where that is possible.
 
     Opus, Vorbis, MP3 and AAC are copied into Ogg, MP3 or M4A; everything else is encoded at 32 kb/s (Opus) or 48 kb/s
     (MP3) a channel, in at most two channels.
 
     :param codec: what to encode with where copying will not do.
+    :param may_copy: False encodes everything.
     :return: None if it exceeds the limit, and then nothing is written. Raises as :func:`compress`.
     """
     rates = [codec_spec(codec).plain]
-    parts = split_copy(source, output) or _encode(source, output, [], rates, codec=codec, max_channels=2)
+    parts = split_copy(source, output) if may_copy else None
+    parts = parts or _encode(source, output, [], rates, codec=codec, max_channels=2)
     return parts[0] if parts else None
 
 

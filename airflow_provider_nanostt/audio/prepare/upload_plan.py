@@ -7,7 +7,8 @@ says for each method what it would need.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
@@ -93,11 +94,27 @@ def plan_upload(
         raise InvalidInput(f"{source.name!r} is empty; there is nothing to transcribe")
     if info.format is None:
         raise InvalidInput(f"{source.name!r} has an unrecognised format; its bytes are not those of a recording")
-    if info.size <= MAX_UPLOAD_BYTES and case.is_accepted:
+    better = None if case.refusal or info.format.is_video else _better_made_anew(info)
+    if better and can_transcode():
+        with suppress(InvalidInput):  # where that is not allowed or possible, it goes as it is
+            return _plan_file(source, replace(case, refusal=better), longest_of(model))
+    plan = _plan_file(source, case, longest_of(model))
+    return replace(plan, reason="; ".join(filter(None, (plan.reason, better)))) if better else plan
+
+
+def _plan_file(source: LocalFile | StoredObject, case: _Case, longest: float | None) -> UploadPlan:
+    if case.size <= MAX_UPLOAD_BYTES and case.is_accepted:
         return UploadPlan("upload")
-    if info.size <= MAX_UPLOAD_BYTES and not case.too_long and can_transcode():
+    if case.size <= MAX_UPLOAD_BYTES and not case.too_long and can_transcode():
         return UploadPlan("convert", case.reason)
-    return _plan_oversize(source, case, longest_of(model))
+    return _plan_oversize(source, case, longest)
+
+
+def _better_made_anew(info: AudioInfo) -> str | None:
+    """Return why a recording that the service takes is better made anew; None if it is not."""
+    if info.length.tracks > 1:
+        return f"it has {info.length.tracks} sound tracks, and the service may hear one that is silent"
+    return None
 
 
 def longest_of(model: str) -> float | None:
@@ -204,7 +221,7 @@ class _Case:
         if not uri:
             return "needs staging_path, a folder in object storage from which the service can fetch it"
         if not self.is_accepted:
-            return "would change neither its format nor its length"
+            return "would leave it as it is"
         if self.size > MAX_URL_BYTES:
             return _URL_LIMIT
         return _unfetchable_reason(_staged(uri), self.base_url) if self.base_url else None

@@ -27,12 +27,14 @@ class Found:
     :param source: how it is known, for people.
     :param counted: whether each piece of the sound was counted, so that no header had to be believed.
     :param payload: bytes that are sound, without pictures and the like; None for all of the file.
+    :param tracks: of sound, that play at the same time; the longest counts.
     """
 
     seconds: float
     source: str
     counted: bool = False
     payload: int | None = None
+    tracks: int = 1
 
 
 class Measure(Protocol):

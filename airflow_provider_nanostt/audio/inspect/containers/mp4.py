@@ -54,23 +54,28 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
     :raises Hopeless: if its table of contents claims more pieces than the file has bytes.
     """
     moov, payload, fragments = _outline(file, size)
-    sound = None
+    sound = []
     for track in _tracks(file, moov):
-        # FFmpeg would reserve memory for each piece that is claimed.
         sizes = _find(file, track, *_TABLES, b"stsz")
-        if sizes and _number(file, sizes.start + 8) > size:
+        pieces = _number(file, sizes.start + 8) if sizes else None
+        if pieces and pieces > size:  # FFmpeg would reserve memory for each piece that is claimed.
             raise Hopeless("the MP4 claims more pieces than it has bytes")
-        if sound is None and _handler(file, track) == b"soun":
-            sound = track
-    if sound is None:
+        if _handler(file, track) == b"soun":
+            sound.append((track, pieces))
+    if not sound:
         raise Doubtful("there is no sound in this MP4")
     if fragments or _find(file, moov, b"mvex"):
         raise Doubtful("the MP4 is made of fragments, which say nothing of the whole")
-    lasts, seconds = _length(file, size, sound)
-    played = _played(file, moov, sound)
-    if played and abs(played - lasts) > max(0.005 * lasts, 0.1):
-        raise Doubtful("the MP4 leaves parts of its sound out")
-    return Found(seconds, "the MP4's table of contents", payload=payload)
+    seconds = 0.0
+    for track, pieces in sound:
+        if pieces == 0:
+            continue
+        lasts, sounding = _length(file, size, track)
+        played = _played(file, moov, track)
+        if played and abs(played - lasts) > max(0.005 * lasts, 0.1):
+            raise Doubtful("the MP4 leaves parts of its sound out")
+        seconds = max(seconds, sounding)
+    return Found(seconds, "the MP4's table of contents", payload=payload, tracks=len(sound))
 
 
 def _outline(file: BinaryIO, size: int) -> tuple[_Box, int, bool]:

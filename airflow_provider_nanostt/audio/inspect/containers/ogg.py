@@ -79,7 +79,7 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
         raise Doubtful("the Ogg claims more than its packets can hold")
     seconds = sum(max(stream.seconds for stream in link) for link in links)
     how = f"its {len(links)} links" if len(links) > 1 else "its positions"
-    return Found(seconds, f"all pages of the Ogg, {how}", counted=True)
+    return Found(seconds, f"all pages of the Ogg, {how}", counted=True, tracks=max(map(len, links)))
 
 
 def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
