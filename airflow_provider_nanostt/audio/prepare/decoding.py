@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.inspect.clock import clock_of, with_silence
 from airflow_provider_nanostt.audio.inspect.containers import riff
 from airflow_provider_nanostt.audio.inspect.duration import refuse_other_files
 from airflow_provider_nanostt.audio.prepare.channels import PER_SECOND, RATE, Mixer, levels, loud
@@ -51,7 +52,7 @@ class AudioTrack:
 
     ``codec`` (FFmpeg's name: ``mp3``, ``opus``, ``pcm_s16le``) and ``rate`` (samples per second) are as the header
     says. ``seconds`` and ``broken`` count while :meth:`packets` or :meth:`frames` is read: seconds of sound decoded so
-    far, and damaged packets that were skipped.
+    far, and damaged packets that were skipped; ``clock`` counts while :func:`by_channel` is read.
     """
 
     def __init__(self, container: InputContainer, stream: AudioStream, name: str) -> None:
@@ -60,6 +61,7 @@ class AudioTrack:
         self.codec, self.rate = stream.codec_context.name, stream.codec_context.sample_rate
         self.seconds = 0.0
         self.broken = 0
+        self.clock = clock_of(container)
         self._container = container
         self._packets = 0
 
@@ -243,6 +245,8 @@ def throttled(progress: Callable[[float], object] | None) -> Callable[[float], N
 def by_channel(track: AudioTrack, *, rate: int | None = RATE) -> Iterator[AudioFrame]:
     """Yield the sound of a recording as frames of 16-bit samples, with the channels that it has interleaved.
 
+    Where time passes without sound, there is silence, so that what is made is as long as a player plays it.
+
     :param rate: samples per second; None leaves the rate as it is.
     :raises InvalidInput: as :meth:`AudioTrack.frames`, and for sound that FFmpeg cannot bring into this form.
     """
@@ -250,14 +254,31 @@ def by_channel(track: AudioTrack, *, rate: int | None = RATE) -> Iterator[AudioF
 
     resampler: AudioResampler | None = None
     before: tuple[str, str, int] | None = None
-    for frame in track.frames():
-        frame.pts = None  # gaps in the times of a file are not filled: recognisers do not, either
+    for silence, frame in with_silence(track.frames(), _timed, track.clock):
+        frame.pts = None  # or FFmpeg would fill gaps as well, and cut where times go back
         now = (frame.format.name, frame.layout.name, frame.sample_rate)
         if resampler is None or now != before:
             yield from _convert(track, resampler, None)
             resampler, before = av.AudioResampler(format="s16", rate=rate), now
+        yield from _silent(frame, rate or frame.sample_rate, silence)
         yield from _convert(track, resampler, frame)
     yield from _convert(track, resampler, None)
+
+
+def _timed(frame: AudioFrame) -> tuple[float | None, float]:
+    return frame.time, frame.samples / frame.sample_rate
+
+
+def _silent(like: AudioFrame, rate: int, seconds: float) -> Iterator[AudioFrame]:
+    """Yield silence, in frames of at most a second."""
+    import av
+
+    samples = round(seconds * rate)
+    for at in range(0, samples, rate):
+        frame = av.AudioFrame(format="s16", layout=like.layout.name, samples=min(rate, samples - at))
+        frame.sample_rate = rate
+        frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+        yield frame
 
 
 def resampled(

@@ -148,9 +148,7 @@ def _transcode(
         if plan.method == "split":
             parts = _split(opened, info, plan, output, heard, codec=codec, points=points)
         else:
-            part = (
-                convert(opened, output, codec=codec, may_copy=not heard.cancels) if plan.method == "convert" else None
-            )
+            part = convert(opened, output, codec=codec, may_copy=heard.may_copy) if plan.method == "convert" else None
             part = part or compress(opened, output, seconds=heard.seconds, codec=codec)
             parts = [part] if part else None
     if not parts:
@@ -182,7 +180,7 @@ def _split(
     if points is None:
         points = plan_split_points(heard.seconds, heard.silences(), longest, quietest=heard.quietest)
     parts = None
-    if not heard.cancels and (info.size or 0) / max(heard.seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
+    if heard.may_copy and (info.size or 0) / max(heard.seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
         parts = split_copy(file, output, points)
     return parts or split_compress(file, output, points, seconds=heard.seconds, codec=codec)
 

@@ -37,11 +37,18 @@ class Loudness:
     :param seconds: its length, as decoded.
     :param levels: of the loudest channel, of 32768, :data:`PER_SECOND` a second.
     :param cancels: whether channels cancel each other when they are mixed.
+    :param filled: seconds of silence that are put where time passes without sound.
     """
 
     seconds: float
     levels: Sequence[int] = field(repr=False)
     cancels: bool = False
+    filled: float = 0.0
+
+    @property
+    def may_copy(self) -> bool:
+        """Whether its packets can be copied, and would be heard as they are here."""
+        return not self.cancels and not self.filled
 
     def silences(self, shortest: float = SHORTEST_SILENCE) -> list[tuple[float, float]]:
         """Return (start, end) in seconds of every stretch in which nobody speaks, in order.
@@ -108,7 +115,8 @@ def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | 
     with open_track(source) as track:
         mixer = Mixer(channels=1)
         found = array("H", levels(_mixed(track, mixer, throttled(progress))))
-    return Loudness(track.seconds, found, mixer.cancelled > _SOME * track.seconds)
+    filled = track.clock.silence if track.clock else 0.0
+    return Loudness(track.seconds + filled, found, mixer.cancelled > _SOME * track.seconds, filled)
 
 
 def _mixed(track: AudioTrack, mixer: Mixer, report: Callable[[float], None]) -> Iterator[AudioFrame]:

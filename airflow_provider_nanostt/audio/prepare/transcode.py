@@ -144,7 +144,7 @@ def split_copy(source: BinaryIO, output: Output, split_points: Sequence[float] =
         )
     if parts == []:
         raise InvalidInput(f"{track.name} has a sound track with nothing in it")
-    _report_damage(track)
+    _report(track)
     return parts
 
 
@@ -206,11 +206,13 @@ def _encode(
         parts = _write_parts(
             ((frame, frame.samples) for frame in frames), points, RATE, output, spec.container, mux=mux
         )
-    _report_damage(track)
+    _report(track)
     return parts
 
 
-def _report_damage(track: AudioTrack) -> None:
+def _report(track: AudioTrack) -> None:
+    if track.clock and track.clock.silence:
+        log.info("%s: its times have gaps; %.1f s of silence stand for them", track.name, track.clock.silence)
     if track.broken:
         log.warning("%s: %d damaged packets were left out", track.name, track.broken)
 

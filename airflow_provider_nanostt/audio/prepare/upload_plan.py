@@ -32,6 +32,7 @@ OVERSIZE: tuple[OversizeMethod, ...] = ("stage", "compress", "split")
 
 MAX_URL_BYTES = 500_000_000
 _MARGIN_SECONDS = 10.0
+_MAX_GAPS = 0.25  # seconds by which captions may be early
 _URL_LIMIT = f"the service fetches up to {MAX_URL_BYTES:,} bytes"
 
 
@@ -68,6 +69,11 @@ class UploadPlan:
     reason: str = ""
     longest_seconds: float | None = None
 
+    @property
+    def makes_anew(self) -> bool:
+        """Whether what is submitted is not the recording as it is."""
+        return self.method in ("convert", "compress", "split")
+
 
 def plan_upload(
     source: Recording,
@@ -94,7 +100,7 @@ def plan_upload(
         raise InvalidInput(f"{source.name!r} is empty; there is nothing to transcribe")
     if info.format is None:
         raise InvalidInput(f"{source.name!r} has an unrecognised format; its bytes are not those of a recording")
-    better = None if case.refusal or info.format.is_video else _better_made_anew(info)
+    better = None if case.refusal else _better_made_anew(info)
     if better and can_transcode():
         with suppress(InvalidInput):  # where that is not allowed or possible, it goes as it is
             return _plan_file(source, replace(case, refusal=better), longest_of(model))
@@ -114,6 +120,8 @@ def _better_made_anew(info: AudioInfo) -> str | None:
     """Return why a recording that the service takes is better made anew; None if it is not."""
     if info.length.tracks > 1:
         return f"it has {info.length.tracks} sound tracks, and the service may hear one that is silent"
+    if info.length.silence > _MAX_GAPS:
+        return f"its times have gaps of {info.length.silence:,.1f} s, which are only kept as silence"
     return None
 
 
@@ -125,7 +133,7 @@ def longest_of(model: str) -> float | None:
 
 def _too_long(info: AudioInfo, model: str) -> str | None:
     """Return why a recording is too long for a model; None if it is not, as far as that is known."""
-    longest, seconds = longest_of(model), info.length.seconds
+    longest, seconds = longest_of(model), info.length.played.seconds
     if longest is None or seconds is None or seconds <= longest:
         return None
     return f"it lasts {seconds:,.0f} s and model={model!r} takes at most {longest:,.0f}"
@@ -229,7 +237,7 @@ class _Case:
     def no_compressing(self) -> str | None:
         if self.too_long:
             return "would not make it shorter"
-        seconds = self.info.length.seconds
+        seconds = self.info.length.played.seconds
         if (reason := self.no_transcoding()) or seconds is None or seconds <= self.fitting:
             return reason
         return f"{seconds:,.0f} s do not fit, {self.fitting:,.0f} s do"

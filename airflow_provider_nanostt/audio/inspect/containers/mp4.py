@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from airflow_provider_nanostt.audio.inspect.clock import is_believable
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, Hopeless, read_at
 
 _MAX_BOXES = 2000
@@ -66,16 +67,18 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
         raise Doubtful("there is no sound in this MP4")
     if fragments or _find(file, moov, b"mvex"):
         raise Doubtful("the MP4 is made of fragments, which say nothing of the whole")
-    seconds = 0.0
+    lengths = [(0.0, 0.0)]
     for track, pieces in sound:
         if pieces == 0:
             continue
-        lasts, sounding = _length(file, size, track)
-        played = _played(file, moov, track)
+        lasts, seconds = _length(file, size, track)
+        played, late = _played(file, moov, track)
         if played and abs(played - lasts) > max(0.005 * lasts, 0.1):
             raise Doubtful("the MP4 leaves parts of its sound out")
-        seconds = max(seconds, sounding)
-    return Found(seconds, "the MP4's table of contents", payload=payload, tracks=len(sound))
+        silence = late + lasts - seconds
+        lengths.append((seconds, silence if is_believable(silence, seconds) else 0.0))
+    seconds, silence = max(lengths, key=sum)
+    return Found(seconds, "the MP4's table of contents", payload=payload, tracks=len(sound), silence=silence)
 
 
 def _outline(file: BinaryIO, size: int) -> tuple[_Box, int, bool]:
@@ -150,16 +153,18 @@ def _times(file: BinaryIO, header: _Box) -> tuple[int, int]:
     return scale, length
 
 
-def _played(file: BinaryIO, moov: _Box, track: _Box) -> float:
-    """Return the seconds that the cuts of a track play; 0 if it has none."""
+def _played(file: BinaryIO, moov: _Box, track: _Box) -> tuple[float, float]:
+    """Return the seconds that the cuts of a track play, and those in which they play nothing; 0 if it has none."""
     header, cuts = _find(file, moov, b"mvhd"), _find(file, track, b"edts", b"elst")
     if header is None or cuts is None:
-        return 0.0
+        return 0.0, 0.0
     form = ">Qq4x" if _number(file, cuts.start, 1) == 1 else ">Ii4x"
     count = min(_number(file, cuts.start + 4), _MAX_CUTS)
     rows = struct.iter_unpack(form, read_at(file, cuts.start + 8, count * struct.calcsize(form)))
-    ticks, (scale, _) = sum(length for length, _ in rows), _times(file, header)
-    return ticks / scale if scale else 0.0
+    scale, ticks = _times(file, header)[0] or 1, {False: 0, True: 0}
+    for length, begin in rows:
+        ticks[begin == -1] += length
+    return ticks[False] / scale, ticks[True] / scale
 
 
 def _length(file: BinaryIO, size: int, track: _Box) -> tuple[float, float]:
