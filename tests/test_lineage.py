@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import airflow
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -216,6 +217,8 @@ if __name__ == "__main__":
 def test_the_server_makes_every_event_whatever_the_letters(emulator, wav, tmp_path):
     """A real run leaves the events of the declared assets and of each file, as its encoded URI, in the database."""
     pytest.importorskip("airflow.sdk")
+    if airflow.__version__.startswith("3.0."):
+        pytest.skip("dag.test() of Airflow 3.0 activates no assets, and a task must not name inactive ones")
     names = ("plain", "Gespräch", "通話", "a b", "100%25", "Cafe\u0301", "no#1")
     folders = [f"{'file://' if number % 2 else ''}{tmp_path}/{name}" for number, name in enumerate(names)]
     report = tmp_path / "report.json"

@@ -77,7 +77,7 @@ def proxy_for(url: str) -> str | None:
         is_sound = False
     if not is_sound:
         raise errors.InvalidInput(
-            f"the {scheme} proxy of the environment cannot be used; it has to be http://[user:password@]host[:port], "
+            "the proxy of the environment cannot be used; it has to be http://[user:password@]host[:port], "
             "with user and password percent-encoded"
         )
     return f"{scheme}://{f'{name}:{password}@' if at else ''}{split.netloc}"

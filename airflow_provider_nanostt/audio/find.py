@@ -77,8 +77,8 @@ def _find_local(path: Path, *, may_be_relative: bool) -> list[Found]:
 
 def _find_stored(source: StoredObject) -> list[Found]:
     """Return what there is in object storage, by URIs with the connection that the pattern names."""
-    fs, key = source.path.fs, source.path.path
     try:
+        fs, key = source.path.fs, source.path.path  # an unknown storage is only found out here on Airflow 2
         try:
             info = fs.info(key)
         except FileNotFoundError:

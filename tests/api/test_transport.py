@@ -608,6 +608,7 @@ def test_a_proxy_nobody_can_use_is_said_to_be_one(send: Sender, monkeypatch):
         "http://",
         "socks5://u:hunter2@127.0.0.1:9",
         "http://u:hunter2\u20ac@127.0.0.1:9",
+        "u:hunter2@http://127.0.0.1:9",
         "http://[::1",
     ],
 )

@@ -189,7 +189,10 @@ def _by_packets(file: BinaryIO, kind: Format) -> Found:
         file.seek(0)
         limited = _LimitedFile(file)
         try:
-            with av.open(limited, "r", format=kind.demuxer, options=options, io_open=refuse_other_files) as container:
+            # Not options=, which go to each stream, too: PyAV before 18 crashes if one is only found while reading.
+            with av.open(
+                limited, "r", format=kind.demuxer, container_options=options, io_open=refuse_other_files
+            ) as container:
                 if not container.streams.audio:
                     raise Doubtful("there is no sound in this file")
                 tracks = len(container.streams.audio)

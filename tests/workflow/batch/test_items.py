@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import airflow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,6 +169,8 @@ NAMES += ["[2024] k/one.wav", "[2024] k/two.wav", "end.wav ", "nl.wav\n", "tab\t
 @pytest.fixture(params=["", "file://", "FILE://", "file://localhost", "local://", "s3://bucket"])
 def place(request, tmp_path: Path, bucket) -> str:
     """A folder on the disk, by each of its addresses, or in a bucket."""
+    if request.param == "local://" and airflow.__version__.startswith("2."):
+        pytest.skip("Airflow 2 has no storage of this name")
     if request.param == "s3://bucket":
         for name in NAMES:
             bucket.pipe_file(f"/bucket/calls/{name}", b"x")
