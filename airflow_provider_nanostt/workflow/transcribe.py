@@ -82,11 +82,12 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
     plan = look.plan if known is None or look.plan.method == "split" else UploadPlan("split", "it was split before")
     with prepared_audio(wanted.source, look.info, plan, look.options, split_points) as parts:
         # 8. Submit each part, once.
+        estimate = _as_made(look.estimate, request, parts)
         if known is None and len(parts) == 1:
             submission = request.options.submission(parts[0].audio, request.minutes or parts[0].minutes)
             version = wanted.version.to_json() if wanted.version else None
             try:
-                args = attempt, attempt.ledger, wanted.request, submission, look.estimate
+                args = attempt, attempt.ledger, wanted.request, submission, estimate
                 return [Part(0.0, submit(*args, source_version=version))]
             finally:  # what was staged is kept for a job that may fetch it; also when the task is killed
                 if attempt.ledger.record is None or attempt.ledger.record.job is None:
@@ -94,7 +95,7 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         if known is None:
             _record_split(attempt, request, wanted, parts, may_split=may_split)
             known = _find_parts(attempt, wanted, [part.start for part in parts])
-        return _submit_missing(attempt, request, known, parts, look.estimate)
+        return _submit_missing(attempt, request, known, parts, estimate)
 
 
 def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: Job | None = None) -> TranscriptResult:
@@ -210,6 +211,11 @@ def _submit_missing(
             found = submit(attempt, part.ledger, part.request, submission, _share(estimate, parts, [index]))
         done.append(Part(part.start, found))
     return done
+
+
+def _as_made(estimate: Estimate, request: TranscriptionRequest, parts: Sequence[AudioPart]) -> Estimate:
+    """Return what is expected now that the length of what was made is known, unless the user has stated one."""
+    return estimate if request.minutes is not None else estimate.of_part(_sum([part.seconds for part in parts]))
 
 
 def _share(estimate: Estimate, parts: Sequence[AudioPart], indices: Sequence[int]) -> Estimate:

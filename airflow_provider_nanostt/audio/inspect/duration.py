@@ -11,10 +11,11 @@ import itertools
 import struct
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from airflow_provider_nanostt.audio.inspect.clock import Clock, clock_of, with_silence
 from airflow_provider_nanostt.audio.inspect.containers import (
     Doubtful,
     Found,
@@ -33,6 +34,7 @@ from airflow_provider_nanostt.audio.inspect.formats import Format
 if TYPE_CHECKING:
     from av import Packet
     from av.audio.stream import AudioStream
+    from av.container import InputContainer
 
 MIN_BITS_PER_SECOND = 4_000
 MAX_BITS_PER_SECOND = 3_000_000
@@ -44,6 +46,9 @@ MAX_SECONDS = 100 * 3600.0
 _MIN_COUNTED = 400  # Opus says nothing of silence, at 20 bytes a second
 _MAX_VIDEO_BITS = 400_000_000
 _MAX_PACKET_SECONDS = 10.0
+_MAX_TRACKS = 8
+_GAP = 4  # times the length of a packet by its codec
+_BY_PACKETS = "the packets of sound, added up"
 _STEADY = ("aac", "mp3", "mp2", "ac3")
 """Codecs whose packets all last as long."""
 
@@ -57,17 +62,29 @@ MAX_PACKETS = 20_000_000
 class Length:
     """How long a recording is.
 
-    :param seconds: None if unknown.
+    :param seconds: of sound, None if unknown.
     :param source: how it is known, or why it is not; for people.
+    :param tracks: tracks of sound that play at the same time, of which the longest was measured.
+    :param silence: seconds that pass in a player where there is no sound; what is made anew has them as silence.
     """
 
     seconds: float | None
     source: str
+    tracks: int = 1
+    silence: float = 0.0
 
     @property
     def minutes(self) -> float | None:
         """The length in minutes, as the service counts."""
         return None if self.seconds is None else self.seconds / 60
+
+    @property
+    def played(self) -> Length:
+        """The length with the silence, as it is made anew."""
+        if self.seconds is None or not self.silence:
+            return self
+        how = f"{self.source}, and {self.silence:.1f} s of silence where its times have gaps"
+        return Length(self.seconds + self.silence, how, self.tracks)
 
 
 _STRUCTURES: dict[str, Measure] = {
@@ -137,7 +154,7 @@ def _believed(found: Found, size: int, kind: Format) -> Length:
     highest = _MAX_VIDEO_BITS if kind.is_video or found.counted else MAX_BITS_PER_SECOND
     if not lowest <= bits <= highest:
         raise Doubtful(f"{found.source} would make it {found.seconds:,.1f} s, or {bits / 1000:,.1f} kb/s")
-    return Length(found.seconds, found.source)
+    return Length(found.seconds, found.source, found.tracks, found.silence)
 
 
 class _LimitedFile:
@@ -158,35 +175,48 @@ class _LimitedFile:
 
 
 def _by_packets(file: BinaryIO, kind: Format) -> Found:
-    """Add up the packets of sound with PyAV.
+    """Add up the packets of sound with PyAV, of each track by itself; the longest counts.
 
     It is given a file object and the one reader that belongs to the recognised format, so that no playlist and no
     address in a file can make it open anything else.
     """
     import av
 
-    file.seek(0)
-    limited = _LimitedFile(file)
     options = {"probesize": "2000000", "analyzeduration": "5000000", "protocol_whitelist": "none"}
-    try:
-        # Not options=, which go to each stream, too: PyAV before 18 crashes if a stream is only found while reading.
-        with av.open(
-            limited, "r", format=kind.demuxer, container_options=options, io_open=refuse_other_files
-        ) as container:
-            if not container.streams.audio:
-                raise Doubtful("there is no sound in this file")
-            stream = container.streams.audio[0]
-            counter = itertools.count()
-            sounding = (packet for packet in container.demux(stream) if _has_sound(packet) and next(counter) >= 0)
-            seconds, size = add_up(sounding, stream.time_base or Fraction(1), limited.is_over)
-            codec = stream.codec_context
-            steady = codec.codec.canonical_name in _STEADY and codec.frame_size and codec.sample_rate
-            decoded = next(counter) * codec.frame_size / codec.sample_rate if steady else seconds
-            if abs(seconds - decoded) > 0.01 * decoded + 0.2:
-                raise Doubtful(f"its times make {seconds:,.1f} s, its packets hold {decoded:,.1f} s")
-    except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
-        raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
-    return Found(seconds, "the packets of sound, added up", counted=True, payload=size)
+    found: list[Found] = []
+    tracks = 1
+    while len(found) < min(tracks, _MAX_TRACKS):
+        file.seek(0)
+        limited = _LimitedFile(file)
+        try:
+            # Not options=, which go to each stream, too: PyAV before 18 crashes if one is only found while reading.
+            with av.open(
+                limited, "r", format=kind.demuxer, container_options=options, io_open=refuse_other_files
+            ) as container:
+                if not container.streams.audio:
+                    raise Doubtful("there is no sound in this file")
+                tracks = len(container.streams.audio)
+                found.append(_added_up(container, container.streams.audio[len(found)], limited.is_over))
+        except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
+            raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
+    longest = max(found, key=lambda one: one.seconds + one.silence)
+    if not longest.seconds:
+        raise Doubtful("there is nothing in the sound tracks of this file")
+    return replace(longest, tracks=tracks)
+
+
+def _added_up(container: InputContainer, stream: AudioStream, is_over: Callable[[], bool]) -> Found:
+    """Measure one track by its packets; an empty one lasts nothing."""
+    codec = stream.codec_context
+    steady = codec.codec.canonical_name in _STEADY and codec.frame_size and codec.sample_rate
+    piece = Fraction(codec.frame_size, codec.sample_rate) if steady else Fraction(0)
+    packets = container.demux(stream)
+    first = next((packet for packet in packets if _has_sound(packet)), None)
+    if first is None:
+        return Found(0.0, _BY_PACKETS)
+    return add_up(
+        itertools.chain([first], packets), stream.time_base or Fraction(1), is_over, clock_of(container), piece
+    )
 
 
 def refuse_other_files(*_: object) -> NoReturn:
@@ -198,33 +228,67 @@ def _has_sound(packet: Packet[AudioStream]) -> bool:
     return packet.size > 0 and not packet.is_discard
 
 
-def add_up(packets: Iterable[Packet[AudioStream]], unit: Fraction, is_over: Callable[[], bool]) -> tuple[float, int]:
-    """Return seconds and bytes of packets; gaps between them count, as in a player.
+def add_up(
+    packets: Iterable[Packet[AudioStream]],
+    unit: Fraction,
+    is_over: Callable[[], bool],
+    clock: Clock | None = None,
+    piece: Fraction = Fraction(0),
+) -> Found:
+    """Add up packets; where there is a clock, the gaps between them are silence.
 
     :param unit: of the packets' times, seconds.
     :param is_over: whether time or bytes are used up.
+    :param piece: how long each packet is by its codec, seconds; 0 if that varies.
     :raises Doubtful: if there are none, they leave gaps that cannot be judged, or it takes too long.
     """
-    total, size, begin, end, before, missing, steady = 0, 0, None, 0, None, 0, True
-    longest = _MAX_PACKET_SECONDS / unit
-    for count, packet in enumerate(packets):
-        if count > MAX_PACKETS or (count % 256 == 0 and is_over()):
+    tick, usual = float(unit), float(piece)
+
+    def timed(packet: Packet[AudioStream]) -> tuple[float | None, float]:
+        return None if packet.pts is None else packet.pts * tick, usual or (packet.duration or 0) * tick
+
+    total, size, number, missing, gaps, span = 0, 0, 0, False, 0, _Span(_MAX_PACKET_SECONDS / unit)
+    for number, (_, packet) in enumerate(with_silence(filter(_has_sound, packets), timed, clock), 1):
+        if number > MAX_PACKETS or (number % 256 == 1 and is_over()):
             raise Doubtful("reading the file takes too long")
-        if not _has_sound(packet):
-            continue
-        length, at = packet.duration or 0, packet.pts
-        size, total, missing = size + packet.size, total + length, missing + (not length)
-        if at is not None:
-            begin = at if begin is None else begin
-            steady = steady and (before is None or 0 <= at - before <= longest)
-            before, end = at, max(end, at + length)
-        if length > longest:
+        length = packet.duration or 0
+        if usual and length * tick > _GAP * usual:  # a codec cannot fill that, so the rest is a gap
+            length, gaps = round(usual / tick), gaps + 1
+        if length > span.longest:
             raise Doubtful("a single packet claims more than ten seconds")
-    span = end - begin if begin is not None and steady else None
-    if not size or (span is None and missing):
+        size, total, missing = size + packet.size, total + length, missing or not length
+        span.add(packet.pts, length)
+    if not size or (span.length is None and missing):
         raise Doubtful("the packets of sound do not say how long they are")
     if is_over():
         raise Doubtful("reading the file takes too long")
-    if span is not None and (missing or span > 1.005 * total):
-        total = span
-    return float(total * unit), size
+    silence = clock.silence if clock and not missing else 0.0
+    seconds = total * tick
+    if span.length is not None and (missing or span.length * tick > 1.005 * (seconds + silence)):
+        seconds = span.length * tick - silence
+    decoded = number * usual or seconds
+    if gaps > number / 2 or abs(seconds - decoded) > 0.01 * decoded + 0.2:
+        raise Doubtful(f"its times make {seconds:,.1f} s, its packets hold {decoded:,.1f} s")
+    return Found(seconds, _BY_PACKETS, counted=True, payload=size, silence=silence)
+
+
+class _Span:
+    """From when to when packets last, in the unit of their times.
+
+    :param longest: packets whose times are further apart, or go back, do not make one span.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self.longest = longest
+        self._times: tuple[int, int, int] | None = None
+        self._is_one = True
+
+    def add(self, at: int | None, length: int) -> None:
+        if at is not None:
+            begin, before, end = self._times or (at, at, at)
+            self._is_one = self._is_one and 0 <= at - before <= self.longest
+            self._times = begin, at, max(end, at + length)
+
+    @property
+    def length(self) -> int | None:
+        return self._times[2] - self._times[0] if self._times and self._is_one else None

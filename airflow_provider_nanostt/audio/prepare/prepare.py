@@ -6,6 +6,7 @@ are read through file objects only, and their number is limited.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from airflow_provider_nanostt.audio.inspect.containers import Hopeless, mp4
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
 from airflow_provider_nanostt.audio.prepare.muxer import Codec
-from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
+from airflow_provider_nanostt.audio.prepare.silence import Loudness, measure_loudness
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
@@ -27,7 +28,6 @@ from airflow_provider_nanostt.audio.prepare.transcode import (
     Part,
     compress,
     convert,
-    measured_seconds,
     split_compress,
     split_copy,
 )
@@ -144,15 +144,18 @@ def _transcode(
     _check_table(file, name, info)
     output, codec = Output(folder, MAX_UPLOAD_BYTES, options.progress), options.preparation.codec
     with file.open() as opened:
+        heard = measure_loudness(opened, progress=options.progress if plan.method == "split" else None)
         if plan.method == "split":
-            parts = _split(opened, info, plan, output, codec=codec, points=points)
+            parts = _split(opened, info, plan, output, heard, codec=codec, points=points)
         else:
-            part = convert(opened, output, codec=codec) if plan.method == "convert" else None
-            part = part or compress(opened, output, seconds=info.length.seconds, codec=codec)
+            part = convert(opened, output, codec=codec, may_copy=heard.may_copy) if plan.method == "convert" else None
+            part = part or compress(opened, output, seconds=heard.seconds, codec=codec)
             parts = [part] if part else None
     if not parts:
         hint = "" if plan.method == "split" else "; allow 'split'"
         raise InvalidInput(f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
+    for part in parts:
+        _listen(part, heard, name)
     stem = upload_name(name, None)
     stem = stem.rpartition(".")[0] or stem
     numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(parts) + 1)]
@@ -163,20 +166,34 @@ def _transcode(
 
 
 def _split(
-    file: BinaryIO, info: AudioInfo, plan: UploadPlan, output: Output, *, codec: Codec, points: Sequence[float] | None
+    file: BinaryIO,
+    info: AudioInfo,
+    plan: UploadPlan,
+    output: Output,
+    heard: Loudness,
+    *,
+    codec: Codec,
+    points: Sequence[float] | None,
 ) -> list[Part] | None:
     """Split at silences, by copying where the parts are small enough, else compressed; None if they do not fit."""
     longest = plan.longest_seconds or 0.0
     if points is None:
-        loudness = measure_loudness(file, progress=output.progress)
-        seconds = loudness.seconds
-        points = plan_split_points(seconds, loudness.silences(), longest, quietest=loudness.quietest)
-    else:
-        seconds = info.length.seconds or measured_seconds(file)
+        points = plan_split_points(heard.seconds, heard.silences(), longest, quietest=heard.quietest)
     parts = None
-    if (info.size or 0) / max(seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
+    if heard.may_copy and (info.size or 0) / max(heard.seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
         parts = split_copy(file, output, points)
-    return parts or split_compress(file, output, points, seconds=seconds, codec=codec)
+    return parts or split_compress(file, output, points, seconds=heard.seconds, codec=codec)
+
+
+def _listen(part: Part, heard: Loudness, name: str) -> None:
+    """Refuse a part that is all but silent where the recording is not."""
+    with part.path.open("rb") as made:
+        lost = heard.lost(measure_loudness(made), part.start)
+    if lost is not None:
+        here, there = (20 * math.log10(max(level, 1) / 32768) for level in lost)
+        raise InvalidInput(
+            f"{name!r} has sound of {here:.0f} dB where what was made of it has {there:.0f} dB; nothing was submitted"
+        )
 
 
 def _check_table(file: LocalFile, name: str, info: AudioInfo) -> None:
