@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
+import importlib.util
 import itertools
 import json
 import logging
@@ -23,15 +23,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from signal import Signals
-from typing import BinaryIO, NoReturn, Protocol, cast
+from typing import BinaryIO, NoReturn, TypeVar, cast
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.inspect.ranged_file import RangedFile
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MEMORY_BYTES = 256 * 1024 * 1024
 """That a recording may take in the child, beside what Python and FFmpeg themselves take."""
@@ -45,38 +47,41 @@ _HEAD = struct.Struct(">cI")
 _WORK, _FETCH, _BYTES, _PROGRESS, _LOG, _DONE, _ERROR = (bytes([one]) for one in b"WFBPLDE")
 
 
-class Work(Protocol):
-    """A function of a module that runs in the child; other arguments can be pickled, and its result is JSON."""
-
-    __module__: str
-    __qualname__: str
-
-    def __call__(self, file: BinaryIO, *given: object, progress: Callable[[float], object]) -> object:
-        """Do it."""
+def is_possible() -> bool:
+    """Whether FFmpeg is here: PyAV, which the extra ``[audio]`` brings."""
+    return importlib.util.find_spec("av") is not None
 
 
 def run(
-    work: Work,
+    work: Callable[..., T],
     file: BinaryIO,
-    *given: object,
+    *,
     cpu_seconds: float,
     raises: tuple[type[Exception], ...] = (),
     progress: Callable[[float], object] | None = None,
-) -> object:
+    **given: object,
+) -> T:
     """Have a child do something with a file, and return what came of it.
 
+    :param work: a function of a module, called with a file like this one, a function that reports progress, and what is
+        given beside; its result is JSON: no tuples, no objects.
     :param file: seekable; only read here, as the child asks for its bytes.
+    :param given: values that can be pickled.
     :param cpu_seconds: after which the child is ended.
     :param raises: errors of the work that are raised here as they are.
     :param progress: called with what the work reports.
     :raises InvalidInput: for any other error of the work, and at a limit, which it names.
     """
+    if not is_possible():
+        raise InvalidInput(
+            "converting, compressing and splitting recordings needs PyAV: pip install 'airflow-provider-nanostt[audio]'"
+        )
     size, name = file.seek(0, 2), getattr(file, "name", None)
     request = work.__module__, work.__qualname__, size, name if isinstance(name, str) else "", given, cpu_seconds
     with _borrowed() as child:
         kind, answer = child.work(pickle.dumps(request), file, cpu_seconds, progress)
     if kind == _DONE:
-        return answer
+        return cast("T", answer)
     error, text = cast("tuple[str, str]", answer)
     raise {one.__name__: one for one in raises}.get(error, InvalidInput)(text)
 
@@ -245,18 +250,20 @@ def serve() -> NoReturn:
             module, work_name, size, name, given, cpu_seconds = pickle.loads(data)  # noqa: S301  from the parent
             used = resource.getrusage(resource.RUSAGE_SELF)
             _limit(resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + cpu_seconds)
-            work = cast("Work", getattr(importlib.import_module(module), work_name))
+            work = getattr(importlib.import_module(module), work_name)
             kind, answer = _done(work, _AskedFile(parent, size, name), given, parent)
             _send(parent, kind, json.dumps(answer).encode())
     os._exit(0)
 
 
-def _done(work: Work, file: _AskedFile, given: tuple[object, ...], parent: socket.socket) -> tuple[bytes, object]:
+def _done(
+    work: Callable[..., object], file: _AskedFile, given: Mapping[str, object], parent: socket.socket
+) -> tuple[bytes, object]:
     def progress(seconds: float) -> None:
         _send(parent, _PROGRESS, struct.pack(">d", seconds))
 
     try:
-        return _DONE, work(cast("BinaryIO", file), *given, progress=progress)
+        return _DONE, work(file, progress, **given)
     except (EOFError, ConnectionError):  # the parent is gone
         raise
     except Exception as error:  # noqa: BLE001  whatever FFmpeg makes of it

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.inspect.clock import clock_of, with_silence
 from airflow_provider_nanostt.audio.inspect.containers import riff
-from airflow_provider_nanostt.audio.inspect.duration import refuse_other_files
+from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
 from airflow_provider_nanostt.audio.prepare.channels import PER_SECOND, RATE, Mixer, levels, loud
 
 if TYPE_CHECKING:

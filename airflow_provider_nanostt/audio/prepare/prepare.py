@@ -6,38 +6,28 @@ are read through file objects only, and their number is limited.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
-from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
-from airflow_provider_nanostt.audio.inspect.containers import Hopeless, mp4
+from airflow_provider_nanostt.api.upload import REMEDY, Upload
+from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
-from airflow_provider_nanostt.audio.prepare.muxer import Codec
-from airflow_provider_nanostt.audio.prepare.silence import Loudness, measure_loudness
-from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+from airflow_provider_nanostt.audio.prepare.making import make_parts
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
-from airflow_provider_nanostt.audio.prepare.transcode import (
-    Output,
-    Part,
-    compress,
-    convert,
-    split_compress,
-    split_copy,
-)
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 
 MAX_FETCHED_BYTES = 4_000_000_000
 """The largest object that is copied from object storage to be compressed or split here."""
 
-_COPY_MARGIN = 0.9
+_MIN_CPU_SECONDS = 300.0
+_SLOWEST = 4.0
+"""Seconds of sound for each second of processor time; no machine is as slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,68 +131,27 @@ def _transcode(
     folder: Path,
     points: Sequence[float] | None,
 ) -> list[AudioPart]:
-    _check_table(file, name, info)
-    output, codec = Output(folder, MAX_UPLOAD_BYTES, options.progress), options.preparation.codec
     with file.open() as opened:
-        heard = measure_loudness(opened, progress=options.progress if plan.method == "split" else None)
-        if plan.method == "split":
-            parts = _split(opened, info, plan, output, heard, codec=codec, points=points)
-        else:
-            part = convert(opened, output, codec=codec, may_copy=heard.may_copy) if plan.method == "convert" else None
-            part = part or compress(opened, output, seconds=heard.seconds, codec=codec)
-            parts = [part] if part else None
-    if not parts:
-        hint = "" if plan.method == "split" else "; allow 'split'"
-        raise InvalidInput(f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
-    for part in parts:
-        _listen(part, heard, name)
+        made = sandbox.run(
+            make_parts,
+            opened,
+            cpu_seconds=_MIN_CPU_SECONDS + (info.length.seconds or 0.0) / _SLOWEST,
+            progress=options.progress,
+            folder=str(folder),
+            size=info.size or 0,
+            method=plan.method,
+            codec=options.preparation.codec,
+            longest=plan.longest_seconds or 0.0,
+            points=list(points) if points else None,
+        )
     stem = upload_name(name, None)
     stem = stem.rpartition(".")[0] or stem
-    numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(parts) + 1)]
+    numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(made) + 1)]
     return [
-        AudioPart(Upload(stem + number + part.path.suffix, part.content_type, part.path), part.start, part.seconds)
-        for number, part in zip(numbers, parts, strict=True)
-    ]
-
-
-def _split(
-    file: BinaryIO,
-    info: AudioInfo,
-    plan: UploadPlan,
-    output: Output,
-    heard: Loudness,
-    *,
-    codec: Codec,
-    points: Sequence[float] | None,
-) -> list[Part] | None:
-    """Split at silences, by copying where the parts are small enough, else compressed; None if they do not fit."""
-    longest = plan.longest_seconds or 0.0
-    if points is None:
-        points = plan_split_points(heard.seconds, heard.silences(), longest, quietest=heard.quietest)
-    parts = None
-    if heard.may_copy and (info.size or 0) / max(heard.seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
-        parts = split_copy(file, output, points)
-    return parts or split_compress(file, output, points, seconds=heard.seconds, codec=codec)
-
-
-def _listen(part: Part, heard: Loudness, name: str) -> None:
-    """Refuse a part that is all but silent where the recording is not."""
-    with part.path.open("rb") as made:
-        lost = heard.lost(measure_loudness(made), part.start)
-    if lost is not None:
-        here, there = (20 * math.log10(max(level, 1) / 32768) for level in lost)
-        raise InvalidInput(
-            f"{name!r} has sound of {here:.0f} dB where what was made of it has {there:.0f} dB; nothing was submitted"
+        AudioPart(
+            Upload(stem + number + Path(part["path"]).suffix, part["content_type"], Path(part["path"])),
+            part["start"],
+            part["seconds"],
         )
-
-
-def _check_table(file: LocalFile, name: str, info: AudioInfo) -> None:
-    """Refuse an MP4 whose table of contents would fill the memory of FFmpeg."""
-    if info.format is not None and info.format.demuxer == "mov":
-        try:
-            with file.open() as opened:
-                mp4.measure(opened, info.size or 0, whole=True)
-        except Hopeless as error:
-            raise InvalidInput(f"{name!r}: {error}") from error
-        except Exception:  # noqa: BLE001, S110  PyAV may cope with everything else that is odd about it
-            pass
+        for number, part in zip(numbers, made, strict=True)
+    ]

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.audio.inspect import duration, formats
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful
-from airflow_provider_nanostt.audio.inspect.duration import MAX_SECONDS, Length, add_up, measure, refuse_other_files
+from airflow_provider_nanostt.audio.inspect.duration import MAX_SECONDS, Length, measure
+from airflow_provider_nanostt.audio.inspect.packets import add_up, by_packets, refuse_other_files
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.sources import WebAddress
 
