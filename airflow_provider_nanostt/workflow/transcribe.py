@@ -82,12 +82,11 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
     plan = look.plan if known is None or look.plan.method == "split" else UploadPlan("split", "it was split before")
     with prepared_audio(wanted.source, look.info, plan, look.options, split_points) as parts:
         # 8. Submit each part, once.
-        estimate = _as_made(look.estimate, request, parts)
         if known is None and len(parts) == 1:
             submission = request.options.submission(parts[0].audio, request.minutes or parts[0].minutes)
             version = wanted.version.to_json() if wanted.version else None
             try:
-                args = attempt, attempt.ledger, wanted.request, submission, estimate
+                args = attempt, attempt.ledger, wanted.request, submission, look.estimate
                 return [Part(0.0, submit(*args, source_version=version))]
             finally:  # what was staged is kept for a job that may fetch it; also when the task is killed
                 if attempt.ledger.record is None or attempt.ledger.record.job is None:
@@ -95,7 +94,7 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         if known is None:
             _record_split(attempt, request, wanted, parts, may_split=may_split)
             known = _find_parts(attempt, wanted, [part.start for part in parts])
-        return _submit_missing(attempt, request, known, parts, estimate)
+        return _submit_missing(attempt, request, known, parts, look.estimate)
 
 
 def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: Job | None = None) -> TranscriptResult:
@@ -201,35 +200,16 @@ def _submit_missing(
 
     :param estimate: of the whole.
     """
-    missing = [index for index, part in enumerate(known) if part.found is None]
-    attempt.budget.check(attempt.number, _share(estimate, parts, missing))
+    missing = [audio.seconds for part, audio in zip(known, parts, strict=True) if part.found is None]
+    attempt.budget.check(attempt.number, estimate.of_part(None if None in missing else sum(filter(None, missing))))
     done = []
-    for index, (part, audio) in enumerate(zip(known, parts, strict=True)):
+    for part, audio in zip(known, parts, strict=True):
         found = part.found
         if found is None:
             submission = request.options.submission(audio.audio, audio.minutes)
-            found = submit(attempt, part.ledger, part.request, submission, _share(estimate, parts, [index]))
+            found = submit(attempt, part.ledger, part.request, submission, estimate)
         done.append(Part(part.start, found))
     return done
-
-
-def _as_made(estimate: Estimate, request: TranscriptionRequest, parts: Sequence[AudioPart]) -> Estimate:
-    """Return what is expected now that the length of what was made is known, unless the user has stated one."""
-    return estimate if request.minutes is not None else estimate.of_part(_sum([part.seconds for part in parts]))
-
-
-def _share(estimate: Estimate, parts: Sequence[AudioPart], indices: Sequence[int]) -> Estimate:
-    """Return what some parts are expected to cost; all together cost what the whole was expected to."""
-    lengths = [part.seconds for part in parts]
-    chosen, total = _sum([lengths[index] for index in indices]), _sum(lengths)
-    if chosen is not None and total and estimate.minutes is not None:
-        chosen *= estimate.minutes * 60 / total
-    return estimate.of_part(chosen)
-
-
-def _sum(seconds: Sequence[float | None]) -> float | None:
-    """Return a sum, None if one of its numbers is unknown."""
-    return None if None in seconds else sum(one for one in seconds if one is not None)
 
 
 def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_before: float) -> TranscriptResult:

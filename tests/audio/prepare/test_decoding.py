@@ -276,6 +276,8 @@ def test_reading_that_fails_for_ever_ends():
     """A demuxer that neither goes on nor ends is left after a while, with what there was."""
 
     class Stuck:
+        format = av.format.ContainerFormat("wav", "r")
+
         def demux(self, _):
             raise av.error.InvalidDataError(1, "stuck")
 
