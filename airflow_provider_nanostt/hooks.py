@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_nanostt import get_provider_info
-from airflow_provider_nanostt._compat import BaseHook
+from airflow_provider_nanostt._compat import BaseHook, without_loggers
 from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
 from airflow_provider_nanostt.connection import config_from
@@ -106,7 +106,7 @@ class NanoGPTHook(BaseHook):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the client behind when the hook is copied or pickled; the copy opens its own."""
-        return {**self.__dict__, "_open": None}
+        return {**without_loggers(self.__dict__), "_open": None}
 
     async def aget_config(self) -> Config:
         """Read the connection without blocking the event loop; for triggers."""

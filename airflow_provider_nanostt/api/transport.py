@@ -98,6 +98,10 @@ class Client:
         self._sleep = sleep
         self._pooled: requests.Session | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the connections behind when the client is copied or pickled; the copy opens its own."""
+        return {**self.__dict__, "_pooled": None}
+
     def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
         """Make the call and return its value, or raise one of the typed errors."""
         retry = retry or Retry()
