@@ -70,7 +70,12 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
-        if names:
+        if authority:  # as Python 3.13 wants it
+            usage = x509.KeyUsage(
+                *[False] * 5, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False
+            )
+            made = made.add_extension(usage, critical=True)
+        else:
             made = made.add_extension(x509.SubjectAlternativeName([_general(one) for one in names]), critical=False)
         return made.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 

@@ -76,6 +76,7 @@ def net(tmp_path_factory):
         known = {"nanogpt.test:443": ("127.0.0.1", services["8443"].port)}
         proxies = {
             "3128": start(Proxy, leads_to=known),
+            "]3128": start(Proxy, "::1"),
             "3129": start(Proxy, tls=tls),
             "3131": start(Proxy, status=407),
         }
