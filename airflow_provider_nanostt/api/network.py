@@ -127,6 +127,22 @@ def session_for(url: str) -> requests.Session:
     :raises InvalidInput: for certificates or a proxy that cannot be used.
     """
     import requests
+
+    session, adapter = requests.Session(), _adapter()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    if proxy := proxy_for(url):
+        session.proxies = {"all": proxy}
+    if is_encrypted(url, proxy):
+        tls_context()
+        session.verify = certificates()
+    return session
+
+
+def _adapter() -> requests.adapters.HTTPAdapter:
+    """Return what connects a session: with verified proxies, and with handshakes that are a part of connecting."""
     import urllib3
     from requests.adapters import HTTPAdapter
 
@@ -157,17 +173,7 @@ def session_for(url: str) -> requests.Session:
         def cert_verify(self, conn: Any, _: str, *how: Any) -> None:  # requests would not, of a proxy to plain http
             super().cert_verify(conn, "https:", *how)  # type: ignore[no-untyped-call]
 
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.mount("https://", Adapter())
-    session.mount("http://", Adapter())
-    if proxy := proxy_for(url):
-        session.proxies = {"all": proxy}
-    if is_encrypted(url, proxy):
-        tls_context()
-        session.verify = certificates()
-    return session
+    return Adapter()
 
 
 @contextmanager
