@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from airflow_provider_nanostt import operators, sensors, triggers
 from airflow_provider_nanostt._compat import BaseOperator
 from airflow_provider_nanostt.api import endpoints
+from airflow_provider_nanostt.decorators import transcribe_task
 from airflow_provider_nanostt.hooks import NanoGPTHook
 
 class Own(BaseOperator):
@@ -26,6 +27,9 @@ class Own(BaseOperator):
         self.hook = NanoGPTHook()
         self.hook.log.info("Used by an operator")
         return self.hook.balance()
+
+def recording():
+    return wav
 
 async def events(trigger):
     return [event.payload async for event in trigger.run()]
@@ -54,6 +58,7 @@ for name, thing in {
     "operator of one's own with a hook": Own(task_id="own"),
     "TranscribeOperator": operators.TranscribeOperator(audio=wav, output_path=f"{folder}/one", **task),
     "TranscribeBatchOperator": operators.TranscribeBatchOperator(audio=[wav], output_path=f"{folder}/many", **task),
+    "@task.transcribe": transcribe_task(recording, output_path=f"{folder}/function", **task)().operator,
     "YouTubeTranscribeOperator": operators.YouTubeTranscribeOperator(
         task_id="t", urls=[video], output_path=f"{folder}/videos"
     ),
@@ -81,6 +86,7 @@ KINDS = [
     "operator of one's own with a hook",
     "TranscribeOperator",
     "TranscribeBatchOperator",
+    "@task.transcribe",
     "YouTubeTranscribeOperator",
     "TranscriptionSensor",
     "TranscriptionTrigger",
@@ -111,4 +117,4 @@ def test_what_was_used_and_has_logged_can_be_copied(copied, kind):
 
 def test_copies_pay_for_nothing_twice(copied):
     """One job for the sensor and the triggers, one for each operator."""
-    assert copied["charges"] == 4
+    assert copied["charges"] == 5
