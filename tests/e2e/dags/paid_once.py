@@ -60,7 +60,13 @@ one("in_the_triggerer")
 one("in_the_worker", deferrable=False)
 one("to_files", output_path=FILES)
 one("short_timeout", timeout=12)
-one("forced", output_path=FILES, force=True, retries=int(RETRIES.read_text()) if RETRIES.exists() else 2)
+one(
+    "forced",
+    deferrable=False,
+    output_path=FILES,
+    force=True,
+    retries=int(RETRIES.read_text()) if RETRIES.exists() else 2,
+)
 one("without_patience", nanogpt_conn_id="nanogpt_impatient", force="{{ var.value.get('force', 'false') }}")
 one("without_service", nanogpt_conn_id="nanogpt_closed", retries=10)
 one("any_model", model="{{ var.value.get('model', 'Elevenlabs-STT') }}")
