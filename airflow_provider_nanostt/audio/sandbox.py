@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from signal import Signals
 from typing import BinaryIO, NoReturn, TypeVar, cast
 
@@ -44,7 +45,7 @@ _BLOCK_BYTES = 256 * 1024
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _WAIT_FACTOR = 10  # times the processor's seconds: other children and slow storages need time, too
 _HEAD = struct.Struct(">cI")
-_WORK, _FETCH, _BYTES, _PROGRESS, _LOG, _DONE, _ERROR = (bytes([one]) for one in b"WFBPLDE")
+_WORK, _FETCH, _BYTES, _PROGRESS, _LOG, _DONE, _ERROR, _MEMORY = (bytes([one]) for one in b"WFBPLDEM")
 
 
 def is_possible() -> bool:
@@ -78,12 +79,20 @@ def run(
         )
     size, name = file.seek(0, 2), getattr(file, "name", None)
     request = work.__module__, work.__qualname__, size, name if isinstance(name, str) else "", given, cpu_seconds
-    with _borrowed() as child:
-        kind, answer = child.work(pickle.dumps(request), file, cpu_seconds, progress)
+    try:
+        with _borrowed() as child:
+            kind, answer = child.work(pickle.dumps(request), file, cpu_seconds, progress)
+    except _LimitReached as reason:
+        shown = repr(PurePath(name).name) if isinstance(name, str) and name else "the recording"
+        raise InvalidInput(f"{shown} cannot be read: {reason}") from None
     if kind == _DONE:
         return cast("T", answer)
     error, text = cast("tuple[str, str]", answer)
     raise {one.__name__: one for one in raises}.get(error, InvalidInput)(text)
+
+
+class _LimitReached(Exception):
+    """The child had to be ended, or has ended itself."""
 
 
 class _Child:
@@ -105,34 +114,44 @@ class _Child:
         self, request: bytes, file: BinaryIO, cpu_seconds: float, progress: Callable[[float], object] | None
     ) -> tuple[bytes, object]:
         until = time.monotonic() + _WAIT_FACTOR * cpu_seconds
-        try:
+        with self._heeding_limits(cpu_seconds):
             _send(self._socket, _WORK, request)
-            while True:
+        while True:
+            with self._heeding_limits(cpu_seconds):
                 self._socket.settimeout(max(0.01, until - time.monotonic()))
                 kind, data = _receive(self._socket)
-                if kind == _FETCH:
-                    start, count = struct.unpack(">QI", data)
-                    file.seek(start)
-                    _send(self._socket, _BYTES, file.read(min(count, _BLOCK_BYTES)))
-                elif kind == _PROGRESS and progress is not None:
-                    progress(struct.unpack(">d", data)[0])
-                elif kind == _LOG:
-                    log.warning("%s", data.decode("utf-8", "replace"))
-                elif kind in (_DONE, _ERROR):
-                    break
-        except (EOFError, TimeoutError, ConnectionError, struct.error) as error:
+            if kind == _FETCH:
+                start, count = struct.unpack(">QI", data)
+                file.seek(start)
+                found = file.read(min(count, _BLOCK_BYTES))
+                with self._heeding_limits(cpu_seconds):
+                    _send(self._socket, _BYTES, found)
+            elif kind == _PROGRESS and progress is not None:
+                progress(struct.unpack(">d", data)[0])
+            elif kind == _LOG:
+                log.warning("%s", data.decode("utf-8", "replace"))
+            elif kind == _MEMORY:
+                raise _LimitReached(f"FFmpeg needs more than {MEMORY_BYTES // 2**20} MB of memory")
+            elif kind in (_DONE, _ERROR):
+                return kind, json.loads(data)
+
+    @contextlib.contextmanager
+    def _heeding_limits(self, cpu_seconds: float) -> Iterator[None]:
+        """Say why the child has ended, if it does; what a recording's storage raises is raised elsewhere."""
+        try:
+            yield
+        except (EOFError, TimeoutError, ConnectionError) as error:
             reason = self._why_it_ended(error, cpu_seconds)
             self.end()
-            raise InvalidInput(reason) from None
-        return kind, json.loads(data)
+            raise _LimitReached(reason) from None
 
     def _why_it_ended(self, error: Exception, cpu_seconds: float) -> str:
         if isinstance(error, TimeoutError):
-            return f"FFmpeg takes more than {_WAIT_FACTOR * cpu_seconds:,.0f} seconds for it"
+            return f"FFmpeg takes more than {_WAIT_FACTOR * cpu_seconds:,.0f} seconds"
         code = self._process.wait(timeout=10)
         if code == -Signals.SIGXCPU:
-            return f"FFmpeg takes more than {cpu_seconds:,.0f} seconds of processor time for it"
-        return f"FFmpeg ended on it ({Signals(-code).name if code < 0 else code})"
+            return f"FFmpeg takes more than {cpu_seconds:,.0f} seconds of processor time"
+        return f"FFmpeg has crashed ({Signals(-code).name if code < 0 else code})"
 
     @property
     def is_alive(self) -> bool:
@@ -168,7 +187,7 @@ def _borrowed() -> Iterator[_Child]:
         try:
             yield child
             is_free = True
-        except InvalidInput:
+        except _LimitReached:
             is_free = child.is_alive
             raise
         finally:
@@ -269,7 +288,7 @@ def _done(
     except Exception as error:  # noqa: BLE001  whatever FFmpeg makes of it
         chain = itertools.chain([error], _causes(error))
         if any(isinstance(one, MemoryError) for one in chain):
-            return _ERROR, ["", f"FFmpeg needs more than {MEMORY_BYTES // 2**20} MB of memory for it"]
+            return _MEMORY, None
         text = str(error) if type(error).__module__.startswith("airflow_provider_nanostt") else repr(error)
         return _ERROR, [type(error).__name__, text[:2000]]
 

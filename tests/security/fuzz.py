@@ -237,7 +237,7 @@ def one_kind(name: str, count: int, seed: int) -> Counter[str]:
             attempt(data)
         except errors.NanoGPTError as error:
             found["refused"] += 1
-            found["children ended"] += "FFmpeg ended on it" in str(error)
+            found["children ended"] += "FFmpeg has crashed" in str(error)
         except Exception as error:  # noqa: BLE001  that is what is looked for
             found["untyped"] += 1
             print(f"  {name} {number}: {type(error).__name__}: {error}"[:300], file=sys.stderr)

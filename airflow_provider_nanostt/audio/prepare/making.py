@@ -40,6 +40,7 @@ def make_parts(
     file: BinaryIO,
     progress: Callable[[float], object],
     *,
+    name: str,
     folder: str,
     size: int,
     method: str,
@@ -49,6 +50,7 @@ def make_parts(
 ) -> list[MadePart]:
     """Make the parts, in a folder. Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
 
+    :param name: of the recording, for people.
     :param size: bytes of the file.
     :param method: ``convert``, ``compress`` or ``split``.
     :param longest: seconds of a part of a split.
@@ -65,9 +67,9 @@ def make_parts(
         parts = [part] if part else None
     if not parts:
         hint = "" if method == "split" else "; allow 'split'"
-        raise InvalidInput(f"it does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
+        raise InvalidInput(f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
     for part in parts:
-        _listen(part, heard)
+        _listen(part, heard, name)
     return [
         {"path": str(part.path), "content_type": part.content_type, "start": part.start, "seconds": part.seconds}
         for part in parts
@@ -93,12 +95,12 @@ def _split(
     return parts or split_compress(file, output, points, seconds=heard.seconds, codec=codec)
 
 
-def _listen(part: Part, heard: Loudness) -> None:
+def _listen(part: Part, heard: Loudness, name: str) -> None:
     """Refuse a part that is all but silent where the recording is not."""
     with part.path.open("rb") as made:
         lost = heard.lost(measure_loudness(made), part.start)
     if lost is not None:
         here, there = (20 * math.log10(max(level, 1) / 32768) for level in lost)
         raise InvalidInput(
-            f"it has sound of {here:.0f} dB where what was made of it has {there:.0f} dB; nothing was submitted"
+            f"{name!r} has sound of {here:.0f} dB where what was made of it has {there:.0f} dB; nothing was submitted"
         )

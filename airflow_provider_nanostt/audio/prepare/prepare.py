@@ -137,6 +137,7 @@ def _transcode(
             opened,
             cpu_seconds=_MIN_CPU_SECONDS + (info.length.seconds or 0.0) / _SLOWEST,
             progress=options.progress,
+            name=name,
             folder=str(folder),
             size=info.size or 0,
             method=plan.method,
