@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import BinaryIO, TypedDict
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio.prepare.muxer import Codec
 from airflow_provider_nanostt.audio.prepare.silence import Loudness, measure_loudness
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
@@ -46,6 +45,7 @@ def make_parts(
     method: str,
     codec: Codec,
     longest: float,
+    at_most: int,
     points: Sequence[float] | None,
 ) -> list[MadePart]:
     """Make the parts, in a folder. Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
@@ -54,10 +54,11 @@ def make_parts(
     :param size: bytes of the file.
     :param method: ``convert``, ``compress`` or ``split``.
     :param longest: seconds of a part of a split.
+    :param at_most: bytes of each part.
     :param points: where it was split before, seconds; None looks for silences.
     :raises InvalidInput: if that is not possible, or what was made cannot be heard.
     """
-    output = Output(Path(folder), MAX_UPLOAD_BYTES, progress)
+    output = Output(Path(folder), at_most, progress)
     heard = measure_loudness(file, progress=progress if method == "split" else None)
     if method == "split":
         parts = _split(file, size, output, heard, codec=codec, longest=longest, points=points)
@@ -67,7 +68,7 @@ def make_parts(
         parts = [part] if part else None
     if not parts:
         hint = "" if method == "split" else "; allow 'split'"
-        raise InvalidInput(f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
+        raise InvalidInput(f"{name!r} does not fit into uploads of {at_most:,} bytes even compressed{hint}")
     for part in parts:
         _listen(part, heard, name)
     return [
@@ -90,7 +91,7 @@ def _split(
     if points is None:
         points = plan_split_points(heard.seconds, heard.silences(), longest, quietest=heard.quietest)
     parts = None
-    if heard.may_copy and size / max(heard.seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
+    if heard.may_copy and size / max(heard.seconds, 1.0) * longest < output.limit_bytes * _COPY_MARGIN:
         parts = split_copy(file, output, points)
     return parts or split_compress(file, output, points, seconds=heard.seconds, codec=codec)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
-from airflow_provider_nanostt.api.upload import REMEDY, Upload
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
 from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
@@ -143,6 +143,7 @@ def _transcode(
             method=plan.method,
             codec=options.preparation.codec,
             longest=plan.longest_seconds or 0.0,
+            at_most=MAX_UPLOAD_BYTES,
             points=list(points) if points else None,
         )
     stem = upload_name(name, None)
