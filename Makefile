@@ -36,10 +36,10 @@ demo-stop: ## stop what `make demo KEEP=1` left up
 test: unit e2e ## run the whole test suite
 
 .PHONY: unit
-unit: env ## run the unit suite, with coverage
+unit: env ## run the unit suite, with coverage; WHOLE=1 with what takes long
 	@scripts/bootstrap.sh clean-db .venv
 	@rm -f .coverage .coverage.*
-	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(PARALLEL) --durations=30 $(ARGS)
+	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(if $(WHOLE),,-m "not long") $(PARALLEL) --durations=30 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='airflow_provider_nanostt/api/*'
@@ -87,7 +87,8 @@ matrix: env ## run what depends on Airflow against every other supported one; ON
 	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
 
 .PHONY: nightly
-nightly: ## all that .ci/run has no time for: the whole chaos and matrix, the fuzzer, every benchmark in its quick form
+nightly: ## all that .ci/run has no time for: everything whole, the fuzzer, every benchmark in its quick form
+	@$(MAKE) --no-print-directory unit WHOLE=1
 	@$(MAKE) --no-print-directory chaos
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory matrix WHOLE=1

@@ -109,7 +109,10 @@ def test_a_recording_that_is_known_is_not_read(recording):
     assert bytes_read() - before < 512 * 1024
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("three-hours.wav", 1200.0), ("without-header.mp3", 120.0)])
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [pytest.param("three-hours.wav", 1200.0, marks=pytest.mark.long), ("without-header.mp3", 120.0)],
+)
 def test_until_its_parts_are_made_a_recording_is_read_twice(recording, tmp_path, monkeypatch, name, seconds):
     """Once for digest and length, once to listen; the parts are written in one more pass, and listened to."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

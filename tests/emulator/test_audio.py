@@ -134,6 +134,7 @@ def test_a_compressed_file_from_a_url_is_understood(ears, files):
     assert word_errors((AUDIO / "closed-office.txt").read_text(), heard) <= 0.06
 
 
+@pytest.mark.long
 def test_recognition_does_not_depend_on_what_was_heard_before(ears):
     """The same audio gives the same words and times, whatever the recogniser heard in between."""
     office = lambda: ears.result(ears.upload(OFFICE.name, OFFICE.read_bytes(), "audio/ogg").json())["words"]  # noqa: E731

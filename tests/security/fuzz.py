@@ -79,7 +79,7 @@ def containers(name: str) -> tuple[list[bytes], Try]:
     seeds = []
     if name in CONTAINERS:
         container, codec = CONTAINERS[name]
-        rate = 8000 if name == "amr" else 48_000 if codec == "libopus" else 16_000
+        rate = {"libopencore_amrnb": 8000, "libopus": 48_000, "wmav2": 44_100}.get(codec, 16_000)
         seeds = [encoded(spoken, codec, container, rate=rate)]
     else:
         seeds = [_fragmented(spoken)]

@@ -158,7 +158,11 @@ ONCE = ["part-001.mp3", "part-002.mp3"]
 
 @pytest.mark.parametrize(
     ("model", "deferrable"),
-    [pytest.param(SYNC, True, marks=REAL), pytest.param(ASYNC, True, marks=REAL), (ASYNC, False)],
+    [
+        pytest.param(SYNC, True, marks=[REAL, pytest.mark.long]),
+        pytest.param(ASYNC, True, marks=[REAL, pytest.mark.long]),
+        (ASYNC, False),
+    ],
 )
 def test_the_parts_become_one_transcript(spoken: Emulator, attempt, memory, shorter, model, deferrable):
     """Texts in order, times of the whole recording, costs and minutes summed; one charge a part."""

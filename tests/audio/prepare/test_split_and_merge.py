@@ -67,6 +67,7 @@ def unsplit(listener, recording):
     return transcript
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["copied", "compressed"])
 def test_the_merged_transcript_is_that_of_the_unsplit_recording(way, listener, recording, unsplit, tmp_path):
     """At least 98 % of the words, each within 0.3 seconds of where it was, and the cost of all parts together."""

@@ -259,6 +259,7 @@ def test_what_was_made_counts_for_the_limit(emulator: Emulator, tmp_path):
     assert not emulator.charges
 
 
+@pytest.mark.long
 def test_captions_fit_a_player(tmp_path):
     """What a recogniser hears at a moment of the film, the captions show at that moment."""
     pytest.importorskip("pocketsphinx")

@@ -215,6 +215,7 @@ def test_an_empty_track_is_refused(output):
     assert list(output.folder.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_length_is_measured_by_packets():
     """Headers are not believed, and nothing is decoded; days are refused."""
     assert measured_seconds(source()) == pytest.approx(len(note()) / RATE)
