@@ -56,7 +56,7 @@ BOTH_ENDS = (
     "test_imports.py",
     "workflow",
 )
-"""Tests that take long, and tell on the oldest Airflow and on that of the development environment what they would on all."""
+"""Tests that take long, and tell on the oldest Airflow and on the development environment's what they would on all."""
 
 LONGEST_FIRST = (
     "e2e/test_paid_once.py",

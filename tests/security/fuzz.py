@@ -80,7 +80,7 @@ def containers(name: str) -> tuple[list[bytes], Try]:
     if name in CONTAINERS:
         container, codec = CONTAINERS[name]
         rate = {"libopencore_amrnb": 8000, "libopus": 48_000, "wmav2": 44_100}.get(codec, 16_000)
-        seeds = [encoded(spoken, codec, container, rate=rate)]
+        seeds = [encoded(spoken, codec, container, rate=rate, bit_rate=64_000 if codec == "wmav2" else None)]
     else:
         seeds = [_fragmented(spoken)]
     file, rules, count = Path(sys.argv[-1]) / "recording.bin", PreparationRules(), iter(range(10**9))
