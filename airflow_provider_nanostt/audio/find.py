@@ -69,7 +69,7 @@ def find(text: str, *, may_be_relative: bool = False) -> list[Found]:
 
 def _find_local(path: Path, *, may_be_relative: bool) -> list[Found]:
     if not path.is_absolute() and not may_be_relative:
-        raise InvalidInput(f"{str(path)!r} is a relative pattern; name the folder from the root")
+        raise InvalidInput(f"{display(str(path))!r} is a relative pattern; name the folder from the root")
     pattern = _with_literal_folders(str(path), lambda folder: is_there(Path(folder)))
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207  Path.glob takes no pattern from the root
     return [Found(name) for name in sorted(names) if Path(name).is_file()]

@@ -7,7 +7,7 @@ been paid for in ``workflow``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -207,21 +207,7 @@ def push(operator: BaseOperator, context: Context, paid: Sequence[object] = (), 
 
 def mask_addresses(value: object) -> None:
     """Have Airflow mask what is secret in the addresses in a value."""
-    for url in _texts_in(value):
-        if "://" in url and ("?" in url or "@" in url):
-            from airflow_provider_nanostt.common.urls import secret_parts
+    from airflow_provider_nanostt.common.urls import parts_to_mask
 
-            for secret in secret_parts(url):
-                mask_secret(secret)
-
-
-def _texts_in(value: object) -> Iterator[str]:
-    """Yield every text in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts_in(inner)
+    for secret in parts_to_mask(value):
+        mask_secret(secret)

@@ -121,7 +121,7 @@ def _expanded(one: object) -> list[Item]:
     options = {option: value for option, value in options.items() if not is_null(value)}
     found = find(text)
     if name and len(found) > 1:
-        raise InvalidInput(f"{text!r} finds {len(found)} recordings, which cannot all be named {name!r}")
+        raise InvalidInput(f"{display(text)!r} finds {len(found)} recordings, which cannot all be named {name!r}")
     return [Item(one.audio, name, options, None, one.info, one.problem, one.is_no_match) for one in found]
 
 

@@ -138,7 +138,7 @@ class Checkpoint:
                     file.write(json.dumps({"row": row.to_json(), "writing": dict(own)}).encode() + b"\n")
         except Exception as error:  # whatever a storage raises
             raise errors.LedgerError(
-                f"{self._file} cannot be written ({type(error).__name__}: {error}), and a resume would not know the "
+                f"{self._file} cannot be written ({errors.describe_exception(error)}), and a resume would not know the "
                 "batch"
             ) from error
 
@@ -155,7 +155,7 @@ class Checkpoint:
                 return [ManifestRow.from_json(one["row"]) for one in lines], [one["writing"] for one in lines]
         except Exception as error:
             raise errors.LedgerError(
-                f"{self._file} cannot be read ({type(error).__name__}: {error}); a retry finds each recording's record "
-                "again"
+                f"{self._file} cannot be read ({errors.describe_exception(error)}); a retry finds each recording's "
+                "record again"
             ) from error
         raise errors.LedgerMissing(str(self._file))

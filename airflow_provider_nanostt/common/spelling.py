@@ -1,0 +1,68 @@
+"""How texts write an address: plainly, as JSON, in HTML, percent-encoded once or several times; and how to undo it.
+
+Strings in, strings out. What of an address may be shown is decided in ``urls``.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+COLON = r"(?::|\\{1,8}u003a|&(?:\#58|\#x3a|colon);|%(?:25)*3a)"
+SLASH = r"(?:\\{0,8}/|\\{1,8}u002f|&(?:\#47|\#x2f|sol);|%(?:25)*2f)"
+QUERY_MARK = r"(?:\?|\\{1,8}u003f|&(?:\#63|\#x3f|quest);|%(?:25)*3f)"
+EQUALS = r"(?:=|\\{1,8}u003d|&(?:\#61|\#x3d|equals);|%(?:25)*3d)"
+# The start of a fragment, a parameter of a path, or another pair of a query.
+_NEXT_MARK = (
+    r"(?:[#;&]|\\{1,8}u00(?:23|3b|26)|&(?:\#35|\#x23|num|\#59|\#x3b|semi|\#38|\#x26|amp);|%(?:25)*(?:23|3b|26))"
+)
+_NAME = r"[\w.~%\[\]-]{1,80}"
+# An apostrophe may be a part of an address; it ends one unless what follows still looks like a query.
+REST = r"(?:[^\s\"'<>]|'(?=[^\s\"'<>]*=))*"
+_QUERY_START = rf"{QUERY_MARK}(?={_NAME}{EQUALS})"
+# Prose has these marks, too; what is secret behind one is longer.
+_NEXT_START = rf"(?<=\w){_NEXT_MARK}(?={_NAME}{EQUALS}[^\s\"'<>]{{6}})"
+
+ADDRESS = re.compile(rf"[a-z][a-z0-9+.-]{{0,11}}{COLON}{SLASH}{{2}}{REST}", re.IGNORECASE)
+QUERY = re.compile(rf"(?:{_QUERY_START}|{_NEXT_START}){REST}", re.IGNORECASE)
+SUSPECT = re.compile(rf"{COLON}{SLASH}{{2}}|{_QUERY_START}|{_NEXT_START}", re.IGNORECASE)
+_PLAIN_QUERY = re.compile(rf"\?{_NAME}{EQUALS}", re.IGNORECASE)
+PATH_PARAMETER = re.compile(r"(?:;|%3b)([\w.~%-]{1,80})(?:=|%3d)([^/;]*)", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\+(?:u00|x)([0-9a-f]{2})", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,4}|#x[0-9a-f]{1,4}|[a-z]{2,8});", re.IGNORECASE)
+_MAX_LAYERS = 6
+
+
+def is_suspect(text: str) -> bool:
+    """Return whether there may be an address or a query in a text; the answer costs little where there is none."""
+    if "://" in text:
+        return True
+    if any(mark in text for mark in "%\\&#;"):
+        return SUSPECT.search(text) is not None
+    return "?" in text and _PLAIN_QUERY.search(text) is not None
+
+
+def layers(text: str) -> Iterator[str]:
+    """Yield a text as it is, then with one encoding after the other undone."""
+    yield text
+    for _ in range(_MAX_LAYERS):
+        plain = _unescaped(text)
+        plain = unquote(plain) if plain == text else plain
+        if plain == text:
+            return
+        yield (text := plain)
+
+
+def decoded(address: str) -> str:
+    """Return an address as it is without what JSON and HTML escape, and not percent-encoded as a whole."""
+    plain = _unescaped(address)
+    return next((layer for layer in layers(plain) if "://" in layer), plain)
+
+
+def _unescaped(text: str) -> str:
+    if "\\" in text:
+        text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
+        text = re.sub(r"\\+([/\"'\\])", r"\1", text)
+    return _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text
