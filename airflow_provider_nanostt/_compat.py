@@ -20,7 +20,12 @@ if TYPE_CHECKING:
         PokeReturnValue,
     )
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, determine_kwargs, task_decorator_factory
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
     from airflow.sdk.execution_time.xcom import XCom
     from airflow.sdk.log import mask_secret
@@ -54,6 +59,7 @@ def __getattr__(name: str) -> Any:
 
 
 _PLACES = {
+    "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
@@ -72,6 +78,7 @@ _PLACES = {
 
 __all__ = [
     "NEVER_EXPIRE",
+    "AirflowException",
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",

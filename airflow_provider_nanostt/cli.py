@@ -296,7 +296,7 @@ def _with_progress(names: list[Found], *, quiet: bool) -> Iterator[Found]:
 
 def _reason(error: Exception) -> str:
     says_enough = isinstance(error, errors.NanoGPTError) or type(error).__name__ == "AirflowNotFoundException"
-    return str(error) if says_enough else f"{type(error).__name__}: {error}"
+    return str(error) if says_enough else errors.describe_exception(error)
 
 
 def _console(stream: TextIO) -> Console:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
+from airflow_provider_nanostt.common.errors import describe_exception
 from airflow_provider_nanostt.common.urls import display
 from airflow_provider_nanostt.metrics import StatsMeter
 
@@ -58,7 +59,12 @@ def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], fin
                 elif isinstance(outlet, Asset):
                     events[outlet].extra = {**(events[outlet].extra or {}), **finished.facts}
             except Exception as error:  # noqa: BLE001  the transcript is written, and the other events are made
-                log.warning("Could not emit the asset event of %s for %r: %s", display(uri) or "a task", outlet, error)
+                log.warning(
+                    "Could not emit the asset event of %s for %r: %s",
+                    display(uri) or "a task",
+                    outlet,
+                    describe_exception(error),
+                )
                 StatsMeter().incr("asset_events_failed", 1)
 
 

@@ -15,7 +15,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, 
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import number
-from airflow_provider_nanostt.common.urls import display, is_web_url, redact
+from airflow_provider_nanostt.common.urls import display, is_web_url, redact, remember_address
 
 RUNNING_WORDS = frozenset({"pending", "queued", "in_queue", "processing", "in_progress", "running"})
 COMPLETED_WORDS = frozenset({"completed", "complete", "succeeded", "success"})
@@ -67,6 +67,8 @@ class Submission:
         if isinstance(self.audio, str) and not is_web_url(self.audio):
             shown = redact(display(self.audio))
             raise InvalidInput(f"audio_url must be an http(s) URL, got {shown!r}; for a file on disk use audio_path")
+        if isinstance(self.audio, str):
+            remember_address(self.audio)
         if self.actual_minutes is not None and not 0 < self.actual_minutes < float("inf"):
             raise InvalidInput(f"actual_duration must be a positive number of minutes, got {self.actual_minutes!r}")
 

@@ -170,7 +170,7 @@ def requests_errors(host: str) -> Iterator[None]:
     try:
         yield
     except (OSError, urllib3.exceptions.HTTPError) as error:  # those of requests are OSErrors
-        raise _mapped([error, *_reasons(error)], host, unsent=unsent) from error
+        raise _mapped([error, *_reasons(error)], host, unsent=unsent) from errors.without_secrets(error)
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def aiohttp_errors(host: str) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _mapped([error], host, unsent=unsent) from error
+        raise _mapped([error], host, unsent=unsent) from errors.without_secrets(error)
 
 
 def _reasons(error: Exception) -> Iterator[BaseException]:

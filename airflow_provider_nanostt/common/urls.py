@@ -13,18 +13,37 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import TypeVar, cast
 from urllib.parse import quote_plus, unquote, unquote_plus, urlsplit
 
+from airflow_provider_nanostt.common import known_secrets
 from airflow_provider_nanostt.common.address import WEB, pairs, split_address
 from airflow_provider_nanostt.common.parsing import from_text
-from airflow_provider_nanostt.common.spelling import ADDRESS, QUERY, SUSPECT, decoded, is_suspect
+from airflow_provider_nanostt.common.spelling import (
+    ADDRESS,
+    BASE64,
+    CHUNK,
+    ENCODED,
+    QUERY,
+    SUSPECT,
+    USER,
+    decoded,
+    from_base64,
+    is_suspect,
+    layers,
+)
 
 T = TypeVar("T")
 
 _SHORTEST_SECRET = 8
 _SHORTEST_MASK = 5  # Airflow masks nothing shorter
 _MAX_DEPTH = 12
+_MAX_SECRETS_APART = 3  # that one text writes in different ways
+_TEXT = frozenset(("transcription", "text", "transcript", "word", "punctuated_word"))
+_LISTS = frozenset(("words", "diarization", "segments", "utterances"))
+"""What of an answer is the transcript."""
+
 _TRAILING = ".,;:)]}\\"
 _HIDDEN_START = re.compile(r"[?#;]|\\+u00(?:3f|23|3b)|%(?:25)*(?:3f|23|3b)", re.IGNORECASE)
 _REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
@@ -109,17 +128,59 @@ def _is_unprintable(character: str) -> bool:
     )
 
 
-def redact(text: str) -> str:
-    """Return a text in which each address is as :func:`display` shows it, however the text writes the address.
+def redact(text: str, *, opaque: bool = False) -> str:
+    """Return a text in which nothing is secret, however it is written: plainly, as JSON, in HTML, encoded, in base64.
 
-    Also a query without its address is left out, as in "url: /a.mp3?signature=…".
+    Each address is as :func:`display` shows it, a query without its address is left out, and so is every secret value
+    that this process knows.
+
+    :param opaque: of those, only such as cannot be meant in any other way; for what is used again, not only read.
     """
-    return QUERY.sub("?…", ADDRESS.sub(_redacted, text)) if is_suspect(text) else text
+    known_secrets.look_at_proxies()
+    return _redacted_text(text, opaque)
 
 
-def redact_value(value: T) -> T:
+def _redacted_text(text: str, opaque: bool) -> str:
+    text = known_secrets.masked(text, opaque=opaque)
+    if not ENCODED.search(text) and not is_suspect(text) and "@" not in text:
+        return text
+    return CHUNK.sub(lambda found: _redacted_chunk(found[0], opaque), text)
+
+
+def redact_value(value: T, *, opaque: bool = False) -> T:
     """Return a JSON value in which every text, however deep, is as :func:`redact` returns it; tuples become lists."""
-    return cast("T", _redacted_value(value))
+    known_secrets.look_at_proxies()
+    return cast("T", _redacted_value(value, opaque))
+
+
+def redact_answer(body: Mapping[str, object], *, words: bool = True) -> dict[str, object]:
+    """Return the service's answer as it may be stored. The text of a transcript stays: words are data, not messages.
+
+    :param words: whether the lists of words and segments are looked through, too, which takes long.
+    """
+    found: dict[str, object] = {}
+    for name, value in body.items():
+        if name in _TEXT and isinstance(value, str):
+            found[name] = value
+        elif name in _LISTS:
+            found[name] = _redacted_entries(value) if words else value
+        elif name == "data" and isinstance(value, Mapping):
+            found[name] = redact_answer(value, words=words)
+        else:
+            found[redact(name, opaque=True)] = redact_value(value, opaque=True)
+    return found
+
+
+def remember_address(url: str) -> None:
+    """Have what is secret in an address masked from now on, also where it stands without the address."""
+    if address := split_address(url):
+        known_secrets.remember(_spelled(address.user.partition(":")[2]), certain=True)
+    known_secrets.remember(secret_parts(url))
+
+
+def opaque_parts(url: str) -> tuple[str, ...]:
+    """Return what is secret in an address and cannot be meant in any other way."""
+    return tuple(filter(known_secrets.is_opaque, secret_parts(url)))
 
 
 def redacted_repr(value: object) -> str:
@@ -223,6 +284,32 @@ def _cut(path: str) -> str:
     return f"{path[: found.start()]}…" if found else path
 
 
+def _redacted_chunk(chunk: str, opaque: bool) -> str:
+    """Return a text without blanks as it may be shown: decoded as far as that brings out something secret."""
+    for way in (partial(known_secrets.masked, opaque=opaque), _without_addresses):
+        for _ in range(_MAX_SECRETS_APART):
+            changed = (clean for layer in layers(chunk) if (clean := way(layer)) != layer)
+            if (found := next(changed, None)) is None:
+                break
+            chunk = found
+    return BASE64.sub(lambda token: known_secrets.MASK if _hides(token[0], opaque) else token[0], chunk)
+
+
+def _without_addresses(text: str) -> str:
+    text = QUERY.sub("?…", ADDRESS.sub(_redacted, text)) if is_suspect(text) else text
+    return USER.sub("…@", text) if "@" in text else text
+
+
+def _hides(token: str, opaque: bool) -> bool:
+    """Whether base64 has something secret in it, wherever it begins."""
+    for text in from_base64(token):
+        if known_secrets.masked(text, opaque=opaque) != text:
+            return True
+        if text.isascii() and " ".join(text.split()).isprintable() and _redacted_chunk(text, opaque) != text:
+            return True
+    return False
+
+
 def _redacted(found: re.Match[str]) -> str:
     """Return an address in a text as it may be shown, decoded if the text encodes it."""
     written = found[0].rstrip(_TRAILING)
@@ -234,12 +321,34 @@ def _redacted(found: re.Match[str]) -> str:
     return shown + found[0][len(written) :]
 
 
-def _redacted_value(value: object) -> object:
+def _redacted_value(value: object, opaque: bool) -> object:
     if isinstance(value, str):
-        return redact(value)
+        return _redacted_text(value, opaque)
     if isinstance(value, Mapping):
-        return {_redacted_value(key): _redacted_value(inner) for key, inner in value.items()}
-    # A list without any address, such as one of 27,000 words, is not walked through.
-    if isinstance(value, list | tuple) and is_suspect(json.dumps(value, default=str, ensure_ascii=False)):
-        return [_redacted_value(inner) for inner in value]
+        return {_redacted_value(key, opaque): _redacted_value(inner, opaque) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        found = [_redacted_value(inner, opaque) for inner in value]
+        return value if isinstance(value, list | tuple) and found == [*value] else found
     return value
+
+
+def _redacted_entries(value: object) -> object:
+    """Return words or segments; a list in which nothing is secret, such as one of 27,000 words, is the same object."""
+    entries = value if isinstance(value, list) else [value]
+    besides = {pair for entry in entries if isinstance(entry, Mapping) for pair in _besides_text(entry)}
+    others = [entry for entry in entries if not isinstance(entry, Mapping)]
+    if all(redact(text, opaque=True) == text for text in {str(others), *(text for pair in besides for text in pair)}):
+        return value
+    return [
+        {redact(name): one if name in _TEXT else redact_value(one, opaque=True) for name, one in entry.items()}
+        if isinstance(entry, Mapping)
+        else redact_value(entry, opaque=True)
+        for entry in entries
+    ]
+
+
+def _besides_text(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what a word has besides its text and numbers, as text."""
+    for name, value in entry.items():
+        if name not in _TEXT:
+            yield name, "" if isinstance(value, int | float | None) else str(value)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.common.urls import redact_value
+from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.ledger import record as states
 from airflow_provider_nanostt.ledger.record import Record
 
@@ -127,7 +127,7 @@ class Ledger:
         :param source: a name for the recording that only the answer knows.
         """
         if self.record:
-            answer, cost = redact_value(dict(transcript.raw)), _amount(transcript.cost)
+            answer, cost = redact_answer(transcript.raw), _amount(transcript.cost)
             source = source or self.record.source
             self._save(replace(self.record, state=states.ANSWERED, source=source, answer=answer, cost=cost))
 

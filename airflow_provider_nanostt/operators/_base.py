@@ -13,7 +13,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
+from airflow_provider_nanostt._compat import (
+    NEVER_EXPIRE,
+    AirflowException,
+    AirflowFailException,
+    BaseOperator,
+    mask_secret,
+)
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
 
@@ -100,6 +106,13 @@ class NanoGPTOperator(BaseOperator):
             done = step(context)
         except errors.NanoGPTError as error:
             return self.as_failure(context, error)
+        except AirflowException:
+            raise
+        except Exception as error:  # whatever a storage raises is shown by Airflow
+            if not errors.shows_secrets(error):
+                raise
+            self.log.error("%s", errors.format_traceback(error))
+            raise errors.without_secrets(error) from None
         self.emit_lineage(context, done)
         return done.result
 
@@ -109,7 +122,7 @@ class NanoGPTOperator(BaseOperator):
         It has no traceback of the provider's internals: the message says all there is to know. They are in the log at
         debug level.
         """
-        self.log.debug("The traceback of the failure that follows", exc_info=error)
+        self.log.debug("The traceback of the failure that follows: %s", errors.format_traceback(error))
         is_retryable = self.is_retryable(error, context)
         self.report_failure(context, getattr(error, "job", None), is_retryable=is_retryable)
         if not is_retryable:
@@ -132,8 +145,8 @@ class NanoGPTOperator(BaseOperator):
         try:
             self._lineage = LineageRecord.of(done.inputs, done.result)  # type: ignore[misc]
             emit_asset_events(context, self.outlets or (), self._lineage)
-        except Exception:  # the transcript is written, and is worth more than its events
-            self.log.exception("Could not emit asset or lineage events")
+        except Exception as error:  # noqa: BLE001  the transcript is written, and is worth more than its events
+            self.log.error("Could not emit asset or lineage events: %s", errors.format_traceback(error))
         files = done.result.get("files")
         for uri in files.values() if isinstance(files, Mapping) else ():
             self.log.info("Wrote %s", uri)
@@ -207,7 +220,10 @@ def push(operator: BaseOperator, context: Context, paid: Sequence[object] = (), 
 
 def mask_addresses(value: object) -> None:
     """Have Airflow mask what is secret in the addresses in a value."""
+    from airflow_provider_nanostt.common import known_secrets
     from airflow_provider_nanostt.common.urls import parts_to_mask
 
-    for secret in parts_to_mask(value):
+    found = parts_to_mask(value)
+    known_secrets.remember(found)
+    for secret in found:
         mask_secret(secret)
