@@ -317,6 +317,8 @@ def _redacted(found: re.Match[str]) -> str:
     address = split_address(plain)
     if address is None:
         return "…"
+    if not (address.query or address.fragment or address.user or address.path_parameters or is_suspect(address.path)):
+        return found[0]
     shown = display(plain) if address.is_web else f"{address.scheme}://{_cut(address.path)}"
     return shown + found[0][len(written) :]
 

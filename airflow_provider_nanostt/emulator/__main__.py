@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(serve(Emulator(settings_from(options)), options.ready_file))
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"nanostt-emulator: {error}\n")
+        sys.stderr.write(f"nanostt-emulator: {str(error).encode('unicode_escape').decode()}\n")
         return 2
     if options.ready_file:
         Path(options.ready_file).unlink(missing_ok=True)
