@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
 from airflow_provider_nanostt.common.errors import describe_exception
+from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display
 from airflow_provider_nanostt.metrics import StatsMeter
 
@@ -32,6 +33,8 @@ _FACTS = (*_FACTS_OF_TRANSCRIPT, "run_id", "total", "written", "skipped", "faile
 class LineageRecord:
     """What a task has read and written."""
 
+    __repr__ = redacted_repr
+
     inputs: Sequence[str] = ()  # recordings: paths, URIs or web addresses
     outputs: Sequence[str] = ()  # addresses of what was written
     facts: Mapping[str, Any] = field(default_factory=dict)  # model, minutes, cost, and the like
@@ -42,7 +45,7 @@ class LineageRecord:
         places = result.get("files") or result.get("manifest") or {}
         facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
         outputs = [str(uri) for uri in places.values()] if isinstance(places, Mapping) else []
-        return cls([str(one) for one in inputs if one], outputs, facts)
+        return cls([display(str(one)) for one in inputs if one], outputs, facts)
 
 
 def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], finished: LineageRecord) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import time
@@ -14,6 +13,7 @@ from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.http import Call, Request, Response
 from airflow_provider_nanostt.common import known_secrets
+from airflow_provider_nanostt.common.address import is_loopback
 
 DEFAULT_BASE_URL = "https://nano-gpt.com/api"
 
@@ -48,7 +48,7 @@ class Config:
             )
         known_secrets.remember([self.api_key], certain=True)
         scheme, host = _scheme_and_host(self.base_url)
-        if scheme == "http" and not _is_loopback(host) and not self.allow_http:
+        if scheme == "http" and not is_loopback(host) and not self.allow_http:
             raise errors.InvalidInput(
                 f"http://{host} would carry the API key unencrypted; use https, or set the connection's "
                 "extra 'allow_insecure_http' to true if you are sure"
@@ -112,12 +112,3 @@ def _scheme_and_host(base_url: str) -> tuple[str, str]:
     if not host or not is_sound:
         raise errors.InvalidInput(f"the host {host!r} is not a base URL such as {DEFAULT_BASE_URL!r}")
     return parts.scheme, host
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, as a name or as any number of it."""
-    try:
-        number = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return (getattr(number, "ipv4_mapped", None) or number).is_loopback

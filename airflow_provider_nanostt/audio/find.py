@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, is_there, locate_source
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Found:
     :param problem: why nothing was found.
     :param is_no_match: whether that is because there is none, and not because it could not be looked up.
     """
+
+    __repr__ = redacted_repr
 
     audio: str
     info: Mapping[str, object] | None = None

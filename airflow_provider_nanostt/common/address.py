@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, unquote_plus
@@ -60,6 +61,15 @@ def split_address(url: str) -> Address | None:
     host, slash, path = place.partition("/")
     parameters = tuple((unquote(name), unquote(value)) for name, value in PATH_PARAMETER.findall(path))
     return Address(scheme, host, slash + PATH_PARAMETER.sub("", path), parameters, query, fragment, user)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, as a name or as any number of it."""
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return re.fullmatch(r"(?:.*\.)?localhost\.?", host, re.IGNORECASE) is not None
+    return (getattr(number, "ipv4_mapped", None) or number).is_loopback
 
 
 def pairs(query: str) -> list[tuple[str, str]]:

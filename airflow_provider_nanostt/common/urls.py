@@ -183,12 +183,6 @@ def opaque_parts(url: str) -> tuple[str, ...]:
     return tuple(filter(known_secrets.is_opaque, secret_parts(url)))
 
 
-def redacted_repr(value: object) -> str:
-    """Return what ``repr`` says of a dataclass, without what is secret in an address; to be its ``__repr__``."""
-    shown = ", ".join(f"{one.name}={getattr(value, one.name)!r}" for one in fields(value) if one.repr)  # type: ignore[arg-type]
-    return f"{type(value).__name__}({redact(shown)})"
-
-
 def texts_in(value: object, depth: int = _MAX_DEPTH) -> Iterator[str]:
     """Yield every text in a value: in containers of any sort, dataclasses, paths, and in texts that are JSON."""
     if isinstance(value, bytes | bytearray):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -56,7 +56,7 @@ class TaskResult:
     """What a task returns, and the recordings that it has read, for lineage."""
 
     result: dict[str, object]
-    inputs: Sequence[object] = ()
+    inputs: Sequence[object] = field(default=(), repr=False)
 
 
 class NanoGPTOperator(BaseOperator):

@@ -639,7 +639,7 @@ def test_a_proxy_learns_the_same_name_from_both(elsewhere: Replay, send: Sender,
     [
         ("[::1]:8443", "[::1]", True),
         ("[::1]:8443", "[::1]:8443", True),
-        ("[::1]:8443", "[::1]:8444", False),
+        ("[2001:db8::1]:8443", "[2001:db8::1]:8444", False),
         ("[0:0:0:0:0:0:0:1]:8443", "::1", True),
         ("[::1]:8443", "::1/128", True),
         ("localhost:8443", "localhost.", True),
