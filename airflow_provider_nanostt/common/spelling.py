@@ -37,6 +37,12 @@ SUSPECT = re.compile(rf"{COLON}{SLASH}{{2}}|{_QUERY_START}|{_NEXT_START}", re.IG
 _PLAIN_QUERY = re.compile(rf"\?{_NAME}{EQUALS}", re.IGNORECASE)
 PATH_PARAMETER = re.compile(r"(?:;|%3b)([\w.~%-]{1,80})(?:=|%3d)([^/;]*)", re.IGNORECASE)
 USER = re.compile(r"(?<![\w/:@.])[^\s/:@\"'<>(]+:[^\s/@\"'<>]+@(?=[\w\[])")
+# What a text calls secret, or has behind a question mark. Whether it looks like that is for ``known_secrets`` to say.
+NAMED = re.compile(
+    r"((?:sig|signature|token|secret|passw(?:or)?d|credentials?|authorization|bearer|basic|key)[\"']?(?:\s*[:=]|%3d|\s)\s*"
+    r"[\"']?(?:bearer\s+|basic\s+)?|(?<=\w)\?)([^\s\"'<>&,;]{16,})",
+    re.IGNORECASE,
+)
 CHUNK = re.compile(r"\S+")
 ENCODED = re.compile(r"%[0-9a-f]{2}|\\|&[#a-z]|[a-z0-9+/_-]{11}", re.IGNORECASE)
 BASE64 = re.compile(r"[a-z0-9+/_-]{11,}={0,2}", re.IGNORECASE)
@@ -88,7 +94,9 @@ def spellings(secret: str) -> set[str]:
 
 
 def from_base64(token: str) -> Iterator[str]:
-    """Yield what a token says in base64, plain or for addresses, from each of the places where it may begin."""
+    """Yield what a token says in hex, and in base64, plain or for addresses, from each place where it may begin."""
+    with suppress(ValueError):
+        yield bytes.fromhex(token).decode("latin-1")
     plain = token.rstrip("=").replace("-", "+").replace("_", "/")
     for start in range(4):
         piece = plain[start:]

@@ -25,6 +25,7 @@ from airflow_provider_nanostt.common.spelling import (
     BASE64,
     CHUNK,
     ENCODED,
+    NAMED,
     QUERY,
     SUSPECT,
     USER,
@@ -144,6 +145,7 @@ def _redacted_text(text: str, opaque: bool) -> str:
     text = known_secrets.masked(text, opaque=opaque)
     if not ENCODED.search(text) and not is_suspect(text) and "@" not in text:
         return text
+    text = NAMED.sub(_without_named, text)
     return CHUNK.sub(lambda found: _redacted_chunk(found[0], opaque), text)
 
 
@@ -276,6 +278,10 @@ def _cut(path: str) -> str:
     """Return a path up to an address or a query inside of it."""
     found = SUSPECT.search(path)
     return f"{path[: found.start()]}…" if found else path
+
+
+def _without_named(found: re.Match[str]) -> str:
+    return f"{found[1]}{known_secrets.MASK}" if known_secrets.is_opaque(found[2]) else found[0]
 
 
 def _redacted_chunk(chunk: str, opaque: bool) -> str:

@@ -196,3 +196,22 @@ def test_what_libraries_say_of_a_proxy_is_shown_without_its_password(text: str, 
     monkeypatch.setenv("HTTPS_PROXY", PROXY.format(PASSWORD))
     assert "S3cret" not in redact(text)
     assert "UzY3JldC" not in redact(text)
+
+
+@pytest.mark.parametrize(
+    "write", ["sig={}", "'sig': '{}'", '"token":"{}"', "sig%3D{}", "&sig={}", "a.mp3?{}", "Bearer {}"]
+)
+def test_what_a_text_calls_secret_is_masked_although_nobody_here_knows_it(write: str):
+    """The triggerer was not given the address; what looks like a word stays."""
+    assert SECOND not in redact(f"cannot use {write.format(SECOND)} now")
+    assert redact("the key is missing; no token found, signature mismatch") == (
+        "the key is missing; no token found, signature mismatch"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["https://" * 20_000, "key " * 20_000, "key" + " " * 50_000, "a?" * 50_000, "sig=" * 20_000, "%25" * 50_000]
+)
+def test_a_hostile_text_is_redacted_too(text: str):
+    """The service's words may be anything; none of them takes forever."""
+    assert isinstance(redact(text), str)
