@@ -10,10 +10,19 @@ from urllib.parse import unquote, unquote_plus
 from airflow_provider_nanostt.common.spelling import PATH_PARAMETER
 
 WEB = ("http", "https")
-_WITH_QUERY = (*WEB, "ftp", "ftps", "sftp", "ws", "wss", "rtsp", "rtmp", "webdav", "webdavs")
+_OBJECT_STORAGE = frozenset(
+    "s3 s3a s3n gs gcs abfs abfss adl az azure wasb wasbs oss obs cos cosn r2 b2 swift hdfs webhdfs dbfs "
+    "file local memory".split()
+)
+"""Where a name may have any letter. A query that signs is none the less no part of it."""
+
+_SIGNED = re.compile(r"[?&](?:sig|signature|token|x-[a-z]+-signature)=", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.IGNORECASE)
-_MISTYPED = re.compile(r"(https?)(?::|%(?:25)*3a)(?:[/\\]|%(?:25)*2f)*(?=.)", re.IGNORECASE)
-_WITHOUT_SCHEME = re.compile(r"(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?/[^?]*\?[\w.~%\[\]-]{1,80}=", re.IGNORECASE)
+_MISTYPED = re.compile(r"(https?)(?::|%(?:25)*3a|(?=//))(?:[/\\]|%(?:25)*2f)*(?=.)", re.IGNORECASE)
+_HOST = r"(?:(?:[\w-]+\.)+[a-z]{2,}|localhost|\d+\.\d+\.\d+\.\d+)(?::\d+)?"
+_WITHOUT_SCHEME = re.compile(
+    rf"(?:https?/+)?(?:[^\s/@]+@)?{_HOST}/[^?]*\?[\w.~%\[\]-]{{1,80}}=|[^\s/:@]+:[^\s/@]+@{_HOST}(?:/|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +46,14 @@ class Address:
     @property
     def is_web(self) -> bool:
         """Whether it is of the web: only its host and its path are no secret."""
-        return self.scheme in ("", *_WITH_QUERY)
+        return bool(self.host) or self.scheme not in _OBJECT_STORAGE
 
 
 def split_address(url: str) -> Address | None:
     """Split an address, also one that is mistyped; None for what is no address."""
     text = url.strip()
     scheme, mark, rest = text.partition("://")
+    scheme = scheme.rpartition(":")[2]  # of "blob:https://…" the last
     if not mark or not _SCHEME.fullmatch(scheme):
         if found := _MISTYPED.match(text):
             scheme, rest = found[1], unquote(text[found.end() :]) if "%" in found[0] else text[found.end() :]
@@ -52,9 +62,9 @@ def split_address(url: str) -> Address | None:
         else:
             return None
     scheme = scheme.lower()
-    is_web = scheme in ("", *_WITH_QUERY)
-    bare, user = _without_user(rest, always=scheme in ("", *WEB))
-    if not is_web:
+    is_object = scheme in _OBJECT_STORAGE
+    bare, user = _without_user(rest, always=not is_object)
+    if is_object and not _SIGNED.search(bare):
         return Address(scheme, "", bare, user=user)
     place, fragment = _parted(bare, "#")
     place, query = _parted(place, "?")

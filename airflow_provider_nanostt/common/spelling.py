@@ -35,7 +35,7 @@ _FIRST_PAIR = rf"(?<![\w.~%\[\]-]){_NAME}=[^\s\"'<>&]{{0,400}}(?=&{_NAME}=)"
 QUERY = re.compile(rf"(?:{_QUERY_START}|{_NEXT_START}|{_FIRST_PAIR}){REST}", re.IGNORECASE)
 SUSPECT = re.compile(rf"{COLON}{SLASH}{{2}}|{_QUERY_START}|{_NEXT_START}", re.IGNORECASE)
 _PLAIN_QUERY = re.compile(rf"\?{_NAME}{EQUALS}", re.IGNORECASE)
-PATH_PARAMETER = re.compile(r"(?:;|%3b)([\w.~%-]{1,80})(?:=|%3d)([^/;]*)", re.IGNORECASE)
+PATH_PARAMETER = re.compile(r"(?:[;&|]|%3b|%26|%7c)([\w.~%-]{1,80})(?:=|%3d)([^/;&|]*)", re.IGNORECASE)
 USER = re.compile(r"(?<![\w/:@.])[^\s/:@\"'<>(]+:[^\s/@\"'<>]+@(?=[\w\[])")
 # What a text calls secret, or has behind a question mark. Whether it looks like that is for ``known_secrets`` to say.
 NAMED = re.compile(

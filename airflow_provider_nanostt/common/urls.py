@@ -87,7 +87,7 @@ def identity_url(url: str) -> str:
     recording, as in ``/calls/a.mp3?token=…``; in ``/download?token=…`` nothing but the token says which one is meant.
     """
     shown, address = display(url), split_address(url)
-    if address is None or address.scheme not in WEB:
+    if address is None or not address.is_web:
         return shown
     found = [*pairs(address.query), *address.path_parameters]
     names = {name.lower() for name, _ in found}

@@ -41,6 +41,13 @@ ADDRESSES = {
     "backslashes": rf"https:\\h.example\a.mp3?sig={SECRET}",
     "no scheme": f"h.example/a.mp3?sig={SECRET}",
     "encoded whole": f"https%3A%2F%2Fh.example%2Fa.mp3%3Fsig%3D{SECRET}",
+    "a missing colon": f"https//h.example/a.mp3?sig={SECRET}",
+    "another scheme": f"htps://h.example/a.mp3?sig={SECRET}",
+    "two schemes": f"blob:https://h.example/a.mp3?sig={SECRET}",
+    "object storage": f"abfs://c@example.dfs/a.mp3?sv=1&sig={SECRET}",
+    "no scheme, a number": f"127.0.0.1:80/example/a.mp3?sig={SECRET}",
+    "no scheme, a password": f"me:{SECRET}@h.example.com/a.mp3",
+    "a query without its mark": f"https://h.example/a.mp3&sig={SECRET}",
     "FTP": f"ftp://h.example/a.mp3?sig={SECRET}",
 }
 SHORT = {
