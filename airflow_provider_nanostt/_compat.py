@@ -22,7 +22,12 @@ if TYPE_CHECKING:
         PokeReturnValue,
     )
     from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, determine_kwargs, task_decorator_factory
-    from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+    )
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
     from airflow.sdk.execution_time.xcom import XCom
     from airflow.sdk.log import mask_secret
@@ -56,6 +61,7 @@ def __getattr__(name: str) -> Any:
 
 
 _PLACES = {
+    "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
@@ -83,6 +89,7 @@ def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
 
 __all__ = [
     "NEVER_EXPIRE",
+    "AirflowException",
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",

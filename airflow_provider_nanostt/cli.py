@@ -15,7 +15,7 @@ import sys
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
@@ -67,7 +67,14 @@ class Check:
     def text(self) -> str:
         """All of it in one line."""
         message = f"{self.message.rstrip('.')}. {self.remedy}" if self.remedy else self.message
-        return f"{self.name}: {message}"
+        return escaped(f"{self.name}: {message}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong without writing it to the terminal as it is: an argument may be the name of a file."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(escaped(message))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,10 +106,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nanostt", description="Speech-to-text with NanoGPT: prices and set-up.")
+    parser = _Parser(prog="nanostt", description="Speech-to-text with NanoGPT: prices and set-up.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument("--conn", default=_CONN, metavar="ID", help=f"the Airflow connection (default {_CONN})")
     shared.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     about = "show what recordings would cost, and how they would be sent; nothing is submitted"
@@ -153,7 +160,7 @@ def _estimate(given: argparse.Namespace) -> int:
         total = {"usd": round(sum(known), 9), "is_complete": whole}
         _write_json(given.out, {"model": given.model, "files": [asdict(row) for row in rows], "total": total})
     else:
-        _show_rows(_console(given.out), rows, given.model, sum(known), whole=whole)
+        _show_rows(_console(given.out), rows, escaped(given.model), sum(known), whole=whole)
     return int(any(row.problem for row in rows))
 
 
@@ -171,11 +178,11 @@ def _row(hook: NanoGPTHook, one: Found, given: argparse.Namespace) -> Row:
         escaped(name),
         minutes=found.minutes,
         price_per_minute=found.price.per_minute,
-        price_source=found.price.source,
+        price_source=escaped(found.price.source),
         usd=found.usd,
         worst_usd=found.worst_usd,
-        method=found.method,
-        length_source=found.length_source,
+        method=escaped(found.method),
+        length_source=escaped(found.length_source),
     )
 
 
@@ -296,7 +303,7 @@ def _with_progress(names: list[Found], *, quiet: bool) -> Iterator[Found]:
 
 def _reason(error: Exception) -> str:
     says_enough = isinstance(error, errors.NanoGPTError) or type(error).__name__ == "AirflowNotFoundException"
-    return str(error) if says_enough else f"{type(error).__name__}: {error}"
+    return str(error) if says_enough else errors.describe_exception(error)
 
 
 def _console(stream: TextIO) -> Console:

@@ -14,6 +14,7 @@ from airflow_provider_nanostt._compat import mask_secret
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.config import DEFAULT_BASE_URL, Config
 from airflow_provider_nanostt.common.parsing import is_null, parse_bool, parse_mapping, parse_number, parse_whole
+from airflow_provider_nanostt.common.spelling import spellings
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -39,7 +40,7 @@ def config_from(connection: Connection) -> Config:
         key = str(connection.password or "").strip()
         if not key:
             raise errors.InvalidInput(f"the password is empty; API keys are made at {errors.KEYS_PAGE}")
-        for secret in (str(connection.password), key):
+        for secret in (str(connection.password), *spellings(key)):
             mask_secret(secret)
         return Config(key, _base_url(connection), **_settings(connection))
     except errors.InvalidInput as error:

@@ -275,7 +275,7 @@ class NanoGPTHook(BaseHook):
         try:
             found = self.get_conn().send(endpoints.balance(), retry=transport.Retry(attempts=2))
         except Exception as error:  # noqa: BLE001  Airflow shows what is returned, and breaks on what is raised
-            return False, f"{type(error).__name__}: {error}"
+            return False, errors.describe_exception(error)
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
 
 

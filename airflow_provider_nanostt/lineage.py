@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
+from airflow_provider_nanostt.common.errors import describe_exception
+from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display
 from airflow_provider_nanostt.metrics import StatsMeter
 
@@ -31,6 +33,8 @@ _FACTS = (*_FACTS_OF_TRANSCRIPT, "run_id", "total", "written", "skipped", "faile
 class LineageRecord:
     """What a task has read and written."""
 
+    __repr__ = redacted_repr
+
     inputs: Sequence[str] = ()  # recordings: paths, URIs or web addresses
     outputs: Sequence[str] = ()  # addresses of what was written
     facts: Mapping[str, Any] = field(default_factory=dict)  # model, minutes, cost, and the like
@@ -41,7 +45,7 @@ class LineageRecord:
         places = result.get("files") or result.get("manifest") or {}
         facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
         outputs = [str(uri) for uri in places.values()] if isinstance(places, Mapping) else []
-        return cls([str(one) for one in inputs if one], outputs, facts)
+        return cls([display(str(one)) for one in inputs if one], outputs, facts)
 
 
 def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], finished: LineageRecord) -> None:
@@ -58,7 +62,12 @@ def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], fin
                 elif isinstance(outlet, Asset):
                     events[outlet].extra = {**(events[outlet].extra or {}), **finished.facts}
             except Exception as error:  # noqa: BLE001  the transcript is written, and the other events are made
-                log.warning("Could not emit the asset event of %s for %r: %s", display(uri) or "a task", outlet, error)
+                log.warning(
+                    "Could not emit the asset event of %s for %r: %s",
+                    display(uri) or "a task",
+                    outlet,
+                    describe_exception(error),
+                )
                 StatsMeter().incr("asset_events_failed", 1)
 
 

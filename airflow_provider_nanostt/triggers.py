@@ -98,9 +98,10 @@ class _WaitingTrigger(BaseTrigger):
                 outcome, answer = await poller.wait(
                     job, poll_interval=self.poll_interval, deadline=self.deadline, log=self.log
                 )
-        except Exception as error:
-            self.log.exception("Run %s: the trigger cannot go on", job.run_id)
-            return Outcome(REFUSED, job.run_id, message=str(error), error=type(error).__name__), None
+        except Exception as error:  # noqa: BLE001  whatever goes wrong is an outcome
+            message = errors.describe_exception(error)
+            self.log.error("Run %s: the trigger cannot go on: %s", job.run_id, errors.format_traceback(error))
+            return Outcome(REFUSED, job.run_id, message=message, error=type(error).__name__), None
         if outcome.error == errors.AuthError.__name__:
             _configs[asyncio.get_running_loop()].pop(self.nanogpt_conn_id, None)
         age = format_duration(time.time() - job.submitted_at)

@@ -22,6 +22,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import settings
 
+from airflow_provider_nanostt.common.known_secrets import forget_all
 from airflow_provider_nanostt.emulator import Emulator
 from tests.outside import StateStore, is_ours, pauses
 from tests.real_store import object_store, shelf  # noqa: F401  fixtures
@@ -120,6 +121,14 @@ def without_airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         patched.setattr(builtins, "__import__", noted)
         yield
     assert imported == [], "mark it with pytest.mark.airflow"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known() -> Iterator[None]:
+    """Let what is secret in one test be an ordinary word in the next."""
+    forget_all()
+    yield
+    forget_all()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -12,10 +12,13 @@ from urllib.parse import urlsplit
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.http import Call, Request, Response
+from airflow_provider_nanostt.common import known_secrets
+from airflow_provider_nanostt.common.address import is_loopback
 
 DEFAULT_BASE_URL = "https://nano-gpt.com/api"
 
 _FREE_CALL_SECONDS = 60.0
+_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:/|u00([2-7][0-9a-f]))", re.IGNORECASE)
 _RANGES = {"timeout": (0.1, 86_400.0), "connect_timeout": (0.1, 86_400.0), "requests_per_second": (0.01, 10_000.0)}
 
 
@@ -38,8 +41,14 @@ class Config:
     def __post_init__(self) -> None:
         if not self.api_key or not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
             raise errors.InvalidInput("the API key is empty or has characters no key has; it belongs in the password")
+        if len(self.api_key) < known_secrets.SHORTEST_KEY:
+            raise errors.InvalidInput(
+                f"the API key must have at least {known_secrets.SHORTEST_KEY} characters, got {len(self.api_key)}: a "
+                "shorter one could not be masked without cutting it out of ordinary words"
+            )
+        known_secrets.remember([self.api_key], certain=True)
         scheme, host = _scheme_and_host(self.base_url)
-        if scheme == "http" and not _is_loopback(host) and not self.allow_http:
+        if scheme == "http" and not is_loopback(host) and not self.allow_http:
             raise errors.InvalidInput(
                 f"http://{host} would carry the API key unencrypted; use https, or set the connection's "
                 "extra 'allow_insecure_http' to true if you are sure"
@@ -72,11 +81,20 @@ class Config:
 
     def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes) -> Response:
         """Return an answer as ``http`` reads it; should the service echo our key or another secret, it ends here."""
-        masked = {name.lower(): value for name, value in headers.items()}
-        for secret in (self.api_key, *call.secrets):
-            masked = {name: value.replace(secret, "***") for name, value in masked.items()}
-            body = body.replace(secret.encode("utf-8", "replace"), b"***")
+        known_secrets.remember([self.api_key], certain=True)
+        masked = {name.lower(): known_secrets.masked(value) for name, value in headers.items()}
+        if b"\\/" in body or b"\\u00" in body:
+            body = _ESCAPE.sub(_unescaped, body)
+        for secret in (self.api_key, *call.secrets):  # also in the text of a transcript
+            for written in {secret, json.dumps(secret)[1:-1]}:
+                body = body.replace(written.encode("utf-8", "replace"), b"***")
         return Response(status=status, headers=masked, body=body, received_at=time.time())
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    """Return a letter that JSON need not escape."""
+    letter = bytes.fromhex(found[2].decode()) if found[2] else b"/"
+    return found[0] if letter in b'"\\' or letter == b"\x7f" else found[1] + letter
 
 
 def _scheme_and_host(base_url: str) -> tuple[str, str]:
@@ -94,12 +112,3 @@ def _scheme_and_host(base_url: str) -> tuple[str, str]:
     if not host or not is_sound:
         raise errors.InvalidInput(f"the host {host!r} is not a base URL such as {DEFAULT_BASE_URL!r}")
     return parts.scheme, host
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, as a name or as any number of it."""
-    try:
-        number = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost"
-    return (getattr(number, "ipv4_mapped", None) or number).is_loopback

@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 from airflow_provider_nanostt.api import errors, models, responses
 from airflow_provider_nanostt.api.http import Call, Request
 from airflow_provider_nanostt.api.upload import Upload
+from airflow_provider_nanostt.common.urls import opaque_parts
 
 MAX_YOUTUBE_URLS = 10
 
-_SHORTEST_SECRET = 12
 _MAX_FILE_NAME_CHARS = 200
 
 
@@ -26,6 +26,7 @@ def submit(submission: models.Submission) -> Call[models.Transcript | models.Job
 
     :raises FileChanged: if a file is not what it was when its digest was taken.
     """
+    secrets: tuple[str, ...]
     fields: dict[str, str | bool] = {"model": submission.model, "language": submission.language}
     if submission.actual_minutes is not None:
         fields["actualDuration"] = f"{max(submission.actual_minutes, 0.0001):.4f}".rstrip("0").rstrip(".")
@@ -33,16 +34,11 @@ def submit(submission: models.Submission) -> Call[models.Transcript | models.Job
         # Said even when off: the service's own default may be on.
         fields |= {"diarize": submission.diarize, "tagAudioEvents": submission.tag_audio_events}
     if isinstance(submission.audio, Upload):
-        request, query = _multipart("/transcribe", fields, submission.audio), ""
+        request, secrets = _multipart("/transcribe", fields, submission.audio), ()
     else:
         request = _json("/transcribe", {"audioUrl": submission.audio, **fields})
-        query = submission.audio.partition("?")[2]
-    return Call(
-        request,
-        lambda response: responses.submitted(response, submission),
-        paid=True,
-        secrets=(query,) if len(query) >= _SHORTEST_SECRET else (),
-    )
+        secrets = opaque_parts(submission.audio)
+    return Call(request, lambda response: responses.submitted(response, submission), paid=True, secrets=secrets)
 
 
 def status(job: models.Job) -> Call[models.JobStatus]:

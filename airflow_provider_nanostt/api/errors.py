@@ -56,7 +56,10 @@ from airflow_provider_nanostt.common.errors import RetryWorth as RetryWorth
 from airflow_provider_nanostt.common.errors import Scope as Scope
 from airflow_provider_nanostt.common.errors import StorageUnavailable as StorageUnavailable
 from airflow_provider_nanostt.common.errors import describe_exception as describe_exception
+from airflow_provider_nanostt.common.errors import format_traceback as format_traceback
+from airflow_provider_nanostt.common.errors import shows_secrets as shows_secrets
 from airflow_provider_nanostt.common.errors import usd as usd
+from airflow_provider_nanostt.common.errors import without_secrets as without_secrets
 
 if TYPE_CHECKING:  # every DAG file loads this module, and no DAG file needs the models
     from airflow_provider_nanostt.api.models import Job

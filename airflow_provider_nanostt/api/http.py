@@ -17,6 +17,7 @@ from typing import Generic, TypedDict, TypeGuard, TypeVar
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import redact
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ _EXCHANGE_ERRORS = (errors.TransportError, errors.ApiError, errors.ProtocolError
 class Request:
     """What to send; ``body`` is ready for the wire."""
 
+    __repr__ = redacted_repr
+
     method: str
     path: str  # below the base URL
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -43,6 +46,8 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Response:
     """What came back: header names in lower case; ``received_at`` in epoch seconds."""
+
+    __repr__ = redacted_repr
 
     status: int
     headers: Mapping[str, str]

@@ -15,7 +15,8 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, 
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import amount, number
-from airflow_provider_nanostt.common.urls import display, is_web_url, redact
+from airflow_provider_nanostt.common.reprs import redacted_repr
+from airflow_provider_nanostt.common.urls import display, is_web_url, redact, remember_address
 
 RUNNING_WORDS = frozenset({"pending", "queued", "in_queue", "processing", "in_progress", "running"})
 COMPLETED_WORDS = frozenset({"completed", "complete", "succeeded", "success"})
@@ -55,6 +56,8 @@ class Options:
 class Submission:
     """One request for a transcript, with the fields of :class:`Options`, and refused as they are."""
 
+    __repr__ = redacted_repr
+
     audio: Upload | str  # or the http(s) URL that the service shall fetch
     model: str = DEFAULT_MODEL
     language: str = "auto"
@@ -67,6 +70,8 @@ class Submission:
         if isinstance(self.audio, str) and not is_web_url(self.audio):
             shown = redact(display(self.audio))
             raise InvalidInput(f"audio_url must be an http(s) URL, got {shown!r}; for a file on disk use audio_path")
+        if isinstance(self.audio, str):
+            remember_address(self.audio)
         if self.actual_minutes is not None and not 0 < self.actual_minutes < float("inf"):
             raise InvalidInput(f"actual_duration must be a positive number of minutes, got {self.actual_minutes!r}")
 
@@ -80,6 +85,8 @@ class Submission:
 @dataclass(frozen=True, slots=True)
 class Job:
     """An accepted, paid job; cost and minutes are there if the service said them."""
+
+    __repr__ = redacted_repr
 
     run_id: str
     model: str
@@ -195,6 +202,8 @@ class Transcript:
 @dataclass(frozen=True, slots=True)
 class JobStatus:
     """What the service says of a job now."""
+
+    __repr__ = redacted_repr
 
     raw_status: str  # its own word
     transcript: Transcript | None = None  # there when it is completed

@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.address import is_loopback
 
 if TYPE_CHECKING:
     import requests
@@ -68,14 +69,15 @@ def is_encrypted(url: str, proxy: str | None) -> bool:
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for an address, None to connect directly.
+    """Return the proxy that the environment names for an address, None to connect directly, always to this machine.
 
     :raises InvalidInput: for one that cannot be used; what it is, without its user and password.
     """
     parts, named = urlsplit(url), getproxies()
     found = (named.get(parts.scheme.lower()) or named.get("all") or "").strip()
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
-    if not found or _is_direct(parts.hostname or "", port, named.get("no", "")):
+    host = parts.hostname or ""
+    if not found or is_loopback(host) or _is_direct(host, port, named.get("no", "")):
         return None
     scheme, mark, rest = found.partition("://")
     scheme, rest = (scheme.lower(), rest) if mark else ("http", found)
@@ -192,7 +194,7 @@ def requests_errors(host: str) -> Iterator[None]:
     try:
         yield
     except (OSError, urllib3.exceptions.HTTPError) as error:  # those of requests are OSErrors
-        raise _mapped([error, *_reasons(error)], host, unsent=unsent) from error
+        raise _mapped([error, *_reasons(error)], host, unsent=unsent) from errors.without_secrets(error)
 
 
 @contextmanager
@@ -205,7 +207,7 @@ def aiohttp_errors(host: str) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _mapped([error], host, unsent=unsent) from error
+        raise _mapped([error], host, unsent=unsent) from errors.without_secrets(error)
 
 
 def _reasons(error: Exception) -> Iterator[BaseException]:

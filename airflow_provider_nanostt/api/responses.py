@@ -17,14 +17,14 @@ from airflow_provider_nanostt.api.languages import language_tag
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
 from airflow_provider_nanostt.common.numbers import amount, number
-from airflow_provider_nanostt.common.urls import redact_value
+from airflow_provider_nanostt.common.urls import redact, redact_answer
 
 NO_REASON = "the service gave no reason"
 
 
 def submitted(response: Response, submission: models.Submission) -> models.Transcript | models.Job:
     """Read the answer to a submit; raises TranscriptionFailed if it says so at once."""
-    body = decode_object(response.body)
+    body = _read_body(response.body)
     text = _text_of(body)
     run_id = _run_id_of(body)
     word = models.status_word(_status_of(body))
@@ -39,7 +39,7 @@ def submitted(response: Response, submission: models.Submission) -> models.Trans
 
 def job_status(data: bytes, job: models.Job) -> models.JobStatus:
     """Read the answer to a status call; one without a status is completed if it has a text."""
-    body = decode_object(data)
+    body = _read_body(data)
     text = _text_of(body)
     raw = _status_of(body)
     word = models.status_word(raw)
@@ -121,6 +121,11 @@ def usage(response: Response) -> models.Usage:
     return models.Usage(number(totals.get("netCostUsd")), models.whole_or_none(totals.get("requests")), raw=body)
 
 
+def _read_body(data: bytes) -> Mapping[str, object]:
+    """Read an answer that is stored and shown: without secrets, the text of a transcript as it is."""
+    return redact_answer(decode_object(data), words=False)
+
+
 def _job(body: Mapping[str, object], run_id: str, submission: models.Submission, now: float) -> models.Job:
     return models.Job(
         run_id=run_id,
@@ -128,7 +133,7 @@ def _job(body: Mapping[str, object], run_id: str, submission: models.Submission,
         submitted_at=now,
         cost=amount(body.get("cost")),
         charged_minutes=amount(body.get("chargedDuration")),
-        body=redact_value(body),  # a job is stored
+        body=body,
     )
 
 
@@ -160,6 +165,7 @@ def _video(entry: Mapping[str, object]) -> models.YouTubeTranscript:
     success = entry.get("success") is not False and text is not None
     reason = None if success else bodies.message_of(entry.get("error")) or NO_REASON
     url, title = models.text_or_none(entry.get("url")) or "", models.text_or_none(entry.get("title"))
+    title = title and redact(title)
     return models.YouTubeTranscript(url, success, title, text if success else None, reason)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from airflow_provider_nanostt.common.errors import FileChanged, InvalidInput, describe_exception
+from airflow_provider_nanostt.common.reprs import redacted_repr
 
 MAX_UPLOAD_BYTES = 3_000_000
 """Largest direct upload. The documentation says 3 MB; this is the smaller reading of it."""
@@ -23,6 +24,8 @@ class Upload:
     :raises InvalidInput: if it is empty, or has more than :data:`MAX_UPLOAD_BYTES`.
     :raises OSError: if the file cannot be read.
     """
+
+    __repr__ = redacted_repr
 
     name: str  # with the suffix of its format
     content_type: str

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from airflow_provider_nanostt.api.models import Segment, Word
 from airflow_provider_nanostt.api.timeline import rebuilt
 from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.urls import redact
 
 
 def speaker_name(raw: object) -> str | None:
@@ -17,7 +18,7 @@ def speaker_name(raw: object) -> str | None:
     if not isinstance(raw, str) or not raw.strip():
         return None
     counted = re.fullmatch(r"(?:speaker_)?(\d{1,6})", raw.strip(), re.IGNORECASE)
-    return f"Speaker {int(counted[1]) + 1}" if counted else raw.strip()
+    return f"Speaker {int(counted[1]) + 1}" if counted else redact(raw.strip())
 
 
 def read_words(raw: object) -> tuple[Word, ...]:

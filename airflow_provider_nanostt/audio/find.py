@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, is_there, locate_source
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Found:
     :param problem: why nothing was found.
     :param is_no_match: whether that is because there is none, and not because it could not be looked up.
     """
+
+    __repr__ = redacted_repr
 
     audio: str
     info: Mapping[str, object] | None = None
@@ -69,7 +72,7 @@ def find(text: str, *, may_be_relative: bool = False) -> list[Found]:
 
 def _find_local(path: Path, *, may_be_relative: bool) -> list[Found]:
     if not path.is_absolute() and not may_be_relative:
-        raise InvalidInput(f"{str(path)!r} is a relative pattern; name the folder from the root")
+        raise InvalidInput(f"{display(str(path))!r} is a relative pattern; name the folder from the root")
     pattern = _with_literal_folders(str(path), lambda folder: is_there(Path(folder)))
     names = glob.glob(pattern, recursive=True)  # noqa: PTH207  Path.glob takes no pattern from the root
     return [Found(name) for name in sorted(names) if Path(name).is_file()]

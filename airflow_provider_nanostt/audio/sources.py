@@ -70,7 +70,7 @@ class LocalFile:
     def __init__(self, path: str | Path, argument: str = "audio") -> None:
         self.path = Path(path)
         self.name = self.path.name
-        self._label = f"{argument}={str(path)!r}"
+        self._label = f"{argument}={display(str(path))!r}"
 
     def version(self, known: SourceVersion | None = None) -> SourceVersion:
         """Return the digest of its bytes.
@@ -140,7 +140,7 @@ class StoredObject:
         self.path = path
         self.name = PurePosixPath(path.path).name
         self.given = given or str(path)
-        self._label = f"audio={self.given!r}"
+        self._label = f"audio={display(self.given)!r}"
         self._info = info
 
     def with_info(self) -> StoredObject:

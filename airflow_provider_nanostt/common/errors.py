@@ -7,8 +7,11 @@ that knows a job or a request.
 from __future__ import annotations
 
 import copy
+import traceback
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypedDict, Unpack
+
+_MAX_CHAIN = 50
 
 Charged = Literal["no", "maybe", "yes"]
 """What happened to the money: ``no`` is certain, ``maybe`` is not known, ``yes`` is paid for."""
@@ -28,11 +31,40 @@ def describe_exception(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def without_secrets(error: BaseException) -> Exception:
+    """Return what may be the cause of an error of ours: class and text of any exception, nothing that is secret."""
+    return ForeignError(describe_exception(error)).with_traceback(error.__traceback__)
+
+
+def shows_secrets(error: BaseException | None) -> bool:
+    """Whether the text of an exception, or of one behind it, has something secret in it."""
+    from airflow_provider_nanostt.common.urls import redact
+
+    for _ in range(_MAX_CHAIN):
+        if error is None:
+            return False
+        if redact(str(error)) != str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return True
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception and of those behind it for a log, without anything that is secret."""
+    from airflow_provider_nanostt.common.urls import redact
+
+    return redact("".join(traceback.format_exception(error)))
+
+
 def usd(amount: float | None) -> str:
     """Show an amount of US dollars for a message: ``$0.0123``, or ``an unknown amount``."""
     if amount is None:
         return "an unknown amount"
     return f"${amount:.6f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:.2f}"
+
+
+class ForeignError(Exception):
+    """What another library has raised: its class and its text, without secrets."""
 
 
 class Traits(TypedDict, total=False):

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.emulator.running import Emulator
@@ -20,6 +21,8 @@ from airflow_provider_nanostt.emulator.settings import Model, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+KEY_VARIABLE = "NANOSTT_EMULATOR_KEY"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +33,17 @@ def parser() -> argparse.ArgumentParser:
     add("--host", default=default.host, help="loopback address to listen on (%(default)s)")
     add("--allow-remote", action="store_true", help="allow a --host that is not loopback")
     add("--port", type=int, default=default.port, help="0 takes a free one (%(default)s)")
-    add("--key", action="append", default=[], help="an API key to accept; may be repeated (one is made up)")
+    add(
+        "--key",
+        action="append",
+        default=[],
+        help="an API key to accept; may be repeated (one is made up); shows in the list of processes",
+    )
+    add(
+        "--key-file",
+        metavar="FILE",
+        help=f"API keys to accept, one a line; as well in {KEY_VARIABLE}, with blanks between",
+    )
     add("--balance", type=float, default=default.balance, help="USD each key starts with (%(default)s)")
     add(
         "--speed",
@@ -63,13 +76,19 @@ def parser() -> argparse.ArgumentParser:
     return grammar
 
 
+def _keys(options: argparse.Namespace) -> list[str]:
+    """Return the keys that are given as options, in a file or in the environment."""
+    in_file = Path(options.key_file).read_text(encoding="utf-8").split() if options.key_file else []
+    return [*options.key, *in_file, *os.environ.get(KEY_VARIABLE, "").split()]
+
+
 def settings_from(options: argparse.Namespace) -> Settings:
     """Return the settings the options ask for."""
     return Settings(
         host=options.host,
         allow_remote=options.allow_remote,
         port=options.port,
-        keys=options.key,
+        keys=_keys(options),
         balance=options.balance,
         speed=options.speed,
         processing_seconds=options.processing_seconds,
@@ -88,9 +107,9 @@ def announce(emulator: Emulator, ready_file: str | None) -> None:
     """Write the ready file in one piece, then print how to reach the emulator."""
     if ready_file:
         ready = {"url": emulator.url, "key": emulator.api_key, "connection": emulator.connection, "pid": os.getpid()}
-        unfinished = Path(f"{ready_file}.{os.getpid()}")
-        unfinished.write_text(json.dumps(ready), encoding="utf-8")
-        unfinished.replace(ready_file)
+        with NamedTemporaryFile("w", dir=Path(ready_file).parent, delete=False, encoding="utf-8") as unfinished:
+            unfinished.write(json.dumps(ready))  # it has the key, and only its owner may read it
+        Path(unfinished.name).replace(ready_file)
     sys.stdout.write(
         f"NanoGPT emulator at {emulator.url}\n"
         f"API key {emulator.api_key}\n"
@@ -119,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(serve(Emulator(settings_from(options)), options.ready_file))
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"nanostt-emulator: {error}\n")
+        sys.stderr.write(f"nanostt-emulator: {str(error).encode('unicode_escape').decode()}\n")
         return 2
     if options.ready_file:
         Path(options.ready_file).unlink(missing_ok=True)

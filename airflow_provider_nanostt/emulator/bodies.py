@@ -86,7 +86,7 @@ async def read(request: web.Request, limit: int) -> Body:
         return Body()
     try:
         fields = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Body(problem=Refused(400, "The request body is not valid JSON"))
     if not isinstance(fields, dict):
         return Body(problem=Refused(400, "The request body must be a JSON object"))

@@ -1,17 +1,19 @@
 """Steering an emulator over HTTP: the endpoints under ``/_emulator/`` and :class:`EmulatorControl`, which calls them.
 
 The client side uses the standard library only, so that a test in any process can ask what was charged. The endpoints
-answer loopback clients only and show the same things as the methods of `state`.
+answer loopback clients only, no web page, and show the same things as the methods of `state`.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -143,14 +145,29 @@ def _route(method: str, path: str, action: Action) -> web.RouteDef:
     return web.route(method, f"/_emulator/{path}", _handler(action))
 
 
+def _is_own(request: web.Request) -> bool:
+    """Whether a request is no browser's on behalf of a page from elsewhere, also of one whose name leads here."""
+    host = request.headers.get("Host", "")
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        is_here = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        is_here = re.fullmatch(r"(?:.*\.)?localhost\.?", name) is not None
+    is_page = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+    return is_here and not is_page and request.headers.get("Origin", f"http://{host}") == f"http://{host}"
+
+
 def _handler(action: Action) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         if not ipaddress.ip_address(request.remote or "0.0.0.0").is_loopback:  # noqa: S104  # no address: not loopback
             return web.json_response({"error": "the control endpoints answer loopback clients only"}, status=403)
+        if not _is_own(request):
+            problem = "the control endpoints answer no web page, and only to a name of this machine"
+            return web.json_response({"error": problem}, status=403)
         try:
             body = await request.json() if request.can_read_body else {}
             answer = action(body)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, RecursionError) as error:
             return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
         return web.json_response({} if answer is None else answer)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.numbers import amount
-from airflow_provider_nanostt.common.urls import redact_value
+from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.ledger import record as states
 from airflow_provider_nanostt.ledger.record import Record
 
@@ -128,7 +128,7 @@ class Ledger:
         :param source: a name for the recording that only the answer knows.
         """
         if self.record:
-            answer, cost = redact_value(dict(transcript.raw)), amount(transcript.cost)
+            answer, cost = redact_answer(transcript.raw), amount(transcript.cost)
             source = source or self.record.source
             self._save(replace(self.record, state=states.ANSWERED, source=source, answer=answer, cost=cost))
 

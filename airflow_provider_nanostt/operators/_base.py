@@ -7,14 +7,15 @@ been paid for in ``workflow``.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_provider_nanostt._compat import (
     NEVER_EXPIRE,
+    AirflowException,
     AirflowFailException,
     BaseOperator,
     mask_secret,
@@ -56,7 +57,7 @@ class TaskResult:
     """What a task returns, and the recordings that it has read, for lineage."""
 
     result: dict[str, object]
-    inputs: Sequence[object] = ()
+    inputs: Sequence[object] = field(default=(), repr=False)
 
 
 class NanoGPTOperator(BaseOperator):
@@ -106,6 +107,13 @@ class NanoGPTOperator(BaseOperator):
             done = step(context)
         except errors.NanoGPTError as error:
             return self.as_failure(context, error)
+        except AirflowException:
+            raise
+        except Exception as error:  # whatever a storage raises is shown by Airflow
+            if not errors.shows_secrets(error):
+                raise
+            self.log.error("%s", errors.format_traceback(error))
+            raise errors.without_secrets(error) from None
         self.emit_lineage(context, done)
         return done.result
 
@@ -115,7 +123,7 @@ class NanoGPTOperator(BaseOperator):
         It has no traceback of the provider's internals: the message says all there is to know. They are in the log at
         debug level.
         """
-        self.log.debug("The traceback of the failure that follows", exc_info=error)
+        self.log.debug("The traceback of the failure that follows: %s", errors.format_traceback(error))
         is_retryable = self.is_retryable(error, context)
         self.report_failure(context, getattr(error, "job", None), is_retryable=is_retryable)
         if not is_retryable:
@@ -138,8 +146,8 @@ class NanoGPTOperator(BaseOperator):
         try:
             self._lineage = LineageRecord.of(done.inputs, done.result)  # type: ignore[misc]
             emit_asset_events(context, self.outlets or (), self._lineage)
-        except Exception:  # the transcript is written, and is worth more than its events
-            self.log.exception("Could not emit asset or lineage events")
+        except Exception as error:  # noqa: BLE001  the transcript is written, and is worth more than its events
+            self.log.error("Could not emit asset or lineage events: %s", errors.format_traceback(error))
         files = done.result.get("files")
         for uri in files.values() if isinstance(files, Mapping) else ():
             self.log.info("Wrote %s", uri)
@@ -216,21 +224,10 @@ def push(operator: BaseOperator, context: Context, paid: Sequence[object] = (), 
 
 def mask_addresses(value: object) -> None:
     """Have Airflow mask what is secret in the addresses in a value."""
-    for url in _texts_in(value):
-        if "://" in url and ("?" in url or "@" in url):
-            from airflow_provider_nanostt.common.urls import secret_parts
+    from airflow_provider_nanostt.common import known_secrets
+    from airflow_provider_nanostt.common.urls import parts_to_mask
 
-            for secret in secret_parts(url):
-                mask_secret(secret)
-
-
-def _texts_in(value: object) -> Iterator[str]:
-    """Yield every text in a value, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts_in(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts_in(inner)
+    found = parts_to_mask(value)
+    known_secrets.remember(found)
+    for secret in found:
+        mask_secret(secret)

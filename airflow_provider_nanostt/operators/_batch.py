@@ -38,7 +38,7 @@ def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> Tas
     run = open_batch(operator, arguments, context)
     items = expand(audio)
     if not items:
-        operator.log.warning("audio=%r names no recording; there is nothing to do", audio)
+        operator.log.warning("audio names no recording; there is nothing to do")
     pending = run.submit_all(items)
     if pending:
         operator.log.info("%d of %d recordings are submitted and have to be waited for", len(pending), len(items))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_nanostt.common.reprs import redacted_repr
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
@@ -51,6 +53,8 @@ class AudioPreparation(_Options):
         the job is waited for.
     """
 
+    __repr__ = redacted_repr
+
     oversize: Sequence[Literal["stage", "compress", "split"]] | str = ("stage", "compress", "split")
     staging_path: str | None = None
     codec: Literal["opus", "mp3"] | str = "opus"
@@ -70,6 +74,8 @@ class OutputOptions(_Options):
     :param page_audio_url: a web address at which a browser finds the recording, for the ``html`` page to play. It is
         written into the page as it is, with its signature if it has one.
     """
+
+    __repr__ = redacted_repr
 
     speaker_names: Mapping[str, str] | str | None = None
     captions: Mapping[str, object] | str | None = None

@@ -87,6 +87,7 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Fetch the transcripts."""
+        from airflow_provider_nanostt.common.urls import redact
         from airflow_provider_nanostt.operators._arguments import read_arguments
         from airflow_provider_nanostt.operators._batch import finish_batch, open_batch
         from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS
@@ -98,7 +99,7 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
             or not isinstance(urls, Sequence)
             or not all(isinstance(url, str) and url.strip() for url in urls)
         ):
-            raise errors.InvalidInput(f"urls must be a list of addresses, got {self.urls!r}")
+            raise errors.InvalidInput(f"urls must be a list of addresses, got {redact(repr(self.urls))}")
         arguments = read_arguments(self)
         settings = arguments.settings
         captions = [name for name in CAPTION_FORMATS if name in settings.formats]

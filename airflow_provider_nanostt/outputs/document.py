@@ -14,7 +14,7 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import is_sound_event
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.common.numbers import amount, number
-from airflow_provider_nanostt.common.urls import redact_value
+from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument
 from airflow_provider_nanostt.outputs.unicode_layout import event_name, one_line
@@ -41,7 +41,7 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
         "segments": [entry_json(segment) for segment in transcript.segments],
         "words": [{**entry_json(word), "type": word.type} for word in transcript.words],
         "audio_events": [_event_json(word) for word in transcript.words if is_sound_event(word.type, word.text)],
-        "raw": redact_value(dict(transcript.raw)),
+        "raw": redact_answer(transcript.raw),
     }
 
 

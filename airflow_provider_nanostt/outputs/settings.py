@@ -11,6 +11,7 @@ from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.parsing import parse_mapping
+from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
 
 FORMATS = ("json", "txt", "srt", "vtt", "html")
@@ -107,6 +108,8 @@ class OutputSettings:
     :param filename: pattern of the files' names, see :data:`~.naming.FIELDS`.
     :raises InvalidInput: for anything that could not be followed.
     """
+
+    __repr__ = redacted_repr
 
     formats: Sequence[str] = ("json",)
     speaker_names: Mapping[str, str] = field(default_factory=dict)

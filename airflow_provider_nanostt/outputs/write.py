@@ -96,7 +96,7 @@ def _with_text(facts: TranscriptResult, transcript: Transcript, settings: Output
         **facts,
         "transcription": transcript.text,
         "segments": [entry_json(segment) for segment in transcript.segments],
-        "metadata": redact_value(dict(transcript.metadata)),
+        "metadata": redact_value(dict(transcript.metadata), opaque=True),
     }
     size = len(json.dumps(result))  # in ASCII, which is how Airflow writes it
     if size > settings.xcom_limit:

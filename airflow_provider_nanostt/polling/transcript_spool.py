@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import redact_value
+from airflow_provider_nanostt.common.urls import redact_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +63,7 @@ class TranscriptSpool:
 
     def put(self, run_id: str, answer: Mapping[str, object]) -> None:
         """Leave the service's answer about a job, without the signatures of addresses in it."""
-        object_storage.write(self._folder / _name(run_id), json.dumps(redact_value(answer)).encode())
+        object_storage.write(self._folder / _name(run_id), json.dumps(redact_answer(answer)).encode())
 
     def has(self, run_id: str) -> bool:
         """Whether there was an answer about a job when this was first asked."""

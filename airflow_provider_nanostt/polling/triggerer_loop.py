@@ -134,8 +134,8 @@ class Poller:
             self._measure(now)
             if self._waits:
                 self._wake(min(pause, self._schedule.next_end() - now))
-        except Exception as error:  # whatever it is, nobody may be left waiting for an answer that never comes
-            log.exception("The polling loop cannot go on")
+        except Exception as error:  # noqa: BLE001  nobody may be left waiting for an answer that never comes
+            log.error("The polling loop cannot go on: %s", errors.format_traceback(error))
             for wait in self._waits.values():
                 wait.fail(error)
 

@@ -10,7 +10,7 @@ import ipaddress
 import re
 import socket
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
@@ -39,7 +39,7 @@ class ResolvedUrl:
     host: str
     port: int
     addresses: tuple[str, ...]
-    target: str
+    target: str = field(repr=False)
 
     @property
     def host_header(self) -> str:

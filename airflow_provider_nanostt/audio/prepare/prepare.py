@@ -21,6 +21,7 @@ from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
+from airflow_provider_nanostt.common.reprs import redacted_repr
 
 MAX_FETCHED_BYTES = 4_000_000_000
 """The largest object that is copied from object storage to be compressed or split here."""
@@ -38,6 +39,8 @@ class AudioPart:
     :param start: where it begins in the recording, seconds.
     :param seconds: its length, None if unknown.
     """
+
+    __repr__ = redacted_repr
 
     audio: Upload | str
     start: float

@@ -20,6 +20,7 @@ from airflow_provider_nanostt.audio.prepare.decoding import can_transcode
 from airflow_provider_nanostt.audio.prepare.muxer import Codec, codec_spec, longest_seconds
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.reprs import redacted_repr
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
@@ -46,6 +47,8 @@ class PreparationRules:
     :param split_diarized: split although speakers are told apart; their labels do not match across parts.
     :raises InvalidInput: for any other word.
     """
+
+    __repr__ = redacted_repr
 
     oversize: Sequence[OversizeMethod] = OVERSIZE
     staging_path: str | None = None

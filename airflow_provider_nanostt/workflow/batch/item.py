@@ -115,7 +115,7 @@ def list_once(folder: ObjectStoragePath) -> Callable[[], Mapping[str, FileInfo]]
         try:
             return object_storage.list_folder(folder)
         except Exception as error:  # whatever a storage raises
-            raise errors.LedgerError(f"{folder} cannot be listed ({type(error).__name__}: {error})") from error
+            raise errors.LedgerError(f"{folder} cannot be listed ({errors.describe_exception(error)})") from error
 
     def listing() -> Mapping[str, FileInfo]:
         with lock:

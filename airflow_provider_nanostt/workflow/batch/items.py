@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.find import find
 from airflow_provider_nanostt.common.parsing import from_text, is_null
+from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display, identity_url
 
 _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
@@ -43,6 +44,8 @@ class Item:
     :param info: what the listing that found it said of it.
     :param problem: why nothing was found for it; ``is_no_match`` if that is because there is none.
     """
+
+    __repr__ = redacted_repr
 
     audio: str
     name: str | None = None
@@ -121,7 +124,7 @@ def _expanded(one: object) -> list[Item]:
     options = {option: value for option, value in options.items() if not is_null(value)}
     found = find(text)
     if name and len(found) > 1:
-        raise InvalidInput(f"{text!r} finds {len(found)} recordings, which cannot all be named {name!r}")
+        raise InvalidInput(f"{display(text)!r} finds {len(found)} recordings, which cannot all be named {name!r}")
     return [Item(one.audio, name, options, None, one.info, one.problem, one.is_no_match) for one in found]
 
 

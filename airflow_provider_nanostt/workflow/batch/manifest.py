@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FIELDS = [field.name for field in fields(ManifestRow) if field.name not in ("key", "files")]
 _COLUMNS = [*_FIELDS, *(f"{name}_file" for name in FILE_FORMATS)]
+_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are the wide forms of the first
 _ROWS_AT_ONCE = 5_000
 
 
@@ -81,11 +82,17 @@ def _flat(row: ManifestRow) -> dict[str, object]:
 
 def _write_csv(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
     text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
-    writer = csv.DictWriter(text, _COLUMNS)
+    # Quoted, so that a semicolon in a name makes no further cell where a spreadsheet splits at semicolons.
+    writer = csv.DictWriter(text, _COLUMNS, quoting=csv.QUOTE_NONNUMERIC)
     writer.writeheader()
-    writer.writerows(map(_flat, rows))
+    writer.writerows({name: _as_cell(value) for name, value in _flat(row).items()} for row in rows)
     text.flush()
     text.detach()  # the block that opened the file closes it
+
+
+def _as_cell(value: object) -> object:
+    """Return a text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def _write_parquet(file: BinaryIO, rows: Sequence[ManifestRow]) -> None:
@@ -139,7 +146,7 @@ class Checkpoint:
                     file.write(json.dumps({"row": row.to_json(), "writing": dict(own)}).encode() + b"\n")
         except Exception as error:  # whatever a storage raises
             raise errors.LedgerError(
-                f"{self._file} cannot be written ({type(error).__name__}: {error}), and a resume would not know the "
+                f"{self._file} cannot be written ({errors.describe_exception(error)}), and a resume would not know the "
                 "batch"
             ) from error
 
@@ -158,8 +165,8 @@ class Checkpoint:
                 ]
         except Exception as error:
             raise errors.LedgerError(
-                f"{self._file} cannot be read ({type(error).__name__}: {error}); a retry finds each recording's record "
-                "again"
+                f"{self._file} cannot be read ({errors.describe_exception(error)}); a retry finds each recording's "
+                "record again"
             ) from error
         raise errors.LedgerMissing(str(self._file))
 

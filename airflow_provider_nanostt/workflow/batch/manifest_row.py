@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import CostLimit
 from airflow_provider_nanostt.common.numbers import amount
+from airflow_provider_nanostt.common.reprs import redacted_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +45,8 @@ class ManifestRow:
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
     :param retry: whether the next try may fix that.
     """
+
+    __repr__ = redacted_repr
 
     number: int
     audio: str
