@@ -11,8 +11,6 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypedDict, Unpack
 
-_MAX_CHAIN = 50
-
 Charged = Literal["no", "maybe", "yes"]
 """What happened to the money: ``no`` is certain, ``maybe`` is not known, ``yes`` is paid for."""
 
@@ -40,13 +38,13 @@ def shows_secrets(error: BaseException | None) -> bool:
     """Whether the text of an exception, or of one behind it, has something secret in it."""
     from airflow_provider_nanostt.common.urls import redact
 
-    for _ in range(_MAX_CHAIN):
-        if error is None:
-            return False
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
         if redact(str(error)) != str(error):
             return True
+        seen.append(error)
         error = error.__cause__ or error.__context__
-    return True
+    return False
 
 
 def format_traceback(error: BaseException) -> str:
