@@ -395,8 +395,8 @@ def spans(page: str) -> list[str]:
 # Names that are not ours: Airflow's, Python's, the service's, those of the commands.
 FOREIGN = {
     "ARGS", "AirflowFailException", "BEFORE", "DAG", "False", "JOBS", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON",
-    "True", "ValueError", "WAY", "WHOLE", "XCom", "COUNT", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest",
-    "dag", "dag_run",
+    "True", "ValueError", "WAY", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest",
+    "COUNT", "dag", "dag_run",
     "default_deferrable", "execution_timeout", "keep_task_state", "long", "max_active_runs", "max_active_tis_per_dag",
     "once", "operators", "pyproject", "render_template_as_native_obj", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
