@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from airflow_provider_nanostt.api import errors, http, network
+from airflow_provider_nanostt.api import errors, http, network, sockets
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.http import Call, Response
 
@@ -119,10 +119,10 @@ class Client:
 
     def _exchange(self, session: requests.Session, call: Call[object]) -> Response:
         request, timeout = call.request, self.config.timeout_for(call)
-        give_up = time.monotonic() + timeout
         with (
             http.classified(call),
             network.requests_errors(self.config.host),
+            sockets.deadline(timeout),
             session.request(
                 request.method,
                 self.config.url(request),
@@ -133,7 +133,7 @@ class Client:
                 stream=True,
             ) as raw,
         ):
-            return self.config.response(call, raw.status_code, raw.headers, _collect(raw.raw, give_up))
+            return self.config.response(call, raw.status_code, raw.headers, _collect(raw.raw))
 
     def close(self) -> None:
         """Close the connections."""
@@ -190,16 +190,18 @@ class AsyncClient:
         if self._prepared is None or not self._prepared.done():
             await self.open()
         if call.paid:  # a connection of its own, as in Client
-            async with self._new_session(call) as session:
+            async with self._new_session() as session:
                 return http.read(call, await self._exchange(session, call))
-        self._session = self._session or self._new_session(call)
+        self._session = self._session or self._new_session()
         return http.read(call, await self._exchange(self._session, call))
 
     async def _exchange(self, session: aiohttp.ClientSession, call: Call[object]) -> Response:
-        request = call.request
+        import aiohttp
+
+        request, timeout, progress = call.request, self.config.timeout_for(call), network.Progress()
         # A large body of bytes would draw a warning about blocking the loop; one in a file does not.
         body = io.BytesIO(request.body) if call.paid and request.body is not None else request.body
-        with http.classified(call), network.aiohttp_errors(self.config.host):
+        with http.classified(call), network.aiohttp_errors(self.config.host, progress):
             async with session.request(
                 request.method,
                 self.config.url(request),
@@ -207,6 +209,13 @@ class AsyncClient:
                 headers=self.config.headers(request),
                 allow_redirects=False,
                 proxy=self._proxy,
+                # A free call may wait for one of the connections; a paid one has its own.
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout,
+                    connect=self.config.connect_timeout if call.paid else None,
+                    sock_connect=self.config.connect_timeout,
+                ),
+                trace_request_ctx=progress,
             ) as raw:
                 answer = bytearray()
                 async for piece in raw.content.iter_any():
@@ -215,17 +224,15 @@ class AsyncClient:
                         break
                 return self.config.response(call, raw.status, raw.headers, bytes(answer))
 
-    def _new_session(self, call: Call[object]) -> aiohttp.ClientSession:
-        """Return a session for this call and others that may take as long."""
+    def _new_session(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        timeout = self.config.timeout_for(call)
         return aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(self.config.connect_timeout, timeout)),
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,
+            trace_configs=[network.progress_trace()],
         )
 
     async def close(self) -> None:
@@ -241,11 +248,9 @@ class AsyncClient:
         await self.close()
 
 
-def _collect(raw: BaseHTTPResponse, give_up: float) -> bytes:
+def _collect(raw: BaseHTTPResponse) -> bytes:
     """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in."""
     answer = bytearray()
     while len(answer) <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
         answer += piece
-        if time.monotonic() > give_up:
-            raise errors.ReadError("the answer trickled in and was not complete in time")
     return bytes(answer)
