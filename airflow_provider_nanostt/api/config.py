@@ -62,6 +62,7 @@ class Config:
         """Return all headers of a request; the key goes into exactly one."""
         return {
             "Accept": "application/json",
+            "Accept-Encoding": "gzip",
             "User-Agent": f"airflow-provider-nanostt/{__version__}",
             "x-api-key": self.api_key,
             **request.headers,

@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
 from airflow_provider_nanostt.api import errors, sockets
+from airflow_provider_nanostt.api.body import shorten
 
 if TYPE_CHECKING:
     import aiohttp
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_MAX_TEXT_CHARS = 300
-_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Failed)")
+_MAX_TEXT_CHARS = 1000
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*\): (?=Failed)")
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
@@ -251,4 +252,4 @@ def _mapped(chain: list[Exception], host: str, *, is_sent: bool) -> errors.NanoG
 
 
 def _describe(error: BaseException) -> str:
-    return _OBJECT.sub("", errors.describe_exception(error))[:_MAX_TEXT_CHARS]
+    return shorten(_OBJECT.sub("", errors.describe_exception(error)[:_MAX_TEXT_CHARS]))

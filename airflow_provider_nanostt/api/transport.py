@@ -7,24 +7,25 @@ proxies, certificates and the meaning of foreign exceptions are in ``network``.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import io
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from airflow_provider_nanostt.api import errors, http, network, sockets
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.http import Call, Response
+from airflow_provider_nanostt.api.incoming import Incoming
 
 if TYPE_CHECKING:
     import aiohttp
     import requests
     import tenacity
-    from urllib3.response import BaseHTTPResponse
 
 
 T = TypeVar("T")
@@ -32,6 +33,8 @@ L = TypeVar("L")
 log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
+_READ_AT_ONCE = 256 * 1024
+"""Bytes of an answer that are read in the event loop, in some milliseconds; larger ones in a thread."""
 _KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: longer than any job is left unasked, so a handshake serves many questions."""
 
@@ -133,7 +136,11 @@ class Client:
                 stream=True,
             ) as raw,
         ):
-            return self.config.response(call, raw.status_code, raw.headers, _collect(raw.raw))
+            answer = Incoming(call, raw.status_code, raw.headers.get("Content-Encoding"))
+            # ``iter_content`` would wait for a whole chunk, however slowly it trickles in.
+            while (piece := raw.raw.read1(_CHUNK, decode_content=False)) and answer.take(piece):
+                pass
+            return self.config.response(call, raw.status_code, raw.headers, answer.body())
 
     def close(self) -> None:
         """Close the connections."""
@@ -191,11 +198,11 @@ class AsyncClient:
             await self.open()
         if call.paid:  # a connection of its own, as in Client
             async with self._new_session() as session:
-                return http.read(call, await self._exchange(session, call))
+                return await self._exchange(session, call)
         self._session = self._session or self._new_session()
-        return http.read(call, await self._exchange(self._session, call))
+        return await self._exchange(self._session, call)
 
-    async def _exchange(self, session: aiohttp.ClientSession, call: Call[object]) -> Response:
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call[T]) -> T:
         import aiohttp
 
         request, timeout, progress = call.request, self.config.timeout_for(call), network.Progress()
@@ -217,12 +224,16 @@ class AsyncClient:
                 ),
                 trace_request_ctx=progress,
             ) as raw:
-                answer = bytearray()
+                answer = Incoming(call, raw.status, raw.headers.get("Content-Encoding"))
                 async for piece in raw.content.iter_any():
-                    answer += piece
-                    if len(answer) > http.MAX_RESPONSE_BYTES:
+                    if not answer.take(piece):
                         break
-                return self.config.response(call, raw.status, raw.headers, bytes(answer))
+
+        read = functools.partial(self._read, call, raw.status, raw.headers, answer.body())
+        return read() if answer.size <= _READ_AT_ONCE else await asyncio.to_thread(read)
+
+    def _read(self, call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
+        return http.read(call, self.config.response(call, status, headers, body))
 
     def _new_session(self) -> aiohttp.ClientSession:
         import aiohttp
@@ -232,6 +243,7 @@ class AsyncClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,
+            auto_decompress=False,
             trace_configs=[network.progress_trace()],
         )
 
@@ -246,11 +258,3 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _collect(raw: BaseHTTPResponse) -> bytes:
-    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in."""
-    answer = bytearray()
-    while len(answer) <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
-        answer += piece
-    return bytes(answer)

@@ -57,6 +57,7 @@ class Trickler:
                 client.sendall(self.begin)
                 while self.drop and not self.over.wait(self.pause):
                     client.sendall(self.drop)
-                client.recv(1)  # nothing more to say; ends when the client hangs up
+                while client.recv(65536):  # nothing more to say; ends when the client hangs up
+                    pass
             except OSError:
                 pass
