@@ -7,11 +7,19 @@ import re
 from collections.abc import Mapping
 
 from airflow_provider_nanostt.common.numbers import number
-from airflow_provider_nanostt.common.urls import redact
+from airflow_provider_nanostt.common.urls import escaped, redact
 
 MAX_EXCERPT_CHARS = 500
-_MAX_TEXT_CHARS = 20_000
+MAX_LABEL_CHARS = 200
+_MAX_TEXT_CHARS = 4000
 _MAX_DEPTH = 4
+_MAX_REASONS = 20
+
+# What a few bytes become in memory, and how long reading them takes, goes by the number of values. A day of words has
+# some 650,000 objects with five values each.
+_MAX_CONTAINERS = 1_000_000
+_MAX_VALUES = 4_000_000
+_MAX_NESTING = 64
 
 # NaN, Infinity and 1e999 become None: a job and a transcript are written out as JSON again.
 # ``json.loads`` would make a new decoder for each of thousands of answers.
@@ -23,11 +31,17 @@ class UnreadableBodyError(ValueError):
 
 
 def decode(data: bytes) -> object:
-    """Read JSON; raises UnreadableBodyError if it is none."""
+    """Read JSON; raises UnreadableBodyError if it is none, or has too many values or levels."""
+    containers = data.count(b"[") + data.count(b"{")
+    if containers > _MAX_CONTAINERS or data.count(b",") > _MAX_VALUES:
+        raise UnreadableBodyError("it has too many values")
     try:
-        return _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
+        found: object = _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise UnreadableBodyError("it is not JSON") from error
+    if containers > _MAX_NESTING and _is_nested_deeper(found, _MAX_NESTING):
+        raise UnreadableBodyError("it is nested too deeply")
+    return found
 
 
 def decode_object(data: bytes) -> Mapping[str, object]:
@@ -43,7 +57,7 @@ def message_of(body: object, depth: int = _MAX_DEPTH) -> str | None:
     if isinstance(body, str):
         return shorten(body) or None
     if isinstance(body, list) and depth:
-        found = [message_of(item, depth - 1) for item in body]
+        found = [message_of(item, depth - 1) for item in body[:_MAX_REASONS]]
         return shorten("; ".join(text for text in found if text)) or None
     if isinstance(body, Mapping) and depth:
         found = [message_of(body.get(name), depth - 1) for name in ("error", "message", "detail", "msg")]
@@ -54,7 +68,7 @@ def message_of(body: object, depth: int = _MAX_DEPTH) -> str | None:
 def code_of(body: object) -> str | None:
     """Return the machine-readable code of a refusal."""
     codes = (place.get("code") for place in _envelopes(body))
-    return next((shorten(code) for code in codes if isinstance(code, str) and code), None)
+    return next((label(code) for code in codes if isinstance(code, str) and code), None)
 
 
 def required_balance_of(body: object) -> float | None:
@@ -65,22 +79,52 @@ def required_balance_of(body: object) -> float | None:
 
 def excerpt(data: bytes) -> str:
     """Return a line of an answer that is not JSON; of HTML only its title."""
-    text = data[:_MAX_TEXT_CHARS].decode("utf-8", "replace")
-    title = re.search(r"<title[^<>]*>([^<]*\S[^<]*)</title>", text, re.IGNORECASE)
-    return shorten(title[1] if title else re.sub(r"<[^<>]*>", " ", text))
+    text = _cut(data)
+    # Each character is tried once: whatever follows a "<" ends before the next one.
+    titles = (found[1] for found in re.finditer(r"<title[^<>]*>([^<]*)(?=</title>)", text, re.IGNORECASE))
+    return shorten(next(filter(str.strip, titles), None) or re.sub(r"<[^<>]*>", " ", text))
 
 
 def beginning(data: bytes) -> str:
     """Return the beginning of any answer on one line."""
-    return shorten(data[:_MAX_TEXT_CHARS].decode("utf-8", "replace"))
+    return shorten(_cut(data))
 
 
-def shorten(text: str) -> str:
-    """Return the service's words on one line as they may be logged and stored: short, and without secrets."""
-    if len(text) > _MAX_TEXT_CHARS:
-        text = text[:_MAX_TEXT_CHARS].rsplit(None, 1)[0]  # or half an address could be left
-    flat = redact(" ".join(text.split()))
-    return flat if len(flat) <= MAX_EXCERPT_CHARS else flat[: MAX_EXCERPT_CHARS - 1] + "…"
+def shorten(text: str, most: int = MAX_EXCERPT_CHARS) -> str:
+    """Return the service's words on one line as they may be logged and stored: short, and without secrets or controls.
+
+    :param most: number of characters.
+    """
+    flat = redact(" ".join(_cut(text).split()))
+    shown = escaped(flat[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def label(text: str) -> str:
+    """Return a word of the service for people and for machines, a code or the name of a model, as :func:`shorten`."""
+    return shorten(text, MAX_LABEL_CHARS)
+
+
+def _cut(text: str | bytes) -> str:
+    """Return the beginning of a text, without its last word if that is cut: it could be half of an address."""
+    if isinstance(text, bytes):
+        text = text[: 4 * _MAX_TEXT_CHARS + 4].decode("utf-8", "replace")
+    if len(text) > _MAX_TEXT_CHARS and not text[_MAX_TEXT_CHARS].isspace():
+        return (text[:_MAX_TEXT_CHARS].rsplit(None, 1) or [""])[0]
+    return text[:_MAX_TEXT_CHARS]
+
+
+def _is_nested_deeper(value: object, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(level)
 
 
 def _envelopes(body: object) -> list[Mapping[str, object]]:

@@ -12,7 +12,7 @@ from datetime import date
 from urllib.parse import urlencode
 
 from airflow_provider_nanostt.api import errors, models, responses
-from airflow_provider_nanostt.api.http import Call, Request
+from airflow_provider_nanostt.api.http import MAX_LIST_BYTES, Call, Request
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.urls import opaque_parts
 
@@ -38,12 +38,22 @@ def submit(submission: models.Submission) -> Call[models.Transcript | models.Job
     else:
         request = _json("/transcribe", {"audioUrl": submission.audio, **fields})
         secrets = opaque_parts(submission.audio)
-    return Call(request, lambda response: responses.submitted(response, submission), paid=True, secrets=secrets)
+    return Call(
+        request,
+        lambda response: responses.submitted(response, submission),
+        paid=True,
+        max_bytes=None,
+        secrets=secrets,
+    )
 
 
 def status(job: models.Job) -> Call[models.JobStatus]:
     """``POST /transcribe/status``: how the job stands, with the transcript once it is completed. Free."""
-    return Call(_json("/transcribe/status", job.echo()), lambda response: responses.job_status(response.body, job))
+    return Call(
+        _json("/transcribe/status", job.echo()),
+        lambda response: responses.job_status(response.body, job),
+        max_bytes=None,
+    )
 
 
 def balance() -> Call[models.Balance]:
@@ -53,7 +63,9 @@ def balance() -> Call[models.Balance]:
 
 def audio_models() -> Call[tuple[models.AudioModel, ...]]:
     """``GET /v1/audio-models``: the speech-to-text models of the service's catalogue, with prices. Free."""
-    return Call(Request("GET", "/v1/audio-models?type=stt&detailed=true"), responses.audio_models)
+    return Call(
+        Request("GET", "/v1/audio-models?type=stt&detailed=true"), responses.audio_models, max_bytes=MAX_LIST_BYTES
+    )
 
 
 def youtube(urls: Sequence[str]) -> Call[models.YouTubeAnswer]:
@@ -62,7 +74,7 @@ def youtube(urls: Sequence[str]) -> Call[models.YouTubeAnswer]:
         raise errors.InvalidInput("urls must be a list of the addresses of videos, each a text")
     if not 1 <= len(urls) <= MAX_YOUTUBE_URLS:
         raise errors.InvalidInput(f"{len(urls)} URLs; one request takes 1 to {MAX_YOUTUBE_URLS}")
-    return Call(_json("/youtube-transcribe", {"urls": list(urls)}), responses.youtube, paid=True)
+    return Call(_json("/youtube-transcribe", {"urls": list(urls)}), responses.youtube, paid=True, max_bytes=None)
 
 
 def usage(start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Call[models.Usage]:
@@ -79,7 +91,7 @@ def usage(start: date | None = None, end: date | None = None, group_by: str = "d
         if end < start:
             raise errors.InvalidInput(f"usage from {start} to {end}: the end is before the start")
         query = {"from": start.isoformat(), "to": end.isoformat(), **query}
-    return Call(Request("GET", f"/v1/usage?{urlencode(query, safe=',')}"), responses.usage)
+    return Call(Request("GET", f"/v1/usage?{urlencode(query, safe=',')}"), responses.usage, max_bytes=MAX_LIST_BYTES)
 
 
 def _json(path: str, payload: Mapping[str, object]) -> Request:

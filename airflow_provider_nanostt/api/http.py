@@ -18,16 +18,26 @@ from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.reprs import redacted_repr
-from airflow_provider_nanostt.common.urls import redact
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
-"""Answers above this are refused: an hour of words is under 2 MB."""
+"""Answers with a transcript above this are refused: an hour of words is under 2 MB."""
+
+MAX_LIST_BYTES = 8 * 1024 * 1024
+"""Likewise for the catalogue and the usage."""
+
+MAX_PLAIN_BYTES = 1024 * 1024
+"""Likewise for every other answer; also for one that may have a transcript and has none so far."""
+
+MAX_ERROR_BYTES = 64 * 1024
+"""Of a refusal no more than this is read."""
+
+_TEXT_NAMES = (b'"text"', b'"transcript', b'"words"')
 
 _LONGEST_RETRY_AFTER = 7 * 86_400
-_MAX_ADDRESS_CHARS = 200
+_MAX_DATE_CHARS = 100
 _EXCHANGE_ERRORS = (errors.TransportError, errors.ApiError, errors.ProtocolError)
 
 
@@ -58,7 +68,7 @@ class Response:
     def request_id(self) -> str | None:
         """The service's name for this exchange, for questions to its support."""
         found = self.headers.get("x-request-id")
-        return redact(found) if found is not None else None
+        return bodies.label(found) if found is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,7 @@ class Call(Generic[T_co]):
     request: Request
     parse: Callable[[Response], T_co]  # reads a successful answer; may raise an UnreadableBodyError
     paid: bool = False  # whether being accepted costs money
+    max_bytes: int | None = MAX_PLAIN_BYTES  # of a successful answer; None for one that may have a transcript
     secrets: tuple[str, ...] = field(default=(), repr=False)  # must not come back in an answer, a job or an error
 
 
@@ -75,10 +86,10 @@ def read(call: Call[T], response: Response) -> T:
     """Turn an answer into the call's value or one of the typed errors, whatever the bytes are."""
     with classified(call):
         try:
-            if len(response.body) > MAX_RESPONSE_BYTES:
-                raise bodies.UnreadableBodyError(f"it is over {MAX_RESPONSE_BYTES >> 20} MiB")
             if not 200 <= response.status < 300:
                 raise error_from_response(response)
+            if len(response.body) > (limit := limit_for(call, response.status, response.body)):
+                raise bodies.UnreadableBodyError(f"it is over {limit >> 20} MiB")
             return call.parse(response)
         except bodies.UnreadableBodyError as error:
             raise errors.ProtocolError(
@@ -87,6 +98,16 @@ def read(call: Call[T], response: Response) -> T:
                 request_id=response.request_id,
                 body=bodies.beginning(response.body),
             ) from error
+
+
+def limit_for(call: Call[object], status: int, body: bytes | bytearray) -> int:
+    """Return how many bytes an answer may have, by what has come of it so far."""
+    if not 200 <= status < 300:
+        return MAX_ERROR_BYTES
+    if call.max_bytes is not None or len(body) <= MAX_PLAIN_BYTES:
+        return call.max_bytes or MAX_RESPONSE_BYTES
+    has_text = any(body.find(name, 0, MAX_PLAIN_BYTES) >= 0 for name in _TEXT_NAMES)
+    return MAX_RESPONSE_BYTES if has_text else MAX_PLAIN_BYTES
 
 
 @contextmanager
@@ -159,7 +180,7 @@ def error_from_response(response: Response) -> errors.ApiError:
         return errors.DailyLimitReached(message, resets_at=_resets_at(response), **facts)
     kind = _REFUSALS.get(status, errors.BadRequest)
     if 300 <= status < 400:
-        target = redact(response.headers.get("location", "")).partition("?")[0][:_MAX_ADDRESS_CHARS]
+        target = bodies.label(response.headers.get("location", "")).partition("?")[0]
         kind, message = errors.Redirected, f"a redirect to {target!r}"
     elif status >= 500 or status < 300:
         kind = errors.ServiceUnavailable
@@ -168,7 +189,7 @@ def error_from_response(response: Response) -> errors.ApiError:
 
 def retry_after(response: Response) -> float | None:
     """Return the seconds the service asks us to wait, from ``Retry-After`` in either of its forms; None without one."""
-    raw = response.headers.get("retry-after")
+    raw = response.headers.get("retry-after", "")[:_MAX_DATE_CHARS]
     seconds = number(raw)
     if seconds is None and raw:
         try:

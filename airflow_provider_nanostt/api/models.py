@@ -7,10 +7,13 @@ kept, and properties say what it means to us.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from airflow_provider_nanostt.api.body import label
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
@@ -25,12 +28,29 @@ FAILED_WORDS = frozenset({"failed", "error", "cancelled", "canceled", "expired",
 TICKET_VERSION = 1
 """Format of a stored job; one with a higher version is refused."""
 
+MAX_RUN_ID_CHARS = 4000
+"""Longer than any id of a job; an answer with a longer one cannot be read."""
+
 _MAX_TICKET_CHARS = 16_384
+_MAX_ECHOED_CHARS = 1000
+_RUN_ID = re.compile(r"[A-Za-z0-9_.:~/=+@-]{1,200}")
+_NOT_IN_RUN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def status_word(raw: object) -> str:
     """Fold the spelling of a status: ``In Progress`` is ``in_progress``; what is not text is ``""``."""
     return raw.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(raw, str) else ""
+
+
+def shown_run_id(raw: str) -> str:
+    """Return the id of a job as it is shown, logged and compared: ordinary characters, and never the same for two.
+
+    An ordinary id stays as it is.
+    """
+    if _RUN_ID.fullmatch(raw) and redact(raw) == raw:
+        return raw
+    digest = hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{_NOT_IN_RUN_ID.sub('_', display(raw[:_MAX_ECHOED_CHARS]))[:60]}-{digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +108,25 @@ class Job:
 
     __repr__ = redacted_repr
 
-    run_id: str
+    run_id: str  # as it is shown; one with odd characters is in the body as the service wants it back
     model: str
     submitted_at: float  # epoch seconds
     cost: float | None = None
     charged_minutes: float | None = None
     body: Mapping[str, object] = field(default_factory=dict, repr=False)  # the answer; the status call echoes all of it
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", label(self.model) or "unknown")
+        shown = shown_run_id(self.run_id)
+        if shown != self.run_id:
+            object.__setattr__(self, "body", {**self.body, "runId": self.run_id})
+            object.__setattr__(self, "run_id", shown)
+
     def to_json(self) -> dict[str, object]:
         """Return the job as plain JSON; :meth:`from_json` reads it back."""
         body = dict(self.body)
         if len(json.dumps(body, default=str)) > _MAX_TICKET_CHARS:
-            body = {key: value for key, value in body.items() if key in _ECHOED}
+            body = {key: value for key, value in body.items() if key in _ECHOED and _is_short(key, value)}
         return {"version": TICKET_VERSION, **asdict(replace(self, body=body))}
 
     @classmethod
@@ -130,13 +157,19 @@ class Job:
         """Return the body of the status call: all that the accepting answer said, in the types the contract names."""
         read = {key: _ECHOED[key](value) if key in _ECHOED else value for key, value in self.body.items()}
         echoed = {key: value for key, value in read.items() if value is not None and key not in ("status", "error")}
-        return {"isApiRequest": True, **echoed, "runId": self.run_id}
+        raw = self.body.get("runId")
+        is_ours = isinstance(raw, str) and shown_run_id(raw) == self.run_id
+        return {"isApiRequest": True, **echoed, "runId": raw if is_ours else self.run_id}
 
 
 def whole_or_none(value: object) -> int | None:
     """Return a number without its fraction; None for anything else."""
     read = number(value)
     return None if read is None else int(read)
+
+
+def _is_short(key: str, value: object) -> bool:
+    return key == "runId" or not isinstance(value, str) or len(value) <= _MAX_ECHOED_CHARS
 
 
 def _flag(value: object) -> bool | None:

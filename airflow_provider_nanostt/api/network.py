@@ -1,36 +1,43 @@
 """What both HTTP libraries have in common: proxies and certificates of the environment, and whose exceptions mean what.
 
-Each library has one table of exceptions; everything in none of them is taken for a connection that broke after the
-request may have arrived. Nothing is sent here.
+An error is one of connecting if nothing had been sent: for requests there is a table of such exceptions, aiohttp notes
+how far it came. Every other is taken for a connection that broke after the request may have arrived.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache, partial
+from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
-from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api import errors, sockets
+from airflow_provider_nanostt.api.body import shorten
 from airflow_provider_nanostt.common.address import is_loopback
 
 if TYPE_CHECKING:
+    import aiohttp
     import requests
+    import urllib3
 
 T = TypeVar("T")
-ExceptionTypes = tuple[type[BaseException], ...]
 
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_MAX_TEXT_CHARS = 300
-_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |[\w.]+\([^()]*\): (?=Failed)")
+_MAX_TEXT_CHARS = 1000
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*\): (?=Failed)")
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
@@ -41,17 +48,17 @@ def certificates() -> str:
     return next(filter(None, map(os.environ.get, _CERTIFICATES)), DEFAULT_CA_BUNDLE_PATH)
 
 
-def tls_context() -> ssl.SSLContext:
+def tls_context(*, shared: bool = True) -> ssl.SSLContext:
     """Return a context that trusts :func:`certificates`, which are read again when they have changed.
 
-    All users share it, so nobody may change it.
-
+    :param shared: whether it is one that nobody may change.
     :raises InvalidInput: if there are none.
     """
     path = certificates()
     try:
         state = Path(path).stat()
-        return _read_certificates(path, state.st_mtime_ns, state.st_size, state.st_ino)
+        read = _read_certificates if shared else _read_certificates.__wrapped__
+        return read(path, state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError as error:
         problem = f"the certificates of the environment ({path}) cannot be read"
         raise errors.InvalidInput(f"{problem}: {errors.describe_exception(error)}") from error
@@ -60,7 +67,9 @@ def tls_context() -> ssl.SSLContext:
 @lru_cache(maxsize=4)  # reading certifi's takes 25 ms
 def _read_certificates(path: str, *_state: int) -> ssl.SSLContext:
     is_folder = Path(path).is_dir()
-    return ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
+    made = ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
+    made.sslsocket_class = sockets.TlsSocket
+    return made
 
 
 def is_encrypted(url: str, proxy: str | None) -> bool:
@@ -123,53 +132,73 @@ def _read_ip(kind: Callable[[str], T], text: str) -> T | None:
         return None
 
 
+@lru_cache(maxsize=1)
+def connection_pools() -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Return urllib3's pools by scheme, with connections that keep ``sockets.deadline``.
+
+    Nothing has been sent while a connection is made: what fails in that, proxy and handshake included, is an error of
+    connecting, and all of it together has the time for connecting.
+    """
+    import urllib3
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return sockets.connect(self._dns_host.strip("[]"), self.port, self.socket_options or ())
+
+        def connect(self) -> None:
+            try:
+                with sockets.deadline(math.inf if self.timeout is None else self.timeout):
+                    super().connect()
+            except (OSError, UnicodeError, HTTPException, urllib3.exceptions.HTTPError) as error:
+                raise urllib3.exceptions.NewConnectionError(self, errors.describe_exception(error)) from error
+
+    class TlsConnection(Connection, urllib3.connection.HTTPSConnection):
+        pass
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class TlsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = TlsConnection
+
+    return {"http": Pool, "https": TlsPool}
+
+
 def session_for(url: str) -> requests.Session:
     """Return a session of requests for the host of an address, which reads nothing of the environment by itself.
+
+    Its timeouts are for connecting and for silence; ``sockets.deadline`` is for a whole exchange.
 
     :raises InvalidInput: for certificates or a proxy that cannot be used.
     """
     import requests
 
-    session, adapter = requests.Session(), _adapter()
+    proxy = proxy_for(url)
+    tls = tls_context(shared=False) if is_encrypted(url, proxy) else None  # urllib3 changes it
+    session, adapter = requests.Session(), _adapter(tls)
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    if proxy := proxy_for(url):
-        session.proxies = {"all": proxy}
-    if is_encrypted(url, proxy):
-        tls_context()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, adapter)
+    if tls:
         session.verify = certificates()
+    if proxy:
+        session.proxies = {"all": proxy}
     return session
 
 
-def _adapter() -> requests.adapters.HTTPAdapter:
-    """Return what connects a session: with verified proxies, and with handshakes that are a part of connecting."""
-    import urllib3
+def _adapter(tls: ssl.SSLContext | None) -> requests.adapters.HTTPAdapter:
+    """Return what connects a session: within deadlines, and with verified proxies."""
     from requests.adapters import HTTPAdapter
-
-    class Connection(urllib3.connection.HTTPSConnection):
-        """Nothing has been sent while the handshake goes on: what fails in it is an error of connecting."""
-
-        def connect(self) -> None:
-            try:
-                super().connect()
-            except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError):
-                raise
-            except (OSError, urllib3.exceptions.HTTPError) as error:
-                raise urllib3.exceptions.NewConnectionError(self, errors.describe_exception(error)) from error
-
-    class Pool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = Connection
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
-            super().init_poolmanager(*sizes, **options)
-            self.poolmanager.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": Pool}
+            super().init_poolmanager(*sizes, **options, ssl_context=tls)
+            self.poolmanager.pool_classes_by_scheme = connection_pools()
 
         def proxy_manager_for(self, *proxy: Any, **options: Any) -> Any:
-            manager = super().proxy_manager_for(*proxy, **options)
-            manager.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": Pool}
+            manager = super().proxy_manager_for(*proxy, **options, ssl_context=tls, proxy_ssl_context=tls)
+            manager.pool_classes_by_scheme = connection_pools()
             return manager
 
         def cert_verify(self, conn: Any, _: str, *how: Any) -> None:  # requests would not, of a proxy to plain http
@@ -194,23 +223,42 @@ def requests_errors(host: str) -> Iterator[None]:
     try:
         yield
     except (OSError, urllib3.exceptions.HTTPError) as error:  # those of requests are OSErrors
-        raise _mapped([error, *_reasons(error)], host, unsent=unsent) from errors.without_secrets(error)
+        chain = [error, *_reasons(error)]
+        is_sent = not any(isinstance(one, unsent) for one in chain)
+        raise _mapped(chain, host, is_sent=is_sent) from errors.without_secrets(error)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an exchange of aiohttp has come; for its ``trace_request_ctx``."""
+
+    is_sent: bool = False  # at least the request's head, to the service itself
+
+
+def progress_trace() -> aiohttp.TraceConfig:
+    """Return what lets the requests of a session note their :class:`Progress`."""
+    import aiohttp
+
+    async def note(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.is_sent = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(note)
+    return trace
 
 
 @contextmanager
-def aiohttp_errors(host: str) -> Iterator[None]:
-    """Turn what aiohttp raises in the block into our own errors."""
+def aiohttp_errors(host: str, progress: Progress) -> Iterator[None]:
+    """Turn what aiohttp raises in the block into our own errors; which of them a timeout is shows in the progress."""
     import aiohttp
 
-    timed_out = getattr(aiohttp, "ConnectionTimeoutError", aiohttp.ClientConnectorError)  # since aiohttp 3.10
-    unsent = (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, timed_out)
     try:
         yield
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _mapped([error], host, unsent=unsent) from errors.without_secrets(error)
+        raise _mapped([error], host, is_sent=progress.is_sent) from errors.without_secrets(error)
 
 
-def _reasons(error: Exception) -> Iterator[BaseException]:
+def _reasons(error: Exception) -> Iterator[Exception]:
     """Yield what requests has wrapped up: urllib3's error, and the reason that names."""
     inner: object = error
     while isinstance(inner := getattr(inner, "reason", None) or (error.args[0] if error.args else None), Exception):
@@ -218,13 +266,13 @@ def _reasons(error: Exception) -> Iterator[BaseException]:
         yield error
 
 
-def _mapped(chain: list[BaseException], host: str, *, unsent: ExceptionTypes) -> errors.NanoGPTError:
+def _mapped(chain: list[Exception], host: str, *, is_sent: bool) -> errors.NanoGPTError:
     """Return our own error for an exception and what is inside of it, the outermost first."""
-    if any(isinstance(error, unsent) for error in chain):
-        # What urllib3 wraps says more than its wrapping.
-        return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_describe(chain[-1])}")
-    return errors.ReadError(f"the connection to NanoGPT broke: {_describe(chain[0])}")
+    if is_sent:
+        return errors.ReadError(f"the connection to NanoGPT broke: {_describe(chain[0])}")
+    # What urllib3 wraps says more than its wrapping.
+    return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_describe(chain[-1])}")
 
 
 def _describe(error: BaseException) -> str:
-    return _OBJECT.sub("", errors.describe_exception(error))[:_MAX_TEXT_CHARS]
+    return shorten(_OBJECT.sub("", errors.describe_exception(error)[:_MAX_TEXT_CHARS]))

@@ -17,7 +17,7 @@ from airflow_provider_nanostt.api.languages import language_tag
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
 from airflow_provider_nanostt.common.numbers import amount, number
-from airflow_provider_nanostt.common.urls import redact, redact_answer
+from airflow_provider_nanostt.common.urls import redact_answer
 
 NO_REASON = "the service gave no reason"
 
@@ -43,7 +43,7 @@ def job_status(data: bytes, job: models.Job) -> models.JobStatus:
     text = _text_of(body)
     raw = _status_of(body)
     word = models.status_word(raw)
-    status = bodies.shorten(str(raw)) if raw else "completed"
+    status = bodies.label(raw) if isinstance(raw, str) and raw else "completed"
     if word in models.COMPLETED_WORDS or (not word and text is not None):
         if text is None:
             raise UnreadableBodyError("it is completed but has no transcription")
@@ -93,12 +93,12 @@ def audio_models(response: Response) -> tuple[models.AudioModel, ...]:
     return tuple(
         models.AudioModel(
             model_id,
-            models.text_or_none(entry.get("name")) or model_id,
+            _label(entry.get("name")) or model_id,
             amount(_mapping(entry.get("pricing")).get("per_minute")),
             raw=entry,
         )
         for entry in entries
-        if isinstance(entry, Mapping) and (model_id := models.text_or_none(entry.get("id")))
+        if isinstance(entry, Mapping) and (model_id := _label(entry.get("id")))
     )
 
 
@@ -129,11 +129,11 @@ def _read_body(data: bytes) -> Mapping[str, object]:
 def _job(body: Mapping[str, object], run_id: str, submission: models.Submission, now: float) -> models.Job:
     return models.Job(
         run_id=run_id,
-        model=models.text_or_none(body.get("model")) or submission.model,
+        model=_label(body.get("model")) or submission.model,
         submitted_at=now,
         cost=amount(body.get("cost")),
         charged_minutes=amount(body.get("chargedDuration")),
-        body=body,
+        body={**body, "runId": run_id},  # a job is found again by its very id
     )
 
 
@@ -150,10 +150,10 @@ def _transcript(
         segments=read_segments(merged.get("diarization"), words),
         words=words,
         language=language_tag(metadata.get("language")) or language_tag(merged.get("language")),
-        model=models.text_or_none(metadata.get("model")) or models.text_or_none(merged.get("model")) or model,
+        model=_label(metadata.get("model")) or _label(merged.get("model")) or model,
         cost=_first_amount(*cost),
         charged_minutes=_first_amount(*minutes),
-        run_id=run_id,
+        run_id=None if run_id is None else models.shown_run_id(run_id),
         metadata=metadata,
         raw=body,
     )
@@ -164,13 +164,16 @@ def _video(entry: Mapping[str, object]) -> models.YouTubeTranscript:
     text = models.text_or_none(entry.get("transcript"))
     success = entry.get("success") is not False and text is not None
     reason = None if success else bodies.message_of(entry.get("error")) or NO_REASON
-    url, title = models.text_or_none(entry.get("url")) or "", models.text_or_none(entry.get("title"))
-    title = title and redact(title)
-    return models.YouTubeTranscript(url, success, title, text if success else None, reason)
+    url = models.text_or_none(entry.get("url")) or ""
+    return models.YouTubeTranscript(url, success, _label(entry.get("title")), text if success else None, reason)
 
 
 def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _label(value: object) -> str | None:
+    return bodies.label(value) if isinstance(value, str) else None
 
 
 def _text_of(body: Mapping[str, object]) -> str | None:
@@ -193,6 +196,8 @@ def _run_id_of(body: Mapping[str, object]) -> str | None:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if isinstance(value, str) and value.strip():
+            if len(value) > models.MAX_RUN_ID_CHARS:
+                raise UnreadableBodyError(f"its runId has {len(value):,} characters")
             return value
     return None
 

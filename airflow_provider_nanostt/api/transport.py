@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import io
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from airflow_provider_nanostt.api import errors, http, network
+from airflow_provider_nanostt.api import errors, http, network, sockets
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.http import Call, Response
+from airflow_provider_nanostt.api.incoming import Incoming
 
 if TYPE_CHECKING:
     import aiohttp
     import requests
     import tenacity
-    from urllib3.response import BaseHTTPResponse
 
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ L = TypeVar("L")
 log = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
+_READ_AT_ONCE = 256 * 1024
+"""Bytes of an answer that are read in the event loop, in some milliseconds; larger ones in a thread."""
 _KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: longer than any job is left unasked, so a handshake serves many questions."""
 
@@ -131,10 +134,10 @@ class Client:
 
     def _exchange(self, session: requests.Session, call: Call[object]) -> Response:
         request, timeout = call.request, self.config.timeout_for(call)
-        give_up = time.monotonic() + timeout
         with (
             http.classified(call),
             network.requests_errors(self.config.host),
+            sockets.deadline(timeout),
             session.request(
                 request.method,
                 self.config.url(request),
@@ -145,7 +148,11 @@ class Client:
                 stream=True,
             ) as raw,
         ):
-            return self.config.response(call, raw.status_code, raw.headers, _collect(raw.raw, give_up))
+            answer = Incoming(call, raw.status_code, raw.headers.get("Content-Encoding"))
+            # ``iter_content`` would wait for a whole chunk, however slowly it trickles in.
+            while (piece := raw.raw.read1(_CHUNK, decode_content=False)) and answer.take(piece):
+                pass
+            return self.config.response(call, raw.status_code, raw.headers, answer.body())
 
     def close(self) -> None:
         """Close the connections."""
@@ -205,18 +212,20 @@ class AsyncClient:
         if self._prepared is None or not self._prepared.done():
             await self.open()
         if call.paid:  # a connection of its own, as in Client
-            async with self._new_session(call) as session:
-                return http.read(call, await self._exchange(session, call))
-        self._session = self._session or self._new_session(call)
-        return http.read(call, await self._exchange(self._session, call))
+            async with self._new_session() as session:
+                return await self._exchange(session, call)
+        self._session = self._session or self._new_session()
+        return await self._exchange(self._session, call)
 
-    async def _exchange(self, session: aiohttp.ClientSession, call: Call[object]) -> Response:
-        request = call.request
+    async def _exchange(self, session: aiohttp.ClientSession, call: Call[T]) -> T:
+        import aiohttp
+
+        request, timeout, progress = call.request, self.config.timeout_for(call), network.Progress()
         # A large body of bytes would draw a warning about blocking the loop; one in a file does not.
         body = io.BytesIO(request.body) if call.paid and request.body is not None else request.body
         with contextlib.suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
             self._read_certificates()
-        with http.classified(call), network.aiohttp_errors(self.config.host):
+        with http.classified(call), network.aiohttp_errors(self.config.host, progress):
             async with session.request(
                 request.method,
                 self.config.url(request),
@@ -225,25 +234,35 @@ class AsyncClient:
                 allow_redirects=False,
                 proxy=self._proxy,
                 ssl=self._tls,
+                # A free call may wait for one of the connections; a paid one has its own.
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout,
+                    connect=self.config.connect_timeout if call.paid else None,
+                    sock_connect=self.config.connect_timeout,
+                ),
+                trace_request_ctx=progress,
             ) as raw:
-                answer = bytearray()
+                answer = Incoming(call, raw.status, raw.headers.get("Content-Encoding"))
                 async for piece in raw.content.iter_any():
-                    answer += piece
-                    if len(answer) > http.MAX_RESPONSE_BYTES:
+                    if not answer.take(piece):
                         break
-                return self.config.response(call, raw.status, raw.headers, bytes(answer))
 
-    def _new_session(self, call: Call[object]) -> aiohttp.ClientSession:
-        """Return a session for this call and others that may take as long."""
+        read = functools.partial(self._read, call, raw.status, raw.headers, answer.body())
+        return read() if answer.size <= _READ_AT_ONCE else await asyncio.to_thread(read)
+
+    def _read(self, call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
+        return http.read(call, self.config.response(call, status, headers, body))
+
+    def _new_session(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        timeout = self.config.timeout_for(call)
         return aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(self.config.connect_timeout, timeout)),
             connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,
+            auto_decompress=False,
+            trace_configs=[network.progress_trace()],
         )
 
     async def close(self) -> None:
@@ -257,13 +276,3 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-
-def _collect(raw: BaseHTTPResponse, give_up: float) -> bytes:
-    """Read an answer as it arrives: ``iter_content`` would wait for a whole chunk, however slowly it trickles in."""
-    answer = bytearray()
-    while len(answer) <= http.MAX_RESPONSE_BYTES and (piece := raw.read1(_CHUNK, decode_content=True)):
-        answer += piece
-        if time.monotonic() > give_up:
-            raise errors.ReadError("the answer trickled in and was not complete in time")
-    return bytes(answer)

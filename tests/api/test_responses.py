@@ -110,11 +110,13 @@ def test_a_submit_that_cannot_be_read_keeps_the_answer(name: str):
     assert "req-1" in str(caught.value)
 
 
-def test_half_an_address_is_not_shown():
+@pytest.mark.parametrize("spaces", [3_960, 19_960])
+@pytest.mark.parametrize("is_json", [True, False])
+def test_half_an_address_is_not_shown(spaces: int, is_json: bool):
     """Of a text that is cut off, the last word goes: it may be the beginning of an address with a password."""
-    text = "cannot fetch" + " " * 19_960 + "https://somebody:password-that-goes-on@host.example/"
+    text = "cannot fetch" + " " * spaces + "https://somebody:password-that-goes-on@host.example/"
     with pytest.raises(errors.BadRequest, match=r"answered 400: cannot fetch$"):
-        read(STATUS, json.dumps({"error": text}).encode(), 400)
+        read(STATUS, json.dumps({"error": text}).encode() if is_json else text.encode(), 400)
 
 
 def test_a_long_unreadable_answer_is_shortened():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from airflow_provider_nanostt import __version__
-from airflow_provider_nanostt.api import network
+from airflow_provider_nanostt.api import network, sockets
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
 from airflow_provider_nanostt.audio.inspect.ranged_file import RangedFile
 from airflow_provider_nanostt.audio.inspect.url_safety import ResolvedUrl, resolve_url
@@ -110,7 +110,7 @@ class RemoteFile(RangedFile):
             if self.requests >= MAX_REQUESTS:
                 raise RemoteUnreadable(f"more than {MAX_REQUESTS} requests would be needed")
             try:
-                with closing(self._send(first, last)) as answer:
+                with sockets.deadline(self._until - time.monotonic()), closing(self._send(first, last)) as answer:
                     if answer.status not in _REDIRECTS:
                         self._keep(answer, first, last)
                         return
@@ -118,7 +118,8 @@ class RemoteFile(RangedFile):
             except NanoGPTError:
                 raise
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                raise RemoteUnreadable(f"{self._resolved.host} cannot be read: {type(error).__name__}") from None
+                problem = "sends too slowly" if time.monotonic() >= self._until else "cannot be read"
+                raise RemoteUnreadable(f"{self._resolved.host} {problem}: {type(error).__name__}") from None
         raise RemoteUnreadable(f"{self._resolved.host} redirects in circles")
 
     def _send(self, first: int, last: int) -> urllib3.BaseHTTPResponse:
@@ -177,13 +178,11 @@ class RemoteFile(RangedFile):
         self._ranges.append((begin, data))
 
     def _received(self, answer: urllib3.BaseHTTPResponse, length: int) -> bytes:
-        """Read so many bytes as they arrive, for a limited time."""
+        """Read so many bytes as they arrive."""
         found = bytearray()
         while len(found) < length and (block := answer.read1(min(length - len(found), _READ_AHEAD_BYTES))):
             found += block
             self.received += len(block)
-            if time.monotonic() > self._until:
-                raise RemoteUnreadable(f"{self._resolved.host} sends too slowly")
         if len(found) < length:
             raise RemoteUnreadable(f"{self._resolved.host} sent fewer bytes than it announced")
         return bytes(found)
@@ -208,12 +207,8 @@ def _sent_range(answer: urllib3.BaseHTTPResponse, host: str) -> tuple[int, int, 
 
 def _pool(url: ResolvedUrl) -> urllib3.HTTPConnectionPool:
     """Return connections to the first address of a host, which show and check its name."""
-    import urllib3
-
-    address = url.addresses[0]
+    pool = network.connection_pools()[url.scheme]
     if url.scheme == "http":
-        return urllib3.HTTPConnectionPool(address, url.port, maxsize=1)
-    # No assert_hostname: with it urllib3 would turn off the check of names in the context, which is shared.
-    return urllib3.HTTPSConnectionPool(
-        address, url.port, maxsize=1, ssl_context=network.tls_context(), server_hostname=url.host
-    )
+        return pool(url.addresses[0], url.port, maxsize=1)
+    # The context checks the name. An assert_hostname would switch that off in the context, which others share.
+    return pool(url.addresses[0], url.port, maxsize=1, ssl_context=network.tls_context(), server_hostname=url.host)

@@ -10,7 +10,7 @@ import logging
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from airflow_provider_nanostt.api import network
+from airflow_provider_nanostt.api import network, sockets
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import display
@@ -59,6 +59,7 @@ def _first_byte(url: str) -> _Answer | None:
 
     try:
         with (
+            sockets.deadline(_TIMEOUT_SECONDS),
             network.session_for(url) as session,
             session.get(
                 url,

@@ -10,18 +10,17 @@ import ipaddress
 import re
 import socket
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_nanostt.api.errors import ConnectError, InvalidInput
+from airflow_provider_nanostt.audio.inspect.special_addresses import Address, forbidden, not_public
 from airflow_provider_nanostt.common.urls import redact
-
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _PORTS = {"http": 80, "https": 443}
 _INSIDE = (".localhost", ".local", ".internal", ".lan", ".intranet", ".home.arpa")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_MAX_URL_CHARS = 16_384
 _ALLOW = "If your recordings are there, set the connection's extra 'allow_private_addresses' to true"
 _ELSEWHERE = "Pass a file's path or its object storage URI instead, or put the recording where the service can fetch it"
 
@@ -71,7 +70,10 @@ def resolve_url(url: str, *, allow_private: bool) -> ResolvedUrl:
     if not allow_private and (host == "localhost" or host.endswith(_INSIDE)):
         raise InvalidInput(f"{redact(url)!r} leads to this machine or into this network, so it is not read. {_ALLOW}")
     addresses = _addresses(host, port)
-    address, kind = _first_private(addresses)
+    address, kind = _first(forbidden, addresses)
+    if kind:
+        raise InvalidInput(f"{redact(url)!r} leads to {address}, which is {kind}; nothing is ever read from there")
+    address, kind = _first(not_public, addresses)
     if kind and not allow_private:
         raise InvalidInput(f"{redact(url)!r} leads to {address}, which is {kind}, so it is not read. {_ALLOW}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -97,39 +99,14 @@ def unreachable_reason(url: str, base_url: str) -> str | None:
     :param base_url: as for :func:`check_fetchable`.
     :raises InvalidInput: if it is not a web address.
     """
-    reason = _private_reason(url)
-    return reason if reason and _private_reason(base_url) is None else None
-
-
-def not_public(address: str) -> str | None:
-    """Return in a word why an address is not public; None if it is. IPv4 within IPv6 is judged as IPv4."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return "not an IP address"
-    return next(filter(None, map(_kind, _meant(ip))), None)
-
-
-def _kind(ip: _Address) -> str | None:
-    words = ("loopback", "link_local", "multicast", "unspecified", "private", "reserved")
-    word = next((word for word in words if getattr(ip, f"is_{word}")), None)
-    return (word or "not public").replace("_", "-") if word or not ip.is_global else None
-
-
-def _meant(ip: _Address) -> tuple[_Address, ...]:
-    """Return the addresses that an address stands for: IPv4 ones within IPv6, or itself."""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return (ip,)
-    inner = ip.ipv4_mapped or ip.sixtofour
-    if inner:
-        return (inner,)
-    if ip in _NAT64 or 1 < int(ip) < 1 << 32:
-        return (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF),)
-    return ip.teredo or (ip,)
+    reason, is_forbidden = _private_reason(url)
+    return reason if reason and (is_forbidden or _private_reason(base_url)[0] is None) else None
 
 
 def _split_url(url: str) -> tuple[SplitResult, str, int]:
     """Return the parts of a web address, its host in ASCII, and its port."""
+    if len(url) > _MAX_URL_CHARS:
+        raise InvalidInput(f"a web address has {len(url):,} characters; {_MAX_URL_CHARS:,} are read")
     if re.search(r"[\0-\x20\x7f\\]", url.strip()):
         raise InvalidInput(f"{redact(url)!r} is not a web address: it has spaces, backslashes or control characters")
     try:
@@ -146,7 +123,7 @@ def _split_url(url: str) -> tuple[SplitResult, str, int]:
     return parts, host, _PORTS[parts.scheme] if port is None else port
 
 
-def _number(host: str) -> _Address | None:
+def _number(host: str) -> Address | None:
     """Read a host that is a number, however it is written: ``2130706433`` and ``0x7f.1`` are 127.0.0.1."""
     try:
         return ipaddress.ip_address(host)
@@ -172,22 +149,29 @@ def _addresses(host: str, port: int) -> list[str]:
     return [address.partition("%")[0] for address in addresses]
 
 
-def _first_private(addresses: list[str]) -> tuple[str, str | None]:
-    """Return the first address that is not public, and what it is; None if all are."""
-    kinds = ((address, not_public(address)) for address in addresses)
+def _first(judge: Callable[[str], str | None], addresses: list[str]) -> tuple[str, str | None]:
+    """Return the first address that is refused, and what it is; None if there is none."""
+    kinds = ((address, judge(address)) for address in addresses)
     return next((found for found in kinds if found[1]), ("", None))
 
 
-def _private_reason(url: str) -> str | None:
-    """Return why an address cannot be reached from outside; None if it can, as far as is known here."""
+def _private_reason(url: str) -> tuple[str | None, bool]:
+    """Return why an address cannot be reached from outside, and whether nobody may read there.
+
+    The reason is None if it can be reached, as far as is known here.
+    """
     _, host, port = _split_url(url)
     number = _number(host)
-    if number is None and (host == "localhost" or "." not in host or host.endswith(_INSIDE)):
-        return f"has a name that is only known here ({host})"
     try:
-        address, kind = _first_private(_addresses(host, port))
+        addresses = _addresses(host, port)
     except ConnectError:
-        return None
+        addresses = []
+    address, kind = _first(forbidden, addresses)
+    is_forbidden = kind is not None
+    if number is None and not is_forbidden and (host == "localhost" or "." not in host or host.endswith(_INSIDE)):
+        return f"has a name that is only known here ({host})", False
+    if not is_forbidden:
+        address, kind = _first(not_public, addresses)
     if kind is None:
-        return None
-    return f"is {kind}" if number else f"leads to {address}, which is {kind}"
+        return None, False
+    return f"is {kind}" if number else f"leads to {address}, which is {kind}", is_forbidden
