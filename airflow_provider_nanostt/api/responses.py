@@ -24,9 +24,10 @@ NO_REASON = "the service gave no reason"
 
 def submitted(response: Response, submission: models.Submission) -> models.Transcript | models.Job:
     """Read the answer to a submit; raises TranscriptionFailed if it says so at once."""
-    body = _read_body(response.body)
+    answer = decode_object(response.body)
+    body = redact_answer(answer, words=False)
     text = _text_of(body)
-    run_id = _run_id_of(body)
+    run_id = _run_id_of(answer)  # as it is, whatever it looks like
     word = models.status_word(_status_of(body))
     if run_id and (not text or word in models.RUNNING_WORDS):
         return _job(body, run_id, submission, response.received_at)
