@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,12 @@ from airflow_provider_nanostt._compat import BaseOperatorLink
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import BaseOperator
+
+
+_SAFE = re.compile(
+    r"/(?!/)|(https?|file|s3[an]?|gcs|gs|abfss?|az|adl|wasbs?|hdfs|webhdfs|sftp|memory)://", re.IGNORECASE
+)
+"""Where results may be. A browser would run what follows ``javascript:``."""
 
 
 class TranscriptLink(BaseOperatorLink):
@@ -33,5 +40,6 @@ def address_in(result: object) -> str:
         return ""
     for places in (result.get("files"), result.get("manifest")):
         if isinstance(places, Mapping) and places:
-            return str(places.get("html") or next(iter(places.values())))
+            address = str(places.get("html") or next(iter(places.values())))
+            return address if _SAFE.match(address) else ""
     return ""

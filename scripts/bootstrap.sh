@@ -18,6 +18,8 @@ export UV_PYTHON_DOWNLOADS=never
 say() { printf '%s\n' "bootstrap: $*" >&2; }
 die() { say "$*"; exit 1; }
 
+NO_WHEEL=python-nvd3  # of Airflow 2, and the only one
+
 # Prints the interpreter itself, whatever shim or virtual environment its name leads to; fails below 3.11.
 probe() {
     "$1" -c 'import sys, sysconfig
@@ -65,14 +67,14 @@ explain_failure() {
     say "installing $1 on Python $(minor_of "$2/bin/python") failed: see the message above"
     case "$(minor_of "$2/bin/python")" in
     3.11 | 3.13) ;;
-    *) say "the emulator's recogniser (pocketsphinx) has no wheel for this Python; either install CPython 3.11 or" \
-        "3.13 and run the command again, or a C compiler and the Python headers to build it" ;;
+    *) say "the emulator's recogniser (pocketsphinx) has no wheel for this Python; install CPython 3.11 or 3.13 and run" \
+        "the command again" ;;
     esac
     exit 1
 }
 
 make_env() {
-    local dir=$1 lock=$2 python uv want
+    local dir=$1 lock=$2 python uv want exceptions=()
     python=$(choose_python)
     # The editable install depends on pyproject.toml too; where a wheel is tested, only the lock counts.
     want="$(cat "$lock" ${EDITABLE:+pyproject.toml} scripts/bootstrap.sh | sha256sum) $python $("$python" -V) ${EDITABLE:-}"
@@ -83,7 +85,14 @@ make_env() {
     if [ ! -x "$dir/bin/python" ] || [ "$(minor_of "$dir/bin/python")" != "$(minor_of "$python")" ]; then
         "$uv" venv --quiet --clear --python "$python" "$dir"
     fi
-    "$uv" pip sync --quiet --python "$dir" --require-hashes --compile-bytecode "$lock" || explain_failure "$lock" "$dir"
+    # A source distribution would be built with whatever its own requirements resolve to today, locked or not.
+    if grep -q "^$NO_WHEEL==" "$lock"; then
+        sed -n '/^setuptools==/,/[^\\]$/p' "$lock" >"$dir/build.lock"
+        "$uv" pip install --quiet --python "$dir" --only-binary :all: --require-hashes --requirement "$dir/build.lock"
+        exceptions=(--no-binary "$NO_WHEEL" --no-build-isolation)
+    fi
+    "$uv" pip sync --quiet --python "$dir" --only-binary :all: ${exceptions[@]+"${exceptions[@]}"} \
+        --require-hashes --compile-bytecode "$lock" || explain_failure "$lock" "$dir"
     if [ -n "${EDITABLE:-}" ]; then
         "$uv" pip install --quiet --python "$dir" --no-deps --no-build-isolation --compile-bytecode --editable .
     fi

@@ -43,10 +43,20 @@ TEXT = "Good morning, the parcels have arrived."
 ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 """Folders whose tests need no Airflow, unless they are marked ``airflow``; those need only its object storage."""
 
-ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py")
+ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py", "security/test_sandbox.py")
 """Of the other tests, those that are about sound, not about Airflow."""
 
-BOTH_ENDS = ("test_cli.py", "test_docs.py", "test_imports.py", "workflow/test_request.py", "workflow/batch")
+BOTH_ENDS = (
+    "common",
+    "ledger",
+    "operators/test_nothing_given.py",
+    "security",
+    "test_cli.py",
+    "test_connection.py",
+    "test_docs",
+    "test_imports.py",
+    "workflow",
+)
 """Tests that take long, and are likely to tell on the oldest and the newest Airflow what they would on all."""
 
 LONGEST_FIRST = (

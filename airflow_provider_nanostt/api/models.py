@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import amount, number
 from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display, is_web_url, redact, remember_address
 
@@ -120,9 +120,9 @@ class Job:
         return cls(
             run_id=run_id,
             model=str(data.get("model") or "unknown"),
-            submitted_at=number(data.get("submitted_at")) or 0.0,
-            cost=number(data.get("cost")),
-            charged_minutes=number(data.get("charged_minutes")),
+            submitted_at=amount(data.get("submitted_at")) or 0.0,
+            cost=amount(data.get("cost")),
+            charged_minutes=amount(data.get("charged_minutes")),
             body=dict(body) if isinstance(body, Mapping) else {},
         )
 

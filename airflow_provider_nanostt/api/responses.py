@@ -16,7 +16,7 @@ from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import amount, number
 from airflow_provider_nanostt.common.urls import redact, redact_answer
 
 NO_REASON = "the service gave no reason"
@@ -94,7 +94,7 @@ def audio_models(response: Response) -> tuple[models.AudioModel, ...]:
         models.AudioModel(
             model_id,
             models.text_or_none(entry.get("name")) or model_id,
-            number(_mapping(entry.get("pricing")).get("per_minute")),
+            amount(_mapping(entry.get("pricing")).get("per_minute")),
             raw=entry,
         )
         for entry in entries
@@ -109,7 +109,7 @@ def youtube(response: Response) -> models.YouTubeAnswer:
     if not isinstance(entries, list):
         raise UnreadableBodyError("it has no list of transcripts")
     results = tuple(_video(entry) for entry in entries if isinstance(entry, Mapping))
-    return models.YouTubeAnswer(results, number(_mapping(body.get("summary")).get("totalCost")))
+    return models.YouTubeAnswer(results, amount(_mapping(body.get("summary")).get("totalCost")))
 
 
 def usage(response: Response) -> models.Usage:
@@ -131,8 +131,8 @@ def _job(body: Mapping[str, object], run_id: str, submission: models.Submission,
         run_id=run_id,
         model=models.text_or_none(body.get("model")) or submission.model,
         submitted_at=now,
-        cost=number(body.get("cost")),
-        charged_minutes=number(body.get("chargedDuration")),
+        cost=amount(body.get("cost")),
+        charged_minutes=amount(body.get("chargedDuration")),
         body=body,
     )
 
@@ -151,8 +151,8 @@ def _transcript(
         words=words,
         language=language_tag(metadata.get("language")) or language_tag(merged.get("language")),
         model=models.text_or_none(metadata.get("model")) or models.text_or_none(merged.get("model")) or model,
-        cost=_first_number(*cost),
-        charged_minutes=_first_number(*minutes),
+        cost=_first_amount(*cost),
+        charged_minutes=_first_amount(*minutes),
         run_id=run_id,
         metadata=metadata,
         raw=body,
@@ -197,5 +197,5 @@ def _run_id_of(body: Mapping[str, object]) -> str | None:
     return None
 
 
-def _first_number(*values: object) -> float | None:
-    return next((read for value in values if (read := number(value)) is not None), None)
+def _first_amount(*values: object) -> float | None:
+    return next((read for value in values if (read := amount(value)) is not None), None)

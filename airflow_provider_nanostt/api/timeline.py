@@ -10,15 +10,17 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
-from airflow_provider_nanostt.api.spacing import has_gap, is_sound_event, is_visible
+from airflow_provider_nanostt.api.spacing import facing, has_gap, is_sound_event, is_visible
 
 PAUSE_SECONDS = 1.0
 """A silence this long between two words of one speaker begins a new segment."""
 
 _FAR = 60
+_MOST_PASSES = 10
 
 
 class Timed(Protocol):
@@ -64,14 +66,20 @@ def in_order(entries: Sequence[T], pause: float) -> list[list[T]]:
     :param pause: how long a silence ends what somebody says, in the unit of the times.
     :return: the entries in runs of such as were listed one after the other.
     """
-    keys, key = [], float("-inf")
-    for at, one in enumerate(entries):
-        if one.start is not None and not _is_stray(entries, at, pause):
-            key = one.start
-        keys.append(key)
+    order = list(range(len(entries)))
+    for _ in range(_MOST_PASSES):  # mostly one; entries that were moved have other neighbours
+        keys, key = [], float("-inf")
+        listed = [entries[at] for at in order]
+        for at, one in enumerate(listed):
+            if one.start is not None and not _is_stray(listed, at, pause):
+                key = one.start
+            keys.append(key)
+        if all(earlier <= later for earlier, later in pairwise(keys)):
+            break
+        order = [order[at] for at in sorted(range(len(order)), key=keys.__getitem__)]
     runs: list[list[T]] = []
     before = None
-    for at in sorted(range(len(entries)), key=keys.__getitem__):
+    for at in order:
         if before is None or at != before + 1:
             runs.append([])
         runs[-1].append(entries[at])
@@ -88,7 +96,7 @@ def _is_stray(entries: Sequence[T], at: int, pause: float) -> bool:
         return False
     begin, middle, end = before.start or 0.0, lone.start or 0.0, after.start or 0.0
     is_far = middle < begin - _FAR * pause or middle > end + _FAR * pause
-    return is_far and 0 <= end - (begin if before.end is None else before.end) <= pause
+    return is_far and begin <= end and 0 <= end - max(begin, before.end or begin) <= pause
 
 
 def _sorted(words: Sequence[Word]) -> list[Word]:
@@ -161,16 +169,17 @@ def spaced(words: Sequence[Word]) -> Iterator[tuple[Word, bool]]:
     With entries for spaces, or spaces in entries, the list says itself where they are; else the scripts do.
     """
     is_exact = any(one.type == "spacing" or one.text[:1].isspace() or one.text[-1:].isspace() for one in words)
-    pending, before = False, ""
+    pending, before, is_quoted = False, "", False
     for word in words:
         text = word.text
         if not text.strip():
             pending = pending or bool(text)
             continue
         is_event = word.type != "word" and is_sound_event(word.type, text)
-        is_apart = not is_exact and has_gap(before, text.strip(), is_punctuation=word.type == "punctuation")
+        shown, is_quoted = facing(text.strip(), is_quoted=is_quoted)
+        is_apart = not is_exact and has_gap(before, shown, is_punctuation=word.type == "punctuation")
         yield word, is_event or pending or text[0].isspace() or is_apart
-        pending, before = is_event or text[-1].isspace(), text.strip()
+        pending, before = is_event or text[-1].isspace(), shown
 
 
 def rebuilt(words: Sequence[Word]) -> Iterator[Segment]:

@@ -192,7 +192,7 @@ class StoredObject:
         if size is None or size > limit:
             raise InvalidInput(f"{self._label} has {size or 'unknown'} bytes; at most {limit:,} are fetched")
         try:
-            self.path.fs.get_file(self.path.path, str(target))
+            object_storage.copy(self.path, target, at_most=limit)
         except Exception as error:
             raise self._unreadable(error) from error
         return LocalFile(target)

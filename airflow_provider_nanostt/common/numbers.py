@@ -14,3 +14,9 @@ def number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return result if abs(result) < float("inf") else None
+
+
+def amount(value: object) -> float | None:
+    """Read a cost, a price or a length; None for what is no number, or a negative one, which would lift a limit."""
+    read = number(value)
+    return None if read is None or read < 0 else read

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,6 +44,8 @@ _LOCAL = ("file", "local", "")
 _LOST_IN_URLS = frozenset("\t\r\n")
 """What Python's parser of URLs takes out of them, though it may be in a key."""
 _MAX_PREFIX_BYTES = 80
+MAX_BYTES = 256 * 1024 * 1024
+"""Of a file that is read whole: some 80 hours of words, as JSON."""
 
 
 def resolve(uri: str) -> ObjectStoragePath:
@@ -74,19 +77,58 @@ def _split(uri: str) -> tuple[str, str, str]:
     return scheme + mark + bucket, slash, key
 
 
-def read(path: ObjectStoragePath) -> bytes | None:
+def read(path: ObjectStoragePath, *, at_most: int = MAX_BYTES) -> bytes | None:
     """Return a file's bytes; None only if the storage says that there is none.
 
+    :param at_most: bytes; others may write into the folder, too.
     :raises OSError: if the storage does not answer.
+    :raises ValueError: if it is larger, or no regular file: a pipe would not end, and a link leads elsewhere.
     """
     try:
-        if is_local(path):
-            return Path(path.path).read_bytes()
-        # Not through open() nor in pieces, for which the size is asked first: one request for each file.
-        takes = signature(getattr(path.fs, "_cat_file", path.fs.cat_file)).parameters
-        return bytes(path.fs.cat_file(path.path, **({"max_concurrency": 1} if "max_concurrency" in takes else {})))
+        data = _read_local(path.path, at_most + 1) if is_local(path) else _read_object(path, at_most + 1)
     except FileNotFoundError:
         return None
+    if len(data) > at_most:
+        raise ValueError(f"it has more than {at_most:,} bytes")
+    return data
+
+
+def _read_local(path: str, at_most: int) -> bytes:
+    def no_link_nor_wait(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    if Path(path).is_symlink():
+        raise ValueError("it is no regular file")
+    with open(path, "rb", opener=no_link_nor_wait) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no regular file")
+        return file.read(at_most)
+
+
+def _read_object(path: ObjectStoragePath, at_most: int) -> bytes:
+    """Read the beginning of an object, not through open() nor in pieces, for which the size would be asked first."""
+    takes = signature(getattr(path.fs, "_cat_file", path.fs.cat_file)).parameters
+    options = {"max_concurrency": 1} if "max_concurrency" in takes else {}
+    try:
+        return bytes(path.fs.cat_file(path.path, start=0, end=at_most, **options))
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) or "range" not in str(error).lower():
+            raise
+        return b""  # of an empty object no range can be had
+
+
+def copy(path: ObjectStoragePath, target: Path, *, at_most: int) -> None:
+    """Copy a file to this machine's disk, unless it has grown beyond so many bytes since its size was asked for.
+
+    :raises ValueError: if it has; another error if the storage does not answer.
+    """
+    from fsspec.callbacks import Callback
+
+    def check(size: int | None, value: int, **_: object) -> None:
+        if max(size or 0, value) > at_most:
+            raise ValueError(f"it has more than {at_most:,} bytes")
+
+    path.fs.get_file(path.path, str(target), callback=Callback(hooks={"limit": check}))
 
 
 def write(path: ObjectStoragePath, data: bytes) -> str:
@@ -183,6 +225,17 @@ def _file_info(entry: Mapping[str, object]) -> FileInfo:
         etag.strip('"') if isinstance(etag, str) else None,
         mtime if isinstance(mtime, float) else None,
     )
+
+
+def in_folder(folder: ObjectStoragePath, uri: object) -> str:
+    """Return the URI of the file of that name in a folder, wherever the given one says that it is.
+
+    :raises ValueError: if it names no file.
+    """
+    name = uri.rpartition("/")[2] if isinstance(uri, str) else ""
+    if name in ("", ".", ".."):
+        raise ValueError(f"{uri!r} names no file")
+    return str(folder / name)
 
 
 def is_local(path: ObjectStoragePath) -> bool:

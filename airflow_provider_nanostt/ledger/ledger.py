@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.ledger import record as states
 from airflow_provider_nanostt.ledger.record import Record
@@ -119,7 +120,7 @@ class Ledger:
     def record_job(self, job: Job) -> None:
         """Record the accepted job."""
         if self.record:
-            self._save(replace(self.record, state=states.SUBMITTED, job=job, cost=_amount(job.cost)))
+            self._save(replace(self.record, state=states.SUBMITTED, job=job, cost=amount(job.cost)))
 
     def record_answer(self, transcript: Transcript, *, source: str | None = None) -> None:
         """Record an answer that came at once and that the service will not give again.
@@ -127,7 +128,7 @@ class Ledger:
         :param source: a name for the recording that only the answer knows.
         """
         if self.record:
-            answer, cost = redact_answer(transcript.raw), _amount(transcript.cost)
+            answer, cost = redact_answer(transcript.raw), amount(transcript.cost)
             source = source or self.record.source
             self._save(replace(self.record, state=states.ANSWERED, source=source, answer=answer, cost=cost))
 
@@ -154,7 +155,7 @@ class Ledger:
         done = replace(
             self.record, state=states.WRITTEN, written_at=self._clock(), written=written, job=job, answer=None
         )
-        cost = self.record.cost if cost is None else _amount(cost)
+        cost = self.record.cost if cost is None else amount(cost)
         self._save(replace(done, result=result if is_kept else None, cost=cost))
 
     def _save(self, record: Record) -> None:
@@ -191,8 +192,3 @@ def keep_recording(
                 log("%s Going on without having recorded %s%s", error, what, f". {hint()}" if hint else "")
         else:
             return
-
-
-def _amount(cost: float | None) -> float | None:
-    """Return a cost as a record may keep it: a negative one counts as unknown."""
-    return None if cost is None or cost < 0 else cost

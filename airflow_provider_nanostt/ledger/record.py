@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TypeVar
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Options
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import amount, number
 
 T = TypeVar("T")
 
@@ -29,6 +30,10 @@ at once, certainly not charged, split into parts with a record each."""
 
 _STATES = (INTENDED, SUBMITTED, ANSWERED, WRITTEN, FAILED, WITHDRAWN, SPLIT)
 _REQUIRED = {SUBMITTED: "job", ANSWERED: "answer", SPLIT: "split_points"}
+RECEIVED = (SUBMITTED, ANSWERED, WRITTEN)
+"""The states of a submit that the service has accepted."""
+
+_MAX_PARTS = 1000
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 
 
@@ -160,6 +165,8 @@ class Record:
         result = _read(data, "result", dict)
         if result and not all(isinstance(uri, str) for uri in (_read(result, "files", dict) or {}).values()):
             raise ValueError("its list of files has other things than addresses")
+        for name in ("cost_usd", "charged_minutes", "words"):
+            _usd(result or {}, name)
         return cls(
             state=_state(data),
             fingerprint=fingerprint,
@@ -177,7 +184,7 @@ class Record:
             result=result,
             written=_read(data, "written", dict),
             source_version=_read(data, "source_version", dict),
-            split_points=tuple(_point(point) for point in _read(data, "split_points", list) or ()),
+            split_points=_points(_read(data, "split_points", list) or []),
             history=tuple(_past(past) for past in _read(data, "history", list) or ()),
         )
 
@@ -219,11 +226,11 @@ def _usd(data: Mapping[str, object], name: str) -> float | None:
     return value
 
 
-def _point(value: object) -> float:
-    point = number(value)
-    if point is None:
+def _points(values: list[object]) -> tuple[float, ...]:
+    points = tuple(point for value in values if (point := amount(value)))
+    if len(points) != len(values) or len(points) > _MAX_PARTS or any(a >= b for a, b in pairwise((0.0, *points))):
         raise ValueError("its split points cannot be read")
-    return point
+    return points
 
 
 def _past(value: object) -> Mapping[str, object]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.ledger.record import ANSWERED, INTENDED, RECEIVED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,13 +47,21 @@ class FileStore:
     max_result_chars = 0
 
     def __init__(self, folder: ObjectStoragePath, file_name: str) -> None:
+        self._folder = folder
         self._file = folder / FOLDER / file_name
         self.path = str(self._file)
 
     def load(self) -> dict[str, object] | None:
-        """Return the record, or None if the storage says that there is none."""
+        """Return the record, or None if the storage says that there is none.
+
+        Files of its result are files of this folder, wherever it says they are: others may write here, too.
+        """
         data = object_storage.read(self._file)
-        return None if data is None else _json_object(json.loads(data))
+        record = None if data is None else _json_object(json.loads(data))
+        result = record and record.get("result")
+        if isinstance(result, dict) and isinstance(files := result.get("files"), dict):
+            result["files"] = {fmt: object_storage.in_folder(self._folder, uri) for fmt, uri in files.items()}
+        return record
 
     def save(self, record: Mapping[str, object], *, is_open: bool, verify: bool) -> None:  # noqa: ARG002  files stay
         """Replace the record."""
@@ -87,29 +96,36 @@ class TaskStateStore:
 
 
 class MirroredStore:
-    """A record beside the results and again in Airflow's task state, so that a changed output folder still finds it.
+    """A record in Airflow's task state, which counts, and again beside the results, where more people may write.
 
-    :param beside: the store that counts while both are about the same submit; it is written first.
-    :param mirror: knows of a later submit under another output folder, or under none.
+    :param own: Airflow's; it also knows of a submit under another output folder, or under none.
+    :param beside: has the text of an answer that came at once, too.
     """
 
-    def __init__(self, beside: FileStore, mirror: TaskStateStore) -> None:
+    def __init__(self, beside: FileStore, own: TaskStateStore) -> None:
         self._beside = beside
-        self._mirror = mirror
+        self._own = own
         self.path = beside.path
         self.max_result_chars = beside.max_result_chars
 
     def load(self) -> dict[str, object] | None:
-        """Return the record of the later submit, or None if neither has one."""
-        beside, mirror = self._beside.load(), self._mirror.load()
-        if beside is None or mirror is None:
-            return mirror if beside is None else beside
-        return max(beside, mirror, key=lambda record: cast("float", record["intended_at"]))
+        """Return Airflow's record, or None if neither has one.
+
+        The file counts where it has received more of the same submit: Airflow may not have answered when that came.
+        """
+        beside, own = self._beside.load(), self._own.load()
+        if beside is None or own is None:
+            return own if beside is None else beside
+        is_same = all(beside.get(name) == own.get(name) for name in ("intended_at", "fingerprint"))
+        is_more = own.get("state") in (INTENDED, ANSWERED) and beside.get("state") in RECEIVED
+        return beside if is_same and is_more else own
 
     def save(self, record: Mapping[str, object], *, is_open: bool, verify: bool) -> None:
-        """Replace both; of an answer that came at once, the text stays out of Airflow's database."""
-        self._beside.save(record, is_open=is_open, verify=verify)
-        self._mirror.save({**record, "answer": None}, is_open=is_open, verify=False)
+        """Replace both, even if one cannot be; the text of an answer stays out of Airflow's database."""
+        try:
+            self._own.save({**record, "answer": None}, is_open=is_open, verify=verify)
+        finally:
+            self._beside.save(record, is_open=is_open, verify=verify)
 
 
 def _json_object(record: object) -> dict[str, object]:

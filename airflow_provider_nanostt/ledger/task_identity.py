@@ -56,7 +56,7 @@ class TaskIdentity:
         readable = "-".join(_clean(part) for part in (self.dag_id, self.task_id, self.run_id))
         mapped = f"-{self.map_index}" if self.map_index >= 0 else ""
         part = f"-part-{self.part:03d}" if self.part else ""
-        item = f"-item-{self.item[:12]}" if self.item else ""
+        item = f"-item-{_clean(self.item)[:12]}" if self.item else ""
         return f"{readable[:150]}{mapped}{item}{part}-{self.digest}.json"
 
 

@@ -13,7 +13,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import is_sound_event
 from airflow_provider_nanostt.api.timeline import normalised
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import amount, number
 from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument
@@ -103,8 +103,8 @@ def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcrip
         words=tuple(_read_words(given.get("words"))),
         language=_text(given.get("language")),
         model=_text(given.get("model")) or "",
-        cost=number(given.get("cost_usd")),
-        charged_minutes=number(given.get("charged_minutes")),
+        cost=amount(given.get("cost_usd")),
+        charged_minutes=amount(given.get("charged_minutes")),
         run_id=_text(given.get("run_id")),
         metadata=mapping(metadata),
         raw=mapping(given.get("raw")),

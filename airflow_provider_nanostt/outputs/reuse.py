@@ -49,7 +49,8 @@ def check_existing(
     :param moved: its files are in another folder.
     :raises LedgerError: if a storage cannot be asked.
     """
-    recorded = cast("TranscriptResult", dict(result))
+    known = TranscriptResult.__annotations__
+    recorded = cast("TranscriptResult", {name: value for name, value in result.items() if name in known})
     uris = recorded.get("files") or {}
     found = {fmt: _find(uri, listing, folder) for fmt, uri in uris.items()}
     is_complete = not moved and None not in found.values()

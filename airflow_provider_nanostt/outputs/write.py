@@ -171,15 +171,15 @@ class _Folder:
 
         :return: the stem, and the document that an earlier attempt has written under it.
         """
-        found = object_storage.read(self._path(stem, "json"))
+        found = _content(self._path(stem, "json"))
         previous = None if found is None else own_document(found, self.identity)
         if self.identity is None or previous is not None or stem.endswith(self.identity.digest):
             return stem, previous
         own = own_stem(stem, self.identity)
-        owned = object_storage.read(self._path(own, "json"))
+        owned = _content(self._path(own, "json"))
         if found is None and owned is None:
             # An attempt that was killed before it wrote the JSON file has left the very same bytes.
-            there = ((object_storage.read(self._path(stem, fmt)), data) for fmt, data in texts.items())
+            there = ((_content(self._path(stem, fmt)), data) for fmt, data in texts.items())
             if all(old is None or old == data for old, data in there):
                 return stem, None
         return own, None if owned is None else own_document(owned, self.identity)
@@ -195,8 +195,16 @@ class _Folder:
                 data = object_storage.read(path)
                 if data is not None and hashlib.sha256(data).hexdigest() == old.get("sha256"):
                     object_storage.remove(path)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 _LOG.warning("Could not remove %s of an earlier attempt: %s", path, error)
 
     def _path(self, stem: str, fmt: str) -> ObjectStoragePath:
         return self.folder / f"{stem}.{fmt}"
+
+
+def _content(path: ObjectStoragePath) -> bytes | None:
+    """Return a file's bytes, none for what cannot be a file of ours; None if nothing is there."""
+    try:
+        return object_storage.read(path)
+    except ValueError:
+        return b""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TOKEN_FILE = "open"  # noqa: S105  the name of a file
+_MAX_TOKEN_BYTES = 1000
 _AT_ONCE = 4
 MAX_PENDING_WRITES = 8
 """Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
@@ -58,7 +59,7 @@ class TranscriptSpool:
 
     def is_open(self, token: str) -> bool:
         """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine."""
-        return object_storage.read(self._folder / _TOKEN_FILE) == token.encode()
+        return object_storage.read(self._folder / _TOKEN_FILE, at_most=_MAX_TOKEN_BYTES) == token.encode()
 
     def put(self, run_id: str, answer: Mapping[str, object]) -> None:
         """Leave the service's answer about a job, without the signatures of addresses in it."""

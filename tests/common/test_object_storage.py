@@ -166,3 +166,17 @@ def test_a_storage_that_cannot_list_is_not_an_empty_folder(bucket, monkeypatch):
     monkeypatch.setattr(bucket, "ls", lambda *_, **__: (_ for _ in ()).throw(OSError("503 Slow Down")))
     with pytest.raises(OSError, match="503"):
         object_storage.list_folder(place("s3://calls/july"))
+
+
+@pytest.mark.parametrize("size", [1000, 200_000])
+def test_an_object_that_has_grown_is_not_fetched_to_its_end(shelf: Shelf, tmp_path, size):
+    """The limit holds while it is read, whatever its size was when that was asked for."""
+    shelf.put("call.wav", b"x" * size)
+    target = tmp_path / "call.wav"
+    if size > 1000:
+        with pytest.raises(ValueError, match="more than 1,000 bytes"):
+            object_storage.copy(shelf.at("call.wav"), target, at_most=1000)
+        assert not target.exists() or target.stat().st_size <= 1000
+    else:
+        object_storage.copy(shelf.at("call.wav"), target, at_most=1000)
+        assert target.stat().st_size == size

@@ -36,7 +36,7 @@ def _remove_if_abandoned(folder: Path) -> None:
     try:
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             return
-        with os.fdopen(os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW)) as lock:
+        with os.fdopen(os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError:  # it is gone already, is not one of ours, or a process works in it

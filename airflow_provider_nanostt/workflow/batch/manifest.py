@@ -6,7 +6,7 @@ import csv
 import importlib.util
 import io
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api import errors
@@ -131,6 +131,7 @@ class Checkpoint:
 
     def __init__(self, folder: ObjectStoragePath, identity: TaskIdentity) -> None:
         stem = identity.file_name.removesuffix(".json")
+        self._folder = folder
         self._file = folder / FOLDER / f"{stem}.batch.jsonl"
         self.spool = TranscriptSpool(folder / FOLDER / f"{stem}.answers")
 
@@ -159,10 +160,19 @@ class Checkpoint:
             data = object_storage.read(self._file)
             lines = None if data is None else [json.loads(line) for line in data.splitlines()]
             if lines is not None:
-                return [ManifestRow.from_json(one["row"]) for one in lines], [one["writing"] for one in lines]
+                return [self._read(number, one["row"]) for number, one in enumerate(lines)], [
+                    one["writing"] for one in lines
+                ]
         except Exception as error:
             raise errors.LedgerError(
                 f"{self._file} cannot be read ({errors.describe_exception(error)}); a retry finds each recording's "
                 "record again"
             ) from error
         raise errors.LedgerMissing(str(self._file))
+
+    def _read(self, number: int, data: Mapping[str, object]) -> ManifestRow:
+        """Read a row, whose files are in this folder: others may write here, too."""
+        row = ManifestRow.from_json(data)
+        if row.number != number:
+            raise ValueError(f"row {number} has the number {row.number!r}")
+        return replace(row, files={fmt: object_storage.in_folder(self._folder, uri) for fmt, uri in row.files.items()})

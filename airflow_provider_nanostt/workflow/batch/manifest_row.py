@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import CostLimit
+from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.common.reprs import redacted_repr
 
 if TYPE_CHECKING:
@@ -92,11 +93,20 @@ class ManifestRow:
     def from_json(cls, data: Mapping[str, object]) -> ManifestRow:
         """Read a row; what a later version has added is passed over.
 
-        :raises TypeError: if what it needs is not there.
+        :raises TypeError, ValueError: if what it needs is not there, or is something else.
         """
         known = {one.name for one in fields(cls)}
         values: dict[str, Any] = {name: value for name, value in data.items() if name in known}
-        return cls(**values)
+        row = cls(**values)
+        texts = [row.audio, row.name, row.key, *row.files.values(), *row.speakers]
+        optional = (row.run_id, row.model, row.language, row.error, row.error_type)
+        numbers = (row.charged_minutes, row.cost_usd, row.words)
+        is_text = all(isinstance(one, str) for one in [*texts, *(one for one in optional if one is not None)])
+        if not is_text or row.status not in (WAITING, *ENDS):
+            raise TypeError("a row has other things than texts")
+        if any(one is not None and amount(one) is None for one in numbers):
+            raise ValueError("a row has numbers that cannot be")
+        return row
 
 
 def stopped(rows: Iterable[ManifestRow]) -> list[ManifestRow]:

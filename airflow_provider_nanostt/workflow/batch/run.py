@@ -296,7 +296,7 @@ class BatchRun:
         by_key = {row.key: row for row in self.rows if row.status != DUPLICATE}
         for number, row in enumerate(self.rows):
             if row.status == DUPLICATE:
-                first = by_key[row.key]
+                first = by_key.get(row.key, row)
                 status = DUPLICATE if first.files else first.status
                 self.rows[number] = replace(
                     first, number=number, audio=row.audio, status=status, cost_usd=0.0, charged_minutes=0.0

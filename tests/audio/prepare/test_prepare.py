@@ -251,3 +251,11 @@ def test_nobody_else_can_look_into_the_folder(worker):
     """Recordings are private."""
     _, folder = worker
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_pipe_in_place_of_a_lock_holds_nobody_up(scratch):
+    """Whoever may write into the folder for temporary files could put one there."""
+    (scratch / "nanostt-odd").mkdir()
+    os.mkfifo(scratch / "nanostt-odd" / ".lock")
+    command = [sys.executable, "-c", CHILD, str(scratch)]
+    subprocess.run(command, input="", check=True, capture_output=True, text=True, timeout=60)
