@@ -78,7 +78,9 @@ def is_encrypted(url: str, proxy: str | None) -> bool:
 
 
 def proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for an address, None to connect directly, always to this machine.
+    """Return the proxy that the environment names for an address, None to connect directly.
+
+    Plain text for this machine goes through none: the proxy would see the key.
 
     :raises InvalidInput: for one that cannot be used; what it is, without its user and password.
     """
@@ -86,7 +88,8 @@ def proxy_for(url: str) -> str | None:
     found = (named.get(parts.scheme.lower()) or named.get("all") or "").strip()
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme.lower())
     host = parts.hostname or ""
-    if not found or is_loopback(host) or _is_direct(host, port, named.get("no", "")):
+    is_plain_here = parts.scheme.lower() == "http" and is_loopback(host)
+    if not found or is_plain_here or _is_direct(host, port, named.get("no", "")):
         return None
     scheme, mark, rest = found.partition("://")
     scheme, rest = (scheme.lower(), rest) if mark else ("http", found)

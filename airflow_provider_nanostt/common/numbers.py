@@ -1,6 +1,9 @@
-"""A number that arrived as text: from a template, a connection or an answer. Nothing else."""
+"""Numbers, lists and mappings that arrived as text: from a template, a connection or an answer. Nothing else."""
 
 from __future__ import annotations
+
+import ast
+import json
 
 
 def number(value: object) -> float | None:
@@ -20,3 +23,19 @@ def amount(value: object) -> float | None:
     """Read a cost, a price or a length; None for what is no number, or a negative one, which would lift a limit."""
     read = number(value)
     return None if read is None or read < 0 else read
+
+
+def from_text(value: object) -> object:
+    """Return the list or mapping that a template has made text of, as JSON or as Python writes it.
+
+    Anything else stays as it is.
+    """
+    if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                found = read(value.strip())
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            if isinstance(found, list | tuple | dict):
+                return found
+    return value

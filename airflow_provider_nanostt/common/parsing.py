@@ -7,14 +7,12 @@ nothing (:func:`is_null`) is the caller's matter: it stands for a default.
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
 
 from airflow_provider_nanostt.common.errors import InvalidInput
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import from_text, number
 
 DAY_SECONDS = 86_400.0
 _TRUE = ("true", "1", "yes", "on", "t", "y")
@@ -36,22 +34,6 @@ def as_mapping(value: object) -> object:
     if not is_dataclass(value) or isinstance(value, type):
         return value
     return {field.name: getattr(value, field.name) for field in fields(value)}
-
-
-def from_text(value: object) -> object:
-    """Return the list or mapping that a template has made text of, as JSON or as Python writes it.
-
-    Anything else stays as it is.
-    """
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{", "("):
-        for read in (json.loads, ast.literal_eval):
-            try:
-                found = read(value.strip())
-            except (ValueError, SyntaxError, RecursionError, MemoryError):
-                continue
-            if isinstance(found, list | tuple | dict):
-                return found
-    return value
 
 
 def parse_text(name: str, value: object) -> str:  # noqa: ARG001  any value can be read as text

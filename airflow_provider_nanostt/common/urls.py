@@ -19,7 +19,7 @@ from urllib.parse import quote_plus, unquote, unquote_plus, urlsplit
 
 from airflow_provider_nanostt.common import known_secrets
 from airflow_provider_nanostt.common.address import WEB, pairs, split_address
-from airflow_provider_nanostt.common.parsing import from_text
+from airflow_provider_nanostt.common.numbers import from_text
 from airflow_provider_nanostt.common.spelling import (
     ADDRESS,
     BASE64,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.common.parsing import as_mapping, from_text
+from airflow_provider_nanostt.common.numbers import from_text
+from airflow_provider_nanostt.common.parsing import as_mapping
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.find import find
-from airflow_provider_nanostt.common.parsing import from_text, is_null
+from airflow_provider_nanostt.common.numbers import from_text
+from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display, identity_url
 
