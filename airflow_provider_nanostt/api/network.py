@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _MAX_TEXT_CHARS = 1000
-_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*\): (?=Failed)")
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*\): (?=Failed|Read)")
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
