@@ -60,6 +60,11 @@ chaos: env ## kill, lose and repeat everything: is each recording paid once? Who
 		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py \
 		tests/e2e/test_killed_submitting.py $(ARGS)
 
+.PHONY: fuzz
+fuzz: env ## mutated containers, answers, records and addresses: nothing may crash, hang, grow or raise what is not ours
+	@scripts/bootstrap.sh clean-db .venv
+	$(RUN) $(BIN)/python -m tests.security.fuzz $(if $(COUNT),--count $(COUNT)) $(ARGS)
+
 .PHONY: lint
 lint: env ## ruff, mypy, which module may import which, and the limits of the architecture
 	$(BIN)/ruff check .
@@ -82,8 +87,9 @@ matrix: env ## run what depends on Airflow against every other supported one; ON
 	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
 
 .PHONY: nightly
-nightly: ## all that .ci/run has no time for: the whole chaos, the whole matrix, every benchmark in its quick form
+nightly: ## all that .ci/run has no time for: the whole chaos and matrix, the fuzzer, every benchmark in its quick form
 	@$(MAKE) --no-print-directory chaos
+	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory matrix WHOLE=1
 	@$(MAKE) --no-print-directory bench QUICK=1
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.sdk import (
         Asset,
         AssetAlias,
@@ -70,6 +72,15 @@ _PLACES = {
 }
 """Name: modules that may have it, newest Airflow first; after a colon, another name for it there."""
 
+
+def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of an object of Airflow's without its logger, which cannot be pickled since 3.1.
+
+    It is made anew when it is asked for.
+    """
+    return {name: value for name, value in state.items() if name not in ("_log", "_cached_logger")}
+
+
 __all__ = [
     "NEVER_EXPIRE",
     "AirflowFailException",
@@ -91,4 +102,5 @@ __all__ = [
     "determine_kwargs",
     "mask_secret",
     "task_decorator_factory",
+    "without_loggers",
 ]

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_nanostt import get_provider_info
-from airflow_provider_nanostt._compat import BaseHook
+from airflow_provider_nanostt._compat import BaseHook, without_loggers
 from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
 from airflow_provider_nanostt.connection import config_from
@@ -91,7 +91,7 @@ class NanoGPTHook(BaseHook):
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     def get_conn(self) -> transport.Client:
-        """Return the client, made once; raises InvalidInput if the connection cannot be used."""
+        """Return the client, made once; raises InvalidInput if the connection or the environment cannot be used."""
         return self._opened().client
 
     def get_limiter(self) -> RateLimiter:
@@ -101,12 +101,14 @@ class NanoGPTHook(BaseHook):
     def _opened(self) -> _Opened:
         if self._open is None:
             config = config_from(self.get_connection(self.nanogpt_conn_id))
-            self._open = _Opened(transport.Client(config), RateLimiter(config.requests_per_second))
+            client = transport.Client(config)
+            client.open()
+            self._open = _Opened(client, RateLimiter(config.requests_per_second))
         return self._open
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the client behind when the hook is copied or pickled; the copy opens its own."""
-        return {**self.__dict__, "_open": None}
+        return {**without_loggers(self.__dict__), "_open": None}
 
     async def aget_config(self) -> Config:
         """Read the connection without blocking the event loop; for triggers."""
@@ -252,8 +254,9 @@ class NanoGPTHook(BaseHook):
 
     def _ask_once(self, call: Call[T], what: str) -> T | None:
         """Return the answer; None, and a line in the log, if there is none."""
+        client = self.get_conn()
         try:
-            return self.get_conn().send(call, retry=transport.ONCE)
+            return client.send(call, retry=transport.ONCE)
         except errors.AuthError as error:
             raise self._with_connection(error) from None
         except errors.NanoGPTError as error:

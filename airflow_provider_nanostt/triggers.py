@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_nanostt._compat import without_loggers
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expected_seconds, format_duration
@@ -64,6 +65,9 @@ class _WaitingTrigger(BaseTrigger):
         """Return the class path and every argument, as plain JSON."""
         path = f"airflow_provider_nanostt.triggers.{type(self).__name__}"
         return path, {name: getattr(self, name) for name in self.arguments}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_loggers(self.__dict__)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire exactly one event when one may be fired."""

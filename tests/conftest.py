@@ -42,7 +42,7 @@ TEXT = "Good morning, the parcels have arrived."
 ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 """Folders whose tests need no Airflow, unless they are marked ``airflow``; those need only its object storage."""
 
-ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py")
+ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py", "security/test_sandbox.py")
 """Of the other tests, those that are about sound, not about Airflow."""
 
 BOTH_ENDS = (

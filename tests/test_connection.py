@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -17,6 +19,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.connection import config_from
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
+from tests.local_network import Answers, serving
 
 KEY = "sk-nano-12345678-1234-4234-8234-123456789abc"
 DEFAULT = "https://nano-gpt.com/api"
@@ -157,6 +160,24 @@ def test_each_form_reaches_the_service(emulator: Emulator, monkeypatch):
     ):
         monkeypatch.setenv("AIRFLOW_CONN_MINE", text)
         assert NanoGPTHook("mine").test_connection()[0], text
+
+
+def test_whoever_listens_on_the_default_port_sees_no_key(emulator: Emulator, monkeypatch):
+    """Airflow's own URI form, with a scheme in the host, names the port beside it; none other is connected to."""
+    place, key = urlsplit(emulator.url).netloc, emulator.api_key
+    connect = socket.socket.connect
+    with serving(Answers) as other:
+
+        def at_default_ports(self: socket.socket, address: tuple[Any, ...]) -> None:
+            connect(self, (address[0], other.port) if address[1] in (80, 443) else address)
+
+        monkeypatch.setattr(socket.socket, "connect", at_default_ports)
+        requests.get("http://127.0.0.1/", timeout=10)
+        assert len(other.seen) == 1  # which is how a key would get there
+        for uri in (f"nanogpt://http://:{key}@{place}/api", f"nanogpt://http://:{key}@{place}"):
+            monkeypatch.setenv("AIRFLOW_CONN_MINE", uri)
+            assert NanoGPTHook("mine").test_connection()[0], uri
+        assert len(other.seen) == 1
 
 
 @pytest.mark.parametrize(

@@ -48,20 +48,32 @@ def certificates() -> str:
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return a context that trusts :func:`certificates`; raises InvalidInput if there are none."""
-    return _read_certificates(certificates())
+    """Return a context that trusts :func:`certificates`, which are read again when they have changed.
 
+    All users share it, so nobody may change it.
 
-@lru_cache(maxsize=4)
-def _read_certificates(path: str) -> ssl.SSLContext:
+    :raises InvalidInput: if there are none.
+    """
+    path = certificates()
     try:
-        is_folder = Path(path).is_dir()
-        made = ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
+        state = Path(path).stat()
+        return _read_certificates(path, state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError as error:
         problem = f"the certificates of the environment ({path}) cannot be read"
         raise errors.InvalidInput(f"{problem}: {errors.describe_exception(error)}") from error
+
+
+@lru_cache(maxsize=4)  # reading certifi's takes 25 ms
+def _read_certificates(path: str, *_state: int) -> ssl.SSLContext:
+    is_folder = Path(path).is_dir()
+    made = ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
     made.sslsocket_class = sockets.TlsSocket
     return made
+
+
+def is_encrypted(url: str, proxy: str | None) -> bool:
+    """Return whether certificates are needed, for an address or for the proxy to it."""
+    return "https" in {urlsplit(one).scheme for one in (url, proxy or "")}
 
 
 def proxy_for(url: str) -> str | None:
@@ -86,8 +98,8 @@ def proxy_for(url: str) -> str | None:
         is_sound = False
     if not is_sound:
         raise errors.InvalidInput(
-            "the proxy of the environment cannot be used; it has to be http://[user:password@]host[:port], "
-            "with user and password percent-encoded"
+            "the proxy of the environment cannot be used; it has to be http://host:port, with percent-encoded user and "
+            "password before the host if it wants them"
         )
     return f"{scheme}://{f'{name}:{password}@' if at else ''}{split.netloc}"
 
@@ -158,10 +170,27 @@ def session_for(url: str) -> requests.Session:
     :raises InvalidInput: for certificates or a proxy that cannot be used.
     """
     import requests
+
+    session, adapter = requests.Session(), _adapter()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    if proxy := proxy_for(url):
+        session.proxies = {"all": proxy}
+    if is_encrypted(url, proxy):
+        tls_context()
+        session.verify = certificates()
+    return session
+
+
+def _adapter() -> requests.adapters.HTTPAdapter:
+    """Return what connects a session: with verified proxies, and with :func:`connection_pools`."""
+    import urllib3
     from requests.adapters import HTTPAdapter
 
-    proxy = proxy_for(url)
-    tls = tls_context() if any(one.lower().startswith("https:") for one in (url, proxy or "")) else None
+    tls = urllib3.util.create_urllib3_context()  # into which urllib3 reads the certificates
+    tls.sslsocket_class = sockets.TlsSocket
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
@@ -173,16 +202,10 @@ def session_for(url: str) -> requests.Session:
             manager.pool_classes_by_scheme = connection_pools()
             return manager
 
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, Adapter())
-    if tls:
-        session.verify = certificates()
-    if proxy:
-        session.proxies = {"all": proxy}
-    return session
+        def cert_verify(self, conn: Any, _: str, *how: Any) -> None:  # requests would not, of a proxy to plain http
+            super().cert_verify(conn, "https:", *how)  # type: ignore[no-untyped-call]
+
+    return Adapter()
 
 
 @contextmanager

@@ -16,8 +16,9 @@ _UNSPACED = re.compile(
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
     "\uff00-\uff9f]"  # full width, half-width kana
 )
-_ATTACHED = frozenset(",.!?;:)]}%")  # punctuation that no space stands before, whatever type the service gives it
+_ATTACHED = frozenset(",.!?;:)]}%\u201d")  # punctuation that no space stands before, whatever type the service gives it
 _OPENING = "([{$\u20ac\u00a3\u00bf\u00a1\u00ab\u201e\u201c"  # no space stands behind one of these
+_QUOTES = "\u201c\u201d"  # in scripts with spaces and without
 _CLITIC = re.compile(r"['\u2019](?:t|s|m|d|re|ve|ll|em)\b", re.IGNORECASE)  # don 't, we 'll
 _ELIDED = re.compile(r"(?:^|\s)(?:[cdjlmnst]|qu)['\u2019]$", re.IGNORECASE)  # l' amour, qu' il
 _HYPHENATED = re.compile(r"-\w")
@@ -55,8 +56,24 @@ def has_gap(before: str, after: str, *, is_punctuation: bool = False) -> bool:
 
     :param is_punctuation: ``after`` is listed as punctuation.
     """
-    if not before or before[-1] in _OPENING or is_punctuation or all(character in _ATTACHED for character in after):
+    is_attached = (is_punctuation and after[-1] not in _OPENING) or all(character in _ATTACHED for character in after)
+    if not before or before[-1] in _OPENING or is_attached:
         return False
     if _HYPHENATED.match(after) or _ELIDED.search(before) or (before[-1].isalpha() and _CLITIC.match(after)):
         return False
-    return not (is_unspaced(before[-1]) and is_unspaced(after[0]))
+    left, right = is_unspaced(before[-1]), is_unspaced(after[0])
+    return not ((left or before[-1] in _QUOTES) and (right or after[0] in _QUOTES) and (left or right))
+
+
+def facing(text: str, *, is_quoted: bool) -> tuple[str, bool]:
+    """Return a word with its straight quotes as those that open or close, and whether one is open behind it.
+
+    :param is_quoted: whether one is open before it.
+    """
+    found = ""
+    for at, one in enumerate(text if '"' in text else ()):
+        if one == '"':
+            before, after = (re.search(r"\w", part) is not None for part in (text[:at], text[at:]))
+            is_quoted = after if before != after else not is_quoted
+        found += ("\u201c" if is_quoted else "\u201d") if one == '"' else one
+    return found or text, is_quoted

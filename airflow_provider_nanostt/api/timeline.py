@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Protocol, TypeVar
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
-from airflow_provider_nanostt.api.spacing import has_gap, is_sound_event, is_visible
+from airflow_provider_nanostt.api.spacing import facing, has_gap, is_sound_event, is_visible
 
 PAUSE_SECONDS = 1.0
 """A silence this long between two words of one speaker begins a new segment."""
@@ -169,16 +169,17 @@ def spaced(words: Sequence[Word]) -> Iterator[tuple[Word, bool]]:
     With entries for spaces, or spaces in entries, the list says itself where they are; else the scripts do.
     """
     is_exact = any(one.type == "spacing" or one.text[:1].isspace() or one.text[-1:].isspace() for one in words)
-    pending, before = False, ""
+    pending, before, is_quoted = False, "", False
     for word in words:
         text = word.text
         if not text.strip():
             pending = pending or bool(text)
             continue
         is_event = word.type != "word" and is_sound_event(word.type, text)
-        is_apart = not is_exact and has_gap(before, text.strip(), is_punctuation=word.type == "punctuation")
+        shown, is_quoted = facing(text.strip(), is_quoted=is_quoted)
+        is_apart = not is_exact and has_gap(before, shown, is_punctuation=word.type == "punctuation")
         yield word, is_event or pending or text[0].isspace() or is_apart
-        pending, before = is_event or text[-1].isspace(), text.strip()
+        pending, before = is_event or text[-1].isspace(), shown
 
 
 def rebuilt(words: Sequence[Word]) -> Iterator[Segment]:

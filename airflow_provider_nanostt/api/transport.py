@@ -7,6 +7,7 @@ proxies, certificates and the meaning of foreign exceptions are in ``network``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import io
@@ -101,6 +102,18 @@ class Client:
         self._sleep = sleep
         self._pooled: requests.Session | None = None
 
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the connections behind when the client is copied or pickled; the copy opens its own."""
+        return {**self.__dict__, "_pooled": None}
+
+    def open(self) -> requests.Session:
+        """Read the environment, so that what cannot be used is known before anything is to be sent.
+
+        :raises InvalidInput: for certificates or a proxy that cannot be used.
+        """
+        self._pooled = self._pooled or network.session_for(self.config.base_url)
+        return self._pooled
+
     def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
         """Make the call and return its value, or raise one of the typed errors."""
         retry = retry or Retry()
@@ -117,8 +130,7 @@ class Client:
             # On a paid request that would be ambiguous, so it gets a connection of its own.
             with network.session_for(self.config.base_url) as session:
                 return http.read(call, self._exchange(session, call))
-        self._pooled = self._pooled or network.session_for(self.config.base_url)
-        return http.read(call, self._exchange(self._pooled, call))
+        return http.read(call, self._exchange(self.open(), call))
 
     def _exchange(self, session: requests.Session, call: Call[object]) -> Response:
         request, timeout = call.request, self.config.timeout_for(call)
@@ -181,7 +193,10 @@ class AsyncClient:
     def _prepare(self) -> None:
         importlib.import_module("aiohttp")
         self._proxy = network.proxy_for(self.config.base_url)
-        if self.config.base_url.lower().startswith("https:"):
+        self._read_certificates()
+
+    def _read_certificates(self) -> None:
+        if network.is_encrypted(self.config.base_url, self._proxy):
             self._tls = network.tls_context()
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
@@ -208,6 +223,8 @@ class AsyncClient:
         request, timeout, progress = call.request, self.config.timeout_for(call), network.Progress()
         # A large body of bytes would draw a warning about blocking the loop; one in a file does not.
         body = io.BytesIO(request.body) if call.paid and request.body is not None else request.body
+        with contextlib.suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
+            self._read_certificates()
         with http.classified(call), network.aiohttp_errors(self.config.host, progress):
             async with session.request(
                 request.method,
@@ -216,6 +233,7 @@ class AsyncClient:
                 headers=self.config.headers(request),
                 allow_redirects=False,
                 proxy=self._proxy,
+                ssl=self._tls,
                 # A free call may wait for one of the connections; a paid one has its own.
                 timeout=aiohttp.ClientTimeout(
                     total=timeout,
@@ -239,7 +257,7 @@ class AsyncClient:
         import aiohttp
 
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE, ssl=self._tls),
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,

@@ -13,7 +13,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from airflow_provider_nanostt._compat import NEVER_EXPIRE, AirflowFailException, BaseOperator, mask_secret
+from airflow_provider_nanostt._compat import (
+    NEVER_EXPIRE,
+    AirflowFailException,
+    BaseOperator,
+    mask_secret,
+    without_loggers,
+)
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.links import TranscriptLink
 
@@ -174,6 +180,9 @@ class NanoGPTOperator(BaseOperator):
             # The trigger keeps the deadline; Airflow's own timeout only stands behind it.
             timeout=timedelta(seconds=max(0.0, deadline - now) + EARLIEST_EVENT) + _BACKSTOP,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_loggers(super().__getstate__())  # type: ignore[no-untyped-call]
 
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.

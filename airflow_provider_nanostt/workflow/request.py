@@ -105,7 +105,8 @@ def look_at(
     if price is None:
         listed = {entry.id: entry.price_per_minute for entry in service.catalogue() or ()}
         price = price_of(options.model, catalogue=listed, own=service.get_conn().config.prices)
-    minutes, how = info.length.minutes, info.length.source
+    length = info.length.played if plan.makes_anew else info.length
+    minutes, how = length.minutes, length.source
     if request.minutes is not None:
         minutes, how = request.minutes, "stated"
     estimate = Estimate(options.model, minutes, price, info.size, method=plan.method, length_source=how)

@@ -7,6 +7,7 @@ worker would leave as many of them as it has threads.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,15 @@ def submit(
     """Submit a recording or a part of it, once.
 
     :param ledger: of the recording, or of the part.
-    :param estimate: what it is expected to cost.
+    :param estimate: of the recording; what counts is the length of what is submitted, if that is known.
     :return: the transcript where the model answers at once, else the accepted job.
     :raises CostLimit: if it may not be paid for.
     :raises LedgerError: if the intent cannot be recorded; nothing is submitted then.
     :raises AmbiguousSubmit: if no readable answer came and it may have been charged.
     """
     attempt.gate.check()
+    if submission.actual_minutes is not None:  # what was made counts as it is
+        estimate = replace(estimate, minutes=submission.actual_minutes)
     approval = attempt.budget.approve(attempt.number, estimate)
     if not ledger.is_kept:
         attempt.log.warning(

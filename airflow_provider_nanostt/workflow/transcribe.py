@@ -200,30 +200,16 @@ def _submit_missing(
 
     :param estimate: of the whole.
     """
-    missing = [index for index, part in enumerate(known) if part.found is None]
-    attempt.budget.check(attempt.number, _share(estimate, parts, missing))
+    missing = [audio.seconds for part, audio in zip(known, parts, strict=True) if part.found is None]
+    attempt.budget.check(attempt.number, estimate.of_part(None if None in missing else sum(filter(None, missing))))
     done = []
-    for index, (part, audio) in enumerate(zip(known, parts, strict=True)):
+    for part, audio in zip(known, parts, strict=True):
         found = part.found
         if found is None:
             submission = request.options.submission(audio.audio, audio.minutes)
-            found = submit(attempt, part.ledger, part.request, submission, _share(estimate, parts, [index]))
+            found = submit(attempt, part.ledger, part.request, submission, estimate)
         done.append(Part(part.start, found))
     return done
-
-
-def _share(estimate: Estimate, parts: Sequence[AudioPart], indices: Sequence[int]) -> Estimate:
-    """Return what some parts are expected to cost; all together cost what the whole was expected to."""
-    lengths = [part.seconds for part in parts]
-    chosen, total = _sum([lengths[index] for index in indices]), _sum(lengths)
-    if chosen is not None and total and estimate.minutes is not None:
-        chosen *= estimate.minutes * 60 / total
-    return estimate.of_part(chosen)
-
-
-def _sum(seconds: Sequence[float | None]) -> float | None:
-    """Return a sum, None if one of its numbers is unknown."""
-    return None if None in seconds else sum(one for one in seconds if one is not None)
 
 
 def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_before: float) -> TranscriptResult:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import gzip
 import logging
 import pickle
 import socket
-import ssl
-import subprocess
 import time
 import warnings
 from email.utils import formatdate
@@ -18,7 +15,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from airflow_provider_nanostt.api import endpoints, errors, http, network
+from airflow_provider_nanostt.api import endpoints, errors, http
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Balance, Job, Submission
 from airflow_provider_nanostt.api.transport import ONCE, AsyncClient, Client, Retry
@@ -28,7 +25,7 @@ from .conftest import Replay, Sender, answer, close, cut, drip, hang, raw, reset
 from .recorded import JOB, KEY, SUBMISSION, every_call
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 SUBMIT = endpoints.submit(SUBMISSION)
 STATUS = endpoints.status(JOB)
@@ -488,59 +485,6 @@ def test_the_limit_is_64_mebibytes():
     assert http.MAX_RESPONSE_BYTES == 64 * 1024 * 1024
 
 
-# --- TLS and proxies ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory) -> tuple[Path, Path]:
-    """A certificate that nobody has signed, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    made = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1"]
-    try:
-        subprocess.run([*command, "-out", made[0], "-keyout", made[1]], check=True, capture_output=True)
-        by_hash = ["openssl", "x509", "-noout", "-hash", "-in", made[0]]
-        name = subprocess.run(by_hash, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs openssl to make a certificate")
-    trusted = folder / "trusted"
-    trusted.mkdir()
-    (trusted / f"{name}.0").write_bytes(made[0].read_bytes())
-    return made
-
-
-@pytest.fixture
-def impostor(certificate: tuple[Path, Path], service: Replay) -> Replay:
-    """The service's address, with somebody else behind it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    service.socket = context.wrap_socket(service.socket, server_side=True)
-    return service
-
-
-@pytest.mark.parametrize("call", [SUBMIT, STATUS], ids=["submit", "status"])
-def test_a_certificate_nobody_signed_is_not_connected(impostor: Replay, send: Sender, call):
-    """Nothing is sent to a host that cannot prove who it is, so nothing can have been charged either."""
-    impostor.play(ACCEPTED)
-    with pytest.raises(errors.ConnectError, match=r"(?i)certificate"):
-        send(call, base_url=impostor.origin.replace("http:", "https:"), retry=ONCE, timeout=5.0)
-    assert impostor.seen == []
-
-
-@pytest.mark.parametrize("scheme", ["https:", "HTTPS:"])
-@pytest.mark.parametrize("kind", ["file", "folder"])
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_the_environment_says_whom_to_trust(
-    impostor: Replay, send: Sender, certificate: tuple[Path, Path], monkeypatch, name: str, kind: str, scheme: str
-):
-    """A file or a folder of certificates means the same to both transports, however the scheme is written."""
-    monkeypatch.setenv(name, str(certificate[0] if kind == "file" else certificate[0].parent / "trusted"))
-    impostor.play(ACCEPTED)
-    answered = send(SUBMIT, base_url=impostor.origin.replace("http:", scheme), retry=ONCE, timeout=5.0)
-    assert answered.run_id == "run-7c1e"
-
-
 @pytest.mark.parametrize("call", [SUBMIT, STATUS], ids=["submit", "status"])
 def test_certificates_that_are_not_there_are_said_to_be_missing(send: Sender, monkeypatch, call):
     """It is a mistake in the settings: nothing was sent, and it is not tried again."""
@@ -548,133 +492,6 @@ def test_certificates_that_are_not_there_are_said_to_be_missing(send: Sender, mo
     with pytest.raises(errors.InvalidInput, match=r"/nowhere/certificates\.pem"):
         send(call, base_url="https://api.example/api")
     assert send.naps == []
-
-
-@pytest.mark.parametrize(
-    "named", ["http_proxy=http://", "HTTP_PROXY=http://", "all_proxy=http://", "http_proxy=", "http_proxy= HTTP://"]
-)
-def test_proxies_from_the_environment_are_used(
-    service: Replay, elsewhere: Replay, send: Sender, monkeypatch, named: str
-):
-    """Both transports go through the proxy the environment names, asking for the whole address."""
-    name, _, scheme = named.partition("=")
-    monkeypatch.setenv(name, elsewhere.origin.replace("http://", scheme))
-    elsewhere.play(PENDING)
-    assert send(STATUS, base_url="http://api.example/api", allow_http=True).raw_status == "pending"
-    assert [seen.path for seen in elsewhere.seen] == ["http://api.example/api/transcribe/status"]
-    assert service.seen == []
-
-
-@pytest.mark.parametrize(
-    "exempt", ["127.0.0.1", "127.0.0.0/8", "*", "x.example, 127.0.0.1", "127.0.0.1:{port}", "other 127.0.0.1:{port}"]
-)
-def test_hosts_exempt_from_the_proxy_are_asked_directly(
-    service: Replay, elsewhere: Replay, send: Sender, monkeypatch, exempt: str
-):
-    """no_proxy means the same to both transports: addresses, networks, everything."""
-    monkeypatch.setenv("http_proxy", elsewhere.origin)
-    monkeypatch.setenv("no_proxy", exempt.format(port=service.origin.rpartition(":")[2]))
-    service.play(PENDING)
-    send(STATUS)
-    assert len(service.seen) == 1
-    assert elsewhere.seen == []
-
-
-@pytest.mark.parametrize("behaviour", ["absent", "refusing"])
-def test_a_proxy_that_does_not_let_us_through_is_not_connected(
-    elsewhere: Replay, send: Sender, monkeypatch, behaviour: str
-):
-    """A proxy that is not there, or refuses the tunnel, has passed nothing on, so nothing was charged."""
-    monkeypatch.setenv(
-        "https_proxy", elsewhere.origin if behaviour == "refusing" else f"http://127.0.0.1:{free_port()}"
-    )
-    elsewhere.play(answer(b"", 407))
-    with pytest.raises(errors.ConnectError):
-        send(SUBMIT, base_url="https://api.example/api", retry=ONCE)
-
-
-def test_a_proxy_nobody_can_use_is_said_to_be_one(send: Sender, monkeypatch):
-    """A SOCKS proxy in the environment is named as the trouble, and nothing is sent."""
-    monkeypatch.setenv("all_proxy", "nosuchscheme://127.0.0.1:9")
-    with pytest.raises(errors.NanoGPTError) as caught:
-        send(SUBMIT, base_url="https://api.example/api", retry=ONCE)
-    assert isinstance(caught.value, errors.InvalidInput)
-
-
-@pytest.mark.parametrize(
-    "named",
-    [
-        "http://127.0.0.1:port",
-        "http://",
-        "socks5://u:hunter2@127.0.0.1:9",
-        "http://u:hunter2\u20ac@127.0.0.1:9",
-        "u:hunter2@http://127.0.0.1:9",
-        "http://[::1",
-    ],
-)
-def test_a_proxy_that_is_none_is_invalid_input(send: Sender, monkeypatch, named: str):
-    """A mistake in the settings, not the network's; said without the password, before anything is sent."""
-    monkeypatch.setenv("https_proxy", named)
-    with pytest.raises(errors.InvalidInput, match="proxy of the environment cannot be used") as caught:
-        send(SUBMIT, base_url="https://api.example/api", retry=ONCE)
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("named", "authorisation"),
-    [("u:p%40ss@", "u:p@ss"), ("u:p@ss@", "u:p@ss"), ("u@", "u:"), ("http://u:p:q@", "u:p:q")],
-)
-def test_a_proxy_learns_the_same_name_from_both(elsewhere: Replay, send: Sender, monkeypatch, named, authorisation):
-    """However user and password are written, and also without a password."""
-    place = elsewhere.origin.removeprefix("http://")
-    monkeypatch.setenv("http_proxy", f"{named}{place}")
-    elsewhere.play(PENDING)
-    send(STATUS, base_url="http://api.example/api", allow_http=True)
-    (seen,) = elsewhere.seen
-    assert seen.headers["Proxy-Authorization"] == f"Basic {base64.b64encode(authorisation.encode()).decode()}"
-
-
-@pytest.mark.parametrize(
-    ("host", "exempt", "is_direct"),
-    [
-        ("[::1]:8443", "[::1]", True),
-        ("[::1]:8443", "[::1]:8443", True),
-        ("[::1]:8443", "[::1]:8444", False),
-        ("[0:0:0:0:0:0:0:1]:8443", "::1", True),
-        ("[::1]:8443", "::1/128", True),
-        ("localhost:8443", "localhost.", True),
-        ("LOCALHOST:8443", "localhost", True),
-        ("api.example", ".example", True),
-        ("api.example", "*.example", True),
-        ("api.example", "example", True),
-        ("api.example:8443", "example:443", False),
-        ("api.example", "example:443", True),
-        ("notexample", "example", False),
-        ("10.1.2.3", "1.2.3", False),
-        ("10.1.2.3", "10.0.0.0/8", True),
-        ("10.1.2.3", "", False),
-        ("api.example", "[", False),
-    ],
-)
-def test_no_proxy_is_read_in_one_place(monkeypatch, host, exempt, is_direct):
-    """Names and those below them, numbers in any form, networks, ports."""
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
-    monkeypatch.setenv("no_proxy", exempt)
-    assert (network.proxy_for(f"https://{host}/api") is None) == is_direct
-
-
-@pytest.mark.parametrize("fault", ["no TLS", "no certificates"])
-def test_a_handshake_that_never_ended_has_charged_nothing(service: Replay, send: Sender, monkeypatch, tmp_path, fault):
-    """A port that speaks no TLS, or a file without certificates: nothing was sent, and it is not in doubt."""
-    if fault == "no certificates":
-        file = tmp_path / "broken.pem"
-        file.write_text("no certificate")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
-    service.play(ACCEPTED)
-    with pytest.raises(errors.NanoGPTError) as caught:
-        send(SUBMIT, base_url=service.origin.replace("http:", "https:"), retry=ONCE, timeout=5.0)
-    assert isinstance(caught.value, errors.ConnectError if fault == "no TLS" else errors.InvalidInput)
-    assert caught.value.charged == "no"
 
 
 def test_errors_travel_between_processes(service: Replay, send: Sender):

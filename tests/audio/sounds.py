@@ -7,6 +7,7 @@ import random
 import struct
 import wave
 from array import array
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -70,6 +71,35 @@ def wav(data: array[int] | bytes, rate: int = RATE, channels: int = 1, width: in
     return file.getvalue()
 
 
+def channels(*voices: array[int]) -> array[int]:
+    """The samples of several channels, interleaved."""
+    many = array("h", bytes(2 * len(voices) * len(voices[0])))
+    for channel, voice in enumerate(voices):
+        many[channel :: len(voices)] = voice
+    return many
+
+
+def inverted(voice: array[int], share: float = 1.0) -> array[int]:
+    """The same upside down, and a little less if wanted: with the original it cancels."""
+    return array("h", (int(-share * value) for value in voice))
+
+
+def recoded(recording: bytes, codec: str, container: str, layout: str = "stereo") -> bytes:
+    """A recording in another format, with all of its channels."""
+    file = io.BytesIO()
+    with av.open(io.BytesIO(recording)) as source, av.open(file, "w", format=container) as out:
+        stream = out.add_stream(codec, rate=48_000, layout=layout)
+        context = stream.codec_context
+        resampler = av.AudioResampler(context.format.name, layout, 48_000, frame_size=context.frame_size or 1024)
+        for frame in [*source.decode(audio=0), None]:
+            if frame is not None:
+                frame.pts = None
+            for made in resampler.resample(frame):
+                out.mux(stream.encode(made))
+        out.mux(stream.encode(None))
+    return file.getvalue()
+
+
 def raw_wav(data: bytes, *, tag: int, rate: int, channels: int, width: int) -> bytes:
     """A WAV file with any format tag: 3 is floating point, 6 A-law, 7 µ-law."""
     header = struct.pack("<IHHIIHH", 16, tag, channels, rate, rate * channels * width, channels * width, width * 8)
@@ -87,15 +117,16 @@ def encoded(
     layout: str = "mono",
     bit_rate: int | None = None,
     video: bool = False,
-    tracks: int = 1,
+    tracks: Sequence[array[int]] | None = None,
 ) -> bytes:
-    """Speech in another format; with video beside it if wanted, or in several tracks, of which the last speaks."""
+    """Speech in another format; with video beside it if wanted, or in tracks that each say something else."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         if video:
             picture = out.add_stream("mpeg4", rate=10)
             picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
-        streams = [out.add_stream(codec, rate=rate, layout=layout) for _ in range(tracks)]
+        voices = [spoken] if tracks is None else tracks
+        streams = [out.add_stream(codec, rate=rate, layout=layout) for _ in voices]
         for stream in streams:
             if bit_rate:
                 stream.bit_rate = bit_rate
@@ -105,8 +136,7 @@ def encoded(
                 frame.pts = at
                 out.mux(picture.encode(frame))
             out.mux(picture.encode(None))
-        for at, stream in enumerate(streams):
-            voice = spoken if at == len(streams) - 1 else array("h", bytes(2 * len(spoken)))
+        for stream, voice in zip(streams, voices, strict=True):
             _encode(out, stream, voice, rate, layout)
     return file.getvalue()
 

@@ -59,7 +59,8 @@ SECRETS = (
     "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MDE",
     "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab",
 )
-SOON = {  # Airflow notices sooner what has died; tasks start sooner after a retry
+SOON = {  # Airflow notices sooner what has died or changed; tasks start sooner after a retry
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from airflow_api import wait_for
@@ -238,6 +239,30 @@ def test_a_changed_model_is_another_job(after):
     assert f"so this submits anew; before: run {first.run_id}" in log
     assert "$0.03" in log
     assert run.result()["cost_usd"] == pytest.approx(first.cost + second.cost)
+
+
+@act
+def forced(stage: Stage) -> Run:
+    """Cleared twice, each time with fewer retries than before, so that Airflow gives it the same number of tries."""
+    run = stage.run("forced", stage.script(recording("forced"), 1))
+    run.ended()
+    for retries in (1, 0):
+        stage.files.joinpath("retries").write_text(str(retries))
+        os.utime(stage.airflow.dags / "paid_once.py")  # so that it is read again at once
+        known = partial(stage.api.get, "/dags/forced/tasks/transcribe")
+        wait_for(lambda known=known, wanted=retries: known()["retries"] == wanted, f"{retries} retries", 120)
+        run.clear()
+        run.wait_for_states("success", tries=3 - retries)
+        run.ended()
+    return run
+
+
+def test_force_acts_once_for_each_clear_whatever_the_retries(after):
+    """Two clears, and three charges in all."""
+    run = after(forced)
+    assert_landed(run, charges=3)
+    assert "force is set, so this submits once more" in run.log(2)
+    assert "force is set, so this submits once more" in run.log(3)
 
 
 @act

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +23,7 @@ from airflow_provider_nanostt.sensors import TranscriptionSensor
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
 from tests.api.test_errors import EVERY_ERROR
 from tests.conftest import TEXT
+from tests.local_network import Authority, Relay, server_tls, serving
 from tests.outside import StateStore, everywhere, failing, output
 
 ASYNC = "Elevenlabs-STT"
@@ -314,6 +317,43 @@ def test_a_refused_key_ends_the_task_before_any_submit(emulator: Emulator, wav, 
         made.execute(files.context())
     assert emulator.charges == []
     assert not any(request.endpoint in ("/transcribe", "/youtube-transcribe") for request in emulator.requests)
+
+
+# An environment that cannot be used
+
+
+@pytest.fixture
+def over_tls(emulator: Emulator, tmp_path, monkeypatch) -> Iterator[Path]:
+    """The service is asked with TLS; the certificate of who signed that."""
+    authority = Authority(tmp_path)
+    port = urlsplit(emulator.url).port
+    with serving(Relay, tls=server_tls(authority.certificate("localhost")), port=port) as relay:
+        connection = {**json.loads(emulator.connection_json), "host": f"https://localhost:{relay.port}/api"}
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(connection))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
+        yield authority.file
+
+
+@pytest.mark.parametrize("fault", ["certificates are missing", "certificates are none", "proxy is of no use"])
+@pytest.mark.parametrize("kind", ["one", "batch"])
+def test_an_unfit_environment_is_found_before_anything_is_recorded(
+    emulator: Emulator, over_tls, wav, files, monkeypatch, kind, fault
+):
+    """The task names the cause, and its next try submits as if it were the first."""
+    audio = {"audio_url": None, "audio_path": str(wav)} if kind == "one" else {"audio": [str(wav)]}
+    make = partial({"one": single, "batch": batch}[kind], model=ASYNC, poll_interval=0.03, **audio, **files.arguments)
+    with monkeypatch.context() as unfit:
+        if fault == "proxy is of no use":
+            unfit.setenv("https_proxy", "socks5://user:hunter2@localhost:1080")
+        else:
+            unfit.setenv("REQUESTS_CA_BUNDLE", str(wav if "none" in fault else over_tls / "missing"))
+        with pytest.raises(AirflowFailException, match="of the environment") as caught:
+            make().execute(files.context())
+    assert "hunter2" not in str(caught.value)
+    assert not files.folder.exists()
+    assert emulator.requests == []
+    make().execute(files.context())
+    assert len(emulator.charges) == 1
 
 
 # A task that is killed

@@ -226,15 +226,6 @@ def test_an_operator_can_be_copied_and_pickled(name):
         }
 
 
-def test_an_operator_that_has_run_can_be_copied_and_pickled(emulator: Emulator, wav, files):
-    """Nothing of a run is left in it that could not be, and its copy finds what was paid for."""
-    made = TranscribeOperator(task_id="t", audio_path=str(wav), **files.arguments)
-    result = made.execute(files.context())
-    for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
-        assert twin.execute(files.context()) == result
-    assert len(emulator.charges) == 1
-
-
 @pytest.mark.parametrize("value", ["soon", -1])
 def test_a_wrong_argument_is_no_matter_of_parsing(emulator: Emulator, value):
     """It may be a template, so the task fails and not the DAG file."""

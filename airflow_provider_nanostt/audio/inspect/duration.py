@@ -6,15 +6,13 @@ sound are added up, where PyAV (the extra ``[audio]``) is installed and the whol
 
 from __future__ import annotations
 
-import importlib.util
-import itertools
 import struct
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import Any, BinaryIO, cast
 
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.containers import (
     Doubtful,
     Found,
@@ -29,10 +27,7 @@ from airflow_provider_nanostt.audio.inspect.containers import (
     riff,
 )
 from airflow_provider_nanostt.audio.inspect.formats import Format
-
-if TYPE_CHECKING:
-    from av import Packet
-    from av.audio.stream import AudioStream
+from airflow_provider_nanostt.audio.inspect.packets import MAX_READ_SECONDS, by_packets
 
 MIN_BITS_PER_SECOND = 4_000
 MAX_BITS_PER_SECOND = 3_000_000
@@ -43,31 +38,35 @@ MAX_SECONDS = 100 * 3600.0
 
 _MIN_COUNTED = 400  # Opus says nothing of silence, at 20 bytes a second
 _MAX_VIDEO_BITS = 400_000_000
-_MAX_PACKET_SECONDS = 10.0
-_STEADY = ("aac", "mp3", "mp2", "ac3")
-"""Codecs whose packets all last as long."""
-
-MAX_READ_BYTES = 1024 * 1024 * 1024
-MAX_READ_SECONDS = 30.0
-MAX_PACKETS = 20_000_000
-"""How much of a file PyAV may read before its length is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
     """How long a recording is.
 
-    :param seconds: None if unknown.
+    :param seconds: of sound, None if unknown.
     :param source: how it is known, or why it is not; for people.
+    :param tracks: tracks of sound that play at the same time, of which the longest was measured.
+    :param silence: seconds that pass in a player where there is no sound; what is made anew has them as silence.
     """
 
     seconds: float | None
     source: str
+    tracks: int = 1
+    silence: float = 0.0
 
     @property
     def minutes(self) -> float | None:
         """The length in minutes, as the service counts."""
         return None if self.seconds is None else self.seconds / 60
+
+    @property
+    def played(self) -> Length:
+        """The length with the silence, as it is made anew."""
+        if self.seconds is None or not self.silence:
+            return self
+        how = f"{self.source}, and {self.silence:.1f} s of silence where its times have gaps"
+        return Length(self.seconds + self.silence, how, self.tracks)
 
 
 _STRUCTURES: dict[str, Measure] = {
@@ -111,7 +110,7 @@ def _measure(file: BinaryIO, size: int, kind: Format, *, whole: bool) -> Length:
     ways: list[Callable[[], Found]] = []
     if kind.demuxer in _STRUCTURES:
         ways.append(lambda: _STRUCTURES[kind.demuxer](file, size, whole=whole))
-    if whole and importlib.util.find_spec("av") is not None:
+    if whole and sandbox.is_possible():
         ways.append(lambda: _by_packets(file, kind))
     doubts: list[str] = []
     for way in ways:
@@ -137,94 +136,12 @@ def _believed(found: Found, size: int, kind: Format) -> Length:
     highest = _MAX_VIDEO_BITS if kind.is_video or found.counted else MAX_BITS_PER_SECOND
     if not lowest <= bits <= highest:
         raise Doubtful(f"{found.source} would make it {found.seconds:,.1f} s, or {bits / 1000:,.1f} kb/s")
-    return Length(found.seconds, found.source)
-
-
-class _LimitedFile:
-    """The reading half of a file, which seems to end once the limits are reached."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.seek, self.tell, self.seekable, self._file = file.seek, file.tell, file.seekable, file
-        self._left = MAX_READ_BYTES
-        self._until = time.monotonic() + MAX_READ_SECONDS
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = b"" if self.is_over() else self._file.read(size)
-        self._left -= len(data)
-        return data
-
-    def is_over(self) -> bool:
-        return self._left <= 0 or time.monotonic() > self._until
+    return Length(found.seconds, found.source, found.tracks, found.silence)
 
 
 def _by_packets(file: BinaryIO, kind: Format) -> Found:
-    """Add up the packets of sound with PyAV.
-
-    It is given a file object and the one reader that belongs to the recognised format, so that no playlist and no
-    address in a file can make it open anything else.
-    """
-    import av
-
-    file.seek(0)
-    limited = _LimitedFile(file)
-    options = {"probesize": "2000000", "analyzeduration": "5000000", "protocol_whitelist": "none"}
     try:
-        # Not options=, which go to each stream, too: PyAV before 18 crashes if a stream is only found while reading.
-        with av.open(
-            limited, "r", format=kind.demuxer, container_options=options, io_open=refuse_other_files
-        ) as container:
-            if not container.streams.audio:
-                raise Doubtful("there is no sound in this file")
-            stream = container.streams.audio[0]
-            counter = itertools.count()
-            sounding = (packet for packet in container.demux(stream) if _has_sound(packet) and next(counter) >= 0)
-            seconds, size = add_up(sounding, stream.time_base or Fraction(1), limited.is_over)
-            codec = stream.codec_context
-            steady = codec.codec.canonical_name in _STEADY and codec.frame_size and codec.sample_rate
-            decoded = next(counter) * codec.frame_size / codec.sample_rate if steady else seconds
-            if abs(seconds - decoded) > 0.01 * decoded + 0.2:
-                raise Doubtful(f"its times make {seconds:,.1f} s, its packets hold {decoded:,.1f} s")
-    except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
-        raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
-    return Found(seconds, "the packets of sound, added up", counted=True, payload=size)
-
-
-def refuse_other_files(*_: object) -> NoReturn:
-    """Stand in for FFmpeg's opening of further files, and refuse it."""
-    raise PermissionError("recordings that refer to other files are not followed")
-
-
-def _has_sound(packet: Packet[AudioStream]) -> bool:
-    return packet.size > 0 and not packet.is_discard
-
-
-def add_up(packets: Iterable[Packet[AudioStream]], unit: Fraction, is_over: Callable[[], bool]) -> tuple[float, int]:
-    """Return seconds and bytes of packets; gaps between them count, as in a player.
-
-    :param unit: of the packets' times, seconds.
-    :param is_over: whether time or bytes are used up.
-    :raises Doubtful: if there are none, they leave gaps that cannot be judged, or it takes too long.
-    """
-    total, size, begin, end, before, missing, steady = 0, 0, None, 0, None, 0, True
-    longest = _MAX_PACKET_SECONDS / unit
-    for count, packet in enumerate(packets):
-        if count > MAX_PACKETS or (count % 256 == 0 and is_over()):
-            raise Doubtful("reading the file takes too long")
-        if not _has_sound(packet):
-            continue
-        length, at = packet.duration or 0, packet.pts
-        size, total, missing = size + packet.size, total + length, missing + (not length)
-        if at is not None:
-            begin = at if begin is None else begin
-            steady = steady and (before is None or 0 <= at - before <= longest)
-            before, end = at, max(end, at + length)
-        if length > longest:
-            raise Doubtful("a single packet claims more than ten seconds")
-    span = end - begin if begin is not None and steady else None
-    if not size or (span is None and missing):
-        raise Doubtful("the packets of sound do not say how long they are")
-    if is_over():
-        raise Doubtful("reading the file takes too long")
-    if span is not None and (missing or span > 1.005 * total):
-        total = span
-    return float(total * unit), size
+        found = sandbox.run(by_packets, file, kind=kind, cpu_seconds=MAX_READ_SECONDS, raises=(Doubtful,))
+    except InvalidInput as error:
+        raise Doubtful(str(error)) from error
+    return Found(**cast("dict[str, Any]", found))

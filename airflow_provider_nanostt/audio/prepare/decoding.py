@@ -8,21 +8,23 @@ kilobytes, is refused. Everything streams, so the length of a recording costs ti
 from __future__ import annotations
 
 import importlib.util
+from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.inspect.clock import clock_of, with_silence
 from airflow_provider_nanostt.audio.inspect.containers import riff
-from airflow_provider_nanostt.audio.inspect.duration import refuse_other_files
+from airflow_provider_nanostt.audio.inspect.packets import refuse_other_files
+from airflow_provider_nanostt.audio.prepare.channels import PER_SECOND, RATE, Mixer, levels, loud
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler, Packet
     from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.filter import Graph
 
 MAX_SECONDS = 24 * 3600.0
 """Of decoded sound; a longer recording is taken for an attack or an accident."""
@@ -40,23 +42,35 @@ _MAX_FRAME_SECONDS = 60.0  # a frame of 65,535 samples at one per second would f
 _MIN_BREAKS = 1000
 _MAX_RESUMES = 100
 _PROGRESS_SECONDS = 10.0
+_CERTAINLY_HEARD = 1000  # of 32768, -30 dB
+_ENOUGH_SECONDS = 10.0
+_MUCH_LOUDER = 10  # times, 20 dB
 
 
 class AudioTrack:
-    """One sound track of an open file; :func:`open_track` makes it.
+    """One sound track of an open file; :func:`open_track` chooses it.
 
     ``codec`` (FFmpeg's name: ``mp3``, ``opus``, ``pcm_s16le``) and ``rate`` (samples per second) are as the header
     says. ``seconds`` and ``broken`` count while :meth:`packets` or :meth:`frames` is read: seconds of sound decoded so
-    far, and damaged packets that were skipped.
+    far, and damaged packets that were skipped; ``clock`` counts while :func:`by_channel` is read.
     """
 
     def __init__(self, container: InputContainer, stream: AudioStream, name: str) -> None:
         self.stream, self.name = stream, name
+        stream.codec_context.thread_count = 1
         self.codec, self.rate = stream.codec_context.name, stream.codec_context.sample_rate
         self.seconds = 0.0
         self.broken = 0
+        self.clock = clock_of(container)
         self._container = container
         self._packets = 0
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the one that players play of several."""
+        from av.stream import Disposition
+
+        return bool(self.stream.disposition & Disposition.default)
 
     @property
     def channels(self) -> int:
@@ -132,20 +146,42 @@ def can_transcode() -> bool:
 
 @contextmanager
 def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
-    """Open the first sound track of a recording from its first byte; the source stays open afterwards.
+    """Open the sound track of a recording from its first byte; the source stays open afterwards.
+
+    Of several, it is the one that players play, unless that is all but silent beside another.
 
     :param source: seekable; of a video, the sound is taken.
     :raises InvalidInput: if PyAV is missing, the bytes are not a recording, or there is no sound in it.
     :raises OSError: if the source cannot be read.
     """
+    given = getattr(source, "name", None)
+    name = repr(PurePath(given).name) if isinstance(given, str) and given else "the recording"
+    with _tracks(source, name) as found:
+        if len(found) == 1:
+            yield found[0]
+            return
+        usual = next((at for at, track in enumerate(found) if track.is_default), 0)
+        count = len(found)
+    heard: dict[int, int] = {}
+    for at in sorted(range(count), key=lambda at: at != usual):
+        with _tracks(source, name) as found:
+            heard[at], is_certain = _heard(found[at])
+        if at == usual and is_certain:
+            break
+    loudest = max(heard, key=heard.__getitem__)
+    with _tracks(source, name) as found:
+        yield found[loudest if heard[loudest] > _MUCH_LOUDER * heard[usual] else usual]
+
+
+@contextmanager
+def _tracks(source: BinaryIO, name: str) -> Iterator[list[AudioTrack]]:
+    """Open a recording; yield its sound tracks, of which one can be read."""
     try:
         import av
     except ImportError as error:
         raise InvalidInput(
             "converting, compressing and splitting recordings needs PyAV: pip install 'airflow-provider-nanostt[audio]'"
         ) from error
-    given = getattr(source, "name", None)
-    name = repr(PurePath(given).name) if isinstance(given, str) and given else "the recording"
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
     if riff.is_longer_than_claimed(source, source.seek(0, 2)):
         options["ignore_length"] = "1"  # or the rest of it would be lost without a word
@@ -165,11 +201,22 @@ def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
     with container:
         if not container.streams.audio:
             raise InvalidInput(f"{name} has no sound tracks")
-        stream = container.streams.audio[0]
-        if stream.codec_context is None:
+        found = [AudioTrack(container, stream, name) for stream in container.streams.audio if stream.codec_context]
+        if not found:
             raise InvalidInput(f"{name} has a sound track in a codec that cannot be decoded here")
-        stream.codec_context.thread_count = 1
-        yield AudioTrack(container, stream, name)
+        yield found
+
+
+def _heard(track: AudioTrack) -> tuple[int, bool]:
+    """Return how loud a track is, of 32768, and whether it is heard for certain, which ends the reading."""
+    found, certain = array("H"), 0
+    with suppress(InvalidInput):  # of several tracks one may be broken
+        for level in levels(by_channel(track)):
+            found.append(level)
+            certain += level > _CERTAINLY_HEARD
+            if certain > _ENOUGH_SECONDS * PER_SECOND:
+                break
+    return loud(found), certain > _ENOUGH_SECONDS * PER_SECOND
 
 
 def packet_seconds(track: AudioTrack, packet: Packet[AudioStream]) -> float:
@@ -195,6 +242,45 @@ def throttled(progress: Callable[[float], object] | None) -> Callable[[float], N
     return report
 
 
+def by_channel(track: AudioTrack, *, rate: int | None = RATE) -> Iterator[AudioFrame]:
+    """Yield the sound of a recording as frames of 16-bit samples, with the channels that it has interleaved.
+
+    Where time passes without sound, there is silence, so that what is made is as long as a player plays it.
+
+    :param rate: samples per second; None leaves the rate as it is.
+    :raises InvalidInput: as :meth:`AudioTrack.frames`, and for sound that FFmpeg cannot bring into this form.
+    """
+    import av
+
+    resampler: AudioResampler | None = None
+    before: tuple[str, str, int] | None = None
+    for silence, frame in with_silence(track.frames(), _timed, track.clock):
+        frame.pts = None  # or FFmpeg would fill gaps as well, and cut where times go back
+        now = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or now != before:
+            yield from _convert(track, resampler, None)
+            resampler, before = av.AudioResampler(format="s16", rate=rate), now
+        yield from _silent(frame, rate or frame.sample_rate, silence)
+        yield from _convert(track, resampler, frame)
+    yield from _convert(track, resampler, None)
+
+
+def _timed(frame: AudioFrame) -> tuple[float | None, float]:
+    return frame.time, frame.samples / frame.sample_rate
+
+
+def _silent(like: AudioFrame, rate: int, seconds: float) -> Iterator[AudioFrame]:
+    """Yield silence, in frames of at most a second."""
+    import av
+
+    samples = round(seconds * rate)
+    for at in range(0, samples, rate):
+        frame = av.AudioFrame(format="s16", layout=like.layout.name, samples=min(rate, samples - at))
+        frame.sample_rate = rate
+        frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+        yield frame
+
+
 def resampled(
     track: AudioTrack,
     *,
@@ -203,32 +289,24 @@ def resampled(
     frame_size: int | None = None,
     planar: bool = False,
 ) -> Iterator[AudioFrame]:
-    """Yield the sound of a recording as frames of 16-bit samples.
-
-    Many channels become one or two by FFmpeg's rules where the file says what they are, and evenly where it does not:
-    FFmpeg would take the third of three unnamed channels for a subwoofer, and leave that speaker out.
+    """Yield the sound of a recording as frames of 16-bit samples, mixed by :class:`Mixer`.
 
     :param rate: samples per second; None leaves the rate as it is.
     :param channels: 1 or 2, mixed down or doubled where needed.
     :param frame_size: samples per frame, the last may be shorter; None takes them as they come.
     :param planar: one plane per channel, for encoders that need that.
-    :raises InvalidInput: as :meth:`AudioTrack.frames`, and for sound that FFmpeg cannot bring into this form.
+    :raises InvalidInput: as :func:`by_channel`.
     """
     import av
 
-    sample_format, layout = "s16p" if planar else "s16", "stereo" if channels == 2 else "mono"
+    mixer, before = Mixer(channels), 0
     resampler: AudioResampler | None = None
-    mixer: Graph | None = None
-    before: tuple[str, str, int] | None = None
-    for frame in track.frames():
-        frame.pts = None  # gaps in the times of a file are not filled: recognisers do not, either
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if resampler is None or now != before:
+    for frame in by_channel(track, rate=rate):
+        if resampler is None or frame.sample_rate != before:
             yield from _convert(track, resampler, None)
-            resampler = av.AudioResampler(format=sample_format, layout=layout, rate=rate, frame_size=frame_size)
-            mixer, before = _mixer(frame), now
-        for mixed in _mix(mixer, frame):
-            yield from _convert(track, resampler, mixed)
+            resampler = av.AudioResampler(format="s16p" if planar else "s16", frame_size=frame_size)
+            before = frame.sample_rate
+        yield from _convert(track, resampler, mixer.mix(frame))
     yield from _convert(track, resampler, None)
 
 
@@ -239,45 +317,10 @@ def _convert(track: AudioTrack, resampler: AudioResampler | None, frame: AudioFr
         frames = [] if resampler is None else resampler.resample(frame)
     except (av.FFmpegError, ValueError) as error:
         raise InvalidInput(f"{track.name} has sound that cannot be converted ({_reason(error)})") from error
-    yield from (made for made in frames if made is not None)
-
-
-def _mix(mixer: Graph | None, frame: AudioFrame) -> Iterator[AudioFrame]:
-    """Yield a frame; one of many unnamed channels becomes one channel."""
-    import av
-
-    if mixer is None:
-        yield frame
-        return
-    mixer.push(frame)
-    while True:
-        try:
-            mixed = cast("AudioFrame", mixer.pull())
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-        mixed.pts = None
-        yield mixed
-
-
-def _mixer(frame: AudioFrame) -> Graph | None:
-    """Return what mixes frames like this evenly; None if their channels have names, or there are at most two."""
-    import av.filter
-
-    count = len(frame.layout.channels) if frame.layout.name.endswith(" channels") else 0
-    if count <= 2:
-        return None
-    graph = av.filter.Graph()
-    source = graph.add(
-        "abuffer",
-        sample_rate=str(frame.sample_rate),
-        sample_fmt=frame.format.name,
-        channel_layout=frame.layout.name,
-        time_base=f"1/{frame.sample_rate}",
-    )
-    mix = graph.add("pan", "mono|c0<" + "+".join(f"c{channel}" for channel in range(count)))
-    graph.link_nodes(source, mix, graph.add("abuffersink"))
-    graph.configure()
-    return graph
+    for made in frames:
+        if made is not None:
+            made.pts = None
+            yield made
 
 
 def _reason(error: BaseException) -> str:

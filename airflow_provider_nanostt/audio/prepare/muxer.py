@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.prepare.channels import RATE
 from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, packet_seconds
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     Written: TypeAlias = tuple[Sequence[Packet[AudioStream]] | Packet[Stream], int]
 
 Codec = Literal["opus", "mp3"]
-
-RATE = 16_000
-"""Samples per second of what is encoded: recognisers listen at this rate, and spend no bits on what is above."""
 
 
 @dataclass(frozen=True, slots=True)

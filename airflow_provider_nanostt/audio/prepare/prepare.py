@@ -10,34 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
-from airflow_provider_nanostt.audio.inspect.containers import Hopeless, mp4
+from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
-from airflow_provider_nanostt.audio.prepare.muxer import Codec
-from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
-from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
+from airflow_provider_nanostt.audio.prepare.making import make_parts
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
-from airflow_provider_nanostt.audio.prepare.transcode import (
-    Output,
-    Part,
-    compress,
-    convert,
-    measured_seconds,
-    split_compress,
-    split_copy,
-)
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 
 MAX_FETCHED_BYTES = 4_000_000_000
 """The largest object that is copied from object storage to be compressed or split here."""
 
-_COPY_MARGIN = 0.9
+_MIN_CPU_SECONDS = 300.0
+_SLOWEST = 4.0
+"""Seconds of sound for each second of processor time; no machine is as slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,51 +131,29 @@ def _transcode(
     folder: Path,
     points: Sequence[float] | None,
 ) -> list[AudioPart]:
-    _check_table(file, name, info)
-    output, codec = Output(folder, MAX_UPLOAD_BYTES, options.progress), options.preparation.codec
     with file.open() as opened:
-        if plan.method == "split":
-            parts = _split(opened, info, plan, output, codec=codec, points=points)
-        else:
-            part = convert(opened, output, codec=codec) if plan.method == "convert" else None
-            part = part or compress(opened, output, seconds=info.length.seconds, codec=codec)
-            parts = [part] if part else None
-    if not parts:
-        hint = "" if plan.method == "split" else "; allow 'split'"
-        raise InvalidInput(f"{name!r} does not fit into uploads of {MAX_UPLOAD_BYTES:,} bytes even compressed{hint}")
+        made = sandbox.run(
+            make_parts,
+            opened,
+            cpu_seconds=_MIN_CPU_SECONDS + (info.length.seconds or 0.0) / _SLOWEST,
+            progress=options.progress,
+            name=name,
+            folder=str(folder),
+            size=info.size or 0,
+            method=plan.method,
+            codec=options.preparation.codec,
+            longest=plan.longest_seconds or 0.0,
+            at_most=MAX_UPLOAD_BYTES,
+            points=list(points) if points else None,
+        )
     stem = upload_name(name, None)
     stem = stem.rpartition(".")[0] or stem
-    numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(parts) + 1)]
+    numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(made) + 1)]
     return [
-        AudioPart(Upload(stem + number + part.path.suffix, part.content_type, part.path), part.start, part.seconds)
-        for number, part in zip(numbers, parts, strict=True)
+        AudioPart(
+            Upload(stem + number + Path(part["path"]).suffix, part["content_type"], Path(part["path"])),
+            part["start"],
+            part["seconds"],
+        )
+        for number, part in zip(numbers, made, strict=True)
     ]
-
-
-def _split(
-    file: BinaryIO, info: AudioInfo, plan: UploadPlan, output: Output, *, codec: Codec, points: Sequence[float] | None
-) -> list[Part] | None:
-    """Split at silences, by copying where the parts are small enough, else compressed; None if they do not fit."""
-    longest = plan.longest_seconds or 0.0
-    if points is None:
-        loudness = measure_loudness(file, progress=output.progress)
-        seconds = loudness.seconds
-        points = plan_split_points(seconds, loudness.silences(), longest, quietest=loudness.quietest)
-    else:
-        seconds = info.length.seconds or measured_seconds(file)
-    parts = None
-    if (info.size or 0) / max(seconds, 1.0) * longest < MAX_UPLOAD_BYTES * _COPY_MARGIN:
-        parts = split_copy(file, output, points)
-    return parts or split_compress(file, output, points, seconds=seconds, codec=codec)
-
-
-def _check_table(file: LocalFile, name: str, info: AudioInfo) -> None:
-    """Refuse an MP4 whose table of contents would fill the memory of FFmpeg."""
-    if info.format is not None and info.format.demuxer == "mov":
-        try:
-            with file.open() as opened:
-                mp4.measure(opened, info.size or 0, whole=True)
-        except Hopeless as error:
-            raise InvalidInput(f"{name!r}: {error}") from error
-        except Exception:  # noqa: BLE001, S110  PyAV may cope with everything else that is odd about it
-            pass

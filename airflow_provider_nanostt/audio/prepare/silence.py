@@ -9,21 +9,24 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, open_track, resampled, throttled
+from airflow_provider_nanostt.audio.prepare.channels import PER_SECOND, Mixer, levels, loud, share
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, by_channel, open_track, throttled
 
-PER_SECOND = 50
-"""Levels per second."""
+if TYPE_CHECKING:
+    from av import AudioFrame
 
 SHORTEST_SILENCE = 0.25
 """Seconds; the gap before a plosive is shorter, the pause between two sentences longer."""
 
-_SAMPLES_PER_SECOND = 4000  # peaks survive leaving some out, and Python has less to do
 _BLOCK_LEVELS = 60 * PER_SECOND  # levels that decide together how loud speech is there
 _BELOW_SPEECH = 20  # times, 26 dB
 _ABOVE_NOISE = 2
 _NEVER_SPEECH = 50  # of 32768, -56 dB
+_WITHIN_SPEECH = 10  # times, 20 dB
+_FAR_BELOW = 30  # times, 30 dB
+_SOME = 0.01  # of all sound
 _QUIET_WINDOW = 10  # levels, a fifth of a second, around a split point without a silence
 
 
@@ -32,11 +35,20 @@ class Loudness:
     """How loud a recording is over time.
 
     :param seconds: its length, as decoded.
-    :param levels: peaks, of 32768, :data:`PER_SECOND` a second.
+    :param levels: of the loudest channel, of 32768, :data:`PER_SECOND` a second.
+    :param cancels: whether channels cancel each other when they are mixed.
+    :param filled: seconds of silence that are put where time passes without sound.
     """
 
     seconds: float
     levels: Sequence[int] = field(repr=False)
+    cancels: bool = False
+    filled: float = 0.0
+
+    @property
+    def may_copy(self) -> bool:
+        """Whether its packets can be copied, and would be heard as they are here."""
+        return not self.cancels and not self.filled
 
     def silences(self, shortest: float = SHORTEST_SILENCE) -> list[tuple[float, float]]:
         """Return (start, end) in seconds of every stretch in which nobody speaks, in order.
@@ -71,13 +83,24 @@ class Loudness:
                 least, where = total, at
         return (where + _QUIET_WINDOW / 2) / PER_SECOND
 
+    def lost(self, made: Loudness, start: float) -> tuple[int, int] | None:
+        """Return the levels of speech here and of what was made of it, if that is all but silent; else None.
+
+        :param made: how loud a part is that begins at ``start``, seconds.
+        """
+        first, least = round(start * PER_SECOND), max(_NEVER_SPEECH, loud(self.levels) / _WITHIN_SPEECH)
+        for at in range(0, len(made.levels), _BLOCK_LEVELS):
+            heard = made.levels[at : at + _BLOCK_LEVELS]
+            here, there = loud(self.levels[first + at : first + at + len(heard)]), loud(heard)
+            if here > max(least, there * _FAR_BELOW):
+                return here, there
+        return None
+
     def _thresholds(self) -> list[tuple[int, float]]:
         """Return, for each block of levels, where it begins and up to which level nobody speaks."""
-        ordered = sorted(self.levels)
-        speech = _at(ordered, 0.95)
-        noise = min(_at(ordered, 0.05) * _ABOVE_NOISE, speech / 4)
+        noise = min(share(sorted(self.levels), 0.05) * _ABOVE_NOISE, loud(self.levels) / 4)
         blocks = range(0, len(self.levels), _BLOCK_LEVELS)
-        local = ((at, _at(sorted(self.levels[at : at + _BLOCK_LEVELS]), 0.95)) for at in blocks)
+        local = ((at, loud(self.levels[at : at + _BLOCK_LEVELS])) for at in blocks)
         return [(at, max(loud / _BELOW_SPEECH, noise, _NEVER_SPEECH)) for at, loud in local]
 
 
@@ -89,29 +112,16 @@ def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | 
     :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
     :raises OSError: if the source cannot be read.
     """
-    report = throttled(progress)
     with open_track(source) as track:
-        levels = array("H", _levels(track, report))
-    return Loudness(track.seconds, levels)
+        mixer = Mixer(channels=1)
+        found = array("H", levels(_mixed(track, mixer, throttled(progress))))
+    filled = track.clock.silence if track.clock else 0.0
+    return Loudness(track.seconds + filled, found, mixer.cancelled > _SOME * track.seconds, filled)
 
 
-def _levels(track: AudioTrack, report: Callable[[float], None]) -> Iterator[int]:
-    """Yield levels, of which :data:`PER_SECOND` are a second at any rate, without drift."""
-    waiting = array("h")
-    rate = count = done = 0  # levels and samples at this rate
-    for frame in resampled(track, rate=None):
-        if frame.sample_rate != rate:  # the remainder of the old rate is less than one level
-            rate, count, done, waiting = frame.sample_rate, 0, 0, array("h")
-        waiting.frombytes(memoryview(frame.planes[0])[: 2 * frame.samples])
-        at, stride = 0, max(1, rate // _SAMPLES_PER_SECOND)
-        while (end := (count + 1) * rate // PER_SECOND - done) <= len(waiting):
-            samples = waiting[at:end:stride]
-            yield max(max(samples, default=0), -min(samples, default=0))
-            at, count = end, count + 1
-        del waiting[:at]
-        done += at
+def _mixed(track: AudioTrack, mixer: Mixer, report: Callable[[float], None]) -> Iterator[AudioFrame]:
+    """Yield the sound of all channels, after it has been mixed to see whether they cancel each other."""
+    for frame in by_channel(track):
+        mixer.mix(frame)
         report(track.seconds)
-
-
-def _at(ordered: Sequence[int], share: float) -> int:
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0
+        yield frame

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.prepare.channels import RATE
 from airflow_provider_nanostt.audio.prepare.decoding import (
     AudioTrack,
     open_track,
@@ -27,7 +28,6 @@ from airflow_provider_nanostt.audio.prepare.decoding import (
     throttled,
 )
 from airflow_provider_nanostt.audio.prepare.muxer import (
-    RATE,
     Codec,
     Container,
     bit_rate_for,
@@ -108,17 +108,19 @@ def compress(source: BinaryIO, output: Output, *, seconds: float | None = None, 
     return None
 
 
-def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus") -> Part | None:
+def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus", may_copy: bool = True) -> Part | None:
     """Write a recording's sound in a format the service takes, without loss where that is possible.
 
     Opus, Vorbis, MP3 and AAC are copied into Ogg, MP3 or M4A; everything else is encoded at 32 kb/s (Opus) or 48 kb/s
     (MP3) a channel, in at most two channels.
 
     :param codec: what to encode with where copying will not do.
+    :param may_copy: False encodes everything.
     :return: None if it exceeds the limit, and then nothing is written. Raises as :func:`compress`.
     """
     rates = [codec_spec(codec).plain]
-    parts = split_copy(source, output) or _encode(source, output, [], rates, codec=codec, max_channels=2)
+    parts = split_copy(source, output) if may_copy else None
+    parts = parts or _encode(source, output, [], rates, codec=codec, max_channels=2)
     return parts[0] if parts else None
 
 
@@ -142,7 +144,7 @@ def split_copy(source: BinaryIO, output: Output, split_points: Sequence[float] =
         )
     if parts == []:
         raise InvalidInput(f"{track.name} has a sound track with nothing in it")
-    _report_damage(track)
+    _report(track)
     return parts
 
 
@@ -204,11 +206,13 @@ def _encode(
         parts = _write_parts(
             ((frame, frame.samples) for frame in frames), points, RATE, output, spec.container, mux=mux
         )
-    _report_damage(track)
+    _report(track)
     return parts
 
 
-def _report_damage(track: AudioTrack) -> None:
+def _report(track: AudioTrack) -> None:
+    if track.clock and track.clock.silence:
+        log.info("%s: its times have gaps; %.1f s of silence stand for them", track.name, track.clock.silence)
     if track.broken:
         log.warning("%s: %d damaged packets were left out", track.name, track.broken)
 

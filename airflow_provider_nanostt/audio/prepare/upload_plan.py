@@ -7,7 +7,8 @@ says for each method what it would need.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
@@ -31,6 +32,7 @@ OVERSIZE: tuple[OversizeMethod, ...] = ("stage", "compress", "split")
 
 MAX_URL_BYTES = 500_000_000
 _MARGIN_SECONDS = 10.0
+_MAX_GAPS = 0.25  # seconds by which captions may be early
 _URL_LIMIT = f"the service fetches up to {MAX_URL_BYTES:,} bytes"
 
 
@@ -67,6 +69,11 @@ class UploadPlan:
     reason: str = ""
     longest_seconds: float | None = None
 
+    @property
+    def makes_anew(self) -> bool:
+        """Whether what is submitted is not the recording as it is."""
+        return self.method in ("convert", "compress", "split")
+
 
 def plan_upload(
     source: Recording,
@@ -93,11 +100,29 @@ def plan_upload(
         raise InvalidInput(f"{source.name!r} is empty; there is nothing to transcribe")
     if info.format is None:
         raise InvalidInput(f"{source.name!r} has an unrecognised format; its bytes are not those of a recording")
-    if info.size <= MAX_UPLOAD_BYTES and case.is_accepted:
+    better = None if case.refusal else _better_made_anew(info)
+    if better and can_transcode():
+        with suppress(InvalidInput):  # where that is not allowed or possible, it goes as it is
+            return _plan_file(source, replace(case, refusal=better), longest_of(model))
+    plan = _plan_file(source, case, longest_of(model))
+    return replace(plan, reason="; ".join(filter(None, (plan.reason, better)))) if better else plan
+
+
+def _plan_file(source: LocalFile | StoredObject, case: _Case, longest: float | None) -> UploadPlan:
+    if case.size <= MAX_UPLOAD_BYTES and case.is_accepted:
         return UploadPlan("upload")
-    if info.size <= MAX_UPLOAD_BYTES and not case.too_long and can_transcode():
+    if case.size <= MAX_UPLOAD_BYTES and not case.too_long and can_transcode():
         return UploadPlan("convert", case.reason)
-    return _plan_oversize(source, case, longest_of(model))
+    return _plan_oversize(source, case, longest)
+
+
+def _better_made_anew(info: AudioInfo) -> str | None:
+    """Return why a recording that the service takes is better made anew; None if it is not."""
+    if info.length.tracks > 1:
+        return f"it has {info.length.tracks} sound tracks, and the service may hear one that is silent"
+    if info.length.silence > _MAX_GAPS:
+        return f"its times have gaps of {info.length.silence:,.1f} s, which are only kept as silence"
+    return None
 
 
 def longest_of(model: str) -> float | None:
@@ -108,7 +133,7 @@ def longest_of(model: str) -> float | None:
 
 def _too_long(info: AudioInfo, model: str) -> str | None:
     """Return why a recording is too long for a model; None if it is not, as far as that is known."""
-    longest, seconds = longest_of(model), info.length.seconds
+    longest, seconds = longest_of(model), info.length.played.seconds
     if longest is None or seconds is None or seconds <= longest:
         return None
     return f"it lasts {seconds:,.0f} s and model={model!r} takes at most {longest:,.0f}"
@@ -204,7 +229,7 @@ class _Case:
         if not uri:
             return "needs staging_path, a folder in object storage from which the service can fetch it"
         if not self.is_accepted:
-            return "would change neither its format nor its length"
+            return "would leave it as it is"
         if self.size > MAX_URL_BYTES:
             return _URL_LIMIT
         return _unfetchable_reason(_staged(uri), self.base_url) if self.base_url else None
@@ -212,7 +237,7 @@ class _Case:
     def no_compressing(self) -> str | None:
         if self.too_long:
             return "would not make it shorter"
-        seconds = self.info.length.seconds
+        seconds = self.info.length.played.seconds
         if (reason := self.no_transcoding()) or seconds is None or seconds <= self.fitting:
             return reason
         return f"{seconds:,.0f} s do not fit, {self.fitting:,.0f} s do"

@@ -351,6 +351,12 @@ def edits(*rows, wide=False):
     return box(b"edts", box(b"elst", bytes((wide, 0, 0, 0)), struct.pack(">I", len(rows)), body))
 
 
+def trak(**how):
+    """The track of a movie, to be one more of another."""
+    whole = movie(**how)
+    return whole[whole.index(b"trak") - 4 :]
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -360,6 +366,8 @@ def edits(*rows, wide=False):
         movie(edits=edits((1000, 100))),
         movie(chunks=table(b"co64", 1, 0, 24)),
         movie(stsc=(2, 1, 4, 1, 2, 4, 1), chunks=table(b"stco", 2, 24, 64)),
+        movie(more=trak(ticks=0, stts=(0,), stsz=(0, 0))),
+        movie(ticks=4000, stts=(1, 8, 500), more=trak()),
     ],
 )
 def test_a_second_of_mp4(data):

@@ -8,14 +8,16 @@ import random
 import struct
 import sys
 from dataclasses import dataclass
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.audio.inspect import duration, formats
+from airflow_provider_nanostt.audio.inspect import formats, packets
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful
-from airflow_provider_nanostt.audio.inspect.duration import MAX_SECONDS, Length, add_up, measure, refuse_other_files
+from airflow_provider_nanostt.audio.inspect.duration import MAX_SECONDS, Length, measure
+from airflow_provider_nanostt.audio.inspect.packets import add_up, by_packets, refuse_other_files
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.sources import WebAddress
 
@@ -248,9 +250,11 @@ def test_a_claim_of_more_samples_than_bytes_is_not_read_further(monkeypatch):
 def test_reading_on_and_on_ends(files, monkeypatch, limit, most):
     """PyAV is shown the end of the file once a limit is reached, and the length is unknown."""
     webm = files["live.webm"].data
-    assert length_of(webm).seconds
-    monkeypatch.setattr(duration, limit, most)
-    assert length_of(webm).seconds is None
+    kind = formats.identify(io.BytesIO(webm), len(webm))
+    assert by_packets(io.BytesIO(webm), print, kind=kind)["seconds"]
+    monkeypatch.setattr(packets, limit, most)
+    with pytest.raises(Doubtful):
+        by_packets(io.BytesIO(webm), print, kind=kind)
 
 
 @dataclass
@@ -262,7 +266,8 @@ class Packet:
 
 
 def sum_of(rows):
-    return add_up([Packet(*row) for row in rows], 1, lambda: False)
+    found = add_up([Packet(*row) for row in rows], Fraction(1), lambda: False)
+    return found.seconds, found.payload
 
 
 @pytest.mark.parametrize(

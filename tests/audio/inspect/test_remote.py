@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
 import io
-import ipaddress
 import random
-import ssl
 
 import pytest
 
@@ -16,6 +13,7 @@ from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile, RemoteUnreadable
 from airflow_provider_nanostt.audio.sources import WebAddress
 from tests.audio.range_server import RangeServer
+from tests.local_network import Authority, server_tls
 
 NOISE = random.Random(1).randbytes(2_000_000)
 SECRET = "?X-Amz-Signature=do-not-tell"
@@ -251,41 +249,13 @@ def test_a_proxy_cannot_be_told_whom_to_connect_to(server, monkeypatch):
     assert server.seen == []
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate for audio.example, trusted by whoever is shown it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "audio.example")])
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName("audio.example"), x509.IPAddress(ipaddress.ip_address("127.0.0.2"))]
-    )
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    pem = serialization.Encoding.PEM
-    form, open_ = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    file.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, form, open_))
-    return file
-
-
-def test_https_shows_and_checks_the_name(certificate, monkeypatch):
+def test_https_shows_and_checks_the_name(tmp_path, monkeypatch):
     """The connection goes to the checked number, the certificate must be the name's, and strangers are refused."""
-    shown = []
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    shown, authority = [], Authority(tmp_path)
+    context = server_tls(authority.certificate("audio.example", "127.0.0.2"))
     context.sni_callback = lambda _, name, __: shown.append(name)
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.file))
     monkeypatch.setattr(url_safety, "system_resolver", lambda *_: ["127.0.0.1"])
     with RangeServer({"call.wav": wav()}, tls=context) as server:
         for host, known in (("audio.example", True), ("other.example", False)):
@@ -293,6 +263,6 @@ def test_https_shows_and_checks_the_name(certificate, monkeypatch):
             found = length_of(url, allow_private=True)
             assert (found.seconds == 60) is known, found
         assert shown == ["audio.example", "other.example"]
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.parent))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
         url = server.url("call.wav", host="audio.example")
         assert length_of(url, allow_private=True).seconds is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 try:
     from airflow.sdk import DAG, task
@@ -15,6 +16,7 @@ from airflow_provider_nanostt.operators import TranscribeBatchOperator, Transcri
 
 # The place for results and ledger; nothing leaves the ledger to Airflow's task state.
 FILES = os.environ.get("E2E_FILES", "")
+RETRIES = Path(FILES, "retries")  # of the task that is forced, changed by its test as a deploy would
 OUTPUT = FILES if os.environ.get("E2E_LEDGER") == "files" else None
 USUAL = {
     "task_id": "transcribe",
@@ -58,6 +60,13 @@ one("in_the_triggerer")
 one("in_the_worker", deferrable=False)
 one("to_files", output_path=FILES)
 one("short_timeout", timeout=12)
+one(
+    "forced",
+    deferrable=False,
+    output_path=FILES,
+    force=True,
+    retries=int(RETRIES.read_text()) if RETRIES.exists() else 2,
+)
 one("without_patience", nanogpt_conn_id="nanogpt_impatient", force="{{ var.value.get('force', 'false') }}")
 one("without_service", nanogpt_conn_id="nanogpt_closed", retries=10)
 one("any_model", model="{{ var.value.get('model', 'Elevenlabs-STT') }}")

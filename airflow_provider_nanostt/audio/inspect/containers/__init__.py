@@ -27,12 +27,16 @@ class Found:
     :param source: how it is known, for people.
     :param counted: whether each piece of the sound was counted, so that no header had to be believed.
     :param payload: bytes that are sound, without pictures and the like; None for all of the file.
+    :param tracks: of sound, that play at the same time; the longest counts.
+    :param silence: seconds that pass without sound, which are not in ``seconds``.
     """
 
     seconds: float
     source: str
     counted: bool = False
     payload: int | None = None
+    tracks: int = 1
+    silence: float = 0.0
 
 
 class Measure(Protocol):

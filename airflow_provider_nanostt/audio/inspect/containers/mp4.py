@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from airflow_provider_nanostt.audio.inspect.clock import is_believable
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, Hopeless, read_at
 
 _MAX_BOXES = 2000
@@ -54,23 +55,30 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001
     :raises Hopeless: if its table of contents claims more pieces than the file has bytes.
     """
     moov, payload, fragments = _outline(file, size)
-    sound = None
+    sound = []
     for track in _tracks(file, moov):
-        # FFmpeg would reserve memory for each piece that is claimed.
         sizes = _find(file, track, *_TABLES, b"stsz")
-        if sizes and _number(file, sizes.start + 8) > size:
+        pieces = _number(file, sizes.start + 8) if sizes else None
+        if pieces and pieces > size:  # FFmpeg would reserve memory for each piece that is claimed.
             raise Hopeless("the MP4 claims more pieces than it has bytes")
-        if sound is None and _handler(file, track) == b"soun":
-            sound = track
-    if sound is None:
+        if _handler(file, track) == b"soun":
+            sound.append((track, pieces))
+    if not sound:
         raise Doubtful("there is no sound in this MP4")
     if fragments or _find(file, moov, b"mvex"):
         raise Doubtful("the MP4 is made of fragments, which say nothing of the whole")
-    lasts, seconds = _length(file, size, sound)
-    played = _played(file, moov, sound)
-    if played and abs(played - lasts) > max(0.005 * lasts, 0.1):
-        raise Doubtful("the MP4 leaves parts of its sound out")
-    return Found(seconds, "the MP4's table of contents", payload=payload)
+    lengths = [(0.0, 0.0)]
+    for track, pieces in sound:
+        if pieces == 0:
+            continue
+        lasts, seconds = _length(file, size, track)
+        played, late = _played(file, moov, track)
+        if played and abs(played - lasts) > max(0.005 * lasts, 0.1):
+            raise Doubtful("the MP4 leaves parts of its sound out")
+        silence = late + lasts - seconds
+        lengths.append((seconds, silence if is_believable(silence, seconds) else 0.0))
+    seconds, silence = max(lengths, key=sum)
+    return Found(seconds, "the MP4's table of contents", payload=payload, tracks=len(sound), silence=silence)
 
 
 def _outline(file: BinaryIO, size: int) -> tuple[_Box, int, bool]:
@@ -145,16 +153,18 @@ def _times(file: BinaryIO, header: _Box) -> tuple[int, int]:
     return scale, length
 
 
-def _played(file: BinaryIO, moov: _Box, track: _Box) -> float:
-    """Return the seconds that the cuts of a track play; 0 if it has none."""
+def _played(file: BinaryIO, moov: _Box, track: _Box) -> tuple[float, float]:
+    """Return the seconds that the cuts of a track play, and those in which they play nothing; 0 if it has none."""
     header, cuts = _find(file, moov, b"mvhd"), _find(file, track, b"edts", b"elst")
     if header is None or cuts is None:
-        return 0.0
+        return 0.0, 0.0
     form = ">Qq4x" if _number(file, cuts.start, 1) == 1 else ">Ii4x"
     count = min(_number(file, cuts.start + 4), _MAX_CUTS)
     rows = struct.iter_unpack(form, read_at(file, cuts.start + 8, count * struct.calcsize(form)))
-    ticks, (scale, _) = sum(length for length, _ in rows), _times(file, header)
-    return ticks / scale if scale else 0.0
+    scale, ticks = _times(file, header)[0] or 1, {False: 0, True: 0}
+    for length, begin in rows:
+        ticks[begin == -1] += length
+    return ticks[False] / scale, ticks[True] / scale
 
 
 def _length(file: BinaryIO, size: int, track: _Box) -> tuple[float, float]:

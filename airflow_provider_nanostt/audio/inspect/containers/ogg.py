@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from airflow_provider_nanostt.audio.inspect.clock import SHORTEST
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, read_at
 
 _LONGEST_PAGE = 27 + 255 + 255 * 255
@@ -20,6 +22,7 @@ _MAX_LOST = 200
 _PROBE = 64 * 1024
 _NO_POSITION = 0xFFFFFFFFFFFFFFFF
 _FIRST = 2
+_MAX_STEPS = 100_000
 
 
 @dataclass(slots=True)
@@ -35,11 +38,17 @@ class _Page:
 
 @dataclass(slots=True)
 class _Stream:
-    """One logical stream: positions per second, the most that a packet can be, and what has been seen of it."""
+    """One logical stream: positions per second, the most that a packet can be, and what has been seen of it.
+
+    ``usual`` is how much a packet advances the position, if that is known beforehand; ``steps`` counts by how much and
+    with how many packets pages do.
+    """
 
     rate: int = 0
     longest: int = 0
     skip: int = 0
+    usual: int = 0
+    steps: Counter[tuple[int, int]] = field(default_factory=Counter)
     early: list[_Page] = field(default_factory=list)
     last: int = 0
     packets: int = 0
@@ -50,12 +59,14 @@ class _Stream:
             return
         if len(self.early) < 2:
             self.early.append(page)
+        if self.last and page.packets and len(self.steps) < _MAX_STEPS:
+            self.steps[page.position - self.last, page.packets] += 1
         self.last = max(self.last, page.position)
 
     @property
     def start(self) -> float:
         """The position of the first sound; a recording cut out of a longer one starts where it was cut."""
-        if not self.early or self.early[0].position <= (self.early[0].packets + 1) * self.longest:
+        if not self.early or self.early[0].position <= (self.early[0].packets + 1) * (self._pace or self.longest):
             return self.skip
         first, second = self.early[0], self.early[-1]
         if first is second or not second.packets:
@@ -63,8 +74,23 @@ class _Stream:
         return first.position - (second.position - first.position) / second.packets * first.packets
 
     @property
+    def _pace(self) -> int:
+        """By how much most packets advance the position; 0 if that is not known yet."""
+        paces = Counter[int]()
+        for (step, packets), count in self.steps.items():
+            paces[step // packets] += packets * count
+        return self.usual or max(paces, key=paces.__getitem__, default=0)
+
+    @property
     def seconds(self) -> float:
+        """From the first position to the last."""
         return max(0, self.last - self.start) / self.rate if self.rate else 0.0
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether positions advance more than the packets of their pages last."""
+        pace = self._pace
+        return any(step - packets * pace > SHORTEST * self.rate for step, packets in self.steps)
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
@@ -74,12 +100,14 @@ def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:
     links = _links(file, _walk(file, size))
     if not links:
         raise Doubtful("there is no sound that can be measured in this Ogg")
-    streams = itertools.chain.from_iterable(links)
+    streams = list(itertools.chain.from_iterable(links))
     if any(stream.seconds * stream.rate > stream.packets * stream.longest for stream in streams):
         raise Doubtful("the Ogg claims more than its packets can hold")
+    if any(stream.has_gaps for stream in streams):
+        raise Doubtful("the Ogg's positions have gaps")
     seconds = sum(max(stream.seconds for stream in link) for link in links)
     how = f"its {len(links)} links" if len(links) > 1 else "its positions"
-    return Found(seconds, f"all pages of the Ogg, {how}", counted=True)
+    return Found(seconds, f"all pages of the Ogg, {how}", counted=True, tracks=max(map(len, links)))
 
 
 def _links(file: BinaryIO, pages: Iterable[_Page]) -> list[list[_Stream]]:
@@ -105,7 +133,11 @@ def _stream(packet: bytes) -> _Stream:
     if packet.startswith(b"OpusHead"):
         return _Stream(rate=48_000, longest=5760, skip=struct.unpack_from("<H", packet, 10)[0])
     if packet.startswith(b"\x01vorbis"):
-        return _Stream(rate=struct.unpack_from("<I", packet, 12)[0], longest=1 << (packet[28] >> 4))
+        return _Stream(
+            rate=struct.unpack_from("<I", packet, 12)[0],
+            longest=1 << (packet[28] >> 4),
+            usual=1 << (packet[28] >> 4) >> 1,
+        )
     if packet.startswith(b"Speex   "):
         return _Stream(rate=struct.unpack_from("<I", packet, 36)[0], longest=64 * 640)
     if packet.startswith(b"\x7fFLAC"):

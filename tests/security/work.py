@@ -1,0 +1,57 @@
+"""What a child process is asked to do in ``test_sandbox``."""
+
+import os
+import socket
+import subprocess
+import time
+
+
+def read(file, progress):
+    """Read all of it in pieces, backwards at last."""
+    total = sum(len(piece) for piece in iter(lambda: file.read(50_000), b""))
+    progress(total / 2)
+    file.seek(-3, 2)
+    return [total, list(file.read())]
+
+
+def reach_out(_file, _progress):
+    """Say what comes of opening a socket and running a program, and what the environment is."""
+    found = []
+    for attempt in (socket.socket, lambda: subprocess.run(["/bin/true"], check=True)):
+        try:
+            attempt()
+            found.append("done")
+        except OSError as error:
+            found.append(type(error).__name__)
+    return [*found, sorted(os.environ)]
+
+
+def take_memory(_file, _progress):
+    """Take more than there is."""
+    return len(bytearray(400 << 20))
+
+
+def take_time(_file, _progress):
+    """Never end, at work."""
+    while True:
+        pass
+
+
+def wait(_file, _progress):
+    """Never end, asleep."""
+    time.sleep(10_000)
+
+
+def crash(_file, _progress):
+    """End as FFmpeg would."""
+    os.abort()
+
+
+def fail(_file, _progress, *, error):
+    """Raise an error."""
+    raise {"ValueError": ValueError, "KeyError": KeyError}[error]("why")
+
+
+def pid(_file, _progress):
+    """Say who it is."""
+    return os.getpid()
