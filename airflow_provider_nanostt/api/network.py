@@ -197,8 +197,10 @@ def _adapter() -> requests.adapters.HTTPAdapter:
             super().init_poolmanager(*sizes, **options, ssl_context=tls)
             self.poolmanager.pool_classes_by_scheme = connection_pools()
 
-        def proxy_manager_for(self, *proxy: Any, **options: Any) -> Any:
-            manager = super().proxy_manager_for(*proxy, **options, ssl_context=tls, proxy_ssl_context=tls)
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            # urllib3 reads no certificates into the context for a proxy.
+            own = tls_context() if is_encrypted(proxy, None) else None
+            manager = super().proxy_manager_for(proxy, **options, ssl_context=tls, proxy_ssl_context=own)
             manager.pool_classes_by_scheme = connection_pools()
             return manager
 
