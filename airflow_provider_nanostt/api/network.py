@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _MAX_TEXT_CHARS = 1000
-_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*\): (?=Failed)")
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*\): (?=Failed|Read)")
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
@@ -48,17 +48,17 @@ def certificates() -> str:
     return next(filter(None, map(os.environ.get, _CERTIFICATES)), DEFAULT_CA_BUNDLE_PATH)
 
 
-def tls_context(*, shared: bool = True) -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Return a context that trusts :func:`certificates`, which are read again when they have changed.
 
-    :param shared: whether it is one that nobody may change.
+    All users share it, so nobody may change it.
+
     :raises InvalidInput: if there are none.
     """
     path = certificates()
     try:
         state = Path(path).stat()
-        read = _read_certificates if shared else _read_certificates.__wrapped__
-        return read(path, state.st_mtime_ns, state.st_size, state.st_ino)
+        return _read_certificates(path, state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError as error:
         problem = f"the certificates of the environment ({path}) cannot be read"
         raise errors.InvalidInput(f"{problem}: {errors.describe_exception(error)}") from error
@@ -176,31 +176,36 @@ def session_for(url: str) -> requests.Session:
     """
     import requests
 
-    proxy = proxy_for(url)
-    tls = tls_context(shared=False) if is_encrypted(url, proxy) else None  # urllib3 changes it
-    session, adapter = requests.Session(), _adapter(tls)
+    session, adapter = requests.Session(), _adapter()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, adapter)
-    if tls:
-        session.verify = certificates()
-    if proxy:
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    if proxy := proxy_for(url):
         session.proxies = {"all": proxy}
+    if is_encrypted(url, proxy):
+        tls_context()
+        session.verify = certificates()
     return session
 
 
-def _adapter(tls: ssl.SSLContext | None) -> requests.adapters.HTTPAdapter:
-    """Return what connects a session: within deadlines, and with verified proxies."""
+def _adapter() -> requests.adapters.HTTPAdapter:
+    """Return what connects a session: with verified proxies, and with :func:`connection_pools`."""
+    import urllib3
     from requests.adapters import HTTPAdapter
+
+    tls = urllib3.util.create_urllib3_context()  # into which urllib3 reads the certificates
+    tls.sslsocket_class = sockets.TlsSocket
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
             super().init_poolmanager(*sizes, **options, ssl_context=tls)
             self.poolmanager.pool_classes_by_scheme = connection_pools()
 
-        def proxy_manager_for(self, *proxy: Any, **options: Any) -> Any:
-            manager = super().proxy_manager_for(*proxy, **options, ssl_context=tls, proxy_ssl_context=tls)
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            # urllib3 reads no certificates into the context for a proxy.
+            own = tls_context() if is_encrypted(proxy, None) else None
+            manager = super().proxy_manager_for(proxy, **options, ssl_context=tls, proxy_ssl_context=own)
             manager.pool_classes_by_scheme = connection_pools()
             return manager
 

@@ -46,7 +46,7 @@ NAMED = re.compile(
 CHUNK = re.compile(r"\S+")
 ENCODED = re.compile(r"%[0-9a-f]{2}|\\|&[#a-z]|[a-z0-9+/_-]{11}", re.IGNORECASE)
 BASE64 = re.compile(r"[a-z0-9+/_-]{11,}={0,2}", re.IGNORECASE)
-_ESCAPE = re.compile(r"\\+(?:u00|x)([0-9a-f]{2})", re.IGNORECASE)
+_ESCAPE = re.compile(r"(?<!\\)\\+(?:u00|x)([0-9a-f]{2})", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{1,4}|#x[0-9a-f]{1,4}|[a-z]{2,8});", re.IGNORECASE)
 _MAX_LAYERS = 6
 
@@ -108,5 +108,5 @@ def from_base64(token: str) -> Iterator[str]:
 def _unescaped(text: str) -> str:
     if "\\" in text:
         text = _ESCAPE.sub(lambda code: chr(int(code[1], 16)), text)
-        text = re.sub(r"\\+([/\"'\\])", r"\1", text)
+        text = re.sub(r"(?<!\\)\\+([/\"'\\])", r"\1", text)
     return _ENTITY.sub(lambda entity: html.unescape(entity[0]), text) if "&" in text else text

@@ -210,5 +210,5 @@ def _pool(url: ResolvedUrl) -> urllib3.HTTPConnectionPool:
     pool = network.connection_pools()[url.scheme]
     if url.scheme == "http":
         return pool(url.addresses[0], url.port, maxsize=1)
-    # The context checks the name. An assert_hostname would switch that off in the context, which others share.
+    # No assert_hostname: with it urllib3 would turn off the check of names in the context, which is shared.
     return pool(url.addresses[0], url.port, maxsize=1, ssl_context=network.tls_context(), server_hostname=url.host)
