@@ -40,6 +40,7 @@ T = TypeVar("T")
 _SHORTEST_SECRET = 8
 _SHORTEST_MASK = 5  # Airflow masks nothing shorter
 _MAX_DEPTH = 12
+_MAX_NESTED = 5
 _MAX_SECRETS_APART = 3  # that one text writes in different ways
 _TEXT = frozenset(("transcription", "text", "transcript", "word", "punctuated_word"))
 _LISTS = frozenset(("words", "diarization", "segments", "utterances"))
@@ -226,10 +227,12 @@ def parts_to_mask(value: object) -> set[str]:
     return found
 
 
-def secret_parts(url: str) -> list[str]:
+def secret_parts(url: str, depth: int = _MAX_NESTED) -> list[str]:
     """Return what is secret in an address by itself: query values, as written and decoded, and a user or password.
 
     Short values and numbers are left out: masking them would make every log unreadable.
+
+    :param depth: how far addresses within the address are looked at.
     """
     try:
         urlsplit(url)
@@ -244,9 +247,10 @@ def secret_parts(url: str) -> list[str]:
     name, _, password = address.user.partition(":")
     found |= {form for one in (name, password) for form in _spelled(one)}
     found = {value for value in found if len(value) >= _SHORTEST_SECRET and not value.isdigit()}
-    found |= {quote_plus(value) for value in found if "%" not in value}
-    nested = [match[0] for match in map(ADDRESS.search, {*map(unquote_plus, written), address.path}) if match]
-    return sorted(found.union(_spelled(password), *(secret_parts(decoded(one)) for one in nested)))
+    found |= {quote_plus(value, errors="replace") for value in found if "%" not in value}
+    inside = {*map(unquote_plus, written), address.path} if depth else ()
+    nested = [match[0] for match in map(ADDRESS.search, inside) if match]
+    return sorted(found.union(_spelled(password), *(secret_parts(decoded(one), depth - 1) for one in nested)))
 
 
 def _values(query: str) -> list[str]:
