@@ -47,7 +47,8 @@ SIGNED = {
     "&X-Amz-Signature=d2a84f4b8b650937ec8f73cd8be2c74add5a911ba64df27458ed8229da804a26",
     "refused": "https://account.example/signed-3.mp3?sv=2026-02-06&sp=r&sig=Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MDE%3D",
     "failing": "https://storage.example/signed-4.mp3?X-Goog-Credential=robot%40project.example%2F20261123"
-    "&X-Goog-Signature=9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab",
+    "&X-Goog-Signature=9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab&rlkey=q4xwpz81nkd0rlk3y"
+    "&Authorization=Bearer%20ohT7pWq2xVbNm4Zs9",
 }
 """Presigned addresses, which the tasks get from Variables of their environment."""
 
@@ -58,6 +59,8 @@ SECRETS = (
     "FwoGZXIvYXdzEDsaDNotARealToken",
     "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4MDE",
     "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab",
+    "q4xwpz81nkd0rlk3y",
+    "ohT7pWq2xVbNm4Zs9",
 )
 SOON = {  # Airflow notices sooner what has died or changed; tasks start sooner after a retry
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
@@ -234,11 +237,13 @@ def gaps(stage: Stage) -> list[float]:
     return sorted(float(gap) for log in logs for gap in told.findall(log))
 
 
-def where_told(stage: Stage, secret: str) -> list[str]:
-    """Return where a secret can be read: lines of the database's dump, and files of Airflow's home."""
-    dump = [line[:300] for line in stage.postgres.dump(stage.database).splitlines() if secret in line]
+def where_told(stage: Stage, *texts: str) -> dict[str, list[str]]:
+    """Return where texts can be read: lines of the database's dump, and files of Airflow's home."""
+    places = [(line[:300], line) for line in stage.postgres.dump(stage.database).splitlines()]
     files = [path for path in stage.airflow.home.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    return dump + [str(path) for path in files if secret.encode() in path.read_bytes()]
+    places += [(str(path), path.read_bytes().decode("latin-1")) for path in files]
+    found = {text: [name for name, content in places if text in content] for text in texts}
+    return {text: names for text, names in found.items() if names}
 
 
 def oldest_python() -> Path:
