@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
+from itertools import islice
 from typing import TypeVar, cast
 from urllib.parse import quote_plus, unquote, unquote_plus, urlsplit
 
@@ -210,16 +211,18 @@ def _inner(value: object) -> Collection[object]:
     return value if isinstance(value, Collection) else ()
 
 
-def parts_to_mask(value: object) -> set[str]:
+def parts_to_mask(value: object, first: int | None = None) -> set[str]:
     """Return what has to be masked wherever the texts in a value are shown as they are.
 
     What is too short or too ordinary to be masked by itself, such as ``?id=7``, is masked with what is around it.
+
+    :param first: how many texts are looked at, and addresses in each; None looks at all.
     """
     found: set[str] = set()
-    for text in texts_in(value):
+    for text in islice(texts_in(value), first):
         if not is_suspect(text) and "@" not in text:
             continue
-        written = {match[0].rstrip(_TRAILING) for match in ADDRESS.finditer(text)}
+        written = {match[0].rstrip(_TRAILING) for match in islice(ADDRESS.finditer(text), first)}
         written |= {text.strip()} if split_address(text) else set()
         for one in written:
             address = decoded(one)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.lineage import LineageRecord
 
 _BACKSTOP = timedelta(minutes=1)
+_SHOWN = 100
+"""Texts of a field that Airflow could show, of which it keeps 4,096 characters; thousands of values take it long."""
 _AFTER_RETRYABLE = (
     "Nothing by hand: the next try goes on from here, and submits anew only what failed at the service. After the last "
     "try, clear the task."
@@ -227,7 +229,6 @@ def mask_addresses(value: object) -> None:
     from airflow_provider_nanostt.common import known_secrets
     from airflow_provider_nanostt.common.urls import parts_to_mask
 
-    found = parts_to_mask(value)
-    known_secrets.remember(found)
-    for secret in found:
+    known_secrets.remember(parts_to_mask(value))
+    for secret in parts_to_mask(value, first=_SHOWN):
         mask_secret(secret)
