@@ -67,7 +67,8 @@ def in_order(entries: Sequence[T], pause: float) -> list[list[T]]:
     :return: the entries in runs of such as were listed one after the other.
     """
     order = list(range(len(entries)))
-    for _ in range(_MOST_PASSES):  # mostly one; entries that were moved have other neighbours
+    # Mostly one pass; entries that were moved have other neighbours.
+    for _ in range(_MOST_PASSES):  # pragma: no branch
         keys, key = [], float("-inf")
         listed = [entries[at] for at in order]
         for at, one in enumerate(listed):

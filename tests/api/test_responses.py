@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_nanostt.api import endpoints, errors, http
-from airflow_provider_nanostt.api.body import shorten
+from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, shorten
 from airflow_provider_nanostt.api.models import AudioModel, Balance, Job, JobStatus, Segment, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer, stored_status
 
@@ -486,3 +486,10 @@ def test_a_deep_envelope_ends_somewhere():
     body = b'{"error":' * 400 + b'"deep"' + b"}" * 400
     with pytest.raises(errors.BadRequest):
         read(STATUS, body, 400)
+
+
+@pytest.mark.parametrize(("value", "most"), [(b",", 4_000_000), (b"[", 1_000_000), (b"{", 1_000_000)])
+def test_an_answer_of_too_many_values_is_not_read(value, most):
+    """Each would cost a hundred times its bytes."""
+    with pytest.raises(UnreadableBodyError, match="too many values"):
+        decode(value * (most + 1))

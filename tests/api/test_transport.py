@@ -503,3 +503,12 @@ def test_errors_travel_between_processes(service: Replay, send: Sender):
     assert type(copy) is errors.PaymentRequired
     assert copy.__dict__ == caught.value.__dict__
     assert str(copy) == str(caught.value)
+
+
+def test_a_copied_client_opens_connections_of_its_own(service: Replay):
+    """One that has been used can be pickled, and both go on."""
+    service.play(PENDING)
+    with Client(Config(KEY, service.origin), sleep=print) as client:
+        assert client.send(STATUS).raw_status == "pending"
+        with pickle.loads(pickle.dumps(client)) as other:
+            assert other.send(STATUS).raw_status == "pending"
