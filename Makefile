@@ -6,6 +6,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 RUN := AIRFLOW_HOME=$(CURDIR)/.venv/home AIRFLOW__CORE__LOAD_EXAMPLES=False
 PARALLEL := -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
+# Many of the unit tests wait for something, so there is one process more than there are cores.
+UNIT_PARALLEL := -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
 TESTS_E2E := $(wildcard tests/e2e/test_*.py)
 
 # Whether `make lint` holds the architecture to the limits of scripts/architecture.py.
@@ -39,7 +41,7 @@ test: unit e2e ## run the whole test suite
 unit: env ## run the unit suite, with coverage; WHOLE=1 with what takes long
 	@scripts/bootstrap.sh clean-db .venv
 	@rm -f .coverage .coverage.*
-	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(if $(WHOLE),,-m "not long") $(PARALLEL) --durations=30 $(ARGS)
+	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(if $(WHOLE),,-m "not long") $(UNIT_PARALLEL) --durations=30 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='airflow_provider_nanostt/api/*'

@@ -90,7 +90,7 @@ SAMPLES = ("cbr-without-header.mp3", "vbr-without-header.mp3", "plain.wav", "opu
 
 def cpu(repeat: int) -> report.Row:
     """Each kind of file in a process of its own, so that what is imported on the way counts."""
-    from tests.audio import odd_files
+    from tests.audio import odd_files, sounds
 
     times = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -99,6 +99,8 @@ def cpu(repeat: int) -> report.Row:
                 path = Path(folder) / file.name
                 if file.name.endswith(".m4a"):
                     path.write_bytes(odd_files.m4a(seconds=LIMIT // 9000))
+                elif file.name.endswith(".wav"):
+                    path.write_bytes(sounds.wav(bytes(LIMIT - 44)))
                 else:
                     path.write_bytes((file.data * (LIMIT // len(file.data) + 1))[:LIMIT])
                 times[file.name] = report.fresh(Path(__file__).name, "--one", path, repeat)

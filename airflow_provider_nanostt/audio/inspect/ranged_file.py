@@ -5,7 +5,6 @@ The files that storages open themselves read ahead by many megabytes, which meas
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -95,6 +94,8 @@ class HashingFile(RangedFile):
     """
 
     def __init__(self, file: BinaryIO) -> None:
+        import hashlib  # takes long, and most readers of ranges have no use for it
+
         self.stat = os.fstat(file.fileno())
         super().__init__(self.stat.st_size)
         self._file = file

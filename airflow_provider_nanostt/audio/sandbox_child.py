@@ -1,0 +1,186 @@
+"""The child of ``sandbox``, and what the two say to each other: messages of a kind and some bytes, over a socket.
+
+It imports little by itself, since its start is what it costs. Nothing of what the work is about is here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import itertools
+import json
+import logging
+import os
+import pickle
+import resource
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from airflow_provider_nanostt.audio.inspect.ranged_file import RangedFile
+
+MEMORY_BYTES = 256 * 1024 * 1024
+"""That a recording may take here, beside what Python and FFmpeg themselves take."""
+
+BLOCK_BYTES = 256 * 1024
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+WORK, FETCH, BYTES, PROGRESS, LOG, DONE, ERROR, MEMORY = (bytes([one]) for one in b"WFBPLDEM")
+"""Do this; I need bytes, here they are; so far; a warning; the result, an error, no more memory."""
+
+_HEAD = struct.Struct(">cI")
+
+
+def send(to: socket.socket, kind: bytes, data: bytes) -> None:
+    """Send a message."""
+    to.sendall(_HEAD.pack(kind, len(data)) + data)
+
+
+def receive(at: socket.socket) -> tuple[bytes, bytes]:
+    """Return the next message; raises EOFError if there will be none."""
+    kind, size = _HEAD.unpack(_exactly(at, _HEAD.size))
+    if size > MAX_ANSWER_BYTES:
+        raise EOFError
+    return kind, _exactly(at, size)
+
+
+def _exactly(at: socket.socket, size: int) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        data = at.recv(min(size - len(found), BLOCK_BYTES))
+        if not data:
+            raise EOFError
+        found += data
+    return bytes(found)
+
+
+class _AskedFile(RangedFile):
+    """A file whose bytes the parent has."""
+
+    def __init__(self, parent: socket.socket, size: int, name: str) -> None:
+        super().__init__(size)
+        self._parent, self.name = parent, name
+        self._start, self._data = 0, b""
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes; a block is asked for at a time."""
+        found = bytearray()
+        while start < stop:
+            at = start - self._start
+            if not 0 <= at < len(self._data):
+                send(self._parent, FETCH, struct.pack(">QI", start, BLOCK_BYTES))
+                self._start, self._data, at = start, receive(self._parent)[1], 0
+            piece = self._data[at : at + stop - start]
+            if not piece:
+                break
+            found += piece
+            start += len(piece)
+        return bytes(found)
+
+
+class _ToParent(logging.Handler):
+    def __init__(self, parent: socket.socket) -> None:
+        super().__init__(logging.WARNING)
+        self._parent = parent
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a warning."""
+        send(self._parent, LOG, record.getMessage().encode("utf-8", "replace")[:10_000])
+
+
+def serve() -> NoReturn:
+    """Work until the parent is gone."""
+    import av  # noqa: F401  before there are limits
+
+    parent = socket.socket(fileno=0)
+    logging.getLogger("airflow_provider_nanostt").addHandler(_ToParent(parent))
+    _lock_up()
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            _, data = receive(parent)
+            module, work_name, size, name, given, cpu_seconds = pickle.loads(data)  # noqa: S301  from the parent
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            _limit(resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + cpu_seconds)
+            work = getattr(importlib.import_module(module), work_name)
+            kind, answer = _done(work, _AskedFile(parent, size, name), given, parent)
+            send(parent, kind, json.dumps(answer).encode())
+    os._exit(0)
+
+
+def _done(
+    work: Callable[..., object], file: _AskedFile, given: Mapping[str, object], parent: socket.socket
+) -> tuple[bytes, object]:
+    def progress(seconds: float) -> None:
+        send(parent, PROGRESS, struct.pack(">d", seconds))
+
+    try:
+        return DONE, work(file, progress, **given)
+    except (EOFError, ConnectionError):  # the parent is gone
+        raise
+    except Exception as error:  # noqa: BLE001  whatever FFmpeg makes of it
+        chain = itertools.chain([error], _causes(error))
+        if any(isinstance(one, MemoryError) for one in chain):
+            return MEMORY, None
+        text = str(error) if type(error).__module__.startswith("airflow_provider_nanostt") else repr(error)
+        return ERROR, [type(error).__name__, text[:2000]]
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    while (before := error.__cause__ or error.__context__) is not None:
+        yield before
+        error = before
+
+
+def _limit(what: int, soft: float) -> None:
+    hard = resource.getrlimit(what)[1]
+    wanted = int(soft) + 1
+    resource.setrlimit(what, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
+def _lock_up() -> None:
+    """Set the limits that hold for the life of the child."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  no more than needed is imported
+            now = int(file.read().split()[0]) * resource.getpagesize()
+        _limit(resource.RLIMIT_AS, now + MEMORY_BYTES)
+        _refuse_calls()
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The numbers of system calls on a processor: those that open a socket or run a program."""
+
+    architecture: int
+    numbers: tuple[int, ...]
+
+
+_CALLS = {
+    "x86_64": _Calls(0xC000003E, (41, 42, 53, 59, 101, 322, 425)),
+    "aarch64": _Calls(0xC00000B7, (198, 203, 199, 221, 117, 281, 425)),
+}
+"""socket, connect, socketpair, execve, ptrace, execveat, io_uring_setup."""
+
+
+def _refuse_calls() -> None:
+    """Have the kernel refuse sockets and other programs, where it can (seccomp)."""
+    import ctypes
+
+    calls = _CALLS.get(os.uname().machine)
+    if calls is None:
+        return
+    load, equal, at_least, ret = 0x20, 0x15, 0x35, 0x06
+    refuse, allow = 0x00050000 | errno.EACCES, 0x7FFF0000
+    rows = [(load, 0, 0, 4), (equal, 1, 0, calls.architecture), (ret, 0, 0, refuse), (load, 0, 0, 0)]
+    checks = [*((equal, number) for number in calls.numbers), (at_least, 0x40000000)]  # the last: of another ABI
+    rows += [(what, len(checks) - at, 0, number) for at, (what, number) in enumerate(checks)]
+    rows += [(ret, 0, 0, allow), (ret, 0, 0, refuse)]
+    code = b"".join(struct.pack("HBBI", *row) for row in rows)
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HL", len(rows), ctypes.addressof(buffer))
+    libc = ctypes.CDLL(None)
+    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    libc.prctl(22, 2, ctypes.c_char_p(program), 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
