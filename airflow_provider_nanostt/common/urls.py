@@ -44,6 +44,7 @@ _MAX_DEPTH = 12
 _MAX_NESTED = 5
 _MAX_SECRETS_APART = 3  # that one text writes in different ways
 _TEXT = frozenset(("transcription", "text", "transcript", "word", "punctuated_word"))
+_PLAIN = (float, int, bool, type(None))
 _LISTS = frozenset(("words", "diarization", "segments", "utterances"))
 """What of an answer is the transcript."""
 
@@ -344,9 +345,7 @@ def _redacted_value(value: object, opaque: bool) -> object:
 def _redacted_entries(value: object) -> object:
     """Return words or segments; a list in which nothing is secret, such as one of 27,000 words, is the same object."""
     entries = value if isinstance(value, list) else [value]
-    besides = {pair for entry in entries if isinstance(entry, Mapping) for pair in _besides_text(entry)}
-    others = [entry for entry in entries if not isinstance(entry, Mapping)]
-    if all(redact(text, opaque=True) == text for text in {str(others), *(text for pair in besides for text in pair)}):
+    if all(redact(text, opaque=True) == text for text in _besides_text(entries)):
         return value
     return [
         {redact(name): one if name in _TEXT else redact_value(one, opaque=True) for name, one in entry.items()}
@@ -356,8 +355,13 @@ def _redacted_entries(value: object) -> object:
     ]
 
 
-def _besides_text(entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield what a word has besides its text and numbers, as text."""
-    for name, value in entry.items():
-        if name not in _TEXT:
-            yield name, "" if isinstance(value, int | float | None) else str(value)
+def _besides_text(entries: list[object]) -> set[str]:
+    """Return what entries have besides their text and numbers, as text."""
+    found: set[str] = set()
+    for entry in entries:
+        for name, value in entry.items() if isinstance(entry, dict) else (("", entry),):
+            if name not in _TEXT:
+                found.add(name)
+                if type(value) not in _PLAIN:
+                    found.add(str(value))
+    return found
