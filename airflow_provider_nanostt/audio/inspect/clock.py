@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, pairwise
 from math import inf
-from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -83,9 +82,9 @@ def with_silence(
 
 
 def _is_steady(times: list[tuple[float | None, float]]) -> bool:
-    paces = [
+    paces = sorted(
         (after - at) / lasts
         for (at, lasts), (after, _) in pairwise(times)
         if at is not None and after is not None and lasts
-    ]
-    return not paces or not any(low < median(paces) <= high for low, high in _WRONG_PACES)
+    )
+    return not paces or not any(low < paces[len(paces) // 2] <= high for low, high in _WRONG_PACES)

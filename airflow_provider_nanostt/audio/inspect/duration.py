@@ -141,7 +141,9 @@ def _believed(found: Found, size: int, kind: Format) -> Length:
 
 def _by_packets(file: BinaryIO, kind: Format) -> Found:
     try:
-        found = sandbox.run(by_packets, file, kind=kind, cpu_seconds=MAX_READ_SECONDS, raises=(Doubtful,))
+        found = sandbox.run(
+            by_packets, file, demuxer=kind.demuxer, name=kind.name, cpu_seconds=MAX_READ_SECONDS, raises=(Doubtful,)
+        )
     except InvalidInput as error:
         raise Doubtful(str(error)) from error
     return Found(**cast("dict[str, Any]", found))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from airflow_provider_nanostt.audio.inspect.clock import Clock, clock_of, with_silence
 from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found
-from airflow_provider_nanostt.audio.inspect.formats import Format
 
 if TYPE_CHECKING:
     from av import Packet
@@ -51,12 +50,13 @@ class _LimitedFile:
         return self._left <= 0 or time.monotonic() > self._until
 
 
-def by_packets(file: BinaryIO, progress: Callable[[float], object], *, kind: Format) -> dict[str, object]:  # noqa: ARG001
+def by_packets(file: BinaryIO, progress: Callable[[float], object], *, demuxer: str, name: str) -> dict[str, object]:  # noqa: ARG001
     """Add up the packets of sound with PyAV, of each track by itself; return the longest, as plain JSON.
 
     It is given a file object and the one reader that belongs to the recognised format, so that no playlist and no
     address in a file can make it open anything else. Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
 
+    :param demuxer: FFmpeg's reader of the format, and ``name`` of that for people.
     :raises Doubtful: if the packets do not say how long it is.
     """
     import av
@@ -70,7 +70,7 @@ def by_packets(file: BinaryIO, progress: Callable[[float], object], *, kind: For
         try:
             # Not options=, which go to each stream, too: PyAV before 18 crashes if one is only found while reading.
             with av.open(
-                limited, "r", format=kind.demuxer, container_options=options, io_open=refuse_other_files
+                limited, "r", format=demuxer, container_options=options, io_open=refuse_other_files
             ) as container:
                 if not container.streams.audio:
                     raise Doubtful("there is no sound in this file")
@@ -79,7 +79,7 @@ def by_packets(file: BinaryIO, progress: Callable[[float], object], *, kind: For
         except MemoryError:
             raise
         except (av.FFmpegError, ValueError, LookupError, RuntimeError) as error:
-            raise Doubtful(f"FFmpeg cannot read it as {kind.name}: {type(error).__name__}") from error
+            raise Doubtful(f"FFmpeg cannot read it as {name}: {type(error).__name__}") from error
     longest = max(found, key=lambda one: one.seconds + one.silence)
     if not longest.seconds:
         raise Doubtful("there is nothing in the sound tracks of this file")

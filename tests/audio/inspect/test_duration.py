@@ -251,10 +251,10 @@ def test_reading_on_and_on_ends(files, monkeypatch, limit, most):
     """PyAV is shown the end of the file once a limit is reached, and the length is unknown."""
     webm = files["live.webm"].data
     kind = formats.identify(io.BytesIO(webm), len(webm))
-    assert by_packets(io.BytesIO(webm), print, kind=kind)["seconds"]
+    assert by_packets(io.BytesIO(webm), print, demuxer=kind.demuxer, name=kind.name)["seconds"]
     monkeypatch.setattr(packets, limit, most)
     with pytest.raises(Doubtful):
-        by_packets(io.BytesIO(webm), print, kind=kind)
+        by_packets(io.BytesIO(webm), print, demuxer=kind.demuxer, name=kind.name)
 
 
 @dataclass
