@@ -36,6 +36,7 @@ from airflow_provider_nanostt.audio.sandbox_child import (
     MEMORY_BYTES,
     PROGRESS,
     WORK,
+    OtherEndGone,
     receive,
     send,
 )
@@ -143,7 +144,7 @@ class _Child:
         """Say why the child has ended, if it does; what a recording's storage raises is raised elsewhere."""
         try:
             yield
-        except (EOFError, TimeoutError, ConnectionError) as error:
+        except (OtherEndGone, TimeoutError) as error:
             reason = self._why_it_ended(error, cpu_seconds)
             self.end()
             raise _LimitReached(reason) from None
@@ -151,7 +152,10 @@ class _Child:
     def _why_it_ended(self, error: Exception, cpu_seconds: float) -> str:
         if isinstance(error, TimeoutError):
             return f"FFmpeg takes more than {_WAIT_FACTOR * cpu_seconds:,.0f} seconds"
-        code = self._process.wait(timeout=10)
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return "FFmpeg's process answers what nobody has asked"
         if code == -Signals.SIGXCPU:
             return f"FFmpeg takes more than {cpu_seconds:,.0f} seconds of processor time"
         return f"FFmpeg has crashed ({Signals(-code).name if code < 0 else code})"
@@ -184,7 +188,10 @@ os.register_at_fork(after_in_child=_forget)
 def _borrowed() -> Iterator[_Child]:
     """Lend a child; one that was interrupted is not used again."""
     with _at_once:
-        child = _idle.pop() if _idle else _Child()
+        try:
+            child = _idle.pop()
+        except IndexError:  # not asked before: another thread may take the last one meanwhile
+            child = _Child()
         child = child if child.is_alive else _Child()
         is_free = False
         try:

@@ -34,25 +34,35 @@ WORK, FETCH, BYTES, PROGRESS, LOG, DONE, ERROR, MEMORY = (bytes([one]) for one i
 _HEAD = struct.Struct(">cI")
 
 
+class OtherEndGone(Exception):
+    """There will be no message any more; FFmpeg's own errors may be EOFErrors and ConnectionErrors, so this is none."""
+
+
 def send(to: socket.socket, kind: bytes, data: bytes) -> None:
-    """Send a message."""
-    to.sendall(_HEAD.pack(kind, len(data)) + data)
+    """Send a message; raises OtherEndGone if nobody hears it."""
+    try:
+        to.sendall(_HEAD.pack(kind, len(data)) + data)
+    except ConnectionError as error:
+        raise OtherEndGone from error
 
 
 def receive(at: socket.socket) -> tuple[bytes, bytes]:
-    """Return the next message; raises EOFError if there will be none."""
+    """Return the next message; raises OtherEndGone if there will be none."""
     kind, size = _HEAD.unpack(_exactly(at, _HEAD.size))
     if size > MAX_ANSWER_BYTES:
-        raise EOFError
+        raise OtherEndGone
     return kind, _exactly(at, size)
 
 
 def _exactly(at: socket.socket, size: int) -> bytes:
     found = bytearray()
     while len(found) < size:
-        data = at.recv(min(size - len(found), BLOCK_BYTES))
+        try:
+            data = at.recv(min(size - len(found), BLOCK_BYTES))
+        except ConnectionError as error:
+            raise OtherEndGone from error
         if not data:
-            raise EOFError
+            raise OtherEndGone
         found += data
     return bytes(found)
 
@@ -98,7 +108,7 @@ def serve() -> NoReturn:
     parent = socket.socket(fileno=0)
     logging.getLogger("airflow_provider_nanostt").addHandler(_ToParent(parent))
     _lock_up()
-    with contextlib.suppress(EOFError, ConnectionError):
+    with contextlib.suppress(OtherEndGone):
         while True:
             _, data = receive(parent)
             module, work_name, size, name, given, cpu_seconds = pickle.loads(data)  # noqa: S301  from the parent
@@ -118,7 +128,7 @@ def _done(
 
     try:
         return DONE, work(file, progress, **given)
-    except (EOFError, ConnectionError):  # the parent is gone
+    except OtherEndGone:
         raise
     except Exception as error:  # noqa: BLE001  whatever FFmpeg makes of it
         chain = itertools.chain([error], _causes(error))

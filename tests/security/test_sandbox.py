@@ -60,7 +60,15 @@ def test_a_limit_is_an_error_that_names_it(what, seconds, reason):
     assert run(work.read) == [10, [55, 56, 57]]
 
 
-@pytest.mark.parametrize(("error", "expected"), [("ValueError", ValueError), ("KeyError", InvalidInput)])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("ValueError", ValueError),
+        ("KeyError", InvalidInput),
+        ("EOFError", InvalidInput),
+        ("ConnectionResetError", InvalidInput),
+    ],
+)
 def test_errors_of_the_work_are_ours(error, expected):
     """Those that are expected as they are, any other as one of a recording that cannot be read."""
     with pytest.raises(expected, match="why"):
