@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from datetime import timedelta
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
 from airflow_provider_nanostt.polling import duration_model
 from tests.conftest import AUDIO, TEXT
+from tests.outside import masked
 
 ASYNC = "Elevenlabs-STT"
 
@@ -276,27 +276,13 @@ def test_killing_a_task_destroys_nothing(emulator: Emulator, logged):
     assert any("cannot be cancelled and is still billed" in line for line in logged())
 
 
-def redacted(text: str) -> str:
-    """Return a text as this Airflow writes it to a log."""
-    for place in (
-        "airflow.sdk._shared.secrets_masker",
-        "airflow.sdk.execution_time.secrets_masker",
-        "airflow.utils.log.secrets_masker",
-    ):
-        try:
-            return str(importlib.import_module(place).redact(text))
-        except ImportError:
-            continue
-    raise AssertionError("this Airflow masks no secrets")
-
-
 def test_the_signature_of_a_rendered_address_is_masked():
     """Airflow stores and logs rendered fields, so what signs an address is a secret from then on."""
     made = operator(audio_url="https://me:open-sesame@example.com/a.mp3?id=7&sig={{ params.secret }}")
     made.render_template_fields({"params": {"secret": "single%2Bsignature"}})
     assert "single%2Bsignature" in made.audio_url
-    assert redacted(f"asked for {made.audio_url}") == "asked for https:***example.com/a.mp3?***"
-    assert redacted("decoded: single+signature") == "decoded: ***"
+    assert masked(f"asked for {made.audio_url}") == "asked for https:***example.com/a.mp3?***"
+    assert masked("decoded: single+signature") == "decoded: ***"
 
 
 def test_the_signature_of_the_address_for_the_page_is_masked():
@@ -307,7 +293,7 @@ def test_the_signature_of_the_address_for_the_page_is_masked():
     )
     made.render_template_fields({"params": {"secret": "for-the-page-only"}})
     assert (
-        redacted(f"rendered {made.output_options['page_audio_url']}")
+        masked(f"rendered {made.output_options['page_audio_url']}")
         == "rendered https://example.com/a.mp3?X-Amz-Signature=***"
     )
 
@@ -323,14 +309,14 @@ def test_the_signatures_of_a_mapped_task_are_masked():
     context = {"ti": ti, "task_instance": ti, "task": task, "params": {}, "run_id": "r", "dag": dag, "dag_run": run}
     task.render_template_fields(context)
     assert context["task"].audio_url == urls[1]
-    assert redacted(urls[1]) == "https://example.com/b.mp3?X-Amz-Signature=***"
+    assert masked(urls[1]) == "https://example.com/b.mp3?X-Amz-Signature=***"
 
 
 def test_an_address_without_secrets_stays_readable():
     """Host, path and the names of parameters are not masked: people want to see them in the UI."""
     made = operator(audio_url="https://example.com/folder/a.mp3")
     made.render_template_fields({})
-    assert redacted(made.audio_url) == made.audio_url
+    assert masked(made.audio_url) == made.audio_url
 
 
 def test_force_may_come_from_the_dag_run(emulator: Emulator, wav, files, run_task):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import logging
@@ -17,7 +16,8 @@ import pytest
 from airflow_provider_nanostt.api import endpoints, errors, http
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Job, Submission
-from airflow_provider_nanostt.api.transport import ONCE, AsyncClient, Client
+
+from .clients import over_aiohttp, over_requests
 
 MIB = 1024 * 1024
 JOB = Job(run_id="run-1", model="Elevenlabs-STT", submitted_at=0.0)
@@ -59,19 +59,6 @@ class Answering(threading.Thread):
                     pass
             except OSError:
                 pass
-
-
-def over_requests(call, config):
-    with Client(config) as client:
-        return client.send(call, retry=ONCE)
-
-
-def over_aiohttp(call, config):
-    async def send():
-        async with AsyncClient(config) as client:
-            return await client.send(call, retry=ONCE)
-
-    return asyncio.run(send())
 
 
 @pytest.fixture(params=[over_requests, over_aiohttp])

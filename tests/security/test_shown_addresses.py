@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections import deque
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from jinja2 import Environment
 from airflow_provider_nanostt.common.urls import display, identity_url, redact
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
 from airflow_provider_nanostt.workflow.batch import Item, expand
+from tests.outside import masked
 
 SECRET = "Zq9vT4xWb7LmPd2k"
 NAMES = (
@@ -76,20 +76,6 @@ def test_no_message_about_a_recording_shows_them(url: str):
     assert SECRET not in str(caught.value)
     for item in expand([url]):
         assert SECRET not in f"{item.problem}"
-
-
-def masked(text: object) -> str:
-    """Return a text as Airflow shows it in rendered fields and logs."""
-    for place in (
-        "airflow.sdk._shared.secrets_masker",
-        "airflow.sdk.execution_time.secrets_masker",
-        "airflow.utils.log.secrets_masker",
-    ):
-        try:
-            return str(importlib.import_module(place).redact(text))
-        except ImportError:
-            continue
-    raise AssertionError("this Airflow masks no secrets")
 
 
 def rendered(value: Any) -> Any:

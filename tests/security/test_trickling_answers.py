@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 
@@ -11,11 +10,11 @@ import pytest
 from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Submission
-from airflow_provider_nanostt.api.transport import ONCE, AsyncClient, Client
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 from airflow_provider_nanostt.audio.inspect import remote
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile, RemoteUnreadable
 
+from .clients import over_aiohttp, over_requests
 from .trickle import Trickler
 
 SUBMIT = endpoints.submit(Submission(audio="https://a.example/call.wav"))
@@ -51,19 +50,6 @@ def _plain_environment(monkeypatch):
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
-
-
-def over_requests(call, config):
-    with Client(config) as client:
-        return client.send(call, retry=ONCE)
-
-
-def over_aiohttp(call, config):
-    async def send():
-        async with AsyncClient(config) as client:
-            return await client.send(call, retry=ONCE)
-
-    return asyncio.run(send())
 
 
 @pytest.fixture(params=[over_requests, over_aiohttp])
