@@ -53,7 +53,9 @@ def one(way: str, path: Path, repeat: int) -> list[float]:
         for _ in range(repeat + 1):
             began = time.perf_counter()
             if way == "child":
-                found = sandbox.run(packets.by_packets, file, demuxer=kind.demuxer, name=kind.name, cpu_seconds=30.0)
+                found = sandbox.run(
+                    packets.by_packets, file, read=dict, demuxer=kind.demuxer, name=kind.name, cpu_seconds=30.0
+                )
             else:
                 found = packets.by_packets(file, print, demuxer=kind.demuxer, name=kind.name)
             times.append((time.perf_counter() - began) * 1000)

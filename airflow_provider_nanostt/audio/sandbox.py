@@ -12,7 +12,6 @@ import importlib.util
 import json
 import logging
 import os
-import pickle
 import socket
 import struct
 import subprocess
@@ -22,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from signal import Signals
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.sandbox_child import (
@@ -36,9 +35,8 @@ from airflow_provider_nanostt.audio.sandbox_child import (
     MEMORY_BYTES,
     PROGRESS,
     WORK,
+    Line,
     OtherEndGone,
-    receive,
-    send,
 )
 
 log = logging.getLogger(__name__)
@@ -49,6 +47,16 @@ _KEPT = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
 _CODE = (
     "import sys; sys.path[:] = sys.argv[1:]; from airflow_provider_nanostt.audio.sandbox_child import serve; serve()"
 )
+_READ: dict[bytes, Callable[[bytes], Any]] = {
+    FETCH: lambda data: int.from_bytes(data[:4]),
+    PROGRESS: lambda data: struct.unpack(">d", data)[0],
+    LOG: lambda data: data.decode("utf-8", "replace"),
+    MEMORY: bytes,
+    DONE: json.loads,
+    ERROR: json.loads,
+}
+"""What a child may say, and how that is read."""
+
 _WAIT_FACTOR = 10  # times the processor's seconds: other children and slow storages need time, too
 
 
@@ -58,9 +66,10 @@ def is_possible() -> bool:
 
 
 def run(
-    work: Callable[..., T],
+    work: Callable[..., object],
     file: BinaryIO,
     *,
+    read: Callable[[Any], T],
     cpu_seconds: float,
     raises: tuple[type[Exception], ...] = (),
     progress: Callable[[float], object] | None = None,
@@ -70,8 +79,10 @@ def run(
 
     :param work: a function of a module, called with a file like this one, a function that reports progress, and what is
         given beside; its result is JSON: no tuples, no objects.
+    :param read: makes of the result what is returned. The child may be in the hands of a recording, so this checks what
+        it relies on, with a ValueError, TypeError or LookupError.
     :param file: seekable; only read here, as the child asks for its bytes.
-    :param given: values that can be pickled.
+    :param given: JSON, too.
     :param cpu_seconds: after which the child is ended.
     :param raises: errors of the work that are raised here as they are.
     :param progress: called with what the work reports.
@@ -85,13 +96,14 @@ def run(
     request = work.__module__, work.__qualname__, size, name if isinstance(name, str) else "", given, cpu_seconds
     try:
         with _borrowed() as child:
-            kind, answer = child.work(pickle.dumps(request), file, cpu_seconds, progress)
+            kind, answer = child.work(json.dumps(request).encode(), file, cpu_seconds, progress)
+            with _making_sense():
+                if kind == DONE:
+                    return read(answer)
+                error, text = map(str, answer)
     except _LimitReached as reason:
         shown = repr(PurePath(name).name) if isinstance(name, str) and name else "the recording"
         raise InvalidInput(f"{shown} cannot be read: {reason}") from None
-    if kind == DONE:
-        return cast("T", answer)
-    error, text = cast("tuple[str, str]", answer)
     raise {one.__name__: one for one in raises}.get(error, InvalidInput)(text)
 
 
@@ -99,11 +111,21 @@ class _LimitReached(Exception):
     """The child had to be ended, or has ended itself."""
 
 
+@contextlib.contextmanager
+def _making_sense() -> Iterator[None]:
+    """Refuse what a child says that is not what was agreed on."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, struct.error):
+        raise _LimitReached("FFmpeg's process answers what nobody has asked") from None
+
+
 class _Child:
     """A child, as its parent sees it."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
+        self._line = Line(self._socket.recv, self._socket.sendall)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter
                 [sys.executable, "-I", "-S", "-c", _CODE, *sys.path],
@@ -116,28 +138,29 @@ class _Child:
 
     def work(
         self, request: bytes, file: BinaryIO, cpu_seconds: float, progress: Callable[[float], object] | None
-    ) -> tuple[bytes, object]:
+    ) -> tuple[bytes, Any]:
         until = time.monotonic() + _WAIT_FACTOR * cpu_seconds
         with self._heeding_limits(cpu_seconds):
-            send(self._socket, WORK, request)
+            self._line.send(WORK, request)
         while True:
             with self._heeding_limits(cpu_seconds):
                 self._socket.settimeout(max(0.01, until - time.monotonic()))
-                kind, data = receive(self._socket)
+                kind, data = self._line.receive()
+            with _making_sense():
+                said = _READ[kind](data)
             if kind == FETCH:
-                start, count = struct.unpack(">QI", data)
-                file.seek(start)
-                found = file.read(min(count, BLOCK_BYTES))
+                file.seek(said * BLOCK_BYTES)
+                found = file.read(BLOCK_BYTES)
                 with self._heeding_limits(cpu_seconds):
-                    send(self._socket, BYTES, found)
+                    self._line.send(BYTES, found)
             elif kind == PROGRESS and progress is not None:
-                progress(struct.unpack(">d", data)[0])
+                progress(said)
             elif kind == LOG:
-                log.warning("%s", data.decode("utf-8", "replace"))
+                log.warning("%s", said)
             elif kind == MEMORY:
                 raise _LimitReached(f"FFmpeg needs more than {MEMORY_BYTES // 2**20} MB of memory")
             elif kind in (DONE, ERROR):
-                return kind, json.loads(data)
+                return kind, said
 
     @contextlib.contextmanager
     def _heeding_limits(self, cpu_seconds: float) -> Iterator[None]:
@@ -145,9 +168,7 @@ class _Child:
         try:
             yield
         except (OtherEndGone, TimeoutError) as error:
-            reason = self._why_it_ended(error, cpu_seconds)
-            self.end()
-            raise _LimitReached(reason) from None
+            raise _LimitReached(self._why_it_ended(error, cpu_seconds)) from None
 
     def _why_it_ended(self, error: Exception, cpu_seconds: float) -> str:
         if isinstance(error, TimeoutError):
@@ -186,7 +207,7 @@ os.register_at_fork(after_in_child=_forget)
 
 @contextlib.contextmanager
 def _borrowed() -> Iterator[_Child]:
-    """Lend a child; one that was interrupted is not used again."""
+    """Lend a child; one that was interrupted, or has met a limit, is not used again."""
     with _at_once:
         try:
             child = _idle.pop()
@@ -197,9 +218,6 @@ def _borrowed() -> Iterator[_Child]:
         try:
             yield child
             is_free = True
-        except _LimitReached:
-            is_free = child.is_alive
-            raise
         finally:
             if is_free:
                 _idle.append(child)

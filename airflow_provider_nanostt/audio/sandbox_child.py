@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib
 import itertools
 import json
 import logging
 import os
-import pickle
 import resource
-import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +28,7 @@ MEMORY_BYTES = 256 * 1024 * 1024
 BLOCK_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 WORK, FETCH, BYTES, PROGRESS, LOG, DONE, ERROR, MEMORY = (bytes([one]) for one in b"WFBPLDEM")
-"""Do this; I need bytes, here they are; so far; a warning; the result, an error, no more memory."""
+"""Do this; I need a block, here it is; so far; a warning; the result, an error, no more memory."""
 
 _HEAD = struct.Struct(">cI")
 
@@ -38,39 +37,47 @@ class OtherEndGone(Exception):
     """There will be no message any more; FFmpeg's own errors may be EOFErrors and ConnectionErrors, so this is none."""
 
 
-def send(to: socket.socket, kind: bytes, data: bytes) -> None:
-    """Send a message; raises OtherEndGone if nobody hears it."""
-    try:
-        to.sendall(_HEAD.pack(kind, len(data)) + data)
-    except ConnectionError as error:
-        raise OtherEndGone from error
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One end of the connection; sockets are not imported here, since that takes milliseconds.
 
+    :param read: returns up to so many bytes, none at the end; ``write`` takes all of them.
+    """
 
-def receive(at: socket.socket) -> tuple[bytes, bytes]:
-    """Return the next message; raises OtherEndGone if there will be none."""
-    kind, size = _HEAD.unpack(_exactly(at, _HEAD.size))
-    if size > MAX_ANSWER_BYTES:
-        raise OtherEndGone
-    return kind, _exactly(at, size)
+    read: Callable[[int], bytes]
+    write: Callable[[bytes], object]
 
-
-def _exactly(at: socket.socket, size: int) -> bytes:
-    found = bytearray()
-    while len(found) < size:
+    def send(self, kind: bytes, data: bytes) -> None:
+        """Send a message; raises OtherEndGone if nobody hears it."""
         try:
-            data = at.recv(min(size - len(found), BLOCK_BYTES))
+            self.write(_HEAD.pack(kind, len(data)) + data)
         except ConnectionError as error:
             raise OtherEndGone from error
-        if not data:
+
+    def receive(self) -> tuple[bytes, bytes]:
+        """Return the next message; raises OtherEndGone if there will be none."""
+        kind, size = _HEAD.unpack(self._exactly(_HEAD.size))
+        if size > MAX_ANSWER_BYTES:
             raise OtherEndGone
-        found += data
-    return bytes(found)
+        return kind, self._exactly(size)
+
+    def _exactly(self, size: int) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            try:
+                data = self.read(min(size - len(found), BLOCK_BYTES))
+            except ConnectionError as error:
+                raise OtherEndGone from error
+            if not data:
+                raise OtherEndGone
+            found += data
+        return bytes(found)
 
 
 class _AskedFile(RangedFile):
     """A file whose bytes the parent has."""
 
-    def __init__(self, parent: socket.socket, size: int, name: str) -> None:
+    def __init__(self, parent: Line, size: int, name: str) -> None:
         super().__init__(size)
         self._parent, self.name = parent, name
         self._start, self._data = 0, b""
@@ -81,8 +88,9 @@ class _AskedFile(RangedFile):
         while start < stop:
             at = start - self._start
             if not 0 <= at < len(self._data):
-                send(self._parent, FETCH, struct.pack(">QI", start, BLOCK_BYTES))
-                self._start, self._data, at = start, receive(self._parent)[1], 0
+                number, at = divmod(start, BLOCK_BYTES)
+                self._parent.send(FETCH, number.to_bytes(4))
+                self._start, self._data = number * BLOCK_BYTES, self._parent.receive()[1]
             piece = self._data[at : at + stop - start]
             if not piece:
                 break
@@ -92,39 +100,43 @@ class _AskedFile(RangedFile):
 
 
 class _ToParent(logging.Handler):
-    def __init__(self, parent: socket.socket) -> None:
+    def __init__(self, parent: Line) -> None:
         super().__init__(logging.WARNING)
         self._parent = parent
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send a warning."""
-        send(self._parent, LOG, record.getMessage().encode("utf-8", "replace")[:10_000])
+        self._parent.send(LOG, record.getMessage().encode("utf-8", "replace")[:10_000])
 
 
 def serve() -> NoReturn:
     """Work until the parent is gone."""
     import av  # noqa: F401  before there are limits
 
-    parent = socket.socket(fileno=0)
+    parent = Line(functools.partial(os.read, 0), _write)
     logging.getLogger("airflow_provider_nanostt").addHandler(_ToParent(parent))
     _lock_up()
     with contextlib.suppress(OtherEndGone):
         while True:
-            _, data = receive(parent)
-            module, work_name, size, name, given, cpu_seconds = pickle.loads(data)  # noqa: S301  from the parent
+            module, work_name, size, name, given, cpu_seconds = json.loads(parent.receive()[1])
             used = resource.getrusage(resource.RUSAGE_SELF)
             _limit(resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + cpu_seconds)
             work = getattr(importlib.import_module(module), work_name)
             kind, answer = _done(work, _AskedFile(parent, size, name), given, parent)
-            send(parent, kind, json.dumps(answer).encode())
+            parent.send(kind, json.dumps(answer).encode())
     os._exit(0)
 
 
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(0, data) :]
+
+
 def _done(
-    work: Callable[..., object], file: _AskedFile, given: Mapping[str, object], parent: socket.socket
+    work: Callable[..., object], file: _AskedFile, given: Mapping[str, object], parent: Line
 ) -> tuple[bytes, object]:
     def progress(seconds: float) -> None:
-        send(parent, PROGRESS, struct.pack(">d", seconds))
+        parent.send(PROGRESS, struct.pack(">d", seconds))
 
     try:
         return DONE, work(file, progress, **given)

@@ -24,8 +24,12 @@ from tests.security import work
 pytest.importorskip("av")
 
 
+def as_it_is(answer):
+    return answer
+
+
 def run(what, data: bytes = b"0123456789", *, cpu_seconds: float = 30.0, **given):
-    return sandbox.run(what, io.BytesIO(data), cpu_seconds=cpu_seconds, **given)
+    return sandbox.run(what, io.BytesIO(data), read=as_it_is, cpu_seconds=cpu_seconds, **given)
 
 
 def test_the_child_reads_what_its_parent_has():
@@ -89,8 +93,34 @@ def test_what_interrupts_the_parent_ends_the_child():
 
     before = run(work.pid)
     with pytest.raises(ConnectionResetError, match="storage"):
-        sandbox.run(work.read, Broken(b"0" * 100), cpu_seconds=30)
+        sandbox.run(work.read, Broken(b"0" * 100), read=as_it_is, cpu_seconds=30)
     assert run(work.pid) != before
+
+
+@pytest.mark.parametrize("kind", [b"?", b"P", b"D", b"E"])
+@pytest.mark.parametrize("data", [b"", b"\xff", b"\xff" * 64, b"[" * 100_000, b"{}"])
+def test_a_child_that_a_recording_has_taken_over_is_not_believed(kind, data):
+    """Whatever it says instead of an answer, it is an error of ours, and it is not asked again."""
+    before = run(work.pid)
+    with pytest.raises(InvalidInput, match="answers what nobody has asked"):
+        sandbox.run(work.say, io.BytesIO(b"0123"), read=int, cpu_seconds=30, kind=kind.decode(), data=data.hex())
+    assert run(work.pid) != before
+
+
+@pytest.mark.parametrize("file", ["../secret.ogg", "/etc/passwd", "link.ogg", "folder.ogg", ".", "", "part.exe"])
+def test_what_a_child_says_that_it_made_is_below_the_folder_it_was_given(file, monkeypatch, tmp_path):
+    """A recording that has taken the child over cannot have another file of the worker submitted."""
+    recording = tmp_path / "call.wav"
+    recording.write_bytes(struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 80_036, b"WAVE", b"fmt ", 16, 1, 1, 8000, 16_000,
+                                      2, 16, b"data", 80_000) + os.urandom(80_000))  # fmt: skip
+    monkeypatch.setattr("airflow_provider_nanostt.audio.prepare.prepare.make_parts", work.say_made)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    source, options = LocalFile(recording), PrepareOptions(PreparationRules())
+    with (
+        pytest.raises(InvalidInput, match="answers what nobody has asked"),
+        prepared_audio(source, probe(source), UploadPlan(file, "", 60.0), options),
+    ):
+        pass
 
 
 def test_threads_do_not_share_a_child():
@@ -113,7 +143,7 @@ def test_the_child_ends_with_its_parent():
     """However the parent ends."""
     code = (
         "import io, os, sys\nfrom airflow_provider_nanostt.audio import sandbox\nfrom tests.security import work\n"
-        "print(sandbox.run(work.pid, io.BytesIO(b'x'), cpu_seconds=9), flush=True)\nos.kill(os.getpid(), 9)"
+        "print(sandbox.run(work.pid, io.BytesIO(b'x'), read=int, cpu_seconds=9), flush=True)\nos.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False, cwd=Path.cwd())
     child = int(done.stdout)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 
 def read(file, progress):
@@ -56,3 +57,16 @@ def fail(_file, _progress, *, error):
 def pid(_file, _progress):
     """Say who it is."""
     return os.getpid()
+
+
+def say(file, _progress, *, kind, data):
+    """Say something to the parent that was not agreed on."""
+    file._parent.send(kind.encode(), bytes.fromhex(data))
+    time.sleep(10_000)
+
+
+def say_made(_file, _progress, *, method, folder, **_):
+    """Claim to have made a file of a name."""
+    (Path(folder) / "link.ogg").symlink_to("/etc/passwd")
+    (Path(folder) / "folder.ogg").mkdir()
+    return [{"file": method, "start": 0.0, "seconds": 1.0}]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio import sandbox
@@ -141,9 +141,26 @@ def _believed(found: Found, size: int, kind: Format) -> Length:
 
 def _by_packets(file: BinaryIO, kind: Format) -> Found:
     try:
-        found = sandbox.run(
-            by_packets, file, demuxer=kind.demuxer, name=kind.name, cpu_seconds=MAX_READ_SECONDS, raises=(Doubtful,)
+        return sandbox.run(
+            by_packets,
+            file,
+            read=_read_found,
+            demuxer=kind.demuxer,
+            name=kind.name,
+            cpu_seconds=MAX_READ_SECONDS,
+            raises=(Doubtful,),
         )
     except InvalidInput as error:
         raise Doubtful(str(error)) from error
-    return Found(**cast("dict[str, Any]", found))
+
+
+def _read_found(answer: dict[str, Any]) -> Found:
+    payload = answer["payload"]
+    return Found(
+        float(answer["seconds"]),
+        str(answer["source"]),
+        answer["counted"] is True,
+        None if payload is None else int(payload),
+        int(answer["tracks"]),
+        float(answer["silence"]),
+    )

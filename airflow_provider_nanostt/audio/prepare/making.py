@@ -27,10 +27,9 @@ _COPY_MARGIN = 0.9
 
 
 class MadePart(TypedDict):
-    """A file that was made, as JSON; times in seconds."""
+    """A file that was made in the given folder, as JSON; times in seconds."""
 
-    path: str
-    content_type: str
+    file: str
     start: float
     seconds: float | None
 
@@ -71,10 +70,7 @@ def make_parts(
         raise InvalidInput(f"{name!r} does not fit into uploads of {at_most:,} bytes even compressed{hint}")
     for part in parts:
         _listen(part, heard, name)
-    return [
-        {"path": str(part.path), "content_type": part.content_type, "start": part.start, "seconds": part.seconds}
-        for part in parts
-    ]
+    return [{"file": part.path.name, "start": part.start, "seconds": part.seconds} for part in parts]
 
 
 def _split(

@@ -54,6 +54,9 @@ _MP3 = Container("mp3", ".mp3", "audio/mpeg")
 _M4A = Container("ipod", ".m4a", "audio/mp4")
 _WAV = Container("wav", ".wav", "audio/wav")
 
+CONTENT_TYPES = {container.suffix: container.content_type for container in (_OGG, _MP3, _M4A, _WAV)}
+"""Of what is made here, by suffix."""
+
 _OPUS_OPTIONS = {"application": "voip", "vbr": "constrained", "frame_duration": "60"}
 _SPECS: dict[str, CodecSpec] = {
     # 15,000 makes 16 kb/s with what Ogg adds; the word error is that of 24 kb/s. MP3 below 32 kb/s is not understood.

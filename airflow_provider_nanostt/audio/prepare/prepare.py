@@ -16,7 +16,8 @@ from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
 from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
-from airflow_provider_nanostt.audio.prepare.making import make_parts
+from airflow_provider_nanostt.audio.prepare.making import MadePart, make_parts
+from airflow_provider_nanostt.audio.prepare.muxer import CONTENT_TYPES
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan
@@ -134,10 +135,18 @@ def _transcode(
     folder: Path,
     points: Sequence[float] | None,
 ) -> list[AudioPart]:
+    stem = upload_name(name, None)
+    stem = stem.rpartition(".")[0] or stem
+
+    def read(made: list[MadePart]) -> list[AudioPart]:
+        numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(made) + 1)]
+        return [_read_part(part, folder, stem + number) for number, part in zip(numbers, made, strict=True)]
+
     with file.open() as opened:
-        made = sandbox.run(
+        return sandbox.run(
             make_parts,
             opened,
+            read=read,
             cpu_seconds=_MIN_CPU_SECONDS + (info.length.seconds or 0.0) / _SLOWEST,
             progress=options.progress,
             name=name,
@@ -149,14 +158,12 @@ def _transcode(
             at_most=MAX_UPLOAD_BYTES,
             points=list(points) if points else None,
         )
-    stem = upload_name(name, None)
-    stem = stem.rpartition(".")[0] or stem
-    numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(made) + 1)]
-    return [
-        AudioPart(
-            Upload(stem + number + Path(part["path"]).suffix, part["content_type"], Path(part["path"])),
-            part["start"],
-            part["seconds"],
-        )
-        for number, part in zip(numbers, made, strict=True)
-    ]
+
+
+def _read_part(part: MadePart, folder: Path, stem: str) -> AudioPart:
+    """Read what the child says of a part; nothing but a file that it has made is submitted."""
+    path, seconds = folder / part["file"], part["seconds"]
+    if path.parent != folder or path.is_symlink() or not path.is_file():
+        raise ValueError(f"{path} was not made here")
+    upload = Upload(stem + path.suffix, CONTENT_TYPES[path.suffix], path)
+    return AudioPart(upload, float(part["start"]), None if seconds is None else float(seconds))

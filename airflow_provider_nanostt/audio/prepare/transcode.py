@@ -62,13 +62,11 @@ class Part:
     :param path: the parts of a recording sort by name.
     :param start: where it begins in the recording, seconds.
     :param seconds: its length.
-    :param content_type: agrees with the suffix.
     """
 
     path: Path
     start: float
     seconds: float
-    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +244,7 @@ def _write_parts(
                     _check_size(written.tell(), output)
                     report(done / rate)
             _check_size(path.stat().st_size, output)
-            parts.append(Part(path, start / rate, (done - start) / rate, container.content_type))
+            parts.append(Part(path, start / rate, (done - start) / rate))
     except BaseException as error:
         for path in begun:
             path.unlink()
