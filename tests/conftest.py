@@ -43,14 +43,13 @@ TEXT = "Good morning, the parcels have arrived."
 ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 """Folders whose tests need no Airflow, unless they are marked ``airflow``; those need only its object storage."""
 
-ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py", "security/test_sandbox.py")
-"""Of the other tests, those that are about sound, not about Airflow."""
+ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py", "security/")
+"""Of the other tests, those that are about sound or attacks, not about Airflow's version."""
 
 BOTH_ENDS = (
     "common",
     "ledger",
     "operators/test_nothing_given.py",
-    "security",
     "test_cli.py",
     "test_connection.py",
     "test_docs",
@@ -88,7 +87,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item, file in files.items():
         if file.startswith(tuple(f"{folder}/" for folder in ANYWHERE)):
             item.add_marker(pytest.mark.anywhere if item.get_closest_marker("airflow") is None else pytest.mark.once)
-        elif file in ONCE:
+        elif file.startswith(ONCE):
             item.add_marker(pytest.mark.once)
         elif file.startswith(BOTH_ENDS) or "ran" in getattr(item, "fixturenames", ()):  # all example DAGs
             item.add_marker(pytest.mark.both_ends)

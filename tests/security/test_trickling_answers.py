@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Submission
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
-from airflow_provider_nanostt.audio.inspect import remote
+from airflow_provider_nanostt.audio.inspect import remote, signed_url
 from airflow_provider_nanostt.audio.inspect.remote import RemoteFile, RemoteUnreadable
 
 from .clients import over_aiohttp, over_requests
@@ -150,6 +151,31 @@ def test_a_recording_behind_a_handshake_that_trickles_is_given_up(monkeypatch):
         pytest.raises(RemoteUnreadable),
     ):
         RemoteFile(f"https://127.0.0.1:{server.port}/a.mp3", allow_private=True)
+
+
+@pytest.mark.parametrize("where", AFTER_SENDING)
+def test_a_signed_address_whose_storage_trickles_is_left_to_the_service(monkeypatch, where):
+    """Trying one byte of it ends in time; that it could not be tried from here is no refusal."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(signed_url, "_TIMEOUT_SECONDS", 0.3)
+    begin, drop = AFTER_SENDING[where]
+    with Trickler(begin.replace(b"%s", b"206"), drop) as server:
+        url = f"http://127.0.0.1:{server.port}/a.mp3"
+        path = SimpleNamespace(fs=SimpleNamespace(sign=lambda *_, **__: url), path="a.mp3")
+        assert signed_url.presign(path, 60) == url
+
+
+@pytest.mark.parametrize("where", ["chunks", "body"])
+def test_a_refusal_of_a_signed_address_that_trickles_is_one(monkeypatch, where):
+    """Its status is enough."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(signed_url, "_TIMEOUT_SECONDS", 0.3)
+    begin, drop = AFTER_SENDING[where]
+    with Trickler(begin.replace(b"%s", b"403"), drop) as server:
+        url = f"http://127.0.0.1:{server.port}/a.mp3"
+        path = SimpleNamespace(fs=SimpleNamespace(sign=lambda *_, **__: url), path="a.mp3")
+        with pytest.raises(errors.InvalidInput, match="403"):
+            signed_url.presign(path, 60)
 
 
 class SlowReader(threading.Thread):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_nanostt.api import network, sockets
@@ -41,7 +42,7 @@ def presign(path: ObjectStoragePath, seconds: float) -> str | None:
         answer = _first_byte(url) if url else None
     if url and answer and answer.status not in _FETCHED:
         shown = f"{display(url)!r}: {answer.status} {answer.code}".rstrip()
-        if answer.status < 500 and answer.status != 429:
+        if 300 <= answer.status < 500 and answer.status != 429:
             raise InvalidInput(f"the storage refuses the URL that it signed, {shown}; nothing was submitted")
         log.info("The storage cannot say whether it accepts the URL that it signed, %s", shown)
     return url
@@ -69,7 +70,10 @@ def _first_byte(url: str) -> _Answer | None:
                 stream=True,  # never a whole recording, which a storage without ranges would send
             ) as answer,
         ):
-            said = b"" if answer.status_code in _FETCHED else next(answer.iter_content(_MAX_ERROR_BYTES), b"")
+            said = b""
+            if answer.status_code not in _FETCHED:
+                with suppress(requests.RequestException, OSError):  # the status is enough
+                    said = next(answer.iter_content(_MAX_ERROR_BYTES), b"")
             code = re.search(rb"<Code>(\w{1,80})</Code>", said)
             return _Answer(
                 answer.status_code, answer.headers.get("x-amz-bucket-region"), code[1].decode() if code else ""

@@ -97,7 +97,14 @@ TRACKS = {
 
 @pytest.mark.parametrize("first", TRACKS)
 @pytest.mark.parametrize(
-    ("codec", "container"), [("libopus", "matroska"), ("flac", "matroska"), ("aac", "ipod"), ("aac", "mov")]
+    ("codec", "container"),
+    [
+        ("libopus", "matroska"),
+        *(
+            pytest.param(*one, marks=pytest.mark.long)
+            for one in (("flac", "matroska"), ("aac", "ipod"), ("aac", "mov"))
+        ),
+    ],
 )
 def test_of_several_tracks_the_one_with_sound_is_taken(first, codec, container, tmp_path):
     """Recorders of screens have a track for a microphone that nobody has plugged in."""

@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.prepare.muxer import CONTENT_TYPES
 from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 from airflow_provider_nanostt.audio.prepare.transcode import Output, split_compress, split_copy
@@ -31,7 +32,7 @@ FORMATS = {
 
 def heard(part):
     data = part.path.read_bytes()
-    assert service.disagreement(part.path.name, part.content_type, data, video=False) is None
+    assert service.disagreement(part.path.name, CONTENT_TYPES[part.path.suffix], data, video=False) is None
     return samples(data)
 
 

@@ -15,6 +15,7 @@ from airflow_provider_nanostt.api.config import Config
 from airflow_provider_nanostt.api.models import Job, Submission
 from airflow_provider_nanostt.api.transport import Client
 from airflow_provider_nanostt.api.upload import Upload
+from airflow_provider_nanostt.audio.prepare.muxer import CONTENT_TYPES
 from airflow_provider_nanostt.audio.prepare.silence import measure_loudness
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
 from airflow_provider_nanostt.audio.prepare.transcode import Output, split_compress, split_copy
@@ -80,7 +81,8 @@ def test_the_merged_transcript_is_that_of_the_unsplit_recording(way, listener, r
         else split_compress(io.BytesIO(recording), Output(tmp_path, 60_000), cuts, seconds=loudness.seconds)
     )
     transcripts = transcribed(
-        listener, [Upload(part.path.name, part.content_type, Path(part.path).read_bytes()) for part in parts]
+        listener,
+        [Upload(part.path.name, CONTENT_TYPES[part.path.suffix], Path(part.path).read_bytes()) for part in parts],
     )
     merged = merge([(part.start, transcript) for part, transcript in zip(parts, transcripts, strict=True)])
 

@@ -137,7 +137,10 @@ FILMS = [  # container, codec, whether it has a picture, move
 ]
 
 
-@pytest.mark.parametrize(("container", "codec", "picture", "move"), FILMS)
+@pytest.mark.parametrize(
+    ("container", "codec", "picture", "move"),
+    [pytest.param(*film, marks=[pytest.mark.long] if number % 2 else []) for number, film in enumerate(FILMS)],
+)
 def test_what_is_made_fits_a_player(container, codec, picture, move, tmp_path):
     """Converted, it is where the decoded time stamps have it, and as long as was told before."""
     data = moved(container, codec, MOVES[move], picture=picture)

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare import transcode
-from airflow_provider_nanostt.audio.prepare.muxer import bit_rate_for, longest_seconds
+from airflow_provider_nanostt.audio.prepare.muxer import CONTENT_TYPES, bit_rate_for, longest_seconds
 from airflow_provider_nanostt.audio.prepare.transcode import Output, compress, convert, measured_seconds
 from airflow_provider_nanostt.emulator import sound as service
 from tests.audio.sounds import RATE, av, encoded, hiss, lag, note, samples, seconds, talk, wav
@@ -54,8 +54,8 @@ def test_what_is_compressed_is_what_the_service_takes(codec, suffix, content_typ
     made = compress(source(recording), output, codec=codec)
     assert made is not None
     data = made.path.read_bytes()
-    assert service.disagreement(made.path.name, made.content_type, data, video=False) is None
-    assert (made.content_type, made.path.suffix, made.start) == (content_type, suffix, 0)
+    assert service.disagreement(made.path.name, CONTENT_TYPES[made.path.suffix], data, video=False) is None
+    assert (CONTENT_TYPES[made.path.suffix], made.path.suffix, made.start) == (content_type, suffix, 0)
     assert made.seconds == pytest.approx(len(note()) / RATE, abs=0.07)
     assert seconds(data) == pytest.approx(made.seconds, abs=0.1)
     assert abs(lag(note(), samples(data), at=5.0)) < 0.03
@@ -162,8 +162,8 @@ def test_formats_the_service_refuses_become_ones_it_takes(codec, container, rate
     made = convert(source(recording), output)
     assert made.path.suffix == suffix
     data = made.path.read_bytes()
-    assert service.disagreement(made.path.name, made.content_type, data, video=False) is None
-    assert made.content_type == content_type
+    assert service.disagreement(made.path.name, CONTENT_TYPES[made.path.suffix], data, video=False) is None
+    assert CONTENT_TYPES[made.path.suffix] == content_type
     assert made.seconds == pytest.approx(len(note()) / RATE, abs=0.15)
     assert seconds(data) == pytest.approx(made.seconds, abs=0.15)
     assert abs(lag(note(), samples(data), at=5.0)) < 0.1
