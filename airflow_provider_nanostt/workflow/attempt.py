@@ -63,6 +63,7 @@ class Attempt:
     :param context: of the Airflow task, in which the records of parts are found.
     :param identity: of the task instance, or of one item of it; None outside of a task.
     :param owner: short name of the task instance, None outside of a task.
+    :param holder: the task instance and its try, for people.
     :param task_try: what Airflow says of this try.
     :param forced: the same, for the record of a submit that ``force`` makes.
     :param staging: the folder in which recordings are staged, as this task instance sees it; None without one.
@@ -79,6 +80,7 @@ class Attempt:
     context: Mapping[str, object]
     identity: TaskIdentity | None = None
     owner: str | None = None
+    holder: str = "a script"
     task_try: TaskTry = field(default_factory=TaskTry)
     forced: Mapping[str, object] | None = None
     staging: Staging | None = None
@@ -122,6 +124,7 @@ def open_attempt(
         context,
         identity=identity,
         owner=task.digest if task else None,
+        **({"holder": f"{task.describe()}, try {task_try.try_number or 1}"} if task else {}),
         task_try=task_try,
         forced=asdict(task_try) if rules.force else None,
         staging=Staging(staging_path, identity.digest if identity else secrets.token_hex(6)) if staging_path else None,

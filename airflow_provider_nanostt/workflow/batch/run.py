@@ -24,6 +24,7 @@ from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pend
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
+    ELSEWHERE,
     FAILED,
     NO_MATCH,
     NOT_STARTED,
@@ -341,6 +342,7 @@ class BatchRun:
             row = replace(row, run_id=record.job.run_id, model=record.model)
         retry = not isinstance(error, errors.NanoGPTError) or self.is_retryable(error)
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
+        status = ELSEWHERE if isinstance(error, errors.SubmittedElsewhere) else status
         self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
 
 
