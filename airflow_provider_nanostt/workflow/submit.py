@@ -1,7 +1,8 @@
 """The only way to a charge: approve, take a request slot, record the intent, send, record the job.
 
 The slot comes before the intent: an intent that waits for its turn would be a charge that nobody made, and a killed
-worker would leave as many of them as it has threads.
+worker would leave as many of them as it has threads. What the service refuses for now is sent again in the same order,
+a slot, an intent and a request each time: in the pause between, nothing is on its way, and the record says so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.ledger import keep_recording
 from airflow_provider_nanostt.metrics import StatsMeter
+from airflow_provider_nanostt.workflow.patience import until_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,16 +55,26 @@ def submit(
             "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
         )
     balance = attempt.budget.balance() if ledger.is_kept else None
-    attempt.service.acquire_slot()
-    record_intent(attempt, ledger, request, approval, balance=balance, source_version=source_version)
-    attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
+
+    def send() -> Transcript | Job:
+        attempt.service.acquire_slot()
+        record_intent(attempt, ledger, request, approval, balance=balance, source_version=source_version)
+        attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
+        try:
+            return attempt.service.submit(submission)
+        except errors.NanoGPTError as error:
+            failure = record_refusal(attempt, ledger, error)
+            if failure is error:
+                raise
+            raise failure from error
+
     try:
-        answer = attempt.service.submit(submission)
+        answer = until_accepted(send, attempt.gate.check)
     except errors.NanoGPTError as error:
-        failure = record_refusal(attempt, ledger, approval, error)
-        if failure is error:
-            raise
-        raise failure from error
+        if error.charged == "no":
+            attempt.log.error("The submit was not accepted, so nothing was charged")
+            approval.settle(0.0)
+        raise
     record_answer(attempt, ledger, answer, approval)
     return answer
 
@@ -81,19 +93,15 @@ def record_intent(
     :raises NanoGPTError: if the batch has stopped meanwhile.
     :raises LedgerError: if it cannot be recorded.
     """
-    try:
-        attempt.gate.check()
-        ledger.record_intent(
-            request,
-            estimated_cost=approval.estimated_usd,
-            balance=balance,
-            owner=attempt.owner,
-            forced=attempt.forced,
-            source_version=source_version,
-        )
-    except BaseException:
-        approval.settle(0.0)
-        raise
+    attempt.gate.check()
+    ledger.record_intent(
+        request,
+        estimated_cost=approval.estimated_usd,
+        balance=balance,
+        owner=attempt.owner,
+        forced=attempt.forced,
+        source_version=source_version,
+    )
 
 
 def record_answer(
@@ -132,10 +140,8 @@ def record_answer(
     approval.settle(answer.cost)
 
 
-def record_refusal(
-    attempt: Attempt, ledger: Ledger, approval: Approval, error: errors.NanoGPTError
-) -> errors.NanoGPTError:
-    """Record what is known of the money when a submit has failed.
+def record_refusal(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError) -> errors.NanoGPTError:
+    """Record what is known of the money when a submit has failed: an intent that charged nothing is taken back.
 
     :return: the error to raise: of a submit that may have been charged, one with what the record and the account say.
     """
@@ -143,8 +149,7 @@ def record_refusal(
         keep_recording(attempt.log.error, "that the service gave up", ledger.record_failure)
         return error
     if error.charged == "no":
-        attempt.log.error("The submit was not accepted, so nothing was charged")
-        record_not_charged(attempt, ledger, approval)
+        record_not_charged(attempt, ledger)
         return error
     ambiguous = error if isinstance(error, errors.AmbiguousSubmit) else errors.AmbiguousSubmit(str(error))
     record = ledger.record
@@ -153,10 +158,9 @@ def record_refusal(
     return ambiguous.replace(record=record.describe(), before=record.balance_before, now=balance_now(attempt))
 
 
-def record_not_charged(attempt: Attempt, ledger: Ledger, approval: Approval) -> None:
-    """Take back that something was about to be paid for, in its record and in the sum."""
+def record_not_charged(attempt: Attempt, ledger: Ledger) -> None:
+    """Take back in the record that something was about to be paid for."""
     keep_recording(attempt.log.error, "that nothing was charged", ledger.withdraw)
-    approval.settle(0.0)
 
 
 def balance_now(attempt: Attempt) -> float | None:
