@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -122,11 +123,14 @@ class NanoGPTHook(BaseHook):
         opened = self._opened()
         limiter = opened.limiter
         with opened.turn:
-            pause = limiter.delay(now := time.time())
-            time.sleep(pause)
+            due = (now := time.time()) + limiter.delay(now)
+            time.sleep(due - now)
+            if refused := limiter.delay(due):  # another thread met a 429 meanwhile
+                time.sleep(refused)
+                due += refused
             # A sleep takes a little longer than it should; booked from when it should have ended, that does not add up.
-            late = time.time() - now - pause
-            limiter.reserve(now + pause if late < _MAX_LATENESS / limiter.rate else time.time())
+            late = time.time() - due
+            limiter.reserve(due if late < _MAX_LATENESS / limiter.rate else time.time())
 
     def acquire_youtube_slot(self) -> None:
         """Wait until a request for videos may be sent: a key has ten a minute."""
@@ -135,30 +139,46 @@ class NanoGPTHook(BaseHook):
         limiter.reserve(time.time())
         self.acquire_slot()
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until a request may be sent; if it is refused for being too quick, slow down whatever shares the key."""
+        self.acquire_slot()
+        with worker_loop.heeding_refusals(self.get_limiter()):
+            yield
+
+    def _ask(self, call: Call[T], retry: transport.Retry | None = None) -> T:
+        """Make a free call; each attempt takes a slot of its own."""
+        return self.get_conn().send(call, retry=retry, turn=self._turn)
+
     def submit(self, submission: Submission) -> Transcript | Job:
-        """Submit audio; this is charged once it is accepted. Takes no request slot: see :meth:`acquire_slot`.
+        """Submit audio, once; this is charged once it is accepted. Takes no request slot: see :meth:`acquire_slot`.
+
+        Whoever sends it again after a refusal takes another slot first, and records the intent anew.
 
         :return: the transcript where the model answers at once, else the accepted job.
-        :raises AmbiguousSubmit: if no answer came and it may have been charged; it is not repeated.
+        :raises AmbiguousSubmit: if no answer came and it may have been charged.
         :raises NanoGPTError: for everything else the service may say.
         """
         try:
-            return self.get_conn().send(endpoints.submit(submission))
+            with worker_loop.heeding_refusals(self.get_limiter()):
+                return self.get_conn().send(endpoints.submit(submission), retry=transport.ONCE)
         except errors.PaymentRequired as error:
             raise error.replace(balance=self.try_balance()) from None
         except errors.AuthError as error:
             raise self._with_connection(error) from None
 
     def youtube(self, urls: Sequence[str]) -> YouTubeAnswer:
-        """Ask for the transcripts of one to ten YouTube videos; each that exists costs USD 0.01.
+        """Ask once for the transcripts of one to ten YouTube videos; each that exists costs USD 0.01.
 
         Takes no request slot: see :meth:`acquire_youtube_slot`. Raises as :meth:`submit` does.
         """
-        return self.get_conn().send(endpoints.youtube(urls))
+        opened = self._opened()
+        with worker_loop.heeding_refusals(opened.limiter, opened.youtube_limiter):
+            return opened.client.send(endpoints.youtube(urls), retry=transport.ONCE)
 
     def status(self, job: Job | str) -> JobStatus:
         """Ask once how a job stands; a bare run id works too, but the service may then not find it."""
-        return self.get_conn().send(endpoints.status(_as_job(job)))
+        return self._ask(endpoints.status(_as_job(job)))
 
     def wait(
         self,
@@ -231,7 +251,7 @@ class NanoGPTHook(BaseHook):
 
     def balance(self) -> Balance:
         """Ask for the balance of the account. Free."""
-        return self.get_conn().send(endpoints.balance())
+        return self._ask(endpoints.balance())
 
     def try_balance(self) -> float | None:
         """Ask for the balance in USD; None if the service does not say, an AuthError if it refuses the key."""
@@ -240,7 +260,7 @@ class NanoGPTHook(BaseHook):
 
     def models(self) -> tuple[AudioModel, ...]:
         """Ask for the service's speech-to-text models and their prices. Free."""
-        return self.get_conn().send(endpoints.audio_models())
+        return self._ask(endpoints.audio_models())
 
     def catalogue(self) -> tuple[AudioModel, ...] | None:
         """Return :meth:`models`, asked for once an hour and process; None or an AuthError as :meth:`try_balance`."""
@@ -254,9 +274,9 @@ class NanoGPTHook(BaseHook):
 
     def _ask_once(self, call: Call[T], what: str) -> T | None:
         """Return the answer; None, and a line in the log, if there is none."""
-        client = self.get_conn()
+        self.get_conn()  # what is wrong with the connection is no answer
         try:
-            return client.send(call, retry=transport.ONCE)
+            return self._ask(call, transport.ONCE)
         except errors.AuthError as error:
             raise self._with_connection(error) from None
         except errors.NanoGPTError as error:
@@ -268,12 +288,12 @@ class NanoGPTHook(BaseHook):
 
     def usage(self, start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Usage:
         """Ask what this key spent between two days (UTC, the end inclusive). Free."""
-        return self.get_conn().send(endpoints.usage(start, end, group_by))
+        return self._ask(endpoints.usage(start, end, group_by))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, with the balance. Free, and raises nothing."""
         try:
-            found = self.get_conn().send(endpoints.balance(), retry=transport.Retry(attempts=2))
+            found = self._ask(endpoints.balance(), transport.Retry(attempts=2))
         except Exception as error:  # noqa: BLE001  Airflow shows what is returned, and breaks on what is raised
             return False, errors.describe_exception(error)
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"

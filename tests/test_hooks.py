@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import itertools
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -245,6 +248,73 @@ def test_a_refusal_while_waiting_slows_the_hook_down(emulator: Emulator, wav):
     emulator.fail("/transcribe/status", status=429, retry_after=0)
     hook.wait(job, timeout=20, poll_interval=0.05)
     assert hook.get_limiter().rate < 20.0
+
+
+FREE = {
+    "status": ("/transcribe/status", lambda hook: hook.status("no-such-run")),
+    "balance": ("/check-balance", lambda hook: hook.balance()),
+    "models": ("/v1/audio-models", lambda hook: hook.models()),
+    "usage": ("/v1/usage", lambda hook: hook.usage()),
+}
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_every_refusal_slows_the_hook_down(emulator: Emulator, hours_pass, name):
+    """Whichever free call is answered 429: the key is asked less often, and the call is repeated."""
+    endpoint, call = FREE[name]
+    hook = NanoGPTHook()
+    emulator.fail(endpoint, status=429, retry_after=1)
+    with contextlib.suppress(errors.NotFound):
+        call(hook)
+    assert next(request.status for request in emulator.requests) == 429
+    assert len(emulator.requests) == 2
+    assert hook.get_limiter().rate < 20.0
+
+
+def test_a_refused_submit_slows_the_hook_down(emulator: Emulator, wav, hours_pass):
+    """A 429 on a submit is about the key, so every thread of this hook asks less often, and the submit is repeated."""
+    hook = NanoGPTHook()
+    emulator.fail("/transcribe", status=429, retry_after=1)
+    assert hook.transcribe(audio_path=wav).text == TEXT
+    assert hook.get_limiter().rate < 20.0
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_what_is_sent_again_takes_a_turn_of_its_own(emulator: Emulator, wav, monkeypatch, hours_pass, status):
+    """Repetitions keep the pace of the connection, submits and questions alike: here one request in twenty seconds."""
+    slow = json.dumps({**emulator.connection, "extra": {"requests_per_second": 0.05}})
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", slow)
+    hook = NanoGPTHook()
+    for endpoint in ("/check-balance", "/transcribe"):
+        emulator.fail(endpoint, status=status, retry_after=0, times=3)
+    hook.balance()
+    hook.transcribe(audio_path=wav)
+    times = [request.time for request in emulator.requests]
+    assert len(times) == 8
+    assert min(after - before for before, after in itertools.pairwise(times)) > 19.0
+
+
+def test_a_script_waits_as_long_as_the_service_says_later(emulator: Emulator, wav, hours_pass):
+    """Minutes of patience, and one charge."""
+    emulator.fail("/transcribe", status=429, retry_after=20, times=10)
+    emulator.fail("/transcribe", status=503, times=3)
+    assert NanoGPTHook().transcribe(audio_path=wav).text == TEXT
+    assert len(emulator.charges) == 1
+
+
+def test_a_turn_that_waits_heeds_a_refusal_of_another_thread(emulator: Emulator, monkeypatch):
+    """Who waits for a slot when another thread is refused waits on, as the service says."""
+    slow = json.dumps({**emulator.connection, "extra": {"requests_per_second": 2}})
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", slow)
+    hook = NanoGPTHook()
+    hook.get_limiter()
+    emulator.fail("/check-balance", status=429, retry_after=1)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: hook.balance(), range(3)))
+    first, *others = [request.time for request in emulator.requests]
+    assert len(others) == 3
+    assert all(at - first >= 0.9 for at in others)
 
 
 def test_a_new_hook_can_be_copied_and_pickled(emulator: Emulator):

@@ -136,7 +136,12 @@ def is_retryable(call: Call[object], error: BaseException) -> bool:
     A free call is repeated after any transient error. A paid one only when nothing was sent, or when the answer says
     that nothing was accepted (429, 503). A limit for the whole day is never waited for.
     """
-    return is_transient(error) and (not call.paid or error.charged == "no")
+    return is_refused_for_now(error) if call.paid else is_transient(error)
+
+
+def is_refused_for_now(error: BaseException) -> bool:
+    """Whether a paid request was certainly not accepted, and may be if it is sent again."""
+    return is_transient(error) and error.charged == "no"
 
 
 def is_transient(error: BaseException) -> TypeGuard[errors.NanoGPTError]:

@@ -15,6 +15,7 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -47,9 +48,15 @@ class Retry:
     attempts: int = 6  # in all; 1 means no repeating
     first: float = 0.5  # seconds of the first pause; doubled each time, with jitter
     longest: float = 30.0  # seconds; no pause is longer, and a Retry-After above it is left to the caller
+    patience: float = 0.0  # seconds in all, in the place of attempts, while the service only says "later"
 
-    def loop(self, kind: Callable[..., L], sleep: Callable[[float], object], call: Call[object]) -> L:
-        """Return tenacity's loop of a kind, ``Retrying`` or ``AsyncRetrying``, for a call."""
+    def loop(
+        self, kind: Callable[..., L], sleep: Callable[[float], object], is_retryable: Callable[[BaseException], bool]
+    ) -> L:
+        """Return tenacity's loop of a kind, ``Retrying`` or ``AsyncRetrying``.
+
+        :param is_retryable: whether an error is worth another attempt.
+        """
         import tenacity
 
         backoff = tenacity.wait_exponential(multiplier=self.first) + tenacity.wait_random(0, self.first)
@@ -61,22 +68,28 @@ class Retry:
 
         def worthwhile(error: BaseException) -> bool:
             asked = _retry_after(error)
-            return http.is_retryable(call, error) and (asked is None or asked <= self.longest)
+            return is_retryable(error) and (asked is None or asked <= max(self.longest, self.patience))
+
+        def is_over(state: tenacity.RetryCallState) -> bool:
+            if self.patience and isinstance(_error(state), errors.ApiError):
+                passed = max(state.idle_for, state.seconds_since_start or 0.0)  # slots are waited for, too
+                return passed + state.upcoming_sleep > self.patience
+            return state.attempt_number >= self.attempts
 
         def log_pause(state: tenacity.RetryCallState) -> None:
             log.warning(
-                "%s; asking again in %.1f s (attempt %d of %d)",
+                "%s; asking again in %.1f s (attempt %d%s)",
                 str(_error(state)).rstrip("."),
                 state.next_action.sleep if state.next_action else 0.0,
                 state.attempt_number + 1,
-                self.attempts,
+                "" if self.patience else f" of {self.attempts}",
             )
 
         return kind(
             sleep=sleep,
             retry=tenacity.retry_if_exception(worthwhile),
             wait=wait,
-            stop=tenacity.stop_after_attempt(self.attempts),
+            stop=is_over,
             before_sleep=log_pause,
             reraise=True,
         )
@@ -114,14 +127,29 @@ class Client:
         self._pooled = self._pooled or network.session_for(self.config.base_url)
         return self._pooled
 
-    def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
-        """Make the call and return its value, or raise one of the typed errors."""
+    def send(
+        self,
+        call: Call[T],
+        *,
+        retry: Retry | None = None,
+        turn: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> T:
+        """Make the call and return its value, or raise one of the typed errors.
+
+        :param turn: opens a block for each attempt, the first one, too: it waits until a request may be sent, and sees
+            what comes of it.
+        """
         retry = retry or Retry()
+
+        def attempt() -> T:
+            with turn():
+                return self._attempt(call)
+
         if retry.attempts == 1:
-            return self._attempt(call)
+            return attempt()
         import tenacity
 
-        answer: T = retry.loop(tenacity.Retrying, self._sleep, call)(self._attempt, call)
+        answer: T = retry.loop(tenacity.Retrying, self._sleep, functools.partial(http.is_retryable, call))(attempt)
         return answer
 
     def _attempt(self, call: Call[T]) -> T:
@@ -206,7 +234,8 @@ class AsyncClient:
             return await self._attempt(call)
         import tenacity
 
-        return await retry.loop(tenacity.AsyncRetrying, self._sleep, call)(self._attempt, call)
+        loop = retry.loop(tenacity.AsyncRetrying, self._sleep, functools.partial(http.is_retryable, call))
+        return await loop(self._attempt, call)
 
     async def _attempt(self, call: Call[T]) -> T:
         if self._prepared is None or not self._prepared.done():

@@ -31,9 +31,12 @@ from airflow_provider_nanostt.common.parsing import (
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
 from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
+from airflow_provider_nanostt.workflow.patience import PATIENCE_SECONDS
 from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules
 
-_PRESIGN_MARGIN_SECONDS = 300.0
+_PRESIGN_MARGIN_SECONDS = 300.0 + PATIENCE_SECONDS
+"""An address that is signed for the service is good for so much longer: the submit may be refused for a while."""
+
 _NEVER_EMPTY = ("model", "language")
 _TIMEOUT_SECONDS = 6 * 3600.0
 

@@ -51,7 +51,7 @@ class RateLimiter:
         if sent_at <= self._cut_at:
             return False
         self._cut_at, self._ceiling = now, self.rate
-        self.rate = max(_SLOWEST, self.rate * _CUT)
+        self.rate = max(min(_SLOWEST, self.rate), self.rate * _CUT)
         return True
 
     def _grow(self, now: float) -> None:

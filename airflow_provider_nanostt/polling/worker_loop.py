@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import endpoints, errors, transport
@@ -63,16 +64,27 @@ def as_completed(
             schedule.postpone(chosen, step)
 
 
-def _ask(client: transport.Client, job: Job, limiter: RateLimiter) -> JobStatus | errors.NanoGPTError:
-    """Make one attempt; a refusal slows everything that shares the pace, and the end of a day is not slept for."""
+@contextmanager
+def heeding_refusals(*limiters: RateLimiter) -> Iterator[None]:
+    """Let a refusal (429) of what is sent in the block slow down everything that shares these limiters."""
     sent_at = time.time()
     try:
-        return client.send(endpoints.status(job), retry=transport.ONCE)
+        yield
+    except errors.RateLimited as error:
+        for limiter in limiters:
+            if limiter.on_rejected(sent_at, time.time(), error.retry_after):
+                log.info("NanoGPT refused a request (429); asking %.1f times a second now", limiter.rate)
+        raise
+
+
+def _ask(client: transport.Client, job: Job, limiter: RateLimiter) -> JobStatus | errors.NanoGPTError:
+    """Make one attempt; a refusal slows everything that shares the pace, and the end of a day is not slept for."""
+    try:
+        with heeding_refusals(limiter):
+            return client.send(endpoints.status(job), retry=transport.ONCE)
     except errors.DailyLimitReached:
         raise  # the triggerer waits for midnight, a worker's slot does not
     except errors.NanoGPTError as error:
-        if isinstance(error, errors.RateLimited):
-            limiter.on_rejected(sent_at, time.time(), error.retry_after)
         return error
 
 

@@ -15,6 +15,7 @@ from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, Oversiz
 from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.common.parsing import DAY_SECONDS, parse_bool, parse_number, parse_seconds
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
+from airflow_provider_nanostt.workflow.patience import until_accepted
 from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit
 from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
 
@@ -80,8 +81,13 @@ def _submit(service: NanoGPTHook, request: TranscriptionRequest, max_cost_usd: f
     look = look_at(service, request, log, price=Price(None, "nobody") if limit is None else None)
     check_limit(look.estimate, CostRules(limit), spent=0.0)
     with prepared_audio(request.source, look.info, look.plan, look.options) as (part,):
-        service.acquire_slot()
-        return service.submit(request.options.submission(part.audio, request.minutes or part.minutes))
+        submission = request.options.submission(part.audio, request.minutes or part.minutes)
+
+        def send() -> Transcript | Job:
+            service.acquire_slot()
+            return service.submit(submission)
+
+        return until_accepted(send)
 
 
 def estimate(

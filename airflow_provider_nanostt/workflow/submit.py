@@ -1,7 +1,8 @@
 """The only way to a charge: approve, take a request slot, record the intent, send, record the job.
 
 The slot comes before the intent: an intent that waits for its turn would be a charge that nobody made, and a killed
-worker would leave as many of them as it has threads.
+worker would leave as many of them as it has threads. What the service refuses for now is sent again in the same order,
+a slot, an intent and a request each time: in the pause between, nothing is on its way, and the record says so.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.ledger import holding, keep_recording
 from airflow_provider_nanostt.metrics import StatsMeter
+from airflow_provider_nanostt.workflow.patience import until_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,20 +56,32 @@ def submit(
             "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
         )
     balance = attempt.budget.balance() if ledger.is_kept else None
-    attempt.service.acquire_slot()
     size = 0 if isinstance(submission.audio, str) else submission.audio.size
-    with holding(attempt.holder, attempt.service.get_conn().config.longest_submit(size)) as claim:
-        record_intent(attempt, ledger, request, approval, claim, balance=balance, source_version=source_version)
-        attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
-        try:
-            answer = attempt.service.submit(submission)
-        except errors.NanoGPTError as error:
-            failure = record_refusal(attempt, ledger, approval, error)
-            if failure is error:
-                raise
-            raise failure from error
-        record_answer(attempt, ledger, answer, approval)
-    return answer
+    seconds = attempt.service.get_conn().config.longest_submit(size)
+
+    def send() -> Transcript | Job:
+        attempt.service.acquire_slot()
+        with holding(attempt.holder, seconds) as claim:
+            record_intent(attempt, ledger, request, approval, claim, balance=balance, source_version=source_version)
+            attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
+            try:
+                answer = attempt.service.submit(submission)
+            except errors.NanoGPTError as error:
+                failure = record_refusal(attempt, ledger, error)
+                if failure is error:
+                    raise
+                raise failure from error
+            record_answer(attempt, ledger, answer, approval)
+            return answer
+
+    try:
+        return until_accepted(send, attempt.gate.check)
+    except errors.NanoGPTError as error:
+        if error.charged == "no":
+            if isinstance(error, errors.ApiError | errors.TransportError):
+                attempt.log.error("The submit was not accepted, so nothing was charged")
+            approval.settle(0.0)
+        raise
 
 
 def record_intent(
@@ -86,20 +100,16 @@ def record_intent(
     :raises SubmittedElsewhere: if another attempt has recorded something since the record was read.
     :raises LedgerError: if it cannot be recorded.
     """
-    try:
-        attempt.gate.check()
-        ledger.record_intent(
-            request,
-            estimated_cost=approval.estimated_usd,
-            balance=balance,
-            owner=attempt.owner,
-            forced=attempt.forced,
-            source_version=source_version,
-            claim=claim,
-        )
-    except BaseException:
-        approval.settle(0.0)
-        raise
+    attempt.gate.check()
+    ledger.record_intent(
+        request,
+        estimated_cost=approval.estimated_usd,
+        balance=balance,
+        owner=attempt.owner,
+        forced=attempt.forced,
+        source_version=source_version,
+        claim=claim,
+    )
 
 
 def record_answer(
@@ -138,10 +148,8 @@ def record_answer(
     approval.settle(answer.cost)
 
 
-def record_refusal(
-    attempt: Attempt, ledger: Ledger, approval: Approval, error: errors.NanoGPTError
-) -> errors.NanoGPTError:
-    """Record what is known of the money when a submit has failed.
+def record_refusal(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError) -> errors.NanoGPTError:
+    """Record what is known of the money when a submit has failed: an intent that charged nothing is taken back.
 
     :return: the error to raise: of a submit that may have been charged, one with what the record and the account say.
     """
@@ -149,8 +157,7 @@ def record_refusal(
         keep_recording(attempt.log.error, "that the service gave up", ledger.record_failure)
         return error
     if error.charged == "no":
-        attempt.log.error("The submit was not accepted, so nothing was charged")
-        record_not_charged(attempt, ledger, approval)
+        record_not_charged(attempt, ledger)
         return error
     ambiguous = error if isinstance(error, errors.AmbiguousSubmit) else errors.AmbiguousSubmit(str(error))
     record = ledger.record
@@ -159,10 +166,9 @@ def record_refusal(
     return ambiguous.replace(record=record.describe(), before=record.balance_before, now=balance_now(attempt))
 
 
-def record_not_charged(attempt: Attempt, ledger: Ledger, approval: Approval) -> None:
-    """Take back that something was about to be paid for, in its record and in the sum."""
+def record_not_charged(attempt: Attempt, ledger: Ledger) -> None:
+    """Take back in the record that something was about to be paid for."""
     keep_recording(attempt.log.error, "that nothing was charged", ledger.withdraw)
-    approval.settle(0.0)
 
 
 def balance_now(attempt: Attempt) -> float | None:

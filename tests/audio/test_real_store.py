@@ -37,7 +37,7 @@ from tests.real_store import Shelf, forget
 pytestmark = pytest.mark.airflow
 
 NOTE = AUDIO / "weekly-note.wav"
-HOUR, MARGIN = 3600.0, 300.0
+HOUR, MARGIN = 3600.0, 900.0
 
 
 @pytest.fixture(scope="module")

@@ -533,23 +533,46 @@ def test_a_refusal_leaves_nothing_to_explain(emulator: Emulator, attempt, wav, s
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ({"status": 503, "times": 6}, errors.ServiceUnavailable),
-        ({"status": 429, "times": 6}, errors.RateLimited),
+        ({"status": 503, "times": 1000}, errors.ServiceUnavailable),
+        ({"status": 429, "times": 1000}, errors.RateLimited),
         ({"status": 429, "code": "daily_rpd_limit_exceeded", "envelope": "error_object"}, errors.DailyLimitReached),
     ],
 )
-def test_a_door_that_stays_shut_is_open_to_a_retry(emulator: Emulator, attempt, wav, fault, error):
-    """Said at the door, it was not charged; the retry submits."""
+def test_a_door_that_stays_shut_is_open_to_a_retry(emulator: Emulator, attempt, wav, hours_pass, fault, error):
+    """Said at the door, it was not charged; after minutes the attempt gives up, and the retry submits."""
     emulator.fail("/transcribe", **fault)
     with pytest.raises(error):
         attempt(audio_path=str(wav))
+    emulator.clear_faults()
     assert text_of(attempt(audio_path=str(wav))) == TEXT
     assert len(emulator.charges) == 1
 
 
-def test_a_request_that_is_repeated_sends_the_same_bytes(emulator: Emulator, memory, attempt, wav):
-    """Turned away once, the file is another one the second time: what is paid for is what the record says."""
-    first, other = wav.read_bytes(), wav.read_bytes()[:44] + wav.read_bytes()[:43:-1]
+@pytest.mark.parametrize("status", [429, 503])
+def test_in_the_pause_after_a_refusal_nothing_is_on_its_way(
+    emulator: Emulator, memory, attempt, wav, hours_pass, status
+):
+    """A worker killed before it sends again leaves no doubt: what was refused was certainly not charged."""
+    emulator.fail("/transcribe", status=status, retry_after=3)
+    with killed(before=record("intended"), nth=2):
+        attempt(audio_path=str(wav))
+    assert memory.record["state"] == "withdrawn"
+    assert text_of(attempt(audio_path=str(wav))) == TEXT
+    assert len(emulator.charges) == 1
+
+
+def test_a_submit_is_repeated_for_minutes(emulator: Emulator, memory, attempt, wav, hours_pass):
+    """More refusals than anybody counts: one charge in the end, and a history without the refused intents."""
+    emulator.fail("/transcribe", status=429, retry_after=15, times=12)
+    emulator.fail("/transcribe", status=503, times=4)
+    assert text_of(attempt(audio_path=str(wav))) == TEXT
+    assert len(emulator.charges) == 1
+    assert memory.record.get("history", []) == []
+
+
+def test_a_request_that_is_repeated_never_sends_other_bytes(emulator: Emulator, memory, attempt, wav):
+    """Turned away once, the file is another one the second time: nothing is sent, and the retry pays for what it is."""
+    other = wav.read_bytes()[:44] + wav.read_bytes()[:43:-1]
 
     def exchange() -> None:
         while not any(request.endpoint == "/transcribe" for request in emulator.requests):
@@ -559,12 +582,13 @@ def test_a_request_that_is_repeated_sends_the_same_bytes(emulator: Emulator, mem
     emulator.fail("/transcribe", status=503, delay=1.0)
     thread = threading.Thread(target=exchange)
     thread.start()
-    assert text_of(attempt(audio_path=str(wav))) == TEXT
+    with pytest.raises(errors.FileChanged):
+        attempt(audio_path=str(wav))
     thread.join()
+    assert emulator.charges == []
+    assert text_of(attempt(audio_path=str(wav))) == TEXT
     recorded = memory.record["source_version"]["key"]
-    assert (recorded, len(emulator.charges)) == (hashlib.sha256(first).hexdigest(), 1)
-    attempt(audio_path=str(wav))
-    assert (memory.record["source_version"]["key"], len(emulator.charges)) == (hashlib.sha256(other).hexdigest(), 2)
+    assert (recorded, len(emulator.charges)) == (hashlib.sha256(other).hexdigest(), 1)
 
 
 def test_a_service_that_cannot_be_reached_is_open_to_a_retry(emulator: Emulator, memory, attempt, wav, monkeypatch):

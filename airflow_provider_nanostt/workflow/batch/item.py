@@ -57,7 +57,6 @@ class ItemGate:
             return None
         if not self.breaker.may_ask:
             self.breaker.raise_if_open()
-        self.service.acquire_slot()
         try:
             return ask_status(self.service, job)
         except errors.NanoGPTError as error:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import YOUTUBE_MODEL, YOUTUBE_PRICE, Price
 from airflow_provider_nanostt.api.endpoints import MAX_YOUTUBE_URLS
+from airflow_provider_nanostt.api.http import is_refused_for_now
 from airflow_provider_nanostt.api.models import Options, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer
 from airflow_provider_nanostt.common.urls import display
 from airflow_provider_nanostt.ledger import RequestFingerprint, holding
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
+from airflow_provider_nanostt.workflow.patience import until_accepted
 from airflow_provider_nanostt.workflow.pricing import Estimate
 from airflow_provider_nanostt.workflow.submit import record_answer, record_intent, record_not_charged, record_refusal
 from airflow_provider_nanostt.workflow.transcribe import Part
@@ -148,35 +151,50 @@ def _recover(run: BatchRun, number: int, item: Item, attempt: Attempt) -> _Video
 
 def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
     """Ask for up to ten videos with one request."""
-    approved: list[tuple[_Video, Approval]] = []
+    asked: list[tuple[_Video, Approval]] = []
     for video in videos:
         with run.recording_errors(video.number, video.attempt):
             video.attempt.gate.check()
-            approved.append((video, run.budget.approve(video.number, _COST)))
-    if not approved:
+            asked.append((video, run.budget.approve(video.number, _COST)))
+    if not asked:
         return
-    run.service.acquire_youtube_slot()
-    with holding(approved[0][0].attempt.holder, run.service.get_conn().config.longest_submit(0)) as claim:
-        ready: list[tuple[_Video, Approval]] = []
-        for video, approval in approved:
-            attempt, balance = video.attempt, run.budget.balance()
-            with run.recording_errors(video.number, attempt):
-                record_intent(attempt, attempt.ledger, video.request, approval, claim, balance=balance)
-                ready.append((video, approval))
-        if ready:
-            _ask(run, ready)
-
-
-def _ask(run: BatchRun, ready: Sequence[tuple[_Video, Approval]]) -> None:
-    """Send the request for videos whose intents are recorded, and take in what it answers."""
     try:
-        answer = run.service.youtube([video.url for video, _ in ready])
+        answer = until_accepted(partial(_send, run, asked))
     except errors.NanoGPTError as error:
-        for video, approval in ready:
-            failure = record_refusal(video.attempt, video.attempt.ledger, approval, error)
+        for video, approval in asked:
+            failure = record_refusal(video.attempt, video.attempt.ledger, error)
+            if failure.charged == "no":
+                approval.settle(0.0)
             run.record_error(video.number, failure, video.attempt)
     else:
-        _take_in(run, ready, answer)
+        if answer is not None:
+            _take_in(run, asked, answer)
+
+
+def _send(run: BatchRun, asked: list[tuple[_Video, Approval]]) -> YouTubeAnswer | None:
+    """Take a slot, record the intents, and send once; those whose intent cannot be recorded are taken out of the list.
+
+    :return: None if none is left.
+    """
+    run.service.acquire_youtube_slot()
+    with holding(asked[0][0].attempt.holder, run.service.get_conn().config.longest_submit(0)) as claim:
+        for video, approval in list(asked):
+            asked.remove((video, approval))
+            attempt, balance = video.attempt, run.budget.balance()
+            with run.recording_errors(video.number, attempt):
+                try:
+                    record_intent(attempt, attempt.ledger, video.request, approval, claim, balance=balance)
+                except errors.NanoGPTError:
+                    approval.settle(0.0)
+                    raise
+                asked.append((video, approval))
+        try:
+            return run.service.youtube([video.url for video, _ in asked]) if asked else None
+        except errors.NanoGPTError as error:
+            if is_refused_for_now(error):  # nothing is on its way while it pauses
+                for video, _ in asked:
+                    record_not_charged(video.attempt, video.attempt.ledger)
+            raise
 
 
 def _take_in(run: BatchRun, asked: Sequence[tuple[_Video, Approval]], answer: YouTubeAnswer) -> None:
@@ -201,7 +219,8 @@ def _record(video: _Video, approval: Approval, found: YouTubeTranscript | None, 
     if found is None:
         raise errors.AmbiguousSubmit("The answer does not mention this video")
     if not found.success:
-        record_not_charged(video.attempt, video.attempt.ledger, approval)
+        record_not_charged(video.attempt, video.attempt.ledger)
+        approval.settle(0.0)
         raise errors.InvalidInput(f"this video has no transcript: {found.error}. It costs nothing")
     metadata = {"url": found.url, "title": found.title}
     answer = {"transcription": found.text, "metadata": metadata, "cost": cost}

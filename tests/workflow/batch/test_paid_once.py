@@ -159,13 +159,35 @@ def test_trouble_that_meets_everything_stops_the_rest(batch: Batch, trouble, ret
     audio = batch.urls(24)
     batch.emulator.fail("/transcribe", trouble)
     with pytest.raises(errors.BatchIncomplete if retry else AirflowFailException, match=words):
-        batch.run(audio, on_item_error=on_item_error)
+        batch.run(audio, on_item_error=on_item_error, max_parallel=8)
     statuses = batch.statuses
     assert statuses[:10] == ["written"] * 10
     assert statuses[19:] == ["not_started"] * 5
-    assert batch.submits <= 10 + 8 * 6  # a refusal for being too quick is tried a few times by each thread
+    assert batch.submits <= 10 + 8 * 30  # a refusal for being too quick is waited out for minutes by each thread
     batch.emulator.clear_faults()
     assert batch.run(audio)["written"] == 24
+    assert_all_landed(batch, audio)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("model", [ASYNC, SYNC])
+def test_no_item_is_left_behind_while_the_service_says_later(batch: Batch, hours_pass, model, status):
+    """Some recordings are refused again and again, for minutes: all land in one attempt, each charged once."""
+    audio = batch.urls(12)
+    batch.emulator.fail("/transcribe", Fault(status=status, times=60, retry_after=5))
+    batch.emulator.fail("/transcribe", Fault(status=status, times=15, retry_after=20, match="call-007"))
+    assert batch.run(audio, model=model)["written"] == 12
+    assert_all_landed(batch, audio)
+
+
+def test_a_batch_killed_while_it_is_refused_leaves_nothing_uncertain(batch: Batch, hours_pass):
+    """What is being refused when the worker is killed was certainly not charged: the next attempt submits all of it."""
+    audio = batch.urls(12)
+    batch.emulator.fail("/transcribe", Fault(status=429, times=1000, retry_after=1))
+    with killed(before=record("intended"), nth=40):
+        batch.run(audio)
+    batch.emulator.clear_faults()
+    assert batch.run(audio)["written"] == 12
     assert_all_landed(batch, audio)
 
 
