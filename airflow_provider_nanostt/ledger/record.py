@@ -13,6 +13,7 @@ from typing import TypeVar
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Options
 from airflow_provider_nanostt.common.numbers import amount, number
+from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class Record:
     :param split_points: where the recording was split into parts, seconds; each part has a record of its own.
     :param history: what was submitted before for this task instance, with run ids and costs.
     :param owner: short name of the task instance that submitted it.
+    :param usage_before: of the key, before the submit; only with ``on_ambiguous_submit="verify"``.
     """
 
     state: str
@@ -106,6 +108,7 @@ class Record:
     split_points: tuple[float, ...] = ()
     history: tuple[Mapping[str, object], ...] = ()
     owner: str | None = None
+    usage_before: UsageSnapshot | None = None
 
     @property
     def spent_before(self) -> float:
@@ -142,6 +145,7 @@ class Record:
         """Return the record as plain JSON; :meth:`from_json` reads it back."""
         plain: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
         plain["job"] = self.job.to_json() if self.job else None
+        plain["usage_before"] = self.usage_before.to_json() if self.usage_before else None
         plain["split_points"] = list(self.split_points)
         plain["history"] = [dict(past) for past in self.history]
         return {"version": VERSION, **plain}
@@ -156,7 +160,7 @@ class Record:
             raise ValueError("it is not a record of this provider")  # noqa: TRY004  its value is wrong, whatever it is
         if data["version"] > VERSION:
             raise ValueError(f"the record has version {data['version']}; this provider knows {VERSION}")
-        at, job = number(data.get("intended_at")), _read(data, "job", dict)
+        at, job, usage = number(data.get("intended_at")), _read(data, "job", dict), data.get("usage_before")
         if at is None or not 0 <= at < _END_OF_TIME:
             raise ValueError(f"its intended_at is {data.get('intended_at')!r}")
         fingerprint = _read(data, "fingerprint", str)
@@ -185,6 +189,7 @@ class Record:
             written=_read(data, "written", dict),
             source_version=_read(data, "source_version", dict),
             split_points=_points(_read(data, "split_points", list) or []),
+            usage_before=None if usage is None else UsageSnapshot.from_json(usage),
             history=tuple(_past(past) for past in _read(data, "history", list) or ()),
         )
 

@@ -22,7 +22,13 @@ from airflow_provider_nanostt.ledger import RequestFingerprint
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate
-from airflow_provider_nanostt.workflow.submit import record_answer, record_intent, record_not_charged, record_refusal
+from airflow_provider_nanostt.workflow.submit import (
+    figures_before,
+    record_answer,
+    record_intent,
+    record_not_charged,
+    record_refusal,
+)
 from airflow_provider_nanostt.workflow.transcribe import Part
 
 if TYPE_CHECKING:
@@ -160,7 +166,8 @@ def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
     for video, approval in approved:
         attempt = video.attempt
         with run.recording_errors(video.number, attempt):
-            record_intent(attempt, attempt.ledger, video.request, approval, balance=run.budget.balance())
+            balance, usage = figures_before(attempt)
+            record_intent(attempt, attempt.ledger, video.request, approval, balance=balance, usage=usage)
             ready.append((video, approval))
     if not ready:
         return
