@@ -9,8 +9,10 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
@@ -32,6 +34,21 @@ _ASK_AGAIN_SECONDS = 60.0
 _LONGEST_QUESTION_SECONDS = 30.0
 """Figures that took longer to get are not from one time."""
 _READERS = 8
+_MAX_RECORD_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What records say: charges that they have, and the submits that are still uncertain."""
+
+    charges: list[KnownCharge] = field(default_factory=list)
+    uncertain: set[tuple[str, float]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Self:
+        """Return what some records say."""
+        charges = list(filter(None, map(_charge_of, records)))
+        return cls(charges, {_name_of(one) for one in records if one.state == INTENDED})
 
 
 class UncertainSubmits:
@@ -71,8 +88,10 @@ class UncertainSubmits:
         """
         self.compare_all(found)
         verdict = self._verdict
-        if (record.fingerprint, record.intended_at) not in self._compared or verdict is None:
-            verdict = Verdict(False, "it was recorded while the account was compared")
+        if _name_of(record) not in self._compared or verdict is None:
+            verdict = Verdict(
+                False, "another attempt was at it meanwhile; clear the task, and what it has left is used"
+            )
         if not verdict.is_free:
             raise errors.OrphanedSubmit(
                 record.describe(),
@@ -91,40 +110,52 @@ class UncertainSubmits:
             uncertain = [one for one in records if one.state == INTENDED]
             if not uncertain:
                 return
-            self._compared = {(one.fingerprint, one.intended_at) for one in uncertain}
-            self._verdict = self._compare(uncertain, records)
+            try:
+                self._verdict = self._compare(uncertain, records)
+            except errors.NanoGPTError as error:  # a storage, or a key that is refused
+                self._verdict = Verdict(False, f"the figures cannot be had ({error})")
             self._log("Compared %d uncertain submits: %s", len(uncertain), self._verdict.reason)
 
     def _compare(self, uncertain: Sequence[Record], records: Sequence[Record]) -> Verdict:
+        self._compared = set(map(_name_of, uncertain))
         before = [figures for one in uncertain if (figures := _figures_of(one)) is not None]
         if len(before) < len(uncertain):
             return Verdict(False, "the figures before it are not on record")
+        if len({figures.usage.key for figures in before}) > 1:
+            return Verdict(False, "not all were submitted with the same key")
         first = min(before, key=lambda figures: figures.usage.at)
-        known, now = self._settled(first.usage, uncertain, records)
+        costs = [one.estimated_cost for one in uncertain]
+        if not (verdict := compare(first, first, costs, ())).is_free:  # no wait would change that
+            return verdict
+        seen, now = self._settled(first.usage, uncertain, records)
+        self._compared &= seen.uncertain
         if now is None:
             return Verdict(False, "the service's figures of now cannot be had, or have not settled")
         self._figures, self._has_figures = now, True
-        return compare(first, now, [one.estimated_cost for one in uncertain], known)
+        return compare(first, now, costs, seen.charges)
 
     def _settled(
         self, first: UsageSnapshot, uncertain: Sequence[Record], records: Sequence[Record]
-    ) -> tuple[list[KnownCharge], Figures | None]:
-        """Wait until what is uncertain and what is known has settled; return what is known and the figures then."""
+    ) -> tuple[_Seen, Figures | None]:
+        """Wait until what is uncertain and what is known has settled; return what the ledger has then, and the figures.
+
+        The ledger is read before the figures: a charge in between is one that nothing explains.
+        """
         config = self._service.get_conn().config
         on_its_way = config.timeout + config.connect_timeout + _LONGEST_UPLOAD_SECONDS
         give_up_at = time.time() + on_its_way + 2 * SETTLE_SECONDS
         while True:
-            known = self._known(records)
-            last = max([one.intended_at for one in uncertain] + [one.at for one in known])
+            seen = self._read_folder(self._folder) if self._folder else _Seen.of(records)
+            last = max([one.intended_at for one in uncertain] + [one.at for one in seen.charges])
             settled_at = last + on_its_way + SETTLE_SECONDS
             pause = settled_at - time.time()
             if pause <= 0:
                 figures, as_of = self._ask(first.first_day)
                 if figures is not None and as_of is not None and as_of >= settled_at:
-                    return known, figures
+                    return seen, figures
                 pause = _ASK_AGAIN_SECONDS
             if time.time() + pause > give_up_at:
-                return known, None
+                return seen, None
             self._log("Waiting %.0f s until the service's figures have settled; then they are compared", pause)
             time.sleep(pause)
 
@@ -143,30 +174,32 @@ class UncertainSubmits:
             return None, None
         return Figures(balance, snapshot), usage.as_of
 
-    def _known(self, records: Sequence[Record]) -> list[KnownCharge]:
-        """Return the charges that the folder's records have; one that cannot be read only leaves more unexplained."""
-        if self._folder is None:
-            return list(filter(None, map(_charge_of, records)))
-        folder = self._folder / FOLDER
+    def _read_folder(self, folder: ObjectStoragePath) -> _Seen:
+        """Read the folder's records; a charge in one that cannot be read is one that nothing explains."""
         try:
-            names = [name for name in object_storage.list_folder(folder) if name.endswith(".json")]
+            names = [name for name in object_storage.list_folder(folder / FOLDER) if name.endswith(".json")]
         except Exception as error:  # whatever a storage raises
             raise errors.LedgerError.of(f"{folder} cannot be listed", error) from error
 
-        def read(name: str) -> KnownCharge | None:
-            try:
-                data = object_storage.read(folder / name)
-                return None if data is None else _charge_of(Record.from_json(json.loads(data)))
-            except Exception:  # noqa: BLE001  see above
-                return None
+        def read(name: str) -> _Seen:
+            with suppress(Exception):  # see above
+                data = object_storage.read(folder / FOLDER / name, at_most=_MAX_RECORD_BYTES)
+                return _Seen.of([Record.from_json(json.loads(data or b""))])
+            return _Seen()
 
         with ThreadPoolExecutor(_READERS, thread_name_prefix="nanostt-records") as pool:
-            return list(filter(None, pool.map(read, names)))
+            found = list(pool.map(read, names))
+        charges = [charge for one in found for charge in one.charges]
+        return _Seen(charges, {name for one in found for name in one.uncertain})
 
 
 def _first_day(at: float) -> date:
     """Return the day before: the service's clock may be behind."""
     return (datetime.fromtimestamp(at, UTC) - timedelta(days=1)).date()
+
+
+def _name_of(record: Record) -> tuple[str, float]:
+    return record.fingerprint, record.intended_at
 
 
 def _figures_of(record: Record) -> Figures | None:

@@ -104,7 +104,9 @@ def compare(
         return Verdict(True, f"nothing was charged for it: {text}")
     if by_balance or by_usage:
         return Verdict(False, f"balance and usage disagree: {text}")
-    return Verdict(False, f"it was charged, or somebody else uses the account: {text}")
+    if fallen > explained and cost > explained:
+        return Verdict(False, f"it was charged, or somebody else uses the account: {text}")
+    return Verdict(False, f"neither figure is what the ledger explains: {text}")
 
 
 def _doubt(before: Figures, now: Figures, likely_costs: Sequence[float | None], slack: float) -> str | None:

@@ -209,6 +209,14 @@ def test_models_are_told_apart():
     assert not replace(FREE, charges=charges[1:], known=known).verdict().is_free
 
 
+def test_a_refund_hides_no_charge():
+    """Money that came back for another job fills the gap in the balance that the charge has left."""
+    known = [KnownCharge("run-1", BEFORE + 5, 0.015, "a", OURS, BEFORE)]
+    charges = [Charge(BEFORE + 5, 0.015, "a", refunded=0.015), Charge(BEFORE + 6, 0.015, "a")]
+    for usage in (Clerk(), Clerk(hidden=frozenset([1]))):
+        assert not replace(FREE, charges=charges, known=known, usage=usage).verdict().is_free
+
+
 def test_another_key_decides_nothing():
     """Its usage is its own."""
     now = FREE.figures(NOW)

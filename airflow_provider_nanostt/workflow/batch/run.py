@@ -355,14 +355,16 @@ def _is_own(attempt: Attempt) -> bool:
 
 
 def _records(attempt: Attempt) -> list[Record]:
+    """Return the records of an item; none of one that is submitted whatever they say."""
     try:
-        return attempt.records()
+        of_item, _ = recovery.read_record(attempt, attempt.ledger)
+        return [] if of_item.rules.force else attempt.records()
     except errors.NanoGPTError:
-        return []  # likewise
+        return []  # it will fail for the same reason in a moment
 
 
 def _spent_so_far(attempt: Attempt) -> float:
     try:
         return recovery.spent_so_far(attempt, attempt.ledger.load())
     except errors.NanoGPTError:
-        return 0.0  # it will fail for the same reason in a moment
+        return 0.0  # likewise
