@@ -290,6 +290,10 @@ class NanoGPTHook(BaseHook):
         """Ask what this key spent between two days (UTC, the end inclusive). Free."""
         return self._ask(endpoints.usage(start, end, group_by))
 
+    def try_usage(self, start: date, end: date) -> Usage | None:
+        """Ask for :meth:`usage` by day and model; None or an AuthError as :meth:`try_balance`."""
+        return self._ask_once(endpoints.usage(start, end), "the usage")
+
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, with the balance. Free, and raises nothing."""
         try:

@@ -18,12 +18,12 @@ _AFTER_RESET = 60.0
 _LONGEST_ASKED = 86_400.0
 
 
-def _resubmits(context: Context | None) -> bool:
+def _on_ambiguous_submit(context: Context | None) -> str:
     try:
         policy = parse_mapping("recovery_policy", getattr((context or {}).get("task"), "recovery_policy", None))
     except errors.InvalidInput:
-        return False
-    return str(policy.get("on_ambiguous_submit")).strip() == "resubmit"
+        return ""
+    return str(policy.get("on_ambiguous_submit")).strip()
 
 
 class NanoGPTRetryPolicy(RetryPolicy):
@@ -50,8 +50,9 @@ class NanoGPTRetryPolicy(RetryPolicy):
             return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
         if error.retry == "yes":
             return RetryDecision.retry(self._pause(error), reason=f"{type(error).__name__} passes by itself")
-        if type(error) is errors.AmbiguousSubmit and _resubmits(context):
-            return RetryDecision.retry(self.delay, reason="on_ambiguous_submit is 'resubmit'")
+        rule = _on_ambiguous_submit(context)
+        if type(error) is errors.AmbiguousSubmit and error.may_be_retried(rule):
+            return RetryDecision.retry(self.delay, reason=f"on_ambiguous_submit is {rule!r}")
         return RetryDecision.fail(reason=f"{type(error).__name__}: a retry cannot fix it, or would pay again")
 
     def _pause(self, error: errors.NanoGPTError) -> timedelta | None:

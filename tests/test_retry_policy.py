@@ -127,6 +127,7 @@ def test_a_batch_is_retried_as_the_error_that_stopped_it():
         ({"on_ambiguous_submit": "resubmit"}, "retry"),
         ('{"on_ambiguous_submit": "resubmit"}', "retry"),
         ({"on_ambiguous_submit": "fail"}, "fail"),
+        ({"on_ambiguous_submit": "verify"}, "fail"),
         ("{not JSON", "fail"),
         (None, "fail"),
     ],
@@ -135,6 +136,14 @@ def test_the_users_word_on_unknown_submits_holds(policy, action):
     """With on_ambiguous_submit='resubmit' the operator asks for a retry, and the policy does not stand in its way."""
     task = SimpleNamespace(recovery_policy=policy)
     assert decided(errors.AmbiguousSubmit("reset"), task=task).action.value == action
+    orphan = errors.OrphanedSubmit("call.wav", estimated_cost=None, before=None)
+    assert decided(orphan, task=task).action.value == "fail"
+
+
+def test_what_can_be_compared_is_retried():
+    """With on_ambiguous_submit='verify', if there is a record of it: without one a retry would pay again."""
+    task = SimpleNamespace(recovery_policy={"on_ambiguous_submit": "verify"})
+    assert decided(errors.AmbiguousSubmit("reset", record="call.wav"), task=task).action.value == "retry"
     orphan = errors.OrphanedSubmit("call.wav", estimated_cost=None, before=None)
     assert decided(orphan, task=task).action.value == "fail"
 

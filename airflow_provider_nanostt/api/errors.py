@@ -215,6 +215,11 @@ class AmbiguousSubmit(NanoGPTError, charged="maybe", scope="repeated"):
     record: str | None = None  # what was submitted, when, and for how much, for people; None without a ledger
     before: float | None = None  # USD in the account before the submit, if known
     now: float | None = None  # USD in the account afterwards, if it was asked for
+    verdict: str = ""  # what ``on_ambiguous_submit="verify"`` has found, as a sentence
+
+    def may_be_retried(self, on_ambiguous_submit: str) -> bool:
+        """Return whether another try follows the user's rule: one that compares needs the record."""
+        return on_ambiguous_submit == "resubmit" or (on_ambiguous_submit == "verify" and self.record is not None)
 
     _happened = "No readable answer to a paid request ({0.reason}). It may have been accepted and charged"
 
@@ -227,9 +232,9 @@ class AmbiguousSubmit(NanoGPTError, charged="maybe", scope="repeated"):
             )
         about = "" if self.record == self.reason else f" ({self.record})"
         return (
-            f"{text}{about}; balance before: {usd(self.before)}, now: {usd(self.now)}. Nothing is submitted again by "
-            "itself. Either set on_ambiguous_submit='resubmit', or clear the task with force=True, and it is submitted "
-            "and paid for once more."
+            f"{text}{about}; balance before: {usd(self.before)}, now: {usd(self.now)}.{self.verdict and ' '}"
+            f"{self.verdict} Nothing is submitted again by itself. Either set on_ambiguous_submit='resubmit', or clear "
+            "the task with force=True, and it is submitted and paid for once more."
         )
 
 

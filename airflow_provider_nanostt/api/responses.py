@@ -8,6 +8,7 @@ for each answer of success, and two for answers that were stored. What cannot be
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors, models
@@ -119,7 +120,40 @@ def usage(response: Response) -> models.Usage:
     totals = body.get("totals")
     if not isinstance(totals, Mapping):
         raise UnreadableBodyError("it has no totals")
-    return models.Usage(number(totals.get("netCostUsd")), models.whole_or_none(totals.get("requests")), raw=body)
+    requests = models.whole_or_none(totals.get("requests"))
+    key = _mapping(body.get("apiKey")).get("id")
+    return models.Usage(
+        number(totals.get("netCostUsd")),
+        requests,
+        raw=body,
+        key_id=str(key) if isinstance(key, int | str) and not isinstance(key, bool) else None,
+        as_of=_moment(body.get("asOf")),
+        rows=_usage_rows(body.get("byDayModel"), requests),
+    )
+
+
+def _usage_rows(entries: object, total: int | None) -> tuple[models.UsageRow, ...] | None:
+    """Read usage by day and model: all of it, or None."""
+    rows: list[models.UsageRow] = []
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not isinstance(entry, Mapping):
+            return None
+        day, model, count = _label(entry.get("date")), _label(entry.get("model")), amount(entry.get("requests"))
+        cost, refunded = amount(entry.get("costUsd")), amount(entry.get("refundedUsd"))
+        if day is None or model is None or count is None or count % 1 or cost is None or refunded is None:
+            return None
+        rows.append(models.UsageRow(day, model, int(count), cost, refunded))
+    is_whole = len({(row.day, row.model) for row in rows}) == len(rows) and sum(row.requests for row in rows) == total
+    return tuple(rows) if is_whole else None
+
+
+def _moment(value: object) -> float | None:
+    """Read a time with its zone as epoch seconds."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return None if moment is None or moment.tzinfo is None else moment.timestamp()
 
 
 def _read_body(data: bytes) -> Mapping[str, object]:

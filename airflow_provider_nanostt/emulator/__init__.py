@@ -11,11 +11,12 @@ from airflow_provider_nanostt.emulator.control import ControlError, EmulatorCont
 from airflow_provider_nanostt.emulator.faults import Fault
 from airflow_provider_nanostt.emulator.records import Charge, JobRecord, RequestRecord
 from airflow_provider_nanostt.emulator.running import Emulator
-from airflow_provider_nanostt.emulator.settings import MODELS, Model, Settings, Timing
+from airflow_provider_nanostt.emulator.settings import MODELS, Books, Model, Settings, Timing
 from airflow_provider_nanostt.emulator.transcript import Script, Transcript, Word
 
 __all__ = [
     "MODELS",
+    "Books",
     "Charge",
     "ControlError",
     "Emulator",

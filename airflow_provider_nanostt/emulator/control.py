@@ -19,6 +19,7 @@ from aiohttp import web
 
 from airflow_provider_nanostt.emulator.faults import Fault
 from airflow_provider_nanostt.emulator.records import Charge, JobRecord, RequestRecord, from_json, to_json
+from airflow_provider_nanostt.emulator.settings import Books
 from airflow_provider_nanostt.emulator.transcript import Script
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ class EmulatorControl:
         """Set the USD of one key, or of all."""
         self._call("POST", "balance", {"balance": balance, "key": key})
 
+    def keep_books(self, **fields: Any) -> Books:
+        """Let usage and balance show something else; as in :class:`Books`."""
+        return from_json(Books, self._call("POST", "books", fields))
+
     def reset(self) -> None:
         """Forget everything but the keys."""
         self._call("POST", "reset")
@@ -137,6 +142,7 @@ def control_routes(state: State, *, listens: bool) -> list[web.RouteDef]:
         _route("DELETE", "scripts", lambda _: state.clear_scripts()),
         _route("POST", "keys", lambda body: {"key": state.add_key(**body)}),
         _route("POST", "balance", lambda body: state.set_balance(**body)),
+        _route("POST", "books", lambda body: to_json(state.keep_books(**body))),
         _route("POST", "reset", lambda _: state.reset()),
     ]
 

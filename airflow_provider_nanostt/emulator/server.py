@@ -209,7 +209,7 @@ class Service:
         """``POST /check-balance``: numbers as strings, as the service sends them."""
         return web.json_response(
             {
-                "usd_balance": f"{account.balance:.8f}",
+                "usd_balance": f"{self.state.shown_balance(account, time.time()):.8f}",
                 "nano_balance": "0.00000000",
                 "nanoDepositAddress": "nano_" + "1" * 60,
             }
@@ -227,9 +227,11 @@ class Service:
         return web.json_response({"object": "list", "data": models}, headers={"Cache-Control": "public, max-age=300"})
 
     async def usage(self, request: web.Request, account: Account, _: Body) -> web.Response:
-        """``GET /v1/usage``: what this key spent, from the ledger."""
-        charges = [charge for charge in self.state.charges if charge.key == account.key]
-        return web.json_response(usage_report(charges, account.number, dict(request.query), dt.datetime.now(dt.UTC)))
+        """``GET /v1/usage``: what this key spent, as far as the books show it."""
+        now, books = time.time(), self.state.books
+        charges, age = self.state.shown_charges(account, now), books.usage_delay if books.tells_delay else 0.0
+        moment = dt.datetime.fromtimestamp(now, dt.UTC)
+        return web.json_response(usage_report(charges, account.number, dict(request.query), moment, age))
 
     async def unknown(self, request: web.Request, _: Account, __: Body) -> web.Response:
         """Whatever else is asked for: 404."""

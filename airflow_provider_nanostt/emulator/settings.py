@@ -107,6 +107,26 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Books:
+    """How what the service says of money differs from what it has taken.
+
+    :param usage_delay: seconds until a charge shows in the usage.
+    :param balance_delay: seconds until it shows in the balance.
+    :param tells_delay: the usage's ``asOf`` is as old as what it shows; else it is the present.
+    :param usage_hides: pattern of file names or URLs whose charges the usage never shows, as ``call-*.wav``.
+    :param balance_hides: likewise for the balance.
+    :param balance_off: USD that the balance shows too much.
+    """
+
+    usage_delay: float = 0.0
+    balance_delay: float = 0.0
+    tells_delay: bool = False
+    usage_hides: str = ""
+    balance_hides: str = ""
+    balance_off: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How one emulator behaves.
 
@@ -134,6 +154,7 @@ class Settings:
     :param check_formats: suffix, content type and bytes of an upload must agree.
     :param recogniser: ``none`` behaves as if pocketsphinx were not installed.
     :param decoder: ``none`` behaves as if PyAV were not installed.
+    :param books: what usage and balance show; `State.keep_books` changes it.
     :param default_script: transcript of whatever has no script of its own.
     :param default_seconds: length of audio nothing is known about (scripted, or no decoder), in seconds.
     :param ledger: file to which each charge and refund is appended as a JSON line before the answer is sent.
@@ -165,6 +186,7 @@ class Settings:
     check_formats: bool = True
     recogniser: Literal["auto", "none"] = "auto"
     decoder: Literal["auto", "none"] = "auto"
+    books: Books = field(default_factory=Books)
     default_script: Script | None = None
     default_seconds: float = 60.0
     ledger: str | None = None

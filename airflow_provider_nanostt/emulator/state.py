@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt.emulator.faults import Fault, FaultBook
 from airflow_provider_nanostt.emulator.limits import DayLimit, SlidingWindow
 from airflow_provider_nanostt.emulator.records import Charge, JobRecord, Ledger, RequestRecord
+from airflow_provider_nanostt.emulator.settings import Books
 from airflow_provider_nanostt.emulator.transcript import Script, ScriptBook
+from airflow_provider_nanostt.emulator.usage import unshown
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt.emulator.jobs import Job
@@ -58,6 +60,7 @@ class State:
 
     def _start(self) -> None:
         settings = self.settings
+        self.books = settings.books
         self._rng = random.Random(settings.seed)  # noqa: S311  # simulation, not secrets
         self._jobs: dict[str, Job] = {}
         self._requests: deque[RequestRecord] = deque(maxlen=settings.request_log)
@@ -169,6 +172,14 @@ class State:
             for account in [self._accounts[key]] if key else self._accounts.values():
                 account.balance = float(balance)
 
+    def keep_books(self, **fields: Any) -> Books:
+        """Let usage and balance show something else from now on.
+
+        :param fields: of :class:`Books`; those left out have their defaults again.
+        """
+        self.books = Books(**fields)
+        return self.books
+
     def reset(self) -> None:
         """Forget charges, jobs, requests, faults and scripts; keys stay, with the balance they started with."""
         with self._lock:
@@ -183,6 +194,18 @@ class State:
     def account(self, key: str | None) -> Account | None:
         """Return the account of a key."""
         return self._accounts.get(key) if key else None
+
+    def shown_balance(self, account: Account, now: float) -> float:
+        """Return the USD that the balance shows at a time in epoch seconds."""
+        books, charges = self.books, [charge for charge in self.charges if charge.key == account.key]
+        late = unshown(charges, books.balance_delay, books.balance_hides, now)
+        return account.balance + books.balance_off + sum(charge.cost - charge.refunded for charge in late)
+
+    def shown_charges(self, account: Account, now: float) -> list[Charge]:
+        """Return the charges that the usage shows."""
+        charges = [charge for charge in self.charges if charge.key == account.key]
+        late = set(unshown(charges, self.books.usage_delay, self.books.usage_hides, now))
+        return [charge for charge in charges if charge not in late]
 
     def remember(self, record: RequestRecord) -> None:
         """Keep a request for `requests`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.emulator.bodies import Refused
@@ -15,10 +16,23 @@ if TYPE_CHECKING:
 GROUPINGS = {"day": "day", "model": "model", "day,model": "day,model", "model,day": "day,model"}
 
 
-def usage_report(charges: Iterable[Charge], key_number: int, query: dict[str, str], now: dt.datetime) -> dict[str, Any]:
+def unshown(charges: Iterable[Charge], delay: float, hidden: str, now: float) -> list[Charge]:
+    """Return the charges that do not show: the youngest, and those whose source fits a pattern.
+
+    :param delay: seconds until one shows; `now` in epoch seconds.
+    """
+    return [
+        charge for charge in charges if charge.time > now - delay or (hidden and fnmatch.fnmatch(charge.source, hidden))
+    ]
+
+
+def usage_report(
+    charges: Iterable[Charge], key_number: int, query: dict[str, str], now: dt.datetime, age: float = 0.0
+) -> dict[str, Any]:
     """Return the usage of one key.
 
     :param charges: of that key only.
+    :param age: seconds by which the answer says that it is older than it is.
     :param query: ``from`` and ``to`` (UTC dates, both or neither: the last 30 days), ``group_by``, ``scope``,
         ``api_key_id``.
     :raises Refused: 400, with the reason.
@@ -40,7 +54,7 @@ def usage_report(charges: Iterable[Charge], key_number: int, query: dict[str, st
         "to": last.isoformat(),
         "timezone": "UTC",
         "groupBy": grouping,
-        "asOf": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "asOf": (now - dt.timedelta(seconds=age)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "source": {"rollupDays": [], "liveDays": [now.date().isoformat()], "missingRollupDays": []},
         "totals": _bucket(chosen),
     }

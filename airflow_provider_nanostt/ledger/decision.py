@@ -17,10 +17,11 @@ REATTACH = "reattach"
 WRITE_ANSWER = "write_answer"
 REUSE = "reuse"
 RESUME_PARTS = "resume_parts"
+VERIFY = "verify"
 
 WORDS = {
     "on_changed_input": ("submit", "fail"),
-    "on_ambiguous_submit": ("fail", "resubmit"),
+    "on_ambiguous_submit": ("fail", "resubmit", "verify"),
     "on_lost_job": ("fail", "submit"),
 }
 
@@ -31,7 +32,8 @@ class RecoveryRules:
 
     :param force: submit afresh, whatever is recorded.
     :param on_changed_input: ``submit`` or ``fail`` when the record is of another recording, model or option.
-    :param on_ambiguous_submit: ``fail`` or ``resubmit`` when nobody knows whether the last submit was charged.
+    :param on_ambiguous_submit: ``fail``, ``resubmit`` or ``verify`` when nobody knows whether the last submit was
+        charged.
     :param on_lost_job: ``fail`` or ``submit`` when the service no longer knows the job.
     :raises InvalidInput: for any other word.
     """
@@ -84,7 +86,8 @@ class Decision:
     """What an attempt is to do, and the reason.
 
     :param action: ``submit``, ``reattach`` to the recorded job, ``write_answer``: write the recorded answer, ``reuse``
-        the recorded result, or ``resume_parts``: go on with the recorded parts.
+        the recorded result, ``resume_parts``: go on with the recorded parts, or ``verify`` by the service's figures
+        that the last submit was not charged, and only then submit.
     """
 
     action: str
@@ -106,6 +109,8 @@ def decide(record: Record | None, fingerprint: str, rules: RecoveryRules) -> Dec
         return Decision(SUBMIT, f"force is set, so this submits once more; before: {before}")
     if record.state == INTENDED and rules.on_ambiguous_submit == "fail":
         raise errors.OrphanedSubmit(before, estimated_cost=record.estimated_cost, before=record.balance_before)
+    if record.state == INTENDED and rules.on_ambiguous_submit == "verify":
+        return Decision(VERIFY, f"The service's figures show no charge for it, so this submits again; before: {before}")
     if record.fingerprint != fingerprint:
         if rules.on_changed_input == "fail":
             raise errors.InputChanged(before)

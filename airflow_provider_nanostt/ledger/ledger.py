@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.ledger.claim import Claim
     from airflow_provider_nanostt.ledger.record import RequestFingerprint
     from airflow_provider_nanostt.ledger.stores import Store
+    from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
 
 _MAX_HISTORY = 20
 _TRIES = 3
@@ -32,12 +33,12 @@ class Ledger:
     """Reads and writes the record of one task instance; ``record`` is the record as last read or written.
 
     :param store: where it is kept; None keeps nothing, and every attempt begins anew.
-    :param clock: epoch seconds.
+    :param clock: epoch seconds; None takes the machine's.
     """
 
-    def __init__(self, store: Store | None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store | None, clock: Callable[[], float] | None = None) -> None:
         self._store = store
-        self._clock = clock
+        self._clock = clock or time.time
         self._is_read = False
         self._before: Record | None = None
         self.record: Record | None = None
@@ -73,6 +74,7 @@ class Ledger:
         *,
         estimated_cost: float | None = None,
         balance: float | None = None,
+        usage: UsageSnapshot | None = None,
         owner: str | None = None,
         forced: Mapping[str, object] | None = None,
         source_version: Mapping[str, object] | None = None,
@@ -97,6 +99,7 @@ class Ledger:
             intended_at=self._clock(),
             estimated_cost=estimated_cost,
             balance_before=balance,
+            usage_before=usage,
             owner=owner,
             forced=forced,
             source_version=source_version,

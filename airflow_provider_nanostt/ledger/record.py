@@ -14,6 +14,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Options
 from airflow_provider_nanostt.common.numbers import amount, number
 from airflow_provider_nanostt.ledger.claim import Claim
+from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
 
 T = TypeVar("T")
 
@@ -88,6 +89,7 @@ class Record:
     :param history: what was submitted before for this task instance, with run ids and costs.
     :param owner: short name of the task instance that submitted it.
     :param claim: of an intent: who is sending it.
+    :param usage_before: of the key, before the submit; only with ``on_ambiguous_submit="verify"``.
     """
 
     state: str
@@ -109,6 +111,7 @@ class Record:
     history: tuple[Mapping[str, object], ...] = ()
     owner: str | None = None
     claim: Claim | None = None
+    usage_before: UsageSnapshot | None = None
 
     @property
     def spent_before(self) -> float:
@@ -151,6 +154,7 @@ class Record:
         plain: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
         plain["job"] = self.job.to_json() if self.job else None
         plain["claim"] = self.claim.to_json() if self.claim else None
+        plain["usage_before"] = self.usage_before.to_json() if self.usage_before else None
         plain["split_points"] = list(self.split_points)
         plain["history"] = [dict(past) for past in self.history]
         return {"version": VERSION, **plain}
@@ -165,7 +169,7 @@ class Record:
             raise ValueError("it is not a record of this provider")  # noqa: TRY004  its value is wrong, whatever it is
         if data["version"] > VERSION:
             raise ValueError(f"the record has version {data['version']}; this provider knows {VERSION}")
-        at, job = number(data.get("intended_at")), _read(data, "job", dict)
+        at, job, usage = number(data.get("intended_at")), _read(data, "job", dict), data.get("usage_before")
         if at is None or not 0 <= at < _END_OF_TIME:
             raise ValueError(f"its intended_at is {data.get('intended_at')!r}")
         fingerprint = _read(data, "fingerprint", str)
@@ -195,6 +199,7 @@ class Record:
             source_version=_read(data, "source_version", dict),
             split_points=_points(_read(data, "split_points", list) or []),
             claim=Claim.from_json(data.get("claim"), at=at),
+            usage_before=None if usage is None else UsageSnapshot.from_json(usage),
             history=tuple(_past(past) for past in _read(data, "history", list) or ()),
         )
 

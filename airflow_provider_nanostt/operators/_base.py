@@ -85,7 +85,7 @@ class NanoGPTOperator(BaseOperator):
 
         if type(error) is errors.AmbiguousSubmit:
             policy = parse_mapping("recovery_policy", self.recovery_policy)
-            return parse_word("on_ambiguous_submit", policy.get("on_ambiguous_submit")) == "resubmit"
+            return error.may_be_retried(parse_word("on_ambiguous_submit", policy.get("on_ambiguous_submit")))
         has_ledger = not is_null(self.output_path) or context.get("task_state_store") is not None
         return error.retry == "yes" or (error.retry == "ledger" and has_ledger)
 

@@ -89,12 +89,14 @@ class RecoveryPolicy(_Options):
     """What to do about an earlier attempt. All fields are templated.
 
     :param on_changed_input: if recording, model or options are not those submitted before.
-    :param on_ambiguous_submit: if nobody knows whether the last submit was charged.
+    :param on_ambiguous_submit: if nobody knows whether the last submit was charged: ``fail``, ``resubmit``, or
+        ``verify``, which submits again only if balance and usage both show that nothing was charged, once they have
+        settled: minutes, in the worker.
     :param on_lost_job: if the service no longer knows the job.
     """
 
     on_changed_input: Literal["submit", "fail"] | str = "submit"
-    on_ambiguous_submit: Literal["fail", "resubmit"] | str = "fail"
+    on_ambiguous_submit: Literal["fail", "resubmit", "verify"] | str = "fail"
     on_lost_job: Literal["fail", "submit"] | str = "fail"
 
 

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.audio.prepare.staging import Staging
-from airflow_provider_nanostt.ledger import Ledger, RecoveryRules, TaskIdentity
+from airflow_provider_nanostt.ledger import Ledger, Record, RecoveryRules, TaskIdentity
 from airflow_provider_nanostt.ledger.decision import TaskTry
 from airflow_provider_nanostt.ledger.task_identity import store_for, task_identity_of, task_try_of
+from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +62,7 @@ class Attempt:
 
     :param budget: what the task, or the whole batch, may spend.
     :param context: of the Airflow task, in which the records of parts are found.
+    :param uncertain: the submits of unknown end that this try, or the whole batch, has found.
     :param identity: of the task instance, or of one item of it; None outside of a task.
     :param owner: short name of the task instance, None outside of a task.
     :param holder: the task instance and its try, for people.
@@ -78,6 +80,7 @@ class Attempt:
     rules: RecoveryRules
     log: Log
     context: Mapping[str, object]
+    uncertain: UncertainSubmits
     identity: TaskIdentity | None = None
     owner: str | None = None
     holder: str = "a script"
@@ -91,6 +94,16 @@ class Attempt:
         identity = self.identity.for_part(part) if self.identity else None
         return Ledger(store_for(self.context, self.target.folder, identity))
 
+    def records(self) -> list[Record]:
+        """Return the records of the recording and of its parts, as far as there are any.
+
+        :raises LedgerError: if one cannot be read.
+        """
+        record = self.ledger.load()
+        count = len(record.split_points) + 1 if record and record.split_points else 0
+        found = [record, *(self.part_ledger(number).load() for number in range(1, count + 1))]
+        return [one for one in found if one is not None]
+
 
 def open_attempt(
     service: NanoGPTHook,
@@ -101,6 +114,7 @@ def open_attempt(
     *,
     rules: RecoveryRules,
     log: Log,
+    uncertain: UncertainSubmits | None = None,
     staging_path: str | None = None,
     item: str = "",
     number: int = 0,
@@ -108,6 +122,7 @@ def open_attempt(
 ) -> Attempt:
     """Return an attempt of the running task; its record is not read yet.
 
+    :param uncertain: what a whole batch shares; None makes it for this attempt alone.
     :param item: the key of one item of a batch, and its number.
     :param shared: whether the item's record is shared by every task and run that writes into the folder.
     """
@@ -122,6 +137,7 @@ def open_attempt(
         rules,
         log,
         context,
+        uncertain or UncertainSubmits(service, target.folder, rules, log.info),
         identity=identity,
         owner=task.digest if task else None,
         **({"holder": f"{task.describe()}, try {task_try.try_number or 1}"} if task else {}),

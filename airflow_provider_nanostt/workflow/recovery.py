@@ -15,7 +15,7 @@ from airflow_provider_nanostt.api.responses import stored_answer
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
 from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject
 from airflow_provider_nanostt.ledger import RequestFingerprint, decide, keep_recording
-from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REUSE, WRITE_ANSWER
+from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REUSE, VERIFY, WRITE_ANSWER
 from airflow_provider_nanostt.ledger.record import total_spent
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
 from airflow_provider_nanostt.workflow.request import Identified
@@ -126,8 +126,10 @@ def recover(
     """
     try:
         decision = decide(record, wanted.digest, attempt.rules)
+        if record is not None and decision.action == VERIFY:
+            attempt.uncertain.check(record, attempt.records)
     except errors.OrphanedSubmit as error:
-        raise error.replace(now=balance_now(attempt)) from None
+        raise error.replace(now=balance_now(attempt) if error.now is None else error.now) from None
     if decision.reason:
         attempt.log.info("%s", decision.reason)
     if record is None:
@@ -163,9 +165,7 @@ def spent_so_far(attempt: Attempt, record: Record | None) -> float:
     :param record: of the recording.
     :raises LedgerError: if the records of its parts cannot be read.
     """
-    count = len(record.split_points) + 1 if record and record.split_points else 0
-    parts = [attempt.part_ledger(number).load() for number in range(1, count + 1)]
-    return total_spent(record, [part for part in parts if part is not None], attempt.owner)
+    return total_spent(record, attempt.records()[1:], attempt.owner) if record is not None else 0.0
 
 
 def find_jobs(attempt: Attempt) -> list[tuple[float, Transcript | Job]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.api.models import Job, Submission
     from airflow_provider_nanostt.ledger import Claim, Ledger, RequestFingerprint
+    from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.budget import Approval
     from airflow_provider_nanostt.workflow.pricing import Estimate
@@ -55,14 +56,23 @@ def submit(
         attempt.log.warning(
             "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
         )
-    balance = attempt.budget.balance() if ledger.is_kept else None
+    balance, usage = figures_before(attempt) if ledger.is_kept else (None, None)
     size = 0 if isinstance(submission.audio, str) else submission.audio.size
     seconds = attempt.service.get_conn().config.longest_submit(size)
 
     def send() -> Transcript | Job:
         attempt.service.acquire_slot()
         with holding(attempt.holder, seconds) as claim:
-            record_intent(attempt, ledger, request, approval, claim, balance=balance, source_version=source_version)
+            record_intent(
+                attempt,
+                ledger,
+                request,
+                approval,
+                claim,
+                balance=balance,
+                usage=usage,
+                source_version=source_version,
+            )
             attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
             try:
                 answer = attempt.service.submit(submission)
@@ -92,6 +102,7 @@ def record_intent(
     claim: Claim,
     *,
     balance: float | None,
+    usage: UsageSnapshot | None,
     source_version: Mapping[str, object] | None = None,
 ) -> None:
     """Record that a submit is about to be sent, which nobody may do without an approval.
@@ -105,6 +116,7 @@ def record_intent(
         request,
         estimated_cost=approval.estimated_usd,
         balance=balance,
+        usage=usage,
         owner=attempt.owner,
         forced=attempt.forced,
         source_version=source_version,
@@ -169,6 +181,12 @@ def record_refusal(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError)
 def record_not_charged(attempt: Attempt, ledger: Ledger) -> None:
     """Take back in the record that something was about to be paid for."""
     keep_recording(attempt.log.error, "that nothing was charged", ledger.withdraw)
+
+
+def figures_before(attempt: Attempt) -> tuple[float | None, UsageSnapshot | None]:
+    """Return USD in the account before a submit, and the usage if somebody will compare it; None if unknown."""
+    figures = attempt.uncertain.figures_before()
+    return (attempt.budget.balance(), None) if figures is None else (figures.balance, figures.usage)
 
 
 def balance_now(attempt: Attempt) -> float | None:

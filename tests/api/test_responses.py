@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_nanostt.api import endpoints, errors, http
+from airflow_provider_nanostt.api import endpoints, errors, http, models
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, shorten
 from airflow_provider_nanostt.api.models import AudioModel, Balance, Job, JobStatus, Segment, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer, stored_status
@@ -347,6 +347,54 @@ def test_usage_is_what_was_spent():
     assert spent.raw["byDay"][0]["date"] == "2026-05-04"
     little = read(CALLS["usage"], "usage/200-little.json")
     assert (little.net_cost, little.requests) == (1.25, None)
+
+
+USAGE_ROW = {"date": "2026-05-04", "model": "GPT-4.1 mini", "requests": 2, "costUsd": "0.5", "refundedUsd": 0}
+DAY_AND_MODEL: dict[str, Any] = {
+    "apiKey": {"id": 5},
+    "asOf": "2026-05-31T12:00:00.000Z",
+    "totals": {"requests": 2, "netCostUsd": 0.5},
+    "byDayModel": [USAGE_ROW],
+}
+
+
+def usage_of(**changes: Any) -> models.Usage:
+    body = json.dumps({**DAY_AND_MODEL, **changes}).encode()
+    found = http.read(CALLS["usage"], http.Response(200, {}, body, 0.0))
+    assert isinstance(found, models.Usage)
+    return found
+
+
+def test_usage_by_day_and_model():
+    """Who asked, when it was counted, and each row."""
+    found = usage_of()
+    assert (found.key_id, found.as_of) == ("5", 1780228800.0)
+    assert found.rows == (models.UsageRow("2026-05-04", "GPT-4.1 mini", 2, 0.5, 0.0),)
+    nothing = usage_of(byDayModel=[], totals={"requests": 0})
+    assert nothing.rows == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"byDayModel": None},
+        {"byDayModel": [None]},
+        {"byDayModel": [USAGE_ROW, USAGE_ROW], "totals": {"requests": 4}},
+        {"totals": {"requests": 3}},
+        {"totals": {}},
+        *({"byDayModel": [{**USAGE_ROW, name: value}]} for name in USAGE_ROW for value in (None, -1, float("nan"))),
+        {"byDayModel": [{**USAGE_ROW, "requests": 1.5}]},
+    ],
+)
+def test_usage_that_does_not_add_up_has_no_rows(changes):
+    """Half of the rows would look like less than was spent."""
+    assert usage_of(**changes).rows is None
+
+
+@pytest.mark.parametrize("value", [None, 5, "yesterday", "2026-05-31T12:00:00", "2026-05-31T99:00:00Z"])
+def test_usage_of_no_certain_time(value):
+    """A time that cannot be read, or that has no zone, is none."""
+    assert usage_of(asOf=value).as_of is None
 
 
 @pytest.mark.parametrize("endpoint", ["balance", "audio_models", "youtube", "usage"])

@@ -65,6 +65,8 @@ def test_all_can_be_steered_over_http(nanogpt, api, control):
     key = control.add_key(balance=2.0)
     control.set_balance(3.0, key)
     assert Caller(nanogpt, key).post("/check-balance").json()["usd_balance"] == "3.00000000"
+    assert control.keep_books(balance_off=0.5).balance_off == 0.5
+    assert Caller(nanogpt, key).post("/check-balance").json()["usd_balance"] == "3.50000000"
     control.reset()
     assert (nanogpt.charges, nanogpt.requests, nanogpt.counts) == ([], [], {})
     assert nanogpt.balances[key] == 2.0
@@ -85,6 +87,7 @@ def test_a_reset_forgets_jobs(nanogpt, api):
         lambda control: control.fail("*", kind="explode"),
         lambda control: control.script("a", colour="red"),
         lambda control: control.set_balance(1.0, "nobody"),
+        lambda control: control.keep_books(honest=True),
     ],
 )
 def test_a_control_request_that_makes_no_sense_is_refused(control, request_):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -188,6 +189,49 @@ def test_usage_adds_up_the_ledger(nanogpt, api):
     assert [item["requests"] for item in report["byDay"]] == [2]
     assert len(report["byDayModel"]) == 2
     assert (report["object"], report["timezone"], report["groupBy"]) == ("usage", "UTC", "day,model")
+
+
+def shown(api) -> tuple[int, float]:
+    """What usage and balance show: requests, and USD left."""
+    usage = api.call("GET", "/v1/usage").json()["totals"]["requests"]
+    return usage, float(api.post("/check-balance").json()["usd_balance"])
+
+
+@pytest.mark.parametrize(
+    ("books", "seen"),
+    [
+        ({}, (2, 99.94)),
+        ({"usage_delay": 60}, (0, 99.94)),
+        ({"balance_delay": 60}, (2, 100.0)),
+        ({"usage_hides": "*/b.mp3"}, (1, 99.94)),
+        ({"balance_hides": "*/b.mp3"}, (2, 99.97)),
+        ({"balance_off": -1.0}, (2, 98.94)),
+    ],
+)
+def test_books_can_be_late_or_wrong(nanogpt, api, books, seen):
+    """Usage and balance show what the books say, each by itself; what was really charged stays what it is."""
+    for name in ("a", "b"):
+        nanogpt.script(f"{name}.mp3", duration=60)
+        api.url(f"https://files.test/{name}.mp3")
+    nanogpt.keep_books(**books)
+    assert shown(api) == seen
+    assert nanogpt.balances[api.key] == pytest.approx(99.94)
+    nanogpt.keep_books()
+    assert shown(api) == (2, 99.94)
+
+
+def test_what_was_late_shows_in_time(nanogpt, api, monkeypatch):
+    """A charge shows once its delay is over, and the usage can say how old it is."""
+    api.url(model=SYNC)
+    nanogpt.keep_books(usage_delay=100, balance_delay=200, tells_delay=True)
+    now = time.time()
+    found = []
+    for later in (0, 150, 250):
+        monkeypatch.setattr(time, "time", lambda later=later: now + later)
+        found.append(shown(api))
+    assert [(usage, balance < 100) for usage, balance in found] == [(0, False), (1, False), (1, True)]
+    as_of = dt.datetime.fromisoformat(api.call("GET", "/v1/usage").json()["asOf"])
+    assert as_of.timestamp() == pytest.approx(now + 150, abs=0.01)
 
 
 @pytest.mark.parametrize(

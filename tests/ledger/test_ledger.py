@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_nanostt import _compat
 from airflow_provider_nanostt._compat import ObjectStoragePath
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Options, Transcript
+from airflow_provider_nanostt.api.models import Job, Options, Transcript, UsageRow
 from airflow_provider_nanostt.ledger import (
     FileStore,
     Ledger,
@@ -26,8 +26,9 @@ from airflow_provider_nanostt.ledger import (
     TaskStateStore,
     decide,
 )
-from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REUSE, SUBMIT, WRITE_ANSWER
+from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REUSE, SUBMIT, VERIFY, WRITE_ANSWER
 from airflow_provider_nanostt.ledger.record import ANSWERED, FAILED, INTENDED, SPLIT, SUBMITTED, WITHDRAWN, WRITTEN
+from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
 from tests.outside import StateStore
 
 JOB = Job("run-1", "Elevenlabs-STT", 1_700_000_000.0, 0.015, 0.5, {"runId": "run-1", "cost": 0.015})
@@ -59,6 +60,12 @@ objects = st.dictionaries(texts, st.integers() | texts | st.none(), max_size=3)
 jobs = st.builds(Job, st.text(min_size=1, max_size=9), st.just("m"), st.floats(0, 2e9), money, money, objects)
 points = st.sets(st.floats(0.1, 1e5), max_size=3).map(sorted).map(tuple)
 earlier = st.lists(st.fixed_dictionaries({"run_id": st.none() | texts, "cost": money}), max_size=3).map(tuple)
+rows = st.lists(
+    st.builds(UsageRow, texts, texts, st.integers(0, 10**6), st.floats(0, 1e6), st.floats(0, 1e6)),
+    max_size=3,
+    unique_by=lambda row: (row.day, row.model),
+)
+usages = st.builds(UsageSnapshot, st.floats(0, 2e9), st.text(min_size=1, max_size=9), st.dates(), rows.map(tuple))
 
 
 @st.composite
@@ -84,6 +91,7 @@ def records(draw) -> Record:
         split_points=draw(points.filter(bool)) if state == SPLIT else (),
         history=draw(earlier),
         owner=draw(st.none() | texts),
+        usage_before=draw(st.none() | usages),
     )
 
 
@@ -91,7 +99,7 @@ rules = st.builds(
     RecoveryRules,
     force=st.booleans(),
     on_changed_input=st.sampled_from(["submit", "fail"]),
-    on_ambiguous_submit=st.sampled_from(["fail", "resubmit"]),
+    on_ambiguous_submit=st.sampled_from(["fail", "resubmit", "verify"]),
     on_lost_job=st.sampled_from(["fail", "submit"]),
 )
 
@@ -103,6 +111,9 @@ def test_whatever_is_recorded_no_rule_pays_twice_by_itself(record, rule):
         decision = decide(record, SAME, rule)
     except (errors.OrphanedSubmit, errors.InputChanged) as error:
         assert (rule.force, record.describe() in str(error)) == (False, True)  # noqa: PT017  either may be right
+        return
+    if decision.action == VERIFY:
+        assert (rule.force, rule.on_ambiguous_submit, record.state) == (False, "verify", INTENDED)
         return
     if decision.action != SUBMIT:
         assert record.fingerprint == SAME
@@ -336,6 +347,33 @@ def test_without_a_store_nothing_is_kept():
 GOOD = record_of(SUBMITTED).to_json()
 
 
+USAGE = {"at": 1_699_999_999.0, "key": "1", "first_day": "2023-11-13", "rows": [["2023-11-14", "m", 3, 0.5, 0.0]]}
+ROW = USAGE["rows"][0]
+FORGED_USAGE = [
+    {"at": -1.0},
+    {"at": 1e300},
+    {"at": None},
+    {"key": 1},
+    {"key": ""},
+    {"key": "1" * 1000},
+    {"first_day": "yesterday"},
+    {"rows": None},
+    {"rows": [ROW, ROW]},
+    {"rows": [ROW[:4]]},
+    {"rows": [{"day": "2023-11-14"}]},
+    *({"rows": [[*ROW[:at], value, *ROW[at + 1 :]]]} for at in (2, 3, 4) for value in (-1, 1e300, float("nan"), None)),
+    {"rows": [[*ROW[:2], 0.5, *ROW[3:]]]},
+    {"rows": [["2023-11-14", f"model {number}", 0, 0.0, 0.0] for number in range(1000)]},
+]
+
+
+def test_the_usage_before_an_intent_is_read_back():
+    """As it was written, before damage is tried on it below."""
+    usage = Record.from_json({**GOOD, "usage_before": USAGE}).usage_before
+    assert usage is not None
+    assert usage.to_json() == USAGE
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -367,6 +405,9 @@ GOOD = record_of(SUBMITTED).to_json()
         {**GOOD, "result": {"files": {"json": 1}}},
         {**GOOD, "history": "run-0"},
         {**GOOD, "history": ["run-0"]},
+        {**GOOD, "usage_before": "nothing"},
+        {**GOOD, "usage_before": {}},
+        *({**GOOD, "usage_before": {**USAGE, **forged}} for forged in FORGED_USAGE),
     ],
 )
 def test_a_record_that_makes_no_sense_fails_and_names_its_place(tmp_path, record):

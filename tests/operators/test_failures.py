@@ -85,6 +85,15 @@ def test_a_retry_resubmits_only_if_the_user_says_so(policy):
     assert isinstance(raised(orphaned, recovery_policy=policy), AirflowFailException)
 
 
+def test_a_retry_compares_only_what_is_recorded():
+    """Without a record the next attempt would know nothing, and pay again."""
+    policy = {"on_ambiguous_submit": "verify"}
+    lost = errors.AmbiguousSubmit("reset", record="a.mp3")
+    assert raised(lost, recovery_policy=policy) is lost
+    for other in (errors.AmbiguousSubmit("reset"), errors.OrphanedSubmit("a.mp3", estimated_cost=None, before=None)):
+        assert isinstance(raised(other, recovery_policy=policy), AirflowFailException)
+
+
 @pytest.mark.parametrize("error", [*EVERY_ERROR, *ODD], ids=name)
 def test_a_batch_stops_as_the_error_says(error):
     """At once, when it comes five times in a row, or never."""

@@ -14,10 +14,12 @@ from airflow_provider_nanostt._compat import AirflowFailException, ObjectStorage
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger.task_identity import TaskIdentity
 from airflow_provider_nanostt.links import address_in
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.conftest import Memory
+from tests.outside import killed, pauses, request
 from tests.workflow.batch.conftest import ASYNC, PRICE, Batch, batch  # noqa: F401  a fixture
 
 SYNC = "Whisper-Large-V3"
@@ -127,6 +129,52 @@ def test_no_record_lifts_a_limit(emulator: Emulator, files, attempt, forged):
     with suppress(errors.LedgerError, AirflowFailException):
         attempt(max_cost_usd=1e-7)
     assert len(emulator.charges) == before
+
+
+@pytest.mark.parametrize("limit", [PRICE[ASYNC] / 2, PRICE[ASYNC] * 1.5])
+def test_forged_figures_pay_no_more_than_the_approval_allows(emulator: Emulator, files, attempt, hours_pass, limit):
+    """A writer of the folder can make a charge look as if it was none; the submit is approved all the same."""
+    arguments = {"model": ASYNC, "actual_duration": 0.5, "recovery_policy": {"on_ambiguous_submit": "verify"}}
+    with killed(after=request("/transcribe")):
+        attempt(**arguments)
+    usage = NanoGPTHook().usage()
+    assert usage.rows is not None
+    rows = [[row.day, row.model, row.requests, row.cost, row.refunded] for row in usage.rows]
+    forged = {**files.record["usage_before"], "rows": rows}
+    files.record = {**files.record, "balance_before": 100.0 - PRICE[ASYNC], "usage_before": forged}
+    if limit < PRICE[ASYNC]:
+        with pytest.raises(AirflowFailException, match="max_cost_usd"):
+            attempt(**arguments, max_cost_usd=limit)
+        assert len(emulator.charges) == 1
+    else:
+        for _ in range(2):
+            attempt(**arguments, max_cost_usd=limit)
+        assert len(emulator.charges) == 2
+
+
+FORGED_FIGURES: dict[str, dict[str, Any]] = {
+    "a balance of before": {"balance_before": 100.0 - PRICE[ASYNC]},
+    "no balance of before": {"balance_before": None},
+    "no usage of before": {"usage_before": None},
+    "a usage of later": {"intended_at": 1.7e9},
+    "a submit of the far future": {"intended_at": 2e11},
+    "no likely cost": {"estimated_cost": None},
+    "a likely cost of nothing": {"estimated_cost": 0.0},
+}
+
+
+@pytest.mark.parametrize("forged", FORGED_FIGURES)
+def test_no_single_figure_of_a_record_authorises(emulator: Emulator, files, attempt, hours_pass, forged):
+    """The other one, which the service has, still shows the charge; and no made-up time is waited for."""
+    arguments = {"model": ASYNC, "actual_duration": 0.5, "recovery_policy": {"on_ambiguous_submit": "verify"}}
+    with killed(after=request("/transcribe")):
+        attempt(**arguments)
+    files.record = {**files.record, **FORGED_FIGURES[forged]}
+    skipped = pauses.skipped
+    with pytest.raises(AirflowFailException, match="on_ambiguous_submit is 'verify'"):
+        attempt(**arguments)
+    assert len(emulator.charges) == 1
+    assert pauses.skipped - skipped < 2000
 
 
 @pytest.mark.parametrize("points", [[-1.0], [0.0], [5.0, 5.0], [9.0, 3.0], [float("nan")], ["x"], list(range(1, 2000))])

@@ -22,7 +22,7 @@ from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import hiss, note, wav
 from tests.conftest import Memory
-from tests.outside import everywhere, killed, record
+from tests.outside import everywhere, killed, record, request
 
 av = pytest.importorskip("av")
 
@@ -220,6 +220,22 @@ def test_killed_between_charge_and_record_the_next_attempt_names_the_part(spoken
     assert parts(spoken) == ONCE
     assert text_of(attempt(recovery_policy={"on_ambiguous_submit": "resubmit"})) == WHOLE
     assert parts(spoken) == [*ONCE, "part-002.mp3"]
+
+
+@pytest.mark.parametrize("charged", [False, True])
+def test_the_parts_that_are_known_explain_their_charges(spoken: Emulator, attempt, hours_pass, charged):
+    """With 'verify', an uncertain part is submitted again only if it was not charged; the others are not."""
+    policy = {"on_ambiguous_submit": "verify"}
+    which = request("/transcribe")
+    with killed(after=which, nth=2) if charged else killed(before=which, nth=2):
+        attempt(recovery_policy=policy)
+    assert parts(spoken) == (ONCE if charged else ONCE[:1])
+    if charged:
+        with pytest.raises(AirflowFailException, match=r"\(part 2 of 2\).*rose by 2 requests .* explains 1 requests"):
+            attempt(recovery_policy=policy)
+    else:
+        assert text_of(attempt(recovery_policy=policy)) == WHOLE
+    assert parts(spoken) == ONCE
 
 
 @only_files

@@ -36,13 +36,14 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
 )
 from airflow_provider_nanostt.workflow.budget import Budget
 from airflow_provider_nanostt.workflow.recovery import ReusedResult
+from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import RecoveryRules
+    from airflow_provider_nanostt.ledger import Record, RecoveryRules
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.items import Item
@@ -93,6 +94,7 @@ class BatchRun:
         self.rows: list[ManifestRow] = []
         self.breaker = CircuitBreaker()
         self.budget = Budget(costs, lambda: self._account)
+        self._uncertain = UncertainSubmits(self.service, self.folder, self.rules, self.log.info)
         self._account: float | None = None
         self._writing: Sequence[Mapping[str, object]] = ()
         self._write_lock = threading.Lock()
@@ -127,6 +129,7 @@ class BatchRun:
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
         self.budget.add_earlier(sum(self._in_threads(_spent_so_far, attempts.values())))
+        self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in _records(one)))
         return attempts
 
     def _not_found(self, number: int, problem: errors.NanoGPTError, *, is_no_match: bool) -> None:
@@ -165,6 +168,7 @@ class BatchRun:
                     Target(self.folder, settings, self._listing if many else None),
                     rules=self.rules,
                     log=ItemLog(self.log, row.audio),
+                    uncertain=self._uncertain,
                     staging_path=self.staging_path,
                     item=row.key,
                     number=number,
@@ -352,8 +356,17 @@ def _is_own(attempt: Attempt) -> bool:
     return record is not None and record.owner == attempt.owner
 
 
+def _records(attempt: Attempt) -> list[Record]:
+    """Return the records of an item; none of one that is submitted whatever they say."""
+    try:
+        of_item, _ = recovery.read_record(attempt, attempt.ledger)
+        return [] if of_item.rules.force else attempt.records()
+    except errors.NanoGPTError:
+        return []  # it will fail for the same reason in a moment
+
+
 def _spent_so_far(attempt: Attempt) -> float:
     try:
         return recovery.spent_so_far(attempt, attempt.ledger.load())
     except errors.NanoGPTError:
-        return 0.0  # it will fail for the same reason in a moment
+        return 0.0  # likewise

@@ -25,7 +25,13 @@ from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.patience import until_accepted
 from airflow_provider_nanostt.workflow.pricing import Estimate
-from airflow_provider_nanostt.workflow.submit import record_answer, record_intent, record_not_charged, record_refusal
+from airflow_provider_nanostt.workflow.submit import (
+    figures_before,
+    record_answer,
+    record_intent,
+    record_not_charged,
+    record_refusal,
+)
 from airflow_provider_nanostt.workflow.transcribe import Part
 
 if TYPE_CHECKING:
@@ -180,10 +186,11 @@ def _send(run: BatchRun, asked: list[tuple[_Video, Approval]]) -> YouTubeAnswer 
     with holding(asked[0][0].attempt.holder, run.service.get_conn().config.longest_submit(0)) as claim:
         for video, approval in list(asked):
             asked.remove((video, approval))
-            attempt, balance = video.attempt, run.budget.balance()
+            attempt = video.attempt
             with run.recording_errors(video.number, attempt):
                 try:
-                    record_intent(attempt, attempt.ledger, video.request, approval, claim, balance=balance)
+                    balance, usage = figures_before(attempt)
+                    record_intent(attempt, attempt.ledger, video.request, approval, claim, balance=balance, usage=usage)
                 except errors.NanoGPTError:
                     approval.settle(0.0)
                     raise
