@@ -48,6 +48,7 @@ def test_all_that_never_arrived_is_submitted_again(verifying: Batch, model):
     assert verifying.run(audio, model=model)["written"] == 8
     assert verifying.charged == once(audio)
     assert pauses.skipped - skipped < 2000
+    assert sum(one.endpoint == "/v1/usage" for one in verifying.emulator.requests) == 2  # once in each run
 
 
 @MODELS
