@@ -59,7 +59,7 @@ endif
 chaos: env ## kill, lose and repeat everything: is each recording paid once? Whole size, newest and oldest Airflow
 	@scripts/bootstrap.sh clean-db .venv
 	E2E_WHOLE=1 $(RUN) $(BIN)/python -m pytest tests/e2e/test_paid_once.py tests/e2e/test_race.py \
-		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py \
+		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py tests/e2e/test_one_key.py \
 		tests/e2e/test_killed_submitting.py $(ARGS)
 	AT_ONCE=50 $(RUN) $(BIN)/python -m pytest tests/workflow/test_at_once.py -k instant
 

@@ -36,6 +36,7 @@ ALONE = (
     "page",
     "batch_memory",
     "batch_submit_rate",
+    "one_key",
     "batch_vs_mapped",
     "second_night",
 )
@@ -47,6 +48,7 @@ IN_TABLE = (
     "jobs_1000",
     "import_cost",
     "three_triggerers",
+    "one_key",
     "compress",
     "compressed_words",
     "split",

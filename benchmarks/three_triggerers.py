@@ -25,11 +25,12 @@ REFUSED, LEAST_SHARE = 0.01, 0.2
 EXPECTED = 300.0  # seconds; long enough that every job is worth asking throughout
 
 
-async def _submit_all(url: str) -> list[dict[str, Any]]:
+async def submit_all(url: str, count: int) -> list[dict[str, Any]]:
+    """Submit jobs, and return the answers."""
     import aiohttp
 
     async with aiohttp.ClientSession() as session:
-        return await asyncio.gather(*(_submit(session, url, number) for number in range(PROCESSES * JOBS)))
+        return await asyncio.gather(*(_submit(session, url, number) for number in range(count)))
 
 
 async def triggerer(url: str, seconds: float) -> None:
@@ -70,7 +71,7 @@ def together(seconds: float) -> dict[str, Any]:
     with Emulator() as url:
         control = EmulatorControl(url, timeout=60.0)
         control.script("*.wav", text="ok", duration=60 * minutes_for(EXPECTED), processing_seconds=86_400)
-        bodies = asyncio.run(_submit_all(url))
+        bodies = asyncio.run(submit_all(url, PROCESSES * JOBS))
         control.add_key(KEY, balance=RICH, requests_per_second=25)
         command = [sys.executable, __file__, "--triggerer", url, str(seconds)]
         processes = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(PROCESSES)]

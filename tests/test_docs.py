@@ -396,7 +396,7 @@ FOREIGN = {
     "True", "ValueError", "WAY", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest",
     "COUNT", "dag", "dag_run",
     "default_deferrable", "execution_timeout", "keep_task_state", "long", "max_active_runs", "max_active_tis_per_dag",
-    "once", "operators", "pyproject", "render_template_as_native_obj", "retries", "retry_delay",
+    "once", "operators", "pool", "pyproject", "queue", "render_template_as_native_obj", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip

@@ -138,7 +138,7 @@ class Arguments:
     on_item_error: str = "fail"
     on_no_match: str = "warn"
     skip_existing: bool = False
-    max_parallel: int = 8
+    max_parallel: int | None = None
 
 
 _VALUES = {

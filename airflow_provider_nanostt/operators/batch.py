@@ -38,7 +38,8 @@ class TranscribeBatchOperator(NanoGPTOperator):
         log, ``fail`` for a failed row. (templated)
     :param skip_existing: leave alone what any run of any task has written in ``output_path`` with the same recording
         and options; for a folder that grows. (templated)
-    :param max_parallel: how many recordings are looked at, prepared and submitted at once, 1 to 64. (templated)
+    :param max_parallel: how many recordings are looked at, prepared and submitted at once, 1 to 64; None for 8, and up
+        to 32 while storage and service are so slow that request slots stay unused. (templated)
     :param max_cost_usd: for the whole batch; it stops before the recording that would exceed it. (templated)
 
     The other arguments are as for :class:`~airflow_provider_nanostt.operators.TranscribeOperator`.
@@ -88,7 +89,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         on_item_error: Literal["fail", "continue"] | str = "fail",
         on_no_match: Literal["warn", "fail"] | str = "warn",
         skip_existing: bool | str = False,
-        max_parallel: int | str = 8,
+        max_parallel: int | str | None = None,
         model: str = DEFAULT_MODEL,
         language: str = "auto",
         diarize: bool | str = False,

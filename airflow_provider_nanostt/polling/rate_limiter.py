@@ -19,6 +19,8 @@ class RateLimiter:
     where it was refused, and from there gropes upwards by 0.02 requests per second each second. Who asks more is
     refused more often, so several processes with one key come to about equal shares without talking to each other.
 
+    ``unused_seconds`` is how long a slot was free before it was taken, in all; nobody was waiting then.
+
     :param per_second: the most that is ever asked.
     """
 
@@ -26,6 +28,7 @@ class RateLimiter:
         self.rate = self._top = self._ceiling = per_second
         self._free_at = self._paused_until = self._grown_at = 0.0
         self._cut_at = float("-inf")
+        self.unused_seconds = 0.0
 
     def delay(self, now: float) -> float:
         """Seconds until the next request may go out; 0 if it may now."""
@@ -37,6 +40,8 @@ class RateLimiter:
     def reserve(self, now: float) -> None:
         """Book the slot that :meth:`delay` has said is free."""
         self._grow(now)
+        if self._free_at:
+            self.unused_seconds += max(0.0, now - max(self._free_at, self._paused_until))
         self._free_at = now + 1.0 / self.rate
 
     def on_rejected(self, sent_at: float, now: float, retry_after: float | None) -> bool:
@@ -47,8 +52,10 @@ class RateLimiter:
         :return: whether this slowed the pace, as the first refusal of a batch does.
         """
         pause = min(1.0 if retry_after is None else retry_after, _LONGEST_PAUSE)
+        # Nobody takes a slot during a pause: what is sent then had its slot before, and its intent took a while.
+        was_under_way = sent_at <= self._cut_at or sent_at < self._paused_until
         self._paused_until = max(self._paused_until, now + pause)
-        if sent_at <= self._cut_at:
+        if was_under_way:
             return False
         self._cut_at, self._ceiling = now, self.rate
         self.rate = max(min(_SLOWEST, self.rate), self.rate * _CUT)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import InitVar, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.s3_puts import send_small_files_at_once
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.workflow import recovery, transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
@@ -34,6 +35,7 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
     WRITTEN,
     ManifestRow,
 )
+from airflow_provider_nanostt.workflow.batch.workers import FIRST_WIDTH, LAST_WIDTH, Width, in_threads
 from airflow_provider_nanostt.workflow.budget import Budget
 from airflow_provider_nanostt.workflow.recovery import ReusedResult
 from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
@@ -71,7 +73,7 @@ class BatchRun:
     :param settings: how results are written; an item's own are laid over them.
     :param is_retryable: whether an error may be gone the next time.
     :param skip_existing: leave alone what any run has written in this folder.
-    :param max_parallel: how many items are begun at once.
+    :param max_parallel: how many items are at work at once; None for as many as use every request slot, within bounds.
     :param on_no_match: ``warn`` or ``fail``, for what finds no recording.
     """
 
@@ -87,7 +89,7 @@ class BatchRun:
     is_retryable: Callable[[errors.NanoGPTError], bool]
     staging_path: str | None
     skip_existing: bool
-    max_parallel: int
+    max_parallel: int | None
     on_no_match: str
 
     def __post_init__(self, costs: CostRules) -> None:
@@ -106,7 +108,9 @@ class BatchRun:
         :return: those to wait for, in order.
         """
         attempts = self.open_all(items, distinct_names=not self.skip_existing)
-        begun = self._in_threads(lambda number: self._begin(number, attempts[number], items[number]), attempts)
+        most = self.max_parallel
+        width = Width(self.service.get_limiter()).grown if most is None else lambda: most
+        begun = self._in_threads(lambda number: self._begin(number, attempts[number], items[number]), attempts, width)
         return [one for one in begun if one is not None]
 
     def open_all(self, items: Sequence[Item], *, distinct_names: bool) -> dict[int, Attempt]:
@@ -128,7 +132,8 @@ class BatchRun:
         for number in set(range(len(items))) - set(attempts):
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
-        self.budget.add_earlier(sum(self._in_threads(_spent_so_far, attempts.values())))
+        readers = self.max_parallel or (FIRST_WIDTH if object_storage.is_local(self.folder) else LAST_WIDTH)
+        self.budget.add_earlier(sum(self._in_threads(_spent_so_far, attempts.values(), lambda: readers)))
         self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in _records(one)))
         return attempts
 
@@ -148,6 +153,8 @@ class BatchRun:
         except errors.AuthError as error:
             self.breaker.record_failure(error)
             self.log.error("%s. Nothing is submitted", str(error).rstrip("."))
+        with contextlib.suppress(Exception):
+            send_small_files_at_once(self.folder)
         for uri in {item.bucket for item in items} - {""}:
             # Airflow 3.0 answers one thread at a time that asks for a connection; a failure is the item's matter.
             with contextlib.suppress(Exception):
@@ -176,14 +183,9 @@ class BatchRun:
                 )
                 yield number, attempt
 
-    def _in_threads(self, work: Callable[[T], R], things: Iterable[T]) -> list[R]:
-        with ThreadPoolExecutor(self.max_parallel, thread_name_prefix="nanostt-batch") as pool:
-            try:
-                return list(pool.map(work, things))
-            except BaseException:  # the task is killed: what is under way is recorded, nothing more is begun
-                self.breaker.stop(errors.NanoGPTError("The task was ended before this"))
-                pool.shutdown(cancel_futures=True)
-                raise
+    def _in_threads(self, work: Callable[[T], R], things: Iterable[T], width: Callable[[], int]) -> list[R]:
+        stopped = errors.NanoGPTError("The task was ended before this")
+        return in_threads(work, things, width, partial(self.breaker.stop, stopped))
 
     def _begin(self, number: int, attempt: Attempt, item: Item) -> Pending | None:
         pending = None

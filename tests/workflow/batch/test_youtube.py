@@ -17,7 +17,7 @@ from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.operators import YouTubeTranscribeOperator
 from airflow_provider_nanostt.workflow.batch.youtube import video_id
-from tests.outside import killed, output
+from tests.outside import killed, output, record
 
 
 def url(number: int) -> str:
@@ -229,6 +229,24 @@ def test_a_video_that_the_answer_passes_over_may_have_been_charged(emulator, vid
     with pytest.raises(AirflowFailException, match="on_ambiguous_submit"):
         run(videos[:3])
     assert requests(emulator) == 1
+
+
+def test_no_video_is_left_behind_while_the_service_says_later(emulator, videos, run, rows):
+    """A request that is refused for now is sent again for minutes, and each video is charged once."""
+    emulator.fail("/youtube-transcribe", status=429, retry_after=30, times=9)
+    emulator.fail("/youtube-transcribe", status=503, times=4)
+    assert run(videos)["written"] == 12
+    assert [row["status"] for row in rows()] == ["written"] * 12
+    assert len(emulator.charges) == 12
+
+
+def test_killed_before_videos_are_asked_for_again_nothing_is_uncertain(emulator, videos, run):
+    """In the pause after a refusal nothing is on its way: the next attempt asks for all of them."""
+    emulator.fail("/youtube-transcribe", status=429, retry_after=30)
+    with killed(before=record("intended"), nth=11):
+        run(videos)
+    assert run(videos)["written"] == 12
+    assert len(emulator.charges) == 12
 
 
 def test_what_was_refused_is_no_part_of_the_limit(emulator, videos, run, rows):
