@@ -14,6 +14,8 @@ from tests.real_store import STORE, Shelf, requests_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.store
+
 PROCESSES, ROUNDS = 8, 20
 OLD = b"old" * 500
 
