@@ -89,12 +89,23 @@ format: env ## let ruff put the code in order
 matrix: env ## run what depends on Airflow against every other supported one; ONLY="2.11.2 3.1.8" for some, WHOLE=1 for all on each
 	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
 
+.PHONY: clouds
+clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azure; ONLY="gs abfs" for some
+	@EDITABLE=1 scripts/bootstrap.sh env .envs/clouds requirements/clouds.lock
+	@scripts/bootstrap.sh npm .envs/clouds .envs/azurite requirements/azurite
+	@for store in $(or $(ONLY),file s3 gs abfs); do \
+		echo "=== $$store ==="; scripts/bootstrap.sh clean-db .envs/clouds; \
+		STORE=$$store AIRFLOW_HOME=$(CURDIR)/.envs/clouds/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
+			.envs/clouds/bin/python -m pytest tests --ignore=tests/e2e -m store -rs $(ARGS) || exit 1; \
+	done
+
 .PHONY: nightly
 nightly: ## all that .ci/run has no time for: everything whole, the fuzzer, every benchmark in its quick form
 	@$(MAKE) --no-print-directory unit WHOLE=1
 	@$(MAKE) --no-print-directory chaos
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory matrix WHOLE=1
+	@$(MAKE) --no-print-directory clouds
 	@$(MAKE) --no-print-directory bench QUICK=1
 
 .PHONY: bench

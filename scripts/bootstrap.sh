@@ -5,6 +5,7 @@
 #   bootstrap.sh uv                prints the path of uv, fetched into .tools/ if there is none
 #   bootstrap.sh env DIR LOCK      makes or updates the environment DIR from LOCK, only if something has changed;
 #                                  with EDITABLE=1 the package itself is installed in it, editable
+#   bootstrap.sh npm DIR TO FROM   installs what FROM/package-lock.json names into TO, by the npm of the environment DIR
 #   bootstrap.sh clean-db DIR      gives DIR's Airflow home a fresh, migrated database
 #
 # PYTHON=/path/to/python chooses the interpreter. No interpreter is ever downloaded.
@@ -100,6 +101,19 @@ make_env() {
     printf '%s' "$want" >"$dir/.stamp"
 }
 
+make_node_modules() {
+    local bin=$PWD/$1/bin to=$2 from=$3 want
+    want="$(cat "$from/package-lock.json" | sha256sum) $("$bin/node" --version)"
+    [ "$(cat "$to/.stamp" 2>/dev/null)" != "$want" ] || return 0
+    say "installing $from into $to ..."
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp "$from"/package*.json "$to"
+    PATH=$bin:$PATH npm --prefix "$to" ci --ignore-scripts --omit=optional --no-audit --no-fund --silent >&2 ||
+        die "$from could not be installed: see the message above"
+    printf '%s' "$want" >"$to/.stamp"
+}
+
 # Every run starts from a pristine database, so no run sees another's; migrating takes seconds, copying does not.
 clean_db() {
     local dir=$1 home=$PWD/$1/home
@@ -124,6 +138,7 @@ case "${1:-}" in
 python) choose_python ;;
 uv) find_uv ;;
 env) make_env "$2" "$3" ;;
+npm) make_node_modules "$2" "$3" "$4" ;;
 clean-db) clean_db "$2" ;;
-*) die "unknown command '${1:-}': python, uv, env or clean-db" ;;
+*) die "unknown command '${1:-}': python, uv, env, npm or clean-db" ;;
 esac

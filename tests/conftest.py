@@ -85,6 +85,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {name: place for place, name in enumerate(LONGEST_FIRST)}
     files = {item: place_in_tests(item.path) for item in items}
     for item, file in files.items():
+        if "shelf" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.store)
         if file.startswith(tuple(f"{folder}/" for folder in ANYWHERE)):
             item.add_marker(pytest.mark.anywhere if item.get_closest_marker("airflow") is None else pytest.mark.once)
         elif file.startswith(ONCE):

@@ -1,37 +1,70 @@
-"""A real object store for tests: S3 through SeaweedFS on this machine, behind the Airflow connection ``store``."""
+"""A real object store for tests, on this machine, behind the Airflow connection ``store``.
+
+``STORE`` says which: ``s3``, which is SeaweedFS and what ``make test`` takes, ``gs``, ``abfs``, or ``file``, a folder.
+"""
 
 from __future__ import annotations
 
+import os
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
-from local_store import LocalStore, find_binary
+from local_clouds import STORES
+from local_store import LocalServer, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+STORE = os.environ.get("STORE", "s3")
+# gcsfs, when it is imported: else it asks by gRPC what kind of bucket it is, which fake-gcs-server cannot answer.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+NEEDS = {
+    "s3": ("airflow.providers.amazon", "s3fs"),
+    "gs": ("airflow.providers.google", "gcsfs"),
+    "abfs": ("airflow.providers.microsoft.azure", "adlfs"),
+}
 
 
 @dataclass(frozen=True)
 class Shelf:
     """A place in the bucket that belongs to one test.
 
-    :param name: the first part of every key in it.
+    :param root: where that is, as a user writes it.
     """
 
-    store: LocalStore
+    server: LocalServer | None
+    root: str
     name: str
 
     @property
     def uri(self) -> str:
         """Where it is, as a user writes it."""
-        return f"s3://store@{self.store.bucket}/{self.name}"
+        return f"{self.root}/{self.name}"
+
+    @property
+    def store(self) -> Any:
+        """The server; a test that needs one is skipped where a disk stands in its place."""
+        return self.server or pytest.skip("a disk has no server")
+
+    @property
+    def url(self) -> str:
+        """Where the web has it; a test that needs that is skipped on a disk."""
+        return f"{self.store.bucket_url}/{self.name}"
 
     @property
     def fs(self) -> Any:
         """The file system that Airflow makes from the connection."""
         return self.at("").fs
+
+    def only(self, *schemes: str) -> None:
+        """Skip a test about what only some stores have."""
+        if STORE not in schemes:
+            pytest.skip(f"{STORE} has no such thing")
 
     def at(self, key: str) -> Any:
         """An object in it."""
@@ -41,38 +74,67 @@ class Shelf:
 
     def put(self, key: str, data: bytes) -> str:
         """Put an object there, and return its URI."""
-        self.at(key).fs.pipe_file(self.at(key).path, data)
+        self.fs.pipe_file(self.path(key), data)
         return f"{self.uri}/{key}"
 
     def read(self, key: str) -> bytes:
         """What is there."""
-        return bytes(self.fs.cat_file(self.at(key).path))
+        return bytes(self.fs.cat_file(self.path(key)))
+
+    def path(self, key: str) -> str:
+        """An object's name for the file system, whose folder is made on a disk."""
+        if self.server is None:
+            self.at(key).parent.mkdir(parents=True, exist_ok=True)
+        return str(self.at(key).path)
 
     def keys(self, folder: str = "") -> list[str]:
         """The keys of all objects below a folder."""
         self.fs.invalidate_cache()
-        top = f"{self.store.bucket}/{self.name}/"
-        found = (key.removeprefix(top) for key in self.fs.find(top))
+        top = str(self.at("").path).rstrip("/")
+        found = (key.removeprefix(f"{top}/") for key in self.fs.find(top))
         return sorted(key for key in found if key.startswith(f"{folder}/" if folder else ""))
 
 
 @pytest.fixture(scope="session")
-def object_store() -> Iterator[LocalStore]:
+def object_store() -> Iterator[LocalServer]:
     """The server, once for all tests; skipped where it is not installed."""
-    pytest.importorskip("airflow.providers.amazon")
-    pytest.importorskip("s3fs")
-    if find_binary() is None:
-        pytest.skip("SeaweedFS is not installed")
-    with LocalStore() as store:
-        yield store
+    for module in NEEDS[STORE]:
+        pytest.importorskip(module)
+    try:
+        with STORES[STORE]() as store:
+            yield store
+    except StoreUnavailableError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
-def shelf(object_store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+def shelf(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     """An empty place in it, with the connection ``store`` in the environment."""
     forget(monkeypatch)
-    monkeypatch.setenv("AIRFLOW_CONN_STORE", object_store.connection())
-    return Shelf(object_store, uuid.uuid4().hex)
+    name = uuid.uuid4().hex
+    if STORE == "file":
+        return Shelf(None, str(tmp_path / "shelves"), name)
+    server: LocalServer = request.getfixturevalue("object_store")
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", server.connection())
+    return Shelf(server, f"{server.scheme}://store@{server.bucket}", name)
+
+
+@contextmanager
+def requests_of(shelf: Shelf) -> Iterator[list[str]]:
+    """Note the methods of all requests to the server in the block, which all libraries send by way of aiohttp."""
+    import aiohttp
+
+    asked: list[str] = []
+    port, send = urlsplit(shelf.store.endpoint).port, aiohttp.ClientSession._request
+
+    async def noted(session: Any, method: str, url: Any, **options: Any) -> Any:
+        if urlsplit(str(url)).port == port:
+            asked.append(method)
+        return await send(session, method, url, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(aiohttp.ClientSession, "_request", noted)
+        yield asked
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -398,6 +398,8 @@ FOREIGN = {
     "default_deferrable", "execution_timeout", "keep_task_state", "long", "max_active_runs", "max_active_tis_per_dag",
     "once", "operators", "pool", "pyproject", "queue", "render_template_as_native_obj", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
+    "STORE", "abfs", "aws", "connection_string", "endpoint", "gcs", "google_cloud_platform", "gs", "key_path",
+    "keyfile_dict", "region_name", "s3", "shelf", "store", "tenant_id", "wasb", "OSError", "endpoint_url", "project",
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
 

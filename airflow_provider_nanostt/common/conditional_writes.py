@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import secrets
 from importlib import import_module
 from inspect import signature
 from typing import Any, Protocol
@@ -57,14 +59,16 @@ class GoogleCloudStorage:
         if generation is None:
             raise FileExistsError(path)
         bucket, key, _ = fs.split_path(path)
+        mark = secrets.token_hex(16)
+        described = f"Content-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps({'name': key})}"
+        head = f"--{mark}\r\n{described}\r\n--{mark}\r\nContent-Type: application/octet-stream\r\n\r\n"
         fs.call(
             "POST",
             f"{fs.base.removesuffix('/storage/v1/')}/upload/storage/v1/b/{quote(bucket, safe='')}/o",
-            uploadType="media",
-            name=key,
+            uploadType="multipart",
             ifGenerationMatch=generation,
-            headers={"Content-Type": "application/octet-stream"},
-            data=data,
+            headers={"Content-Type": f'multipart/related; boundary="{mark}"'},
+            data=head.encode() + data + f"\r\n--{mark}--".encode(),
         )
         fs.invalidate_cache(path.rpartition("/")[0])
 

@@ -20,12 +20,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_nanostt.common import conditional_writes, local_files
 from airflow_provider_nanostt.common.errors import InvalidInput, StorageUnavailable, describe_exception
-from airflow_provider_nanostt.common.storage_errors import as_os_errors, is_condition_failed, is_lasting
+from airflow_provider_nanostt.common.storage_errors import as_os_errors, is_condition_failed, is_lasting, status
 from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
+_NO_SUCH_RANGE = 416
 _LOG = logging.getLogger(__name__)
 
 _MAX_SIGNED_SECONDS = 7 * 86_400
@@ -93,7 +94,8 @@ def _read_object(path: ObjectStoragePath, at_most: int) -> bytes:
         with as_os_errors():
             return bytes(fs.cat_file(path.path, start=0, end=at_most, **options))
     except OSError as error:
-        if isinstance(error, FileNotFoundError) or "range" not in str(error).lower():
+        is_empty = status(error) == _NO_SUCH_RANGE or "range" in str(error).lower()
+        if isinstance(error, FileNotFoundError) or not is_empty:
             raise
         return b""  # of an empty object no range can be had
 

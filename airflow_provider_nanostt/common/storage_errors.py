@@ -59,7 +59,7 @@ def as_os_error(error: Exception) -> OSError:
         return error
     code = status(error)
     kind: type[OSError] = StoreError
-    if code in _REFUSED or _is_gcs_refusal(error) or not _classes(error).isdisjoint(_NO_CREDENTIALS):
+    if code in _REFUSED or _is_gcs_refusal(error) or (code is None and _has_no_credentials(error)):
         kind = PermissionError
     elif code in _MISSING:
         kind = FileNotFoundError
@@ -88,6 +88,12 @@ def status(error: BaseException) -> int | None:
             if isinstance(found, int | str) and str(found).isdecimal():
                 return int(found)
     return None
+
+
+def _has_no_credentials(error: Exception) -> bool:
+    classes = _classes(error)
+    is_revoked = "RefreshError" in classes and not getattr(error, "retryable", False)  # Google, of a connection's key
+    return is_revoked or not classes.isdisjoint(_NO_CREDENTIALS)
 
 
 def _is_gcs_refusal(error: Exception) -> bool:

@@ -32,9 +32,9 @@ from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import note, samples, wav
 from tests.conftest import AUDIO, fire
 from tests.outside import Event, StateStore, failing, record
-from tests.real_store import Shelf, forget
+from tests.real_store import STORE, Shelf, forget
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.skipif(STORE == "file", reason="a disk has no addresses")]
 
 NOTE = AUDIO / "weekly-note.wav"
 HOUR, MARGIN = 3600.0, 900.0
@@ -130,7 +130,7 @@ def test_a_large_object_is_fetched_at_a_signed_address(listening: Emulator, shel
     assert is_heard(result)
     (charge,) = listening.charges
     (submit,) = submits(listening)
-    assert submit["audioUrl"].startswith(f"{shelf.store.endpoint}/calls/{shelf.name}/calls/large.wav?")
+    assert submit["audioUrl"].startswith(f"{shelf.url}/calls/large.wav?")
     assert float(submit["actualDuration"]) == pytest.approx(0.2, abs=0.01)
     assert charge.cost == pytest.approx(0.2 * 0.03, rel=0.01)
     assert shelf.keys() == ["calls/large.wav"]
@@ -145,15 +145,16 @@ def test_the_address_is_good_until_the_deadline(emulator: Emulator, shelf: Shelf
     with pytest.raises(BaseException) as deferred:  # noqa: PT011  TaskDeferred is not an Exception
         operator(audio=shelf.put("large.wav", large), **arguments).execute({})
     signature = signed(submits(emulator)[0]["audioUrl"])
-    assert int(signature["X-Amz-Expires"]) == least + MARGIN
-    at = time.mktime(time.strptime(signature["X-Amz-Date"] + " UTC", "%Y%m%dT%H%M%SZ %Z")) - time.timezone
+    expires = shelf.store.expires(signature)
+    assert least + MARGIN - 60 <= expires - time.time() <= least + MARGIN + 1
     deadline = deferred.value.trigger.serialize()[1]["deadline"]
     if "audio_preparation" not in arguments:
-        assert at + int(signature["X-Amz-Expires"]) >= deadline
+        assert expires >= deadline
 
 
 def test_an_address_is_refused_after_its_time(shelf: Shelf, large):
     """The store itself says no once the time is over."""
+    shelf.only("s3", "abfs")  # fake-gcs-server does not look
     source = locate_source(shelf.put("large.wav", large))
     url = source.presign(5)  # of which the first second may be over: times are whole seconds
     with urlopen(url) as answer:
@@ -166,6 +167,7 @@ def test_an_address_is_refused_after_its_time(shelf: Shelf, large):
 
 def test_a_time_for_which_nothing_is_signed_is_refused(emulator: Emulator, shelf: Shelf, large):
     """More than seven days would make an address that the store refuses, after the submit."""
+    shelf.only("s3")  # others sign in a way that has no such limit
     with pytest.raises(AirflowFailException, match=r"7 days.*presign_for"):
         operator(audio=shelf.put("large.wav", large), timeout=8 * 86_400).execute({})
     assert submits(emulator) == []
@@ -284,14 +286,17 @@ def test_results_and_record_land_there_and_a_retry_finds_them(emulator: Emulator
 
 
 @pytest.mark.parametrize("what", ["audio", "staging", "output"])
-@pytest.mark.parametrize("wrong", [{"secret_key": "wrong" * 8}, {"access_key": "AKNOBODY"}])
+@pytest.mark.parametrize("wrong", [0, 1])
 def test_wrong_credentials_cost_nothing(
     emulator: Emulator, shelf: Shelf, large, local, monkeypatch, no_pauses, what, wrong
 ):
     """The error names argument, storage's answer and connection, before anything is submitted."""
+    connections = shelf.store.wrong_connections()
+    if wrong >= len(connections):
+        pytest.skip("the store has no other kind of wrong credentials")
     uri = shelf.put("large.wav", large)
     forget(monkeypatch)
-    monkeypatch.setenv("AIRFLOW_CONN_STORE", shelf.store.connection(**wrong))
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", connections[wrong])
     staging = {"audio_preparation": {"staging_path": f"{shelf.uri}/staging"}}
     given = {"audio": {"audio": uri}, "staging": {"audio": str(local), **staging},
              "output": {"audio": str(NOTE), "output_path": f"{shelf.uri}/results"}}[what]  # fmt: skip
@@ -304,6 +309,7 @@ def test_wrong_credentials_cost_nothing(
 
 def test_a_store_that_does_not_answer_is_worth_a_retry(emulator: Emulator, shelf: Shelf, monkeypatch):
     """Nothing was submitted, and the next attempt may find it up again."""
+    shelf.only("s3")  # the others' clients ask for minutes
     uri = shelf.put("large.wav", NOTE.read_bytes())
     forget(monkeypatch)
     down = json.loads(shelf.store.connection())
@@ -334,14 +340,15 @@ def test_a_signature_is_kept_nowhere(emulator: Emulator, shelf: Shelf, large, lo
     everything = "\n".join(map(str, [deferred.value.trigger.serialize(), event, result, fields, *stored, *logged()]))
     signature = signed(submits(emulator)[0]["audioUrl"])
     assert "large" in everything or "customer" in everything
-    for name in ("X-Amz-Signature", "X-Amz-Credential"):
-        assert name not in everything
+    for name in shelf.store.secret_parameters:
+        assert f"{name}=" not in everything
         assert signature[name] not in everything
-    assert shelf.store.secret_key not in everything
+    assert getattr(shelf.store, "secret_key", "private_key") not in everything
 
 
 def test_a_signature_version_of_the_users_choice_is_kept(shelf: Shelf, large, monkeypatch):
     """Some stores know only the older one; the connection says so."""
+    shelf.only("s3")
     uri = shelf.put("large.wav", large)
     forget(monkeypatch)
     chosen = json.loads(shelf.store.connection())
@@ -355,6 +362,7 @@ def test_a_signature_version_of_the_users_choice_is_kept(shelf: Shelf, large, mo
 
 def test_of_a_large_object_little_is_read_to_know_it(shelf: Shelf, caplog):
     """Version, size, format and length of an hour in the bucket come from one request and a few small reads."""
+    shelf.only("s3")
     hour = wav(bytes(2 * 8000 * 3600), rate=8000)
     source = locate_source(shelf.put("hour.wav", hour))
     with caplog.at_level("DEBUG", "s3fs"):
@@ -378,7 +386,7 @@ def test_what_the_service_does_not_take_is_fetched_and_converted(listening: Emul
 def test_what_is_not_there_is_named(emulator: Emulator, shelf: Shelf, key):
     """An object that is missing, and a folder, are refused before the submit."""
     shelf.put("calls/note.wav", NOTE.read_bytes())
-    with pytest.raises(InvalidInput, match=rf"audio='s3://store@.*/{key}' (does not exist|is not a file)"):
+    with pytest.raises(InvalidInput, match=rf"audio='\w+://store@.*/{key}' (does not exist|is not a file)"):
         probe(locate_source(f"{shelf.uri}/{key}"))
 
 

@@ -17,7 +17,7 @@ from airflow_provider_nanostt.polling import transcript_spool
 from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, TranscriptSpool
 from tests.real_store import Shelf
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.store]
 
 RUNS = ["run-1", "../../etc/passwd", "", "läuft/…", "x" * 5000]
 
