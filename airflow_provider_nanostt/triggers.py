@@ -75,7 +75,7 @@ class _WaitingTrigger(BaseTrigger):
         await asyncio.sleep(max(0.0, self.not_before - time.time()))
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _wait_for(self, job: Job, level: int = INFO) -> tuple[Outcome, Mapping[str, object] | None]:
+    async def _wait_for(self, job: Job, level: int = INFO) -> tuple[Outcome, bytes | None]:
         """Wait for one job; whatever goes wrong is an outcome, too.
 
         :param level: of the lines about its beginning and its end.

@@ -183,6 +183,7 @@ class AsyncClient:
         self._tls: ssl.SSLContext | bool = True
         self._session: aiohttp.ClientSession | None = None
         self._prepared: asyncio.Future[None] | None = None
+        self._reading = asyncio.Lock()  # one large answer at a time: each further thread keeps the event loop waiting
 
     async def open(self) -> None:
         """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on."""
@@ -248,7 +249,10 @@ class AsyncClient:
                         break
 
         read = functools.partial(self._read, call, raw.status, raw.headers, answer.body())
-        return read() if answer.size <= _READ_AT_ONCE else await asyncio.to_thread(read)
+        if answer.size <= _READ_AT_ONCE:
+            return read()
+        async with self._reading:
+            return await asyncio.to_thread(read)
 
     def _read(self, call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
         return http.read(call, self.config.response(call, status, headers, body))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import secrets
 import threading
@@ -17,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import redact_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +28,7 @@ _TOKEN_FILE = "open"  # noqa: S105  the name of a file
 _MAX_TOKEN_BYTES = 1000
 _AT_ONCE = 4
 MAX_PENDING_WRITES = 8
-"""Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
-10 MB as objects."""
+"""Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB."""
 STORAGE_TIMEOUT_SECONDS = 20.0
 """Seconds for the storage to answer; a wait for jobs must not become a wait for storage."""
 
@@ -61,9 +58,9 @@ class TranscriptSpool:
         """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine."""
         return object_storage.read(self._folder / _TOKEN_FILE, at_most=_MAX_TOKEN_BYTES) == token.encode()
 
-    def put(self, run_id: str, answer: Mapping[str, object]) -> None:
-        """Leave the service's answer about a job, without the signatures of addresses in it."""
-        object_storage.write(self._folder / _name(run_id), json.dumps(redact_answer(answer)).encode())
+    def put(self, run_id: str, answer: bytes) -> None:
+        """Leave the service's answer about a job, from which what is secret has been taken out."""
+        object_storage.write(self._folder / _name(run_id), answer)
 
     def has(self, run_id: str) -> bool:
         """Whether there was an answer about a job when this was first asked."""
@@ -148,7 +145,7 @@ class SpoolWriter:
     async def __aexit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def keep(self, run_id: str, answer: Mapping[str, object]) -> None:
+    async def keep(self, run_id: str, answer: bytes) -> None:
         """Store the service's answer about a job, unless too many are being stored."""
         if self._spool is None or SpoolWriter._waiting >= MAX_PENDING_WRITES:
             return
