@@ -54,7 +54,9 @@ def submit(url: str, count: int) -> None:
         except BaseException as deferred:
             if type(deferred).__name__ != "TaskDeferred":
                 raise
-            print(json.dumps({"jobs": len(deferred.trigger.jobs), "cpu": time.process_time() - began}))
+            jobs = deferred.trigger.jobs
+            count = jobs["count"] if isinstance(jobs, dict) else len(jobs)
+            print(json.dumps({"jobs": count, "cpu": time.process_time() - began}))
 
 
 def measure(options: argparse.Namespace) -> list[Row]:

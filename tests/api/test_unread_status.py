@@ -74,6 +74,32 @@ def test_a_damaged_answer_is_refused_by_both(words: list[Any], at: int, instead:
     assert judged(UNREAD, data) == judged(STATUS, data)
 
 
+LONG_LISTS: dict[str, Any] = {
+    "words": [{"text": f"word{at}", "start": at * 0.4, "end": at * 0.4 + 0.3, "type": "word"} for at in range(900)],
+    "braces in texts": [{"text": '}, {"text": "]}', "end": 1} for _ in range(900)],
+    "braces at the end of texts": [{"text": "a" * 100, "x": "}"} for _ in range(900)],
+    "entries in entries": [{"text": "a", "x": {"y": [{"z": at}, {}]}} for at in range(900)],
+    "lists": [[{"a": 1}, {"b": 2}] for _ in range(900)],
+    "anything": [1, "}", None, [], {}, {"a": "{"}, "]", {"text": "}"}] * 300,
+    "one long one": [{"text": "}" * 40_000}, {"text": "b"}],
+}
+
+
+@pytest.mark.parametrize("entries", LONG_LISTS.values(), ids=LONG_LISTS)
+@pytest.mark.parametrize("separators", [(",", ":"), (" ,\n ", " : ")])
+def test_a_long_list_is_passed_over_whatever_is_in_it(entries: list[Any], separators: tuple[str, str]):
+    """It ends where it ends; a signature at its very end is found, and damage anywhere in it."""
+    body = {"words": entries, "status": "completed", "transcription": "a"}
+    data = json.dumps(body, separators=separators).encode()
+    assert handed_on(data) == data
+    signed = {**body, "words": [*entries, {"from": SIGNED}]}
+    assert json.loads(handed_on(json.dumps(signed, separators=separators).encode())) == redact_answer(signed)
+    for at in range(20, len(data), len(data) // 23):
+        for instead in (b"]", b"}", b'"', b",,"):
+            damaged = data[:at] + instead + data[at + 1 :]
+            assert judged(UNREAD, damaged) == judged(STATUS, damaged)
+
+
 @pytest.mark.parametrize("levels", [60, 61, 62, 63, 64, 65, 100, 100_000])
 @pytest.mark.parametrize("where", ['"x": %s', '"words": [%s]', '"data": {"words": [1, %s]}', '"words": %s'])
 def test_what_is_nested_too_deeply_is_refused_by_both(levels: int, where: str):
