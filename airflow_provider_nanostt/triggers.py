@@ -8,11 +8,10 @@ dotted path of the class is kept in users' databases and does not change.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import time
 import weakref
-import zlib
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,13 +21,14 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_nanostt._compat import without_loggers
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expected_seconds, format_duration
-from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter
+from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expected_seconds, format_duration, job_list
+from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, load_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from airflow_provider_nanostt.api.config import Config
+    from airflow_provider_nanostt.polling.job_list import JobsAsJson
 
 EARLIEST_EVENT = 12.0
 """Seconds after deferring before which no event is fired.
@@ -38,8 +38,9 @@ the scheduler that hears of the worker's end; the rest is for rounds that take l
 PostgreSQL too, 3 of 40 tasks failed for nothing.
 """
 
-_MAX_UNPACKED_JOBS = 20
-_PACKED_VERSION = 1
+_MAX_NAMED_CHARS = 4_000
+"""Of the run ids in an event, which is stored and logged."""
+_STARTED_AT_ONCE = 50
 
 _CONNECTION_SECONDS = 60.0
 """How long a connection that was read is good for triggers that start later."""
@@ -75,7 +76,7 @@ class _WaitingTrigger(BaseTrigger):
         await asyncio.sleep(max(0.0, self.not_before - time.time()))
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _wait_for(self, job: Job, level: int = INFO) -> tuple[Outcome, Mapping[str, object] | None]:
+    async def _wait_for(self, job: Job, level: int = INFO) -> tuple[Outcome, bytes | None]:
         """Wait for one job; whatever goes wrong is an outcome, too.
 
         :param level: of the lines about its beginning and its end.
@@ -169,66 +170,94 @@ class PartsTrigger(_WaitingTrigger):
 class BatchTrigger(_WaitingTrigger):
     """Wait for all the jobs of a batch.
 
-    Its event holds a count, and the run ids of jobs that are not completed: the resume knows the jobs from the ledger.
+    Its event holds counts, and the run ids of jobs that are not completed: the resume knows the jobs from the ledger.
 
-    :param jobs: as JSON, or as :meth:`serialize` packs many of them: compressed, an eighth of the size, since the
-        column for a trigger's arguments ends at 64 KiB on MySQL.
+    :param jobs: as JSON; as :meth:`serialize` packs more of them; or what names a file in the folder of ``answers``, as
+        :meth:`~airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool.leave_jobs` returns it. If that file
+        cannot be read here, an event says so at once, and the worker goes on in another way.
     :param answers: where to leave the service's answers for the worker that resumes, as
         :meth:`~airflow_provider_nanostt.polling.transcript_spool.TranscriptSpool.open` returns it; None for nowhere.
+    :param until_row: the jobs are those of rows below this number; None for all. The event has it, too.
     :param how: the other arguments of :class:`TranscriptionTrigger`.
     """
 
-    arguments = ("jobs", "answers", *_WaitingTrigger.arguments)
+    arguments = ("jobs", "answers", "until_row", *_WaitingTrigger.arguments)
 
     def __init__(
-        self, *, jobs: Sequence[Mapping[str, object]] | str, answers: Mapping[str, str] | None = None, **how: Any
+        self,
+        *,
+        jobs: JobsAsJson | Mapping[str, object] | str,
+        answers: Mapping[str, str] | None = None,
+        until_row: int | None = None,
+        **how: Any,
     ) -> None:
         super().__init__(**how)
-        self.jobs: Sequence[Mapping[str, object]] = _unpacked(jobs) if isinstance(jobs, str) else jobs
+        self.jobs = jobs if isinstance(jobs, Mapping) else job_list.from_argument(jobs)
         self.answers = answers
+        self.until_row = until_row
         self._done = 0
 
     def serialize(self) -> tuple[str, dict[str, object]]:
         """Return the class path and every argument; the jobs are compressed if they are many."""
         path, arguments = super().serialize()
-        return path, {**arguments, "jobs": self.jobs if len(self.jobs) <= _MAX_UNPACKED_JOBS else _packed(self.jobs)}
+        arguments["jobs"] = self.jobs if isinstance(self.jobs, Mapping) else job_list.as_argument(self.jobs)
+        if self.until_row is None:  # triggerers of an earlier version do not know it
+            del arguments["until_row"]
+        return path, arguments
 
     async def wait(self) -> dict[str, object]:
         """Return how many jobs there were, and by run id how those ended that are not completed."""
-        jobs = [Job.from_json(job) for job in self.jobs]
+        event: dict[str, object] = {"until_row": self.until_row, "deadline": self.deadline}
+        try:
+            jobs = await self._load()
+        except errors.StorageUnavailable as error:
+            self.log.warning("The jobs to wait for are unknown here, so the worker takes over: %s", error)
+            return {"batch": {**event, "jobs": 0, "not_completed": {}, "until_row": 0, "unreadable": str(error)}}
         self.log.info("Waiting for %d jobs; at the latest until %s", len(jobs), self._deadline_text())
         async with SpoolWriter(self.answers, self.log) as spool:
-            outcomes = await asyncio.gather(*(self._spooled(job, spool) for job in jobs))
-        not_completed = {outcome.run_id: outcome.kind for outcome in outcomes if outcome.kind != COMPLETED}
-        return {"batch": {"jobs": len(jobs), "not_completed": not_completed}}
+            outcomes = await self._wait_for_all(jobs, spool)
+        missing = [outcome for outcome in outcomes if outcome.kind != COMPLETED]
+        named = _few(missing)
+        return {"batch": {**event, "jobs": len(jobs), "not_completed": named, "more": len(missing) - len(named)}}
 
-    async def _spooled(self, job: Job, spool: SpoolWriter) -> Outcome:
+    async def _load(self) -> list[Job]:
+        if isinstance(self.jobs, Mapping):
+            return await load_jobs(self.answers, self.jobs)
+        return [Job.from_json(job) for job in self.jobs]
+
+    async def _wait_for_all(self, jobs: Sequence[Job], spool: SpoolWriter) -> list[Outcome]:
+        """Wait for jobs; begin with a few at a time, since other triggers share the event loop."""
+        with suppress(Exception):  # every job's own wait will say so
+            await _config(self.nanogpt_conn_id)
+        waits = []
+        async with asyncio.TaskGroup() as group:
+            for number, job in enumerate(jobs):
+                if number % _STARTED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                waits.append(group.create_task(self._spooled(job, spool, len(jobs))))
+        return [wait.result() for wait in waits]
+
+    async def _spooled(self, job: Job, spool: SpoolWriter, total: int) -> Outcome:
         """Wait for a job and leave its answer; log how many are done at each tenth of them."""
         outcome, answer = await self._wait_for(job, DEBUG)
         if answer is not None:
             await spool.keep(job.run_id, answer)
         self._done += 1
-        total = len(self.jobs)
         if self._done * 10 // total > (self._done - 1) * 10 // total:
             self.log.info("%d of %d jobs are done", self._done, total)
         return outcome
 
 
-def _packed(jobs: Sequence[Mapping[str, object]]) -> str:
-    text = json.dumps({"version": _PACKED_VERSION, "jobs": jobs})
-    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
-
-
-def _unpacked(text: str) -> list[dict[str, object]]:
-    """Return the jobs of a batch.
-
-    :raises ValueError: if a later version of the provider has packed them.
-    """
-    packed: dict[str, Any] = json.loads(zlib.decompress(base64.b85decode(text)))
-    if packed["version"] != _PACKED_VERSION:
-        raise ValueError(f"the jobs are packed in version {packed['version']}; this provider knows {_PACKED_VERSION}")
-    jobs: list[dict[str, object]] = packed["jobs"]
-    return jobs
+def _few(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """Return outcomes by run id, as many as an event may hold."""
+    named: dict[str, str] = {}
+    chars = 0
+    for outcome in outcomes:
+        chars += len(outcome.run_id) + len(outcome.kind)
+        if chars > _MAX_NAMED_CHARS:
+            break
+        named[outcome.run_id] = outcome.kind
+    return named
 
 
 _configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[Config]]] = (

@@ -64,7 +64,8 @@ def submit(url: str, count: int, name: str = "batch", folder: str = "") -> None:
             if type(deferred).__name__ != "TaskDeferred":
                 raise
             told = {"cpu": time.process_time() - began, "wall": time.monotonic() - wall}
-            print(json.dumps({"jobs": len(deferred.trigger.jobs), **told}))
+            jobs = deferred.trigger.jobs
+            print(json.dumps({"jobs": jobs["count"] if isinstance(jobs, dict) else len(jobs), **told}))
 
 
 class SlowRelay:

@@ -189,15 +189,17 @@ def run_task(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(asyncio, "sleep", at_once)
 
     def run(make: Any, context: dict[str, Any] | None = None, before_resume: Callable[[], object] | None = None) -> Any:
-        try:
-            return make().execute(context or {})
-        except BaseException as deferred:
-            if type(deferred).__name__ != "TaskDeferred":
-                raise
-            event = fire(deferred.trigger)  # type: ignore[attr-defined]
+        method, given = "execute", {}
+        while True:
+            try:
+                return getattr(make(), method)(context or {}, **given)
+            except BaseException as deferred:
+                if type(deferred).__name__ != "TaskDeferred":
+                    raise
+                method = deferred.method_name  # type: ignore[attr-defined]
+                given = {"event": fire(deferred.trigger)}  # type: ignore[attr-defined]
             if before_resume is not None:
                 before_resume()
-            return getattr(make(), deferred.method_name)(context or {}, event=event)  # type: ignore[attr-defined]
 
     return run
 

@@ -189,7 +189,8 @@ def test_the_event_of_a_batch_has_counts_and_no_jobs(emulator: Emulator, job):
     gone = {**job.to_json(), "run_id": "nobody-knows-it"}
     event = fire(
         BatchTrigger(
-            jobs=[job.to_json(), gone], nanogpt_conn_id="nanogpt_default", poll_interval=0.1, deadline=time.time() + 30
+            jobs=[job.to_json(), gone], nanogpt_conn_id="nanogpt_default", poll_interval=0.1, deadline=9e9, until_row=7
         )
     )
-    assert event == {"batch": {"jobs": 2, "not_completed": {"nobody-knows-it": REFUSED}}}
+    counts = {"jobs": 2, "not_completed": {"nobody-knows-it": REFUSED}, "more": 0}
+    assert event == {"batch": {**counts, "deadline": 9e9, "until_row": 7}}

@@ -23,7 +23,7 @@ _MAX_NESTING = 64
 
 # NaN, Infinity and 1e999 become None: a job and a transcript are written out as JSON again.
 # ``json.loads`` would make a new decoder for each of thousands of answers.
-_DECODER = json.JSONDecoder(parse_constant=number, parse_float=number)
+DECODER = json.JSONDecoder(parse_constant=number, parse_float=number)
 
 
 class UnreadableBodyError(ValueError):
@@ -32,16 +32,29 @@ class UnreadableBodyError(ValueError):
 
 def decode(data: bytes) -> object:
     """Read JSON; raises UnreadableBodyError if it is none, or has too many values or levels."""
-    containers = data.count(b"[") + data.count(b"{")
-    if containers > _MAX_CONTAINERS or data.count(b",") > _MAX_VALUES:
-        raise UnreadableBodyError("it has too many values")
+    text = as_text(data)
     try:
-        found: object = _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
+        found: object = DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise UnreadableBodyError("it is not JSON") from error
-    if containers > _MAX_NESTING and _is_nested_deeper(found, _MAX_NESTING):
-        raise UnreadableBodyError("it is nested too deeply")
+    check_nesting(found)
     return found
+
+
+def as_text(data: bytes) -> str:
+    """Return JSON as text; raises UnreadableBodyError if it is none, or has too many values."""
+    if data.count(b"[") + data.count(b"{") > _MAX_CONTAINERS or data.count(b",") > _MAX_VALUES:
+        raise UnreadableBodyError("it has too many values")
+    try:
+        return data.decode(json.detect_encoding(data), "surrogatepass")
+    except ValueError as error:
+        raise UnreadableBodyError("it is not JSON") from error
+
+
+def check_nesting(value: object, depth: int = 0) -> None:
+    """Raise UnreadableBodyError if a value has too many levels; ``depth`` are those around it."""
+    if _is_nested_deeper([value], _MAX_NESTING - depth + 1):
+        raise UnreadableBodyError("it is nested too deeply")
 
 
 def decode_object(data: bytes) -> Mapping[str, object]:

@@ -18,7 +18,7 @@ from airflow_provider_nanostt.common.address import is_loopback
 DEFAULT_BASE_URL = "https://nano-gpt.com/api"
 
 _FREE_CALL_SECONDS = 60.0
-_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:/|u00([2-7][0-9a-f]))", re.IGNORECASE)
+_ESCAPE = re.compile(rb"\\(?:(/)|u00([2-7][0-9a-f])|.)", re.IGNORECASE | re.DOTALL)
 _AROUND_AN_UPLOAD = 64 * 1024  # bytes of the other fields of a form
 _SLOWEST_UPLOAD = 16 * 1024  # bytes a second: the largest file has three minutes more
 _RANGES = {"timeout": (0.1, 86_400.0), "connect_timeout": (0.1, 86_400.0), "requests_per_second": (0.01, 10_000.0)}
@@ -101,8 +101,8 @@ class Config:
 
 def _unescaped(found: re.Match[bytes]) -> bytes:
     """Return a letter that JSON need not escape."""
-    letter = bytes.fromhex(found[2].decode()) if found[2] else b"/"
-    return found[0] if letter in b'"\\' or letter == b"\x7f" else found[1] + letter
+    letter = bytes.fromhex(found[2].decode()) if found[2] else found[1]
+    return found[0] if letter is None or letter in b'"\\\x7f' else letter
 
 
 def _scheme_and_host(base_url: str) -> tuple[str, str]:

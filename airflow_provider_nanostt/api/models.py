@@ -239,13 +239,14 @@ class JobStatus:
     __repr__ = redacted_repr
 
     raw_status: str  # its own word
-    transcript: Transcript | None = None  # there when it is completed
+    transcript: Transcript | None = None  # there when it is completed, if somebody wanted to read it
+    answer: bytes | None = field(default=None, repr=False)  # else the answer as it may be stored, when it is completed
     error: str | None = None  # the service's reason, when it failed
 
     @property
     def is_completed(self) -> bool:
         """Whether the transcript is there."""
-        return self.transcript is not None
+        return self.transcript is not None or self.answer is not None
 
     @property
     def is_failed(self) -> bool:

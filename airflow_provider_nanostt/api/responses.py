@@ -7,7 +7,7 @@ for each answer of success, and two for answers that were stored. What cannot be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from airflow_provider_nanostt.api import body as bodies
@@ -15,6 +15,7 @@ from airflow_provider_nanostt.api import errors, models
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, decode_object
 from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
+from airflow_provider_nanostt.api.skim import skim
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
 from airflow_provider_nanostt.common.numbers import amount, number
@@ -42,6 +43,20 @@ def submitted(response: Response, submission: models.Submission) -> models.Trans
 def job_status(data: bytes, job: models.Job) -> models.JobStatus:
     """Read the answer to a status call; one without a status is completed if it has a text."""
     body = _read_body(data)
+
+    def completed(status: str, text: str) -> models.JobStatus:
+        return models.JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
+
+    return _status(body, completed)
+
+
+def unread_status(data: bytes) -> models.JobStatus:
+    """Read the answer to a status call for how the job stands; the transcript stays as it came, but for secrets."""
+    skimmed = skim(data)
+    return _status(skimmed.body, lambda status, _: models.JobStatus(status, answer=skimmed.data))
+
+
+def _status(body: Mapping[str, object], completed: Callable[[str, str], models.JobStatus]) -> models.JobStatus:
     text = _text_of(body)
     raw = _status_of(body)
     word = models.status_word(raw)
@@ -49,7 +64,7 @@ def job_status(data: bytes, job: models.Job) -> models.JobStatus:
     if word in models.COMPLETED_WORDS or (not word and text is not None):
         if text is None:
             raise UnreadableBodyError("it is completed but has no transcription")
-        return models.JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
+        return completed(status, text)
     if word in models.FAILED_WORDS:
         return models.JobStatus(status, error=bodies.message_of(body) or NO_REASON)
     if not word:

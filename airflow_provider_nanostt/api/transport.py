@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 _CHUNK = 64 * 1024
 _READ_AT_ONCE = 256 * 1024
 """Bytes of an answer that are read in the event loop, in some milliseconds; larger ones in a thread."""
+_LARGE_AT_ONCE = 8
+"""Such answers in memory, with those that are being received; the others wait on the wire."""
 _KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: longer than any job is left unasked, so a handshake serves many questions."""
 
@@ -211,6 +213,8 @@ class AsyncClient:
         self._tls: ssl.SSLContext | bool = True
         self._session: aiohttp.ClientSession | None = None
         self._prepared: asyncio.Future[None] | None = None
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._reading = asyncio.Lock()  # one large answer at a time: each further thread keeps the event loop waiting
 
     async def open(self) -> None:
         """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on."""
@@ -254,30 +258,40 @@ class AsyncClient:
         body = io.BytesIO(request.body) if call.paid and request.body is not None else request.body
         with contextlib.suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
             self._read_certificates()
-        with http.classified(call), network.aiohttp_errors(self.config.host, progress):
-            async with session.request(
-                request.method,
-                self.config.url(request),
-                data=body,
-                headers=self.config.headers(request),
-                allow_redirects=False,
-                proxy=self._proxy,
-                ssl=self._tls,
-                # A free call may wait for one of the connections; a paid one has its own.
-                timeout=aiohttp.ClientTimeout(
-                    total=timeout,
-                    connect=self.config.connect_timeout if call.paid else None,
-                    sock_connect=self.config.connect_timeout,
-                ),
-                trace_request_ctx=progress,
-            ) as raw:
-                answer = Incoming(call, raw.status, raw.headers.get("Content-Encoding"))
-                async for piece in raw.content.iter_any():
-                    if not answer.take(piece):
-                        break
+        async with contextlib.AsyncExitStack() as held:
+            with http.classified(call), network.aiohttp_errors(self.config.host, progress):
+                async with session.request(
+                    request.method,
+                    self.config.url(request),
+                    data=body,
+                    headers=self.config.headers(request),
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    ssl=self._tls,
+                    # A free call may wait for one of the connections; a paid one has its own.
+                    timeout=aiohttp.ClientTimeout(
+                        total=timeout,
+                        connect=self.config.connect_timeout if call.paid else None,
+                        sock_connect=self.config.connect_timeout,
+                    ),
+                    trace_request_ctx=progress,
+                ) as raw:
+                    answer = Incoming(call, raw.status, raw.headers.get("Content-Encoding"))
+                    async for piece in raw.content.iter_any():
+                        was_small = answer.size <= _READ_AT_ONCE
+                        if not answer.take(piece):
+                            break
+                        if was_small and answer.size > _READ_AT_ONCE:
+                            await held.enter_async_context(self._large)
 
-        read = functools.partial(self._read, call, raw.status, raw.headers, answer.body())
-        return read() if answer.size <= _READ_AT_ONCE else await asyncio.to_thread(read)
+            read = functools.partial(self._read, call, raw.status, raw.headers, answer.body())
+            if answer.size <= _READ_AT_ONCE:
+                return read()
+            found: list[T] = []
+            async with self._reading:
+                # The future of a thread keeps its result until the garbage collector comes by, so it gets none.
+                await asyncio.to_thread(lambda: found.append(read()))
+            return found.pop()
 
     def _read(self, call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
         return http.read(call, self.config.response(call, status, headers, body))

@@ -44,8 +44,8 @@ _MAX_DEPTH = 12
 _MAX_NESTED = 5
 _MAX_SECRETS_APART = 3  # that one text writes in different ways
 _TEXT = frozenset(("transcription", "text", "transcript", "word", "punctuated_word"))
-_PLAIN = (float, int, bool, type(None))
-_LISTS = frozenset(("words", "diarization", "segments", "utterances"))
+_PLAIN = frozenset((float, int, bool, type(None)))
+WORD_LISTS = frozenset(("words", "diarization", "segments", "utterances"))
 """What of an answer is the transcript."""
 
 _TRAILING = ".,;:)]}\\"
@@ -167,7 +167,7 @@ def redact_answer(body: Mapping[str, object], *, words: bool = True) -> dict[str
     for name, value in body.items():
         if name in _TEXT and isinstance(value, str):
             found[name] = value
-        elif name in _LISTS:
+        elif name in WORD_LISTS:
             found[name] = _redacted_entries(value) if words else value
         elif name == "data" and isinstance(value, Mapping):
             found[name] = redact_answer(value, words=words)
@@ -345,7 +345,7 @@ def _redacted_value(value: object, opaque: bool) -> object:
 def _redacted_entries(value: object) -> object:
     """Return words or segments; a list in which nothing is secret, such as one of 27,000 words, is the same object."""
     entries = value if isinstance(value, list) else [value]
-    if all(redact(text, opaque=True) == text for text in _besides_text(entries)):
+    if all(redact(text, opaque=True) == text for text in besides_text(entries)):
         return value
     return [
         {redact(name): one if name in _TEXT else redact_value(one, opaque=True) for name, one in entry.items()}
@@ -355,13 +355,13 @@ def _redacted_entries(value: object) -> object:
     ]
 
 
-def _besides_text(entries: list[object]) -> set[str]:
+def besides_text(entries: list[object]) -> set[str]:
     """Return what entries have besides their text and numbers, as text."""
     found: set[str] = set()
     for entry in entries:
-        for name, value in entry.items() if isinstance(entry, dict) else (("", entry),):
-            if name not in _TEXT:
-                found.add(name)
-                if type(value) not in _PLAIN:
-                    found.add(str(value))
+        named = entry if isinstance(entry, dict) else {"": entry}
+        found.update(named)
+        for name, value in named.items():
+            if type(value) not in _PLAIN and name not in _TEXT:
+                found.add(str(value))
     return found

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
-from airflow_provider_nanostt.polling import is_short
+from airflow_provider_nanostt.polling import is_short, job_list
 from airflow_provider_nanostt.triggers import BatchTrigger
 from airflow_provider_nanostt.workflow.batch import Item, expand, manifest, manifest_row
 from airflow_provider_nanostt.workflow.batch.run import BatchRun
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.operators._base import NanoGPTOperator
     from airflow_provider_nanostt.workflow.batch.item import Pending
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
+
+_UNREADABLE = (
+    "The triggerer cannot read which jobs to wait for (%s). Going on with as many at a time as fit into a trigger, "
+    "which takes longer and loses nothing. Let triggerers read and write output_path as workers do"
+)
 
 
 def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> TaskResult:
@@ -52,9 +58,19 @@ def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str
     run = open_batch(operator, arguments, context)
     batch = event.get("batch") if isinstance(event, Mapping) else None
     not_completed = batch.get("not_completed") if isinstance(batch, Mapping) else None
-    if not isinstance(not_completed, Mapping):
+    if not isinstance(batch, Mapping) or not isinstance(not_completed, Mapping):
         raise errors.LedgerError("The trigger's event cannot be read; a retry finds all that is paid for")
-    run.resume(not_completed)
+    until_row, more = batch.get("until_row"), batch.get("more")
+    run.resume()
+    if reason := batch.get("unreadable"):
+        operator.log.warning(_UNREADABLE, reason)
+    run.collect(
+        not_completed,
+        more=more if isinstance(more, int) else 0,
+        until_row=until_row if isinstance(until_row, int) else None,
+    )
+    deadline = amount(batch.get("deadline")) or time.time() + arguments.timeout
+    _defer_some(operator, arguments, run, deadline)
     return finish_batch(operator, arguments, context, run)
 
 
@@ -127,7 +143,21 @@ def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pendin
         left = run.wait(left, deadline=soon, poll_interval=often, to_the_end=False)
     jobs = [job.to_json() for one in left for job in one.jobs]
     if arguments.deferrable and jobs:
-        trigger = partial(BatchTrigger, jobs=jobs, answers=run.hand_over())
-        operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
+        answers = run.hand_over()
+        given = jobs if job_list.fits(jobs) else run.checkpoint.spool.leave_jobs(jobs) if answers else None
+        if given is not None:
+            trigger = partial(BatchTrigger, jobs=given, answers=answers)
+            operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
+        _defer_some(operator, arguments, run, deadline)
+        return
     if left:
         run.wait(left, deadline=deadline, poll_interval=poll_interval)
+
+
+def _defer_some(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, deadline: float) -> None:
+    """Wait in the triggerer for as many jobs as its arguments hold; return if none is left to be waited for."""
+    jobs, until_row = run.some_jobs()
+    if jobs:
+        trigger = partial(BatchTrigger, jobs=jobs, answers=run.hand_over(), until_row=until_row)
+        operator.defer_to(trigger, deadline=deadline, poll_interval=arguments.poll_interval)
+    run.collect({}, until_row=until_row)

@@ -1,4 +1,4 @@
-"""Answers on their way from the triggerer to the worker, by way of the storage for the results.
+"""What worker and triggerer hand over by way of the storage for the results: jobs, if many, and the answers to them.
 
 An event may not carry the transcript that came with the last answer, but the triggerer can leave it where the worker
 that resumes finds it. That halves what a batch asks of the service, and shortens the time for which it holds a slot.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import secrets
 import threading
@@ -17,29 +16,34 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.urls import redact_answer
+from airflow_provider_nanostt.common.errors import StorageUnavailable, describe_exception
+from airflow_provider_nanostt.polling import job_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.api.models import Job
+    from airflow_provider_nanostt.polling.job_list import JobsAsJson
 
 log = logging.getLogger(__name__)
 
 _TOKEN_FILE = "open"  # noqa: S105  the name of a file
+_JOBS_FILE = "jobs.jsonl"
 _MAX_TOKEN_BYTES = 1000
 _AT_ONCE = 4
 MAX_PENDING_WRITES = 8
-"""Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB as JSON, and some
-10 MB as objects."""
+"""Answers in memory while they are stored, of all batches in this process; an hour of words is 2 MB."""
 STORAGE_TIMEOUT_SECONDS = 20.0
 """Seconds for the storage to answer; a wait for jobs must not become a wait for storage."""
+_PAUSES = (2.0, 10.0, 30.0)
+"""Seconds between attempts to read jobs: a storage may be restarting."""
 
 
 class TranscriptSpool:
-    """A folder for the answers to the jobs of one task instance, and for nothing else.
+    """A folder for what worker and triggerer hand over: the jobs of one task instance, and the answers to them.
 
-    What the storage raises passes through :meth:`is_open` and :meth:`put`, and through nothing else.
+    What the storage raises passes through :meth:`is_open`, :meth:`jobs` and :meth:`put`, and through nothing else.
     """
 
     def __init__(self, folder: ObjectStoragePath) -> None:
@@ -61,9 +65,28 @@ class TranscriptSpool:
         """Return whether this is the folder that :meth:`open` made ready, not one of that name on another machine."""
         return object_storage.read(self._folder / _TOKEN_FILE, at_most=_MAX_TOKEN_BYTES) == token.encode()
 
-    def put(self, run_id: str, answer: Mapping[str, object]) -> None:
-        """Leave the service's answer about a job, without the signatures of addresses in it."""
-        object_storage.write(self._folder / _name(run_id), json.dumps(redact_answer(answer)).encode())
+    def leave_jobs(self, jobs: JobsAsJson) -> dict[str, object] | None:
+        """Leave jobs for the triggerer; return what names them in its arguments, None if that cannot be."""
+        data, reference = job_list.as_file(jobs)
+        try:
+            if len(data) > job_list.MAX_FILE_BYTES:
+                raise ValueError(f"they have {len(data):,} bytes")
+            object_storage.write(self._folder / _JOBS_FILE, data)
+        except Exception as error:  # noqa: BLE001  whatever a storage raises
+            log.info("Jobs are not left in a file: %s cannot be written (%s)", self._folder / _JOBS_FILE, error)
+            return None
+        return reference
+
+    def jobs(self, reference: Mapping[str, object]) -> list[Job]:
+        """Return the jobs that were left; raises ValueError if they are others."""
+        data = object_storage.read(self._folder / _JOBS_FILE, at_most=job_list.MAX_FILE_BYTES)
+        if data is None:
+            raise ValueError(f"{_JOBS_FILE} is not there")
+        return job_list.from_file(data, reference)
+
+    def put(self, run_id: str, answer: bytes) -> None:
+        """Leave the service's answer about a job, from which what is secret has been taken out."""
+        object_storage.write(self._folder / _name(run_id), answer)
 
     def has(self, run_id: str) -> bool:
         """Whether there was an answer about a job when this was first asked."""
@@ -102,6 +125,49 @@ def _name(run_id: str) -> str:
     return f"{hashlib.sha256(run_id.encode()).hexdigest()[:32]}.json"
 
 
+async def load_jobs(location: Mapping[str, str] | None, reference: Mapping[str, object]) -> list[Job]:
+    """Return the jobs that a worker has left where :meth:`TranscriptSpool.open` says; never block the event loop.
+
+    :raises StorageUnavailable: if they cannot be read from here, with the reason.
+    """
+    threads = ThreadPoolExecutor(1, thread_name_prefix="nanostt-jobs")
+    place = location or {}
+    try:
+        for pause in (*_PAUSES, None):
+            try:
+                async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
+                    if spool := await _find(place, threads):
+                        return await asyncio.get_running_loop().run_in_executor(threads, spool.jobs, reference)
+                reason = "it is not the worker's folder here"
+                break
+            except Exception as error:  # noqa: BLE001  whatever a storage raises
+                reason = describe_exception(error)
+            if pause is not None:
+                await asyncio.sleep(pause)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    raise StorageUnavailable(f"{place.get('folder')} cannot be read: {reason}")
+
+
+async def _find(location: Mapping[str, str], threads: ThreadPoolExecutor) -> TranscriptSpool | None:
+    """Return the folder that a worker has opened; None if the folder of that name is another one here."""
+    from asgiref.sync import sync_to_async
+
+    def find() -> TranscriptSpool:
+        folder = object_storage.resolve(location["folder"])
+        _ = folder.fs  # the first time this may take a connection from Airflow
+        return TranscriptSpool(folder)
+
+    # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which should wait for no storage;
+    # to make a file system may still take a moment, such as for credentials. It must not be cancelled: Airflow 3.0
+    # and 3.1 would take the answer to this request for the answer to the next one.
+    finding = asyncio.ensure_future(sync_to_async(find)())
+    finding.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail when nobody waits
+    spool = await asyncio.shield(finding)
+    is_open = await asyncio.get_running_loop().run_in_executor(threads, spool.is_open, location["token"])
+    return spool if is_open else None
+
+
 class SpoolWriter:
     """Leaves answers where :meth:`TranscriptSpool.open` says, as long as that goes well; never blocks the event loop.
 
@@ -121,34 +187,18 @@ class SpoolWriter:
         if self._location:
             try:
                 async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
-                    self._spool = await self._find(self._location)
+                    self._spool = await _find(self._location, self._threads)
+                    if self._spool is None:
+                        line = "Answers are left to the worker: %s is not the worker's folder here"
+                        self._log.info(line, self._location["folder"])
             except Exception as error:  # noqa: BLE001  whatever a storage raises
                 self._give_up(error)
         return self
 
-    async def _find(self, location: Mapping[str, str]) -> TranscriptSpool | None:
-        from asgiref.sync import sync_to_async
-
-        def find() -> TranscriptSpool:
-            folder = object_storage.resolve(location["folder"])
-            _ = folder.fs  # the first time this may take a connection from Airflow
-            return TranscriptSpool(folder)
-
-        # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which should wait for no storage;
-        # to make a file system may still take a moment, such as for credentials. It must not be cancelled: Airflow 3.0
-        # and 3.1 would take the answer to this request for the answer to the next one.
-        finding = asyncio.ensure_future(sync_to_async(find)())
-        finding.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail when nobody waits
-        spool = await asyncio.shield(finding)
-        if await asyncio.get_running_loop().run_in_executor(self._threads, spool.is_open, location["token"]):
-            return spool
-        self._log.info("Answers are left to the worker: %s is not the worker's folder here", location["folder"])
-        return None
-
     async def __aexit__(self, *_: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def keep(self, run_id: str, answer: Mapping[str, object]) -> None:
+    async def keep(self, run_id: str, answer: bytes) -> None:
         """Store the service's answer about a job, unless too many are being stored."""
         if self._spool is None or SpoolWriter._waiting >= MAX_PENDING_WRITES:
             return

@@ -22,14 +22,14 @@ from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.polling import COMPLETED, JobMonitor, Outcome, RateLimiter, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.http import Call
     from airflow_provider_nanostt.api.models import Job, JobStatus
     from airflow_provider_nanostt.metrics import StatsMeter
 
-    End = tuple[Outcome, Mapping[str, object] | None]
+    End = tuple[Outcome, bytes | None]
     """How a wait ended, and the service's answer if the job is completed."""
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Poller:
         monitor = JobMonitor(job, poll_interval=poll_interval, deadline=deadline)
         end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         key = str(next(self._names))
-        self._waits[key] = _Wait(monitor, endpoints.status(job), end, log, contextvars.copy_context())
+        self._waits[key] = _Wait(monitor, endpoints.unread_status(job), end, log, contextvars.copy_context())
         self._schedule.add(key, job, poll_interval=poll_interval, deadline=deadline, now=time.time())
         self._wake(0.0)
         try:
@@ -169,14 +169,13 @@ class Poller:
         if line := wait.monitor.log_line:
             asyncio.get_running_loop().call_soon(wait.log.log, *line, context=wait.context)
         if isinstance(step, Outcome):
-            transcript = None if isinstance(answer, errors.NanoGPTError) else answer.transcript
-            self._end(key, step, None if transcript is None else transcript.raw)
+            self._end(key, step, None if isinstance(answer, errors.NanoGPTError) else answer.answer)
             return
         # No turn now: what else is due was seen to in the last one, and the next is planned.
         due = self._schedule.running(key, now) if step is None else self._schedule.postpone(key, step)
         self._wake(due - now)
 
-    def _end(self, key: str, outcome: Outcome, answer: Mapping[str, object] | None = None) -> None:
+    def _end(self, key: str, outcome: Outcome, answer: bytes | None = None) -> None:
         if outcome.kind == COMPLETED:
             gap = self._schedule.finished(key, time.time())
             if gap is not None and self._meter is not None:

@@ -18,6 +18,7 @@ from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.s3_puts import send_small_files_at_once
 from airflow_provider_nanostt.common.urls import redact
+from airflow_provider_nanostt.polling import job_list
 from airflow_provider_nanostt.workflow import recovery, transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
@@ -259,35 +260,59 @@ class BatchRun:
         self.checkpoint.save(self.rows, self._writing)
         return self.checkpoint.spool.open()
 
-    def resume(self, not_completed: Mapping[str, object]) -> None:
+    def resume(self) -> None:
+        """Go on from the checkpoint."""
+        self.rows, self._writing = self.checkpoint.load()
+
+    def collect(self, not_completed: Mapping[str, object], *, more: int = 0, until_row: int | None = None) -> None:
         """Write what the triggerer has waited for.
 
         :param not_completed: the outcomes of jobs that are not completed, by run id.
+        :param more: how many others are not; which ones is not known.
+        :param until_row: the row before which it has waited for all; None if there is none.
         """
-        self.rows, self._writing = self.checkpoint.load()
-        waiting = [row for row in self.rows if row.status == WAITING]
+        waiting = [row for row in self._waiting() if until_row is None or row.number < until_row]
         ready = sum(self._is_prefetched(row) for row in waiting)
-        self.log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
+        if waiting:
+            self.log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
+        ended = frozenset(not_completed) if not more else None
         for number, attempt in self._open(row.number for row in waiting):
             with self.recording_errors(number, attempt):
-                self._fetch(number, attempt, not_completed)
+                self._fetch(number, attempt, ended)
 
-    def _fetch(self, number: int, attempt: Attempt, not_completed: Mapping[str, object]) -> None:
+    def _waiting(self) -> list[ManifestRow]:
+        return [row for row in self.rows if row.status == WAITING]
+
+    def some_jobs(self) -> tuple[list[dict[str, object]], int]:
+        """Return the jobs of the next items to be waited for, as JSON, and the row behind these items.
+
+        :return: as many as fit into a trigger's arguments, but those of one item at least; none if none is left.
+        """
+        jobs: list[dict[str, object]] = []
+        for number, attempt in self._open(row.number for row in self._waiting()):
+            with self.recording_errors(number, attempt):
+                found = [one.to_json() for _, one in recovery.find_jobs(attempt) if isinstance(one, Job)]
+                if jobs and not job_list.fits([*jobs, *found]):
+                    return jobs, number
+                jobs += found
+        return jobs, len(self.rows)
+
+    def _fetch(self, number: int, attempt: Attempt, ended: frozenset[str] | None) -> None:
         """Fetch and write one item, whose jobs are in the ledger."""
         if not self._is_prefetched(self.rows[number]):
             self.breaker.raise_if_open()  # it will have to be asked for
         one = Pending(number, attempt, recovery.find_jobs(attempt))
         for index, (start, found) in enumerate(one.parts):
             if isinstance(found, Job):
-                one.parts[index] = start, self._fetched(attempt, found, not_completed)
+                one.parts[index] = start, self._fetched(attempt, found, ended)
         self._write(one)
         self.breaker.record_success()
 
-    def _fetched(self, attempt: Attempt, job: Job, not_completed: Mapping[str, object]) -> Transcript:
+    def _fetched(self, attempt: Attempt, job: Job, ended: frozenset[str] | None) -> Transcript:
         if (transcript := attempt.gate.prefetched(job)) is not None:
             return transcript
         # One that is not completed is asked once more: it may be by now, and its error is raised in full.
-        patience = 0.0 if job.run_id in not_completed else _FETCH_SECONDS
+        patience = 0.0 if ended is None or job.run_id in ended else _FETCH_SECONDS
         return self.service.wait_until(job, deadline=time.time() + patience, at_once=True)
 
     def _is_prefetched(self, row: ManifestRow) -> bool:
