@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TEST_GROUPS = ("build", "e2e", "test")
 DEV_GROUPS = (*TEST_GROUPS, "lint", "real")
 BENCH_GROUPS = ("build",)
+DISTRIBUTED_GROUPS = ("build", "e2e", "store", "test")
 FOREIGN = re.compile(r"https?:|file:|--(extra-)?index|--find-links|^[^#]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE)
 
 
@@ -94,6 +95,11 @@ def plan(folder: Path) -> Iterator[Lock]:
             about = f"The benchmarks' environment: Airflow {version.version}, the emulator, providers to compare with."
             inputs = [*project_inputs(airflow, BENCH_GROUPS), "requirements/bench.in"]
             yield Lock(REQUIREMENTS / "bench.lock", version.date, inputs, about)
+            about = (
+                f"The environment of `make distributed`: Airflow {version.version} with Celery, the emulator, tests."
+            )
+            inputs = [*project_inputs(airflow, DISTRIBUTED_GROUPS), "requirements/distributed.in"]
+            yield Lock(REQUIREMENTS / "distributed.lock", version.date, inputs, about)
 
 
 def main() -> None:
