@@ -68,11 +68,11 @@ chaos: env ## kill, lose and repeat everything: is each recording paid once? Who
 		tests/e2e/test_killed_submitting.py $(ARGS)
 
 .PHONY: distributed
-distributed: ## the same with Celery workers, triggerers, PgBouncer and an object store, each of which dies or is cut off; MINUTES=1.5 is shorter
+distributed: ## `make chaos` with Celery workers, triggerers, PgBouncer and an object store, each of which dies or is cut off; MINUTES=1.5 is shorter
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/distributed requirements/distributed.lock
 	@scripts/bootstrap.sh clean-db .envs/distributed
 	AIRFLOW_HOME=$(CURDIR)/.envs/distributed/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
-		.envs/distributed/bin/python -m pytest tests/distributed $(ARGS)
+		.envs/distributed/bin/python -m pytest tests/distributed -s $(ARGS)
 
 .PHONY: fuzz
 fuzz: env ## mutated containers, answers, records and addresses: nothing may crash, hang, grow or raise what is not ours
