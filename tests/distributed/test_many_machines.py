@@ -15,7 +15,7 @@ from collections import Counter
 
 import pytest
 
-from tests.distributed.faults import FAULTS
+from tests.distributed.faults import FAULTS, worker_submitting
 from tests.distributed.judge import Verdict, judge
 from tests.distributed.stack import Run, Stack, say
 
@@ -65,7 +65,6 @@ class Weather:
         self.done: Counter[str] = Counter()
         self.broken: list[str] = []
         self._stack = stack
-        self._random = random.Random(SEED)
 
     def rage(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -79,15 +78,16 @@ class Weather:
             thread.join(seconds + 180)
 
     def _again(self, name: str, end: float, number: int) -> None:
-        """Do one thing about once a minute; the first times are spread over half a minute."""
+        """Do one thing about once a minute, kills of workers twice as often; the first times are spread out."""
         drawn = random.Random(SEED + number)
-        pause = 3.0 * number
+        longest = 35.0 if FAULTS[name] is worker_submitting else 70.0
+        pause = 4.0 * number
         while time.monotonic() + pause < end:
             time.sleep(pause)
-            pause = drawn.uniform(35, 65)
+            pause = drawn.uniform(longest / 2, longest)
             say(f"  {name}")
             try:
-                FAULTS[name](self._stack, 15.0)
+                FAULTS[name](self._stack, 40.0)
             except RuntimeError as error:  # the moment did not come, or a server did not
                 self.broken.append(f"{name}: {error}")
             else:
@@ -125,4 +125,4 @@ def test_all_at_once(stack: Stack, table: list[str]):
     tries = Counter(itertools.chain.from_iterable(map(stack.tries, runs)))
     say(f"tasks by number of tries: {dict(sorted(tries.items()))}")
     check(verdict)
-    assert set(weather.done) == set(FAULTS)
+    assert not WHOLE or set(weather.done) == set(FAULTS)
