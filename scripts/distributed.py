@@ -59,7 +59,9 @@ class Distributed:
     :param dags: the DAG folder, which every machine sees.
     :param env: further environment variables of every part of Airflow.
     :param of_machine: further ones of some machines, by name such as ``worker-2``; given once the store is up.
-    :param workers: how many there are, likewise ``triggerers``.
+    :param workers: how many there are.
+    :param triggerers: the arguments of each.
+    :param queues: of tasks, which every worker serves.
     :param progress: called with one line of text whenever there is something to say.
     """
 
@@ -72,6 +74,7 @@ class Distributed:
         of_machine: Callable[[LocalStore], Mapping[str, Mapping[str, str]]] = lambda _: {},
         workers: int = 2,
         triggerers: Iterable[tuple[str, ...]] = ((), ()),
+        queues: str = "default",
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = folder.absolute()
@@ -82,6 +85,7 @@ class Distributed:
         self.pgbouncer: LocalServer | None = None
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.triggerers = {f"triggerer-{number}": options for number, options in enumerate(triggerers, 1)}
+        self._queues = queues
         self._env = dict(env)
         self._of_machine = of_machine
         self._progress = progress
@@ -147,7 +151,9 @@ class Distributed:
 
     def _components(self) -> list[tuple[str, str, tuple[str, ...]]]:
         ones = [(name, name, ()) for name in ("api-server", "scheduler", "dag-processor")]
-        workers = [("celery worker", name, ("--celery-hostname", name)) for name in self.workers]
+        workers = [
+            ("celery worker", name, ("--celery-hostname", name, "--queues", self._queues)) for name in self.workers
+        ]
         return [*ones, *workers, *(("triggerer", name, options) for name, options in self.triggerers.items())]
 
     def _part(self, component: str, name: str, arguments: tuple[str, ...]) -> Part:

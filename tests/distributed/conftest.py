@@ -13,18 +13,22 @@ from tests.distributed.judge import HEAD
 from tests.distributed.stack import Stack, running, say
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All machines, healthy; what is started is ended on Ctrl-C and SIGTERM, too."""
+@pytest.fixture(scope="session", autouse=True)
+def orderly_end() -> Iterator[None]:
+    """End what was started on SIGTERM, too, as on Ctrl-C."""
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        with running(tmp_path_factory.mktemp("distributed")) as started:
-            yield started
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """All machines, healthy."""
+    with running(tmp_path_factory.mktemp("distributed")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def table() -> Iterator[list[str]]:
     """Lines of the table, printed at the end."""
     rows: list[str] = []

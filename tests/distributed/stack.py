@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import requests
 from airflow_api import AirflowApi, AirflowApiError, wait_for
@@ -60,7 +60,7 @@ class Stack:
 
     :param service: the emulator, which counts charges.
     :param far: the network between the machine :data:`FAR` and the store.
-    :param ended: how often parts of Airflow ended by themselves, by name.
+    :param ended: how often parts of Airflow ended by themselves, by name; ``killed``: how often they were killed.
     :param connections: the most that were seen at PostgreSQL, and at PgBouncer.
     """
 
@@ -70,6 +70,7 @@ class Stack:
     ended: Counter[str] = field(default_factory=Counter)
     killed: Counter[str] = field(default_factory=Counter)
     connections: dict[str, int] = field(default_factory=lambda: {"PostgreSQL": 0, "PgBouncer": 0})
+    _just_killed: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -155,6 +156,7 @@ class Stack:
     def kill(self, name: str) -> None:
         """Kill (-9) a part of Airflow; the supervisor starts it again."""
         self.killed[name] += 1
+        self._just_killed.add(name)
         self.machines.airflow.kill(name)
 
     # In the background
@@ -162,15 +164,15 @@ class Stack:
     def _supervise(self) -> None:
         """Start again whatever part of Airflow has ended, as systemd or Kubernetes does."""
         airflow = self.machines.airflow
-        seen: Counter[str] = Counter()
         while not self._stop.wait(1):
             for name, service in list(airflow.services.items()):
                 if service.alive:
                     continue
-                if self.killed[name] == seen[name]:
+                if name in self._just_killed:
+                    self._just_killed.discard(name)
+                else:
                     self.ended[name] += 1
                     say(f"    {name} has ended by itself, with {service.exit_code}")
-                seen[name] = self.killed[name]
                 with contextlib.suppress(LeftoverError):
                     airflow.restart(name, wait=False)
 
@@ -191,17 +193,22 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Stack]:
-    """Start everything, and end it."""
+def running(folder: Path, env: dict[str, str] | None = None, **options: Any) -> Iterator[Stack]:
+    """Start everything, and end it.
+
+    :param env: further settings of Airflow.
+    :param options: of :class:`Distributed`.
+    """
     emulator, facts = start_emulator(folder, "--recogniser", "none", "--balance", "100000")
     try:
         with Network() as far:
             machines = Distributed(
                 folder / "machines",
                 DAGS,
-                env={**SETTINGS, "AIRFLOW_CONN_NANOGPT_DEFAULT": json.dumps(facts["connection"])},
+                env={**SETTINGS, **(env or {}), "AIRFLOW_CONN_NANOGPT_DEFAULT": json.dumps(facts["connection"])},
                 of_machine=lambda store: {FAR: {"AIRFLOW_CONN_STORE": store.connection(endpoint=far.endpoint)}},
                 progress=say,
+                **options,
             )
             with machines:
                 far.target = machines.store.port
