@@ -103,3 +103,6 @@ FAULTS: dict[str, Fault] = {
     "100 ms to the store, for one worker": slow_network,
     "no network to the store, 30 s, for one worker": broken_network,
 }
+
+WHILE_SUBMITTING = {scheduler, database, bouncer, queue, store}
+"""Those that wait for no moment of their own, and tell most when tasks are submitting."""

@@ -212,7 +212,7 @@ def running(folder: Path, env: dict[str, str] | None = None, **options: Any) -> 
             )
             with machines:
                 far.target = machines.store.port
-                for dag_id in ("batch", "each"):
+                for dag_id in ("batch", "each", "each_in_a_queue"):
                     machines.airflow.api.wait_for_dag(dag_id, 120)
                 with Stack(machines, EmulatorControl(facts["url"], timeout=60.0), far) as stack:
                     yield stack

@@ -14,8 +14,9 @@ import time
 from collections import Counter
 
 import pytest
+from airflow_api import wait_for
 
-from tests.distributed.faults import FAULTS, worker_submitting
+from tests.distributed.faults import FAULTS, WHILE_SUBMITTING, worker_submitting
 from tests.distributed.judge import Verdict, judge
 from tests.distributed.stack import Run, Stack, say
 
@@ -55,6 +56,10 @@ def test_a_fault_by_itself(stack: Stack, table: list[str], name: str):
     batch, each = stack.script(f"b{number}", items, (5, 40)), stack.script(f"m{number}", mapped, (5, 40))
     stack.service.fail("/transcribe", kind="slow", delay=0.7, after_charge=True, probability=0.3)
     runs = [stack.run("each", f"each-{number}", each), stack.run("batch", f"batch-{number}", batch)]
+    if FAULTS[name] in WHILE_SUBMITTING:
+        wait_for(
+            lambda: any(charge.source in (*batch, *each) for charge in stack.service.charges), "a charge", 120, 0.1
+        )
     FAULTS[name](stack, 120.0)
     stack.ended_runs(runs, TO_THE_END)
     stack.service.clear_faults()

@@ -33,5 +33,8 @@ def recordings(**context) -> list[str]:
 with dag("each"):
     TranscribeOperator.partial(**USUAL).expand(audio_url=recordings())
 
+with dag("each_in_a_queue"):
+    TranscribeOperator.partial(**USUAL, queue="nanostt").expand(audio_url=recordings())
+
 with dag("batch"):
     TranscribeBatchOperator(**USUAL, audio="{{ dag_run.conf['urls'] | tojson }}", on_item_error="continue")
