@@ -27,8 +27,13 @@ env: ## set up the development environment in .venv
 	@EDITABLE=1 scripts/bootstrap.sh env .venv requirements/dev.lock
 
 .PHONY: demo
-demo: env ## transcribe the samples in a real Airflow; KEEP=1 leaves it up
+demo: env ## transcribe the samples in a real Airflow; KEEP=1 leaves it up, DISTRIBUTED=1 has workers and triggerers as on many machines
+ifneq ($(DISTRIBUTED),)
+	@EDITABLE=1 scripts/bootstrap.sh env .envs/distributed requirements/distributed.lock
+	@.envs/distributed/bin/python scripts/demo.py --distributed $(if $(KEEP),--keep)
+else
 	@$(BIN)/python scripts/demo.py $(if $(KEEP),--keep)
+endif
 
 .PHONY: demo-stop
 demo-stop: ## stop what `make demo KEEP=1` left up
@@ -41,7 +46,7 @@ test: unit e2e ## run the whole test suite
 unit: env ## run the unit suite, with coverage; WHOLE=1 with what takes long
 	@scripts/bootstrap.sh clean-db .venv
 	@rm -f .coverage .coverage.*
-	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e $(if $(WHOLE),,-m "not long") $(UNIT_PARALLEL) --durations=30 $(ARGS)
+	$(RUN) $(BIN)/coverage run -m pytest tests --ignore=tests/e2e --ignore=tests/distributed $(if $(WHOLE),,-m "not long") $(UNIT_PARALLEL) --durations=30 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='airflow_provider_nanostt/api/*'
@@ -62,6 +67,13 @@ chaos: env ## kill, lose and repeat everything: is each recording paid once? Who
 		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py tests/e2e/test_one_key.py \
 		tests/e2e/test_killed_submitting.py $(ARGS)
 	AT_ONCE=50 $(RUN) $(BIN)/python -m pytest tests/workflow/test_at_once.py -k instant
+
+.PHONY: distributed
+distributed: ## `make chaos` with Celery workers, triggerers, PgBouncer and an object store, each of which dies or is cut off; MINUTES=1.5 is shorter
+	@EDITABLE=1 scripts/bootstrap.sh env .envs/distributed requirements/distributed.lock
+	@scripts/bootstrap.sh clean-db .envs/distributed
+	AIRFLOW_HOME=$(CURDIR)/.envs/distributed/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
+		.envs/distributed/bin/python -m pytest tests/distributed -s $(ARGS)
 
 .PHONY: fuzz
 fuzz: env ## mutated containers, answers, records and addresses: nothing may crash, hang, grow or raise what is not ours
@@ -103,6 +115,7 @@ clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azur
 nightly: ## all that .ci/run has no time for: everything whole, the fuzzer, every benchmark in its quick form
 	@$(MAKE) --no-print-directory unit WHOLE=1
 	@$(MAKE) --no-print-directory chaos
+	@$(MAKE) --no-print-directory distributed
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory matrix WHOLE=1
 	@$(MAKE) --no-print-directory clouds

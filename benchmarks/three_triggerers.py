@@ -2,7 +2,8 @@
 
 Each runs triggers for 400 jobs of its own, enough to use its 20 requests a second (the default), so together they would
 ask 60 times a second. After the first 20 s, in which they find their pace, less than 1 % of the requests are refused,
-and each process gets its share. ``--measure SECONDS`` prints the figures as JSON.
+and each process gets its share. Beside it, one process with all 1,200 jobs, as a triggerer has that is the only one
+with the queue of these tasks: it need not find a pace. ``--measure SECONDS`` prints the figures of the three as JSON.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ async def triggerer(url: str, seconds: float) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def together(seconds: float) -> dict[str, Any]:
-    """Let them ask for some seconds; return what came of it after the settling."""
+def together(seconds: float, count: int = PROCESSES) -> dict[str, Any]:
+    """Let some processes ask for some seconds, all jobs divided among them; return what came after the settling."""
     from airflow_provider_nanostt.emulator import EmulatorControl
 
     with Emulator() as url:
@@ -74,10 +75,10 @@ def together(seconds: float) -> dict[str, Any]:
         bodies = asyncio.run(submit_all(url, PROCESSES * JOBS))
         control.add_key(KEY, balance=RICH, requests_per_second=25)
         command = [sys.executable, __file__, "--triggerer", url, str(seconds)]
-        processes = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+        processes = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(count)]
         try:
             for number, process in enumerate(processes):
-                json.dump(bodies[number::PROCESSES], process.stdin)
+                json.dump(bodies[number::count], process.stdin)
                 process.stdin.close()
             if sum(process.wait(seconds + 120.0) for process in processes):
                 raise RuntimeError("a triggerer broke")
@@ -85,16 +86,16 @@ def together(seconds: float) -> dict[str, Any]:
             for process in processes:
                 process.kill()
         requests = [record for record in control.requests if record.endpoint == "/transcribe/status"]
-    owner = {body["runId"]: number % PROCESSES for number, body in enumerate(bodies)}
+    owner = {body["runId"]: number % count for number, body in enumerate(bodies)}
     asked = [(record.time, record.status, owner[record.fields["runId"]]) for record in requests if record.fields]
     refused = [(record.time, record.status) for record in requests if record.status == 429]
-    return _figures(asked, refused, seconds)
+    return _figures(asked, refused, seconds, count)
 
 
-def _figures(asked: list, refused: list, seconds: float) -> dict[str, Any]:
+def _figures(asked: list, refused: list, seconds: float, count: int) -> dict[str, Any]:
     answered = [(at, who) for at, status, who in asked if status == 200]
-    begin = max(min(at for at, who in answered if who == number) for number in range(PROCESSES)) + SETTLING
-    end = min(max(at for at, who in answered if who == number) for number in range(PROCESSES))
+    begin = max(min(at for at, who in answered if who == number) for number in range(count)) + SETTLING
+    end = min(max(at for at, who in answered if who == number) for number in range(count))
     late = [who for at, who in answered if begin <= at <= end]
     refusals = sum(begin <= at <= end for at, _ in refused)
     return {
@@ -102,19 +103,22 @@ def _figures(asked: list, refused: list, seconds: float) -> dict[str, Any]:
         "answered": len(late),
         "refused": refusals,
         "refused_share": refusals / max(1, refusals + len(late)),
-        "shares": [late.count(number) / max(1, len(late)) for number in range(PROCESSES)],
+        "shares": [late.count(number) / max(1, len(late)) for number in range(count)],
         "refused_at_first": sum(at < begin for at, _ in refused),
         "planned": seconds,
     }
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
-    told = together(30.0 if options.quick else 120.0)
+    seconds = 30.0 if options.quick else 120.0
+    told, alone = together(seconds), together(seconds, 1)
+    refused_alone = alone["refused"] + alone["refused_at_first"]
     shares = ", ".join(f"{share:.0%}" for share in told["shares"])
     return [
         Row(
             "three processes with one key at a limit of 25/s, after the first 20 s",
-            "-",
+            f"one process with the jobs of all: {refused_alone} refusals, also at first; "
+            f"{alone['answered'] / alone['seconds']:.1f} answers/s",
             f"{told['refused']} refusals in {told['answered'] + told['refused']} requests "
             f"({told['refused_share']:.2%}); {told['answered'] / told['seconds']:.1f} answers/s; shares {shares}",
             f"< {REFUSED:.0%} refused, each with its share (≥ {LEAST_SHARE:.0%})",

@@ -1,14 +1,14 @@
 """The demo: a real Airflow and the emulator, transcribing the speech samples while you watch.
 
 ``make demo`` runs it. Everything lives under ``.demo/``, listens on loopback only, and is ended by process id at the
-end, whatever happens; ``--keep`` leaves it up, ``--stop`` ends what was left up.
+end, whatever happens; ``--keep`` leaves it up, ``--stop`` ends what was left up. ``--distributed`` runs it on what
+would be many machines, and prints which of them did what.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import signal
 import sys
@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_api import ENDED, WaitTimeoutError, wait_for
-from local_airflow import FOREIGN, LocalAirflow
-from processes import Service, record, stop_all, stop_recorded
+from distributed import OUTPUT, Distributed
+from local_airflow import LocalAirflow
+from local_emulator import start_emulator
+from processes import record, stop_all, stop_recorded
 
 from airflow_provider_nanostt.emulator.control import EmulatorControl
 
 if TYPE_CHECKING:
     from airflow_api import TaskInstance
+    from processes import Service
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo"
@@ -45,26 +48,15 @@ def say(text: str) -> None:
     print(f"{time.monotonic() - BEGAN:6.1f} s  {text}", flush=True)
 
 
-def start_emulator() -> tuple[Service, dict[str, Any]]:
-    """Start the emulator and return it with what it says about itself: url, key and connection."""
-    ready = DEMO / "emulator.json"
-    command = [sys.executable, "-m", "airflow_provider_nanostt.emulator", "--ready-file", str(ready)]
-    env = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    emulator = Service("emulator", [*command, "--speed", str(SPEED)], env=env, log=DEMO / "emulator.log")
-    emulator.start()
+def start_listening_emulator() -> tuple[Service, dict[str, Any]]:
+    """Start the emulator and return it with what it says about itself.
 
-    def listening() -> dict[str, Any] | None:
-        if not emulator.alive:
-            raise DemoError(f"the emulator ended by itself:\n{emulator.tail()}")
-        return json.loads(ready.read_text(encoding="utf-8")) if ready.exists() else None
-
-    try:
-        facts = wait_for(listening, "the emulator listening", 30, 0.1)
-        if not EmulatorControl(facts["url"]).health()["recogniser"]:
-            raise DemoError("the emulator has no recogniser here: pocketsphinx is missing, or does not work")
-    except BaseException:
+    :raises DemoError: if it cannot transcribe speech here.
+    """
+    emulator, facts = start_emulator(DEMO, "--speed", str(SPEED))
+    if not EmulatorControl(facts["url"]).health()["recogniser"]:
         emulator.stop()
-        raise
+        raise DemoError("the emulator has no recogniser here: pocketsphinx is missing, or does not work")
     say(f"emulator is up at {facts['url']}")
     return emulator, facts
 
@@ -128,16 +120,9 @@ class Show:
         return "\n".join(parts)
 
     def page(self) -> str:
-        """Return where the transcript's page is.
-
-        :raises DemoError: if there is none.
-        """
+        """Return the URI of the transcript's page."""
         (instance,) = self.tasks()
-        value = self.api.xcom(self.dag_id, self.run_id, instance.task_id)
-        page = Path(str(value["files"]["html"]).removeprefix("file://"))
-        if not page.is_file():
-            raise DemoError(f"{instance.name} has left no page at {page}")
-        return page.as_uri()
+        return str(self.api.xcom(self.dag_id, self.run_id, instance.task_id)["files"]["html"])
 
     def report(self, others: int) -> None:
         """Print each transcript, then what everything cost.
@@ -174,17 +159,14 @@ def print_transcript(name: str, value: dict[str, Any]) -> None:
 
 def run(services: list[Service], addresses: list[str]) -> None:
     """Start everything, run the DAG, report; what is started is added to ``services``, where it is to ``addresses``."""
-    emulator, facts = start_emulator()
+    emulator, facts = start_listening_emulator()
     services.append(emulator)
     record(services, PIDS)
     airflow = LocalAirflow(
         Path(sys.executable),
         DEMO / "airflow",
         ROOT / "example_dags",
-        env={
-            "AIRFLOW_CONN_NANOGPT_DEFAULT": json.dumps(facts["connection"]),
-            "NANOSTT_OUTPUT": str(DEMO / "transcripts"),
-        },
+        env={**connection(facts), "NANOSTT_OUTPUT": str(DEMO / "transcripts")},
         progress=say,
     )
     say(f"starting Airflow {airflow.version}")
@@ -197,6 +179,37 @@ def run(services: list[Service], addresses: list[str]) -> None:
         f"Airflow   {airflow.url} (login: none is asked for, every visitor of this loopback address is admin)",
         f"emulator  {facts['url']} (API key {facts['key']})",
     ]
+    shows = perform(airflow, facts)
+    page = Path(shows[1].page().removeprefix("file://"))
+    if not page.is_file():
+        raise DemoError(f"there is no page at {page}")
+    print(f"The meeting as a page, for any browser: {page.as_uri()}", flush=True)
+
+
+def run_on_many(services: list[Service]) -> None:
+    """Do the same on what would be many machines, and print which of them did what; all but the emulator is ended."""
+    emulator, facts = start_listening_emulator()
+    services.append(emulator)
+    env = {**connection(facts), "NANOSTT_OUTPUT": f"{OUTPUT}/demo"}
+    with Distributed(DEMO / "machines", ROOT / "example_dags", env=env, progress=say) as many:
+        shows = perform(many.airflow, facts)
+        page = shows[1].page()
+        if not many.store.read(page.removeprefix(f"{OUTPUT}/")):
+            raise DemoError(f"there is no page at {page}")
+        print(f"The meeting as a page, in the object store: {page}\n\nWhich machine did what:", flush=True)
+        for show in shows:
+            for task, machines in sorted(many.machines(show.dag_id, show.run_id).items()):
+                print(f"    {f'{show.dag_id}.{task}':<28} {' -> '.join(machines)}", flush=True)
+        say("stopping everything")
+
+
+def connection(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the environment variable that makes the emulator Airflow's default connection."""
+    return {"AIRFLOW_CONN_NANOGPT_DEFAULT": json.dumps(facts["connection"])}
+
+
+def perform(airflow: LocalAirflow, facts: dict[str, Any]) -> list[Show]:
+    """Run both DAGs to their ends, and print what the first has brought and everything cost."""
     control = EmulatorControl(facts["url"])
     shows = [Show(airflow, control), Show(airflow, control, MEETING)]
     for show in shows:
@@ -206,20 +219,26 @@ def run(services: list[Service], addresses: list[str]) -> None:
         if state != "success":
             raise DemoError(f"the run of {show.dag_id} has {state}\n{show.failure()}")
     shows[0].report(others=1)
-    print(f"The meeting as a page, for any browser: {shows[1].page()}", flush=True)
+    return shows
 
 
 def clean_up(services: list[Service]) -> None:
-    """End what runs, undisturbed by a second Ctrl-C, and forget its record."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """End what runs, undisturbed by Ctrl-C, and forget its record."""
+    deafen()
     stop_all(services)
     PIDS.unlink(missing_ok=True)
     say("everything is stopped")
 
 
+def deafen() -> None:
+    """Let nothing interrupt what ends the processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def interrupt(*_: object) -> NoReturn:
-    """Turn SIGTERM into what Ctrl-C does."""
+    """Turn SIGTERM into what Ctrl-C does, once."""
+    deafen()
     raise KeyboardInterrupt
 
 
@@ -228,7 +247,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave Airflow and the emulator up")
     parser.add_argument("--stop", action="store_true", help="only end what was left up")
+    parser.add_argument("--distributed", action="store_true", help="on what would be many machines; not with --keep")
     options = parser.parse_args()
+    if options.keep and options.distributed:
+        parser.error("--keep and --distributed do not go together")
     if ended := stop_recorded(PIDS):
         say(f"ended {ended} processes of an earlier demo")
     if options.stop:
@@ -237,16 +259,19 @@ def main() -> int:
     DEMO.mkdir()
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: it is ignored in what a script starts in background
         signal.signal(number, interrupt)
-    return show_all(keep=options.keep)
+    return show_all(keep=options.keep, distributed=options.distributed)
 
 
-def show_all(*, keep: bool) -> int:
+def show_all(*, keep: bool, distributed: bool) -> int:
     """Run the demo and return its exit status; with ``keep``, what has come up stays up, also after a failure."""
     services: list[Service] = []
     addresses: list[str] = []
     status = 0
     try:
-        run(services, addresses)
+        if distributed:
+            run_on_many(services)
+        else:
+            run(services, addresses)
     except KeyboardInterrupt:
         say("interrupted")
         keep, status = False, 130

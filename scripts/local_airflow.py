@@ -12,13 +12,15 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from airflow_api import AirflowApi, wait_for
 from processes import Service, all_processes, free_port, read_process, record, send, stop_all, with_descendants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -31,6 +33,22 @@ FOREIGN = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "V
 LOCAL_ONLY = "AUTH_ROLE_PUBLIC = 'Admin'\nWTF_CSRF_ENABLED = False\n"  # 2.x: whoever reaches it may do everything
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of Airflow.
+
+    :param component: the words after ``airflow``.
+    :param name: by which it is killed or restarted, and after which its log is called; the component by default.
+    :param arguments: what follows the component.
+    :param env: its own environment variables, stronger than those of all.
+    """
+
+    component: str
+    name: str = ""
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
 class LocalAirflow:
     """Airflow's components as processes; also a context manager.
 
@@ -41,6 +59,7 @@ class LocalAirflow:
         Airflow 2.x does not allow with the LocalExecutor.
     :param env: further environment variables, stronger than what is set here.
     :param parallelism: how many tasks may run at once.
+    :param parts: its processes; one of each component by default.
     :param progress: called with one line of text whenever there is something to say.
     """
 
@@ -53,6 +72,7 @@ class LocalAirflow:
         database: str | None = None,
         env: Mapping[str, str] | None = None,
         parallelism: int = 4,
+        parts: Sequence[Part] | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.home = home.absolute()
@@ -70,6 +90,7 @@ class LocalAirflow:
         self.api = AirflowApi(self.url, self.major)
         self.env = {**self._environment(parallelism), **(env or {})}
         self.services: dict[str, Service] = {}
+        self.parts = tuple(parts or map(Part, self.components))
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -84,8 +105,8 @@ class LocalAirflow:
         (self.home / "webserver_config.py").write_text(LOCAL_ONLY, encoding="utf-8")
         self.migrate()
         began = time.time()
-        for component in self.components:
-            self.start_component(component)
+        for part in self.parts:
+            self.start_part(part)
         self.wait_healthy(since=began, timeout=timeout)
 
     def migrate(self) -> None:
@@ -105,10 +126,14 @@ class LocalAirflow:
 
     def start_component(self, component: str, name: str | None = None) -> Service:
         """Start one component, under another ``name`` if it is the second of its kind, and return at once."""
-        name = name or component
-        options = ["--skip-serve-logs"] if component in {"scheduler", "triggerer"} else []
-        command = [str(self._bin / "airflow"), component, *options]
-        service = Service(name, command, env=self.env, log=self.home / f"{name}.log")
+        return self.start_part(Part(component, name or component))
+
+    def start_part(self, part: Part) -> Service:
+        """Start one process, and return at once."""
+        name = part.name or part.component
+        options = ["--skip-serve-logs"] if part.component in {"scheduler", "triggerer", "celery worker"} else []
+        command = [str(self._bin / "airflow"), *part.component.split(), *options, *part.arguments]
+        service = Service(name, command, env={**self.env, **part.env}, log=self.home / f"{name}.log")
         service.start()
         self.services[name] = service
         self._record()

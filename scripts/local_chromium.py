@@ -5,11 +5,11 @@ It is started so that it talks to nobody by itself. Playwright drives it; Playwr
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from debian import ensure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,18 +42,7 @@ def ensure_chromium() -> str:
 
     :raises ChromiumUnavailableError: if it is missing and cannot be installed.
     """
-    if found := find_chromium():
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise ChromiumUnavailableError("Chromium is missing: install the package chromium and run this again")
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
-        done = subprocess.run(["apt-get", *arguments], env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ChromiumUnavailableError(f"apt-get {arguments[0]} failed: {done.stderr.strip()[-500:]}")
-    if found := find_chromium():
-        return found
-    raise ChromiumUnavailableError("the package chromium was installed, but brought no program of that name")
+    return ensure("chromium", find_chromium, ChromiumUnavailableError)
 
 
 @contextmanager

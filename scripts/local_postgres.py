@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from debian import as_user, ensure
 from processes import Service, free_port
 
 if TYPE_CHECKING:
@@ -48,18 +50,7 @@ def ensure_binaries() -> Path:
 
     :raises PostgresUnavailableError: if they are missing and cannot be installed.
     """
-    if found := find_binaries():
-        return found
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise PostgresUnavailableError("PostgreSQL is missing: install the package postgresql and run this again")
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "postgresql"]):
-        done = subprocess.run(["apt-get", *arguments], env=env, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise PostgresUnavailableError(f"apt-get {arguments[0]} failed: {done.stderr.strip()[-500:]}")
-    if found := find_binaries():
-        return found
-    raise PostgresUnavailableError("the package postgresql was installed, but brought no initdb")
+    return ensure("postgresql", find_binaries, PostgresUnavailableError)
 
 
 class LocalPostgres:
@@ -118,6 +109,17 @@ class LocalPostgres:
         """Return everything in a database as SQL text."""
         return self._run("pg_dump", *self._address(database))
 
+    def restart(self, pause: float = 0.0, timeout: float = 30) -> None:
+        """End the server, whoever is connected, and start it again after ``pause`` seconds, its data as it was."""
+        self.service.kill(signal.SIGINT, children=False)
+        deadline = time.monotonic() + timeout
+        while self.service.alive and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.service.stop()
+        time.sleep(pause)
+        self.service.start()
+        self._wait(timeout)
+
     def stop(self) -> None:
         """End the server and remove its data."""
         if self._service is not None:
@@ -145,9 +147,7 @@ class LocalPostgres:
 
     def _as_postgres(self, program: str, *arguments: str) -> list[str]:
         command = [str((self._bin or ensure_binaries()) / program), *arguments]
-        if os.geteuid() != 0:
-            return command
-        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+        return as_user("postgres", command)
 
     def _run(self, program: str, *arguments: str) -> str:
         command = self._as_postgres(program, *arguments)

@@ -18,12 +18,12 @@ from abc import ABC, abstractmethod
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from processes import Service, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 REGION = "us-east-1"
@@ -118,7 +118,7 @@ class LocalServer(ABC):
         environment = {**kept, "HOME": str(self._folder), "TMPDIR": str(self._folder)}
         self._service = Service("object store", command, env=environment, log=self._folder / "store.log")
         self._service.start()
-        self._wait(timeout)
+        self._wait(self._make_bucket, timeout)
         return self.endpoint
 
     def stop(self) -> None:
@@ -143,12 +143,12 @@ class LocalServer(ABC):
     ) -> None:
         self.stop()
 
-    def _wait(self, timeout: float) -> None:
-        """Wait until a bucket can be made, which takes all of its servers."""
+    def _wait(self, ask: Callable[[], object], timeout: float) -> None:
+        """Wait until what takes all of its servers can be done, such as making a bucket."""
         deadline = time.monotonic() + timeout
         while True:
             try:
-                self._make_bucket()
+                ask()
             except Exception as error:
                 if not self.service.alive or time.monotonic() > deadline:
                     raise RuntimeError(f"the object store did not start: {error}\n{self.service.tail()}") from error
@@ -172,16 +172,36 @@ class LocalStore(LocalServer):
         self.access_key = f"AK{secrets.token_hex(9).upper()}"
         self.secret_key = secrets.token_hex(20)
 
-    def connection(self, *, access_key: str | None = None, secret_key: str | None = None) -> str:
-        """Return an Airflow connection to it, as JSON for the environment; the keys are its own unless given."""
+    def connection(
+        self, *, access_key: str | None = None, secret_key: str | None = None, endpoint: str | None = None
+    ) -> str:
+        """Return an Airflow connection to it as JSON for the environment; what is given stands in place of its own."""
         return json.dumps(
             {
                 "conn_type": "aws",
                 "login": access_key or self.access_key,
                 "password": secret_key or self.secret_key,
-                "extra": {"endpoint_url": self.endpoint, "region_name": REGION},
+                "extra": {"endpoint_url": endpoint or self.endpoint, "region_name": REGION},
             }
         )
+
+    def restart(self, pause: float = 0.0, timeout: float = 30) -> None:
+        """End the server, and start it again after ``pause`` seconds, its data as it was."""
+        self.service.stop(grace=5)
+        time.sleep(pause)
+        self.service.start()
+        self._wait(self.keys, timeout)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the keys of all objects that begin with a prefix."""
+        with closing(self._client()) as client:
+            pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def read(self, key: str) -> bytes:
+        """Return an object."""
+        with closing(self._client()) as client:
+            return bytes(client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
     def wrong_connections(self) -> list[str]:
         """Return one with a wrong secret, one of nobody."""
@@ -217,10 +237,14 @@ class LocalStore(LocalServer):
         return file
 
     def _make_bucket(self) -> None:
+        with closing(self._client()) as client:
+            client.create_bucket(Bucket=self.bucket)
+
+    def _client(self) -> Any:
         from botocore.config import Config
         from botocore.session import get_session
 
-        client = get_session().create_client(
+        return get_session().create_client(
             "s3",
             region_name=REGION,
             endpoint_url=self.endpoint,
@@ -228,5 +252,3 @@ class LocalStore(LocalServer):
             aws_secret_access_key=self.secret_key,
             config=Config(retries={"total_max_attempts": 1}, proxies={}),
         )
-        with closing(client):
-            client.create_bucket(Bucket=self.bucket)

@@ -99,8 +99,9 @@ class Run:
             raise StepFailedError(f"the package under test is not the wheel: {origin.strip()}")
         # The path is made safe by the variable, so that what the tests start is safe as well.
         tests = self.step(
-            python, "-m", "pytest", "tests", "--ignore=tests/e2e", "--import-mode=importlib", "-p", "no:cacheprovider",
-            "--durations=10", *(["-m", f"not ({' or '.join(self.without)})"] if self.without else []),
+            python, "-m", "pytest", "tests", "--ignore=tests/e2e", "--ignore=tests/distributed",
+            "--import-mode=importlib", "-p", "no:cacheprovider", "--durations=10",
+            *(["-m", f"not ({' or '.join(self.without)})"] if self.without else []),
         )  # fmt: skip
         listed = self.step(str(self.env / "bin" / "airflow"), "providers", "list", "--output", "plain", timeout=120)
         if DISTRIBUTION not in listed:
