@@ -61,6 +61,7 @@ chaos: env ## kill, lose and repeat everything: is each recording paid once? Who
 	E2E_WHOLE=1 $(RUN) $(BIN)/python -m pytest tests/e2e/test_paid_once.py tests/e2e/test_race.py \
 		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py \
 		tests/e2e/test_killed_submitting.py $(ARGS)
+	AT_ONCE=50 $(RUN) $(BIN)/python -m pytest tests/workflow/test_at_once.py -k instant
 
 .PHONY: fuzz
 fuzz: env ## mutated containers, answers, records and addresses: nothing may crash, hang, grow or raise what is not ours

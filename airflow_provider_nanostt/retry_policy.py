@@ -58,6 +58,8 @@ class NanoGPTRetryPolicy(RetryPolicy):
     def _pause(self, error: errors.NanoGPTError) -> timedelta | None:
         """Return the pause, made longer where the service has asked for more."""
         asked = error.retry_after if isinstance(error, errors.ApiError) else None
+        if isinstance(error, errors.SubmittedElsewhere) and error.until is not None:
+            asked = max(0.0, error.until - time.time())
         if asked is None:
             return self.delay
         return max(self.delay or timedelta(), timedelta(seconds=min(asked, _LONGEST_ASKED)))

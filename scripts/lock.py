@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TEST_GROUPS = ("build", "e2e", "test")
 DEV_GROUPS = (*TEST_GROUPS, "lint", "real")
 BENCH_GROUPS = ("build",)
+CLOUD_GROUPS = ("build", "test")
 FOREIGN = re.compile(r"https?:|file:|--(extra-)?index|--find-links|^[^#]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE)
 
 
@@ -94,6 +95,9 @@ def plan(folder: Path) -> Iterator[Lock]:
             about = f"The benchmarks' environment: Airflow {version.version}, the emulator, providers to compare with."
             inputs = [*project_inputs(airflow, BENCH_GROUPS), "requirements/bench.in"]
             yield Lock(REQUIREMENTS / "bench.lock", version.date, inputs, about)
+            about = f"The environment with every cloud's file system: Airflow {version.version}, the emulator, tests."
+            inputs = [*project_inputs(airflow, CLOUD_GROUPS), "requirements/clouds.in"]
+            yield Lock(REQUIREMENTS / "clouds.lock", version.date, inputs, about)
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Where the code under test touches the world: files it writes and reads, its task state, its requests, its pauses.
 
 A test can end the process at one of these, or let it fail, without a word about how the code inside is arranged. What
-happens is seen where it leaves the package: a rename on the disk (whatever is written whole ends in one), an object put
-into a bucket, a value put into the task state, a request sent by the worker's HTTP library.
+happens is seen where it leaves the package: a rename or a link on the disk (whatever is written whole ends in one), an
+object put into a bucket, a value put into the task state, a request sent by the worker's HTTP library.
 """
 
 from __future__ import annotations
@@ -183,6 +183,7 @@ def _watch_disk(patch: pytest.MonkeyPatch, happen: Happen) -> None:
 
     patch.setattr(os, "replace", watched(os.replace))
     patch.setattr(os, "rename", watched(os.rename))
+    patch.setattr(os, "link", watched(os.link))
 
     opening = io.open
 

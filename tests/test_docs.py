@@ -88,9 +88,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_often: None) ->
         (tmp_path / "transcripts" / "call.json").rename(tmp_path / "transcripts" / "note.json")
         paid = Record(record.SUBMITTED, "0" * 32, "call.mp3", job.model, time.time(), job=job, cost=job.cost)
         identity = TaskIdentity("calls", "transcribe", "manual__1")
-        FileStore(resolve(str(tmp_path / "transcripts")), identity.file_name).save(
-            paid.to_json(), is_open=True, verify=True
-        )
+        FileStore(resolve(str(tmp_path / "transcripts")), identity.file_name).save(paid.to_json(), is_open=True)
         yield emulator
 
 

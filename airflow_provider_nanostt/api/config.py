@@ -19,6 +19,7 @@ DEFAULT_BASE_URL = "https://nano-gpt.com/api"
 
 _FREE_CALL_SECONDS = 60.0
 _ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:/|u00([2-7][0-9a-f]))", re.IGNORECASE)
+_AROUND_AN_UPLOAD = 64 * 1024  # bytes of the other fields of a form
 _SLOWEST_UPLOAD = 16 * 1024  # bytes a second: the largest file has three minutes more
 _RANGES = {"timeout": (0.1, 86_400.0), "connect_timeout": (0.1, 86_400.0), "requests_per_second": (0.01, 10_000.0)}
 
@@ -81,6 +82,10 @@ class Config:
         """Return the seconds that the whole exchange may take, from connecting to the last byte of the answer."""
         seconds = self.timeout if call.paid else min(self.timeout, _FREE_CALL_SECONDS)
         return seconds + len(call.request.body or b"") // _SLOWEST_UPLOAD
+
+    def longest_submit(self, size: int) -> float:
+        """Return the seconds after which a submit is certainly not under way, whatever it waits for; ``size`` bytes."""
+        return self.timeout + self.connect_timeout + (size + _AROUND_AN_UPLOAD) / _SLOWEST_UPLOAD
 
     def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes) -> Response:
         """Return an answer as ``http`` reads it; should the service echo our key or another secret, it ends here."""

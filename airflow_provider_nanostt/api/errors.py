@@ -7,6 +7,7 @@ its ``charged``, ``retry`` and ``scope``; ``docs/errors.md`` has the table. Noth
     NanoGPTError
     ├── InvalidInput              refused here, before any request (also a ValueError)
     │   └── CostLimit                 it would cost more than is allowed, or than there is
+    ├── SubmittedElsewhere        another attempt is submitting the same just now
     ├── StorageUnavailable        the storage with the recording did not answer; nothing was sent
     ├── FileChanged               a file is not what it was when it was looked at; nothing was sent
     ├── InputChanged              the record is of another input, and the user wants that to fail
@@ -55,6 +56,7 @@ from airflow_provider_nanostt.common.errors import ResultTooLarge as ResultTooLa
 from airflow_provider_nanostt.common.errors import RetryWorth as RetryWorth
 from airflow_provider_nanostt.common.errors import Scope as Scope
 from airflow_provider_nanostt.common.errors import StorageUnavailable as StorageUnavailable
+from airflow_provider_nanostt.common.errors import SubmittedElsewhere as SubmittedElsewhere
 from airflow_provider_nanostt.common.errors import describe_exception as describe_exception
 from airflow_provider_nanostt.common.errors import format_traceback as format_traceback
 from airflow_provider_nanostt.common.errors import shows_secrets as shows_secrets

@@ -156,7 +156,7 @@ class StoredObject:
         if self._info is not None:
             return self._info
         try:
-            found = self.path.fs.info(self.path.path)
+            found = object_storage.fresh(self.path).info(self.path.path)
         except FileNotFoundError as error:
             raise InvalidInput(f"{self._label} does not exist") from error
         except Exception as error:
@@ -302,7 +302,7 @@ def _exact_object(text: str, info: Mapping[str, object] | None) -> StoredObject:
     bare = text.rstrip()
     if bare != text and info is None:
         try:
-            exact.path.fs.info(exact.path.path)
+            object_storage.fresh(exact.path).info(exact.path.path)
         except FileNotFoundError:
             return StoredObject(object_storage.resolve(bare), bare)
         except Exception:  # noqa: BLE001  whatever it is, it is said when the recording is read

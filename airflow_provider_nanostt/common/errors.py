@@ -116,6 +116,17 @@ class CostLimit(InvalidInput):
     """It would cost more than the user allows, or than the account has; nothing was submitted."""
 
 
+class SubmittedElsewhere(NanoGPTError, charged="no", retry="yes"):
+    """Another attempt is submitting the same recording right now; this one has submitted nothing.
+
+    :param until: epoch seconds at which it is known what became of that, None if unknown.
+    """
+
+    def __init__(self, message: str, *, until: float | None = None) -> None:
+        super().__init__(message)
+        self.until = until
+
+
 class StorageUnavailable(NanoGPTError, charged="no", retry="yes", scope="repeated"):
     """The storage that has a recording, or the staging folder, did not answer as it should; nothing was submitted."""
 

@@ -5,36 +5,28 @@ Nothing about their content; and no error of a storage means the same as "there 
 
 from __future__ import annotations
 
-import os
+import logging
 import re
-import secrets
-import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from inspect import signature
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
+from airflow_provider_nanostt.common import conditional_writes, local_files
 from airflow_provider_nanostt.common.errors import InvalidInput, StorageUnavailable, describe_exception
+from airflow_provider_nanostt.common.storage_errors import as_os_errors, is_condition_failed, is_lasting
 from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
-_LASTING_ERRORS = (
-    FileNotFoundError,
-    PermissionError,
-    NotADirectoryError,
-    IsADirectoryError,
-    ValueError,
-    TypeError,
-    ImportError,
-)
-"""Errors of a storage that another try would not fix."""
+_LOG = logging.getLogger(__name__)
 
 _MAX_SIGNED_SECONDS = 7 * 86_400
 """Seconds for which S3 and Google Cloud Storage accept a signature of version 4."""
@@ -43,7 +35,6 @@ _AMAZON = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 _LOCAL = ("file", "local", "")
 _LOST_IN_URLS = frozenset("\t\r\n")
 """What Python's parser of URLs takes out of them, though it may be in a key."""
-_MAX_PREFIX_BYTES = 80
 MAX_BYTES = 256 * 1024 * 1024
 """Of a file that is read whole: some 80 hours of words, as JSON."""
 
@@ -85,7 +76,7 @@ def read(path: ObjectStoragePath, *, at_most: int = MAX_BYTES) -> bytes | None:
     :raises ValueError: if it is larger, or no regular file: a pipe would not end, and a link leads elsewhere.
     """
     try:
-        data = _read_local(path.path, at_most + 1) if is_local(path) else _read_object(path, at_most + 1)
+        data = local_files.read(Path(path.path), at_most + 1) if is_local(path) else _read_object(path, at_most + 1)
     except FileNotFoundError:
         return None
     if len(data) > at_most:
@@ -93,28 +84,26 @@ def read(path: ObjectStoragePath, *, at_most: int = MAX_BYTES) -> bytes | None:
     return data
 
 
-def _read_local(path: str, at_most: int) -> bytes:
-    def no_link_nor_wait(name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-    if Path(path).is_symlink():
-        raise ValueError("it is no regular file")
-    with open(path, "rb", opener=no_link_nor_wait) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError("it is no regular file")
-        return file.read(at_most)
-
-
 def _read_object(path: ObjectStoragePath, at_most: int) -> bytes:
     """Read the beginning of an object, not through open() nor in pieces, for which the size would be asked first."""
-    takes = signature(getattr(path.fs, "_cat_file", path.fs.cat_file)).parameters
+    fs = fresh(path)
+    takes = signature(getattr(fs, "_cat_file", fs.cat_file)).parameters
     options = {"max_concurrency": 1} if "max_concurrency" in takes else {}
     try:
-        return bytes(path.fs.cat_file(path.path, start=0, end=at_most, **options))
-    except Exception as error:
+        with as_os_errors():
+            return bytes(fs.cat_file(path.path, start=0, end=at_most, **options))
+    except OSError as error:
         if isinstance(error, FileNotFoundError) or "range" not in str(error).lower():
             raise
         return b""  # of an empty object no range can be had
+
+
+def fresh(path: ObjectStoragePath) -> Any:
+    """Return a path's file system without what it remembers of the file's folder: others write there, too."""
+    fs = path.fs
+    with suppress(KeyError):  # another thread has just made it forget
+        fs.invalidate_cache(str(path.path).rstrip("/").rpartition("/")[0])
+    return fs
 
 
 def copy(path: ObjectStoragePath, target: Path, *, at_most: int) -> None:
@@ -128,7 +117,7 @@ def copy(path: ObjectStoragePath, target: Path, *, at_most: int) -> None:
         if max(size or 0, value) > at_most:
             raise ValueError(f"it has more than {at_most:,} bytes")
 
-    path.fs.get_file(path.path, str(target), callback=Callback(hooks={"limit": check}))
+    fresh(path).get_file(path.path, str(target), callback=Callback(hooks={"limit": check}))
 
 
 def write(path: ObjectStoragePath, data: bytes) -> str:
@@ -138,12 +127,71 @@ def write(path: ObjectStoragePath, data: bytes) -> str:
     :raises OSError: if it cannot be written.
     """
     if is_local(path):
-        with _replacing(Path(path.path)) as file:
+        with local_files.writing(Path(path.path)) as file:
             file.write(data)
     else:
         # Not through open(): closing a file after an exception would upload the part that was written.
-        path.fs.pipe_file(path.path, data)
+        with as_os_errors():
+            path.fs.pipe_file(path.path, data)
     return str(path)
+
+
+def create(path: ObjectStoragePath, data: bytes) -> bool:
+    """Write a file only if none of its name is there, in one step of the storage: of many writers one wins.
+
+    :param data: names its writer, so that nobody else writes the same bytes: a request that a client repeats by itself
+        may be refused because of its own first try, and is known by them.
+    :return: whether this call has written it; True, too, on a storage without such a write, which the log says once.
+    :raises OSError: if it cannot be written.
+    """
+    if is_local(path):
+        return _is_ours(lambda: local_files.create(Path(path.path), data), path, data)
+    store = conditional_writes.find(path.fs)
+    if store is None:
+        _warn_of_plain_writes(path.protocol)
+        write(path, data)
+        return True
+    return _is_ours(lambda: store.create(path.fs, path.path, data), path, data)
+
+
+def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
+    """Replace a file's content only while it is ``old``, in one step of the storage.
+
+    :param data: names its writer, as for :func:`create`.
+    :return: whether this call has written it; False if the content is another by now, or the file is gone.
+    :raises OSError: if it cannot be read or written.
+    """
+    if is_local(path):
+        return local_files.replace(Path(path.path), old, data)
+    store = conditional_writes.find(path.fs)
+    if store is None:
+        _warn_of_plain_writes(path.protocol)
+        if read(path) != old:
+            return False
+        write(path, data)
+        return True
+    return _is_ours(lambda: store.replace(path.fs, path.path, old, data), path, data)
+
+
+def _is_ours(write_once: Callable[[], object], path: ObjectStoragePath, data: bytes) -> bool:
+    """Write on a condition; where it is refused, look whether an earlier request of this very write has been."""
+    try:
+        with as_os_errors():
+            write_once()
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) and not is_condition_failed(error):
+            raise
+        return read(path, at_most=max(MAX_BYTES, len(data))) == data
+    return True
+
+
+@cache
+def _warn_of_plain_writes(protocol: str) -> None:
+    _LOG.warning(
+        "Storage of the kind %r cannot write a file on a condition: two attempts at the same instant may both submit, "
+        "and pay twice. Local disks, S3, Google Cloud Storage and Azure can, through s3fs, gcsfs and adlfs >= 2024.12",
+        protocol,
+    )
 
 
 @contextmanager
@@ -153,13 +201,14 @@ def writing(path: ObjectStoragePath) -> Iterator[BinaryIO]:
     :raises OSError: if it cannot be written.
     """
     if is_local(path):
-        with _replacing(Path(path.path)) as local:
+        with local_files.writing(Path(path.path)) as local:
             yield local
     else:
         with tempfile.NamedTemporaryFile(prefix="nanostt-") as file:
             yield cast("BinaryIO", file)
             file.flush()
-            path.fs.put_file(file.name, path.path)
+            with as_os_errors():
+                path.fs.put_file(file.name, path.path)
 
 
 def remove(path: ObjectStoragePath) -> None:
@@ -167,7 +216,7 @@ def remove(path: ObjectStoragePath) -> None:
 
     :raises OSError: if it cannot be removed.
     """
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError), as_os_errors():
         if is_local(path):
             Path(path.path).unlink()
         else:
@@ -193,9 +242,11 @@ def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
 
     :raises OSError: if the storage cannot be listed.
     """
-    folder.fs.invalidate_cache()
+    fs = folder.fs
+    fs.invalidate_cache()
     try:
-        entries = folder.fs.ls(folder.path, detail=True)
+        with as_os_errors():
+            entries = fs.ls(folder.path, detail=True)
     except FileNotFoundError:
         return {}
     # An object store that remembers an empty folder lists it as its own content.
@@ -211,9 +262,10 @@ def file_info(path: ObjectStoragePath) -> FileInfo | None:
 
     :raises OSError: if the storage does not answer.
     """
-    path.fs.invalidate_cache()
+    fs = fresh(path)
     try:
-        return _file_info(path.fs.info(path.path))
+        with as_os_errors():
+            return _file_info(fs.info(path.path))
     except FileNotFoundError:
         return None
 
@@ -248,7 +300,7 @@ def remove_folder(folder: ObjectStoragePath) -> None:
 
     :raises OSError: if it cannot be removed.
     """
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError), as_os_errors():
         folder.fs.rm(folder.path, recursive=True)
 
 
@@ -322,24 +374,7 @@ def wrap_error(error: Exception, problem: str, path: ObjectStoragePath) -> Inval
     :param problem: what cannot be done, as the beginning of a sentence.
     :return: :class:`InvalidInput` for an error that another try would not fix, such as refused credentials.
     """
-    kind = InvalidInput if isinstance(error, _LASTING_ERRORS) else StorageUnavailable
+    kind = InvalidInput if is_lasting(error) else StorageUnavailable
     conn_id = getattr(path, "conn_id", None) or path.storage_options.get("conn_id")  # the latter before Airflow 3.2
     through = f" (connection {conn_id!r})" if conn_id else ""
     return kind(f"{problem}: {describe_exception(error)}{through}")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_MAX_PREFIX_BYTES] + b".")
-    # Made with the permissions that any new file gets: to ask for the umask is to set it, for all threads at once.
-    temporary = path.parent / f"{prefix}{secrets.token_hex(8)}.part"
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -8,6 +8,7 @@ record is decided by :func:`decide`; talking to the service happens elsewhere.
 
 from __future__ import annotations
 
+from airflow_provider_nanostt.ledger.claim import Claim, holding
 from airflow_provider_nanostt.ledger.decision import Decision, RecoveryRules, decide
 from airflow_provider_nanostt.ledger.ledger import Ledger, keep_recording
 from airflow_provider_nanostt.ledger.record import Record, RequestFingerprint
@@ -16,6 +17,7 @@ from airflow_provider_nanostt.ledger.task_identity import TaskIdentity
 
 __all__ = [
     "FOLDER",
+    "Claim",
     "Decision",
     "FileStore",
     "Ledger",
@@ -27,5 +29,6 @@ __all__ = [
     "TaskIdentity",
     "TaskStateStore",
     "decide",
+    "holding",
     "keep_recording",
 ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_nanostt.api.models import Job, Transcript
+    from airflow_provider_nanostt.ledger.claim import Claim
     from airflow_provider_nanostt.ledger.record import RequestFingerprint
     from airflow_provider_nanostt.ledger.stores import Store
     from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
@@ -52,12 +53,12 @@ class Ledger:
         """Where the record is, for people."""
         return self._store.path if self._store else "nowhere"
 
-    def load(self) -> Record | None:
-        """Return the record of earlier attempts; the storage is asked once.
+    def load(self, *, again: bool = False) -> Record | None:
+        """Return the record of earlier attempts; the storage is asked once, or ``again``.
 
         :raises LedgerError: if it cannot be read whether there is one.
         """
-        if self._store is None or self._is_read:
+        if self._store is None or (self._is_read and not again):
             return self.record
         try:
             data = self._store.load()
@@ -78,9 +79,12 @@ class Ledger:
         forced: Mapping[str, object] | None = None,
         source_version: Mapping[str, object] | None = None,
         split_points: Sequence[float] = (),
+        claim: Claim | None = None,
     ) -> None:
         """Record that a submit, or with ``split_points`` one of each part, is about to be sent; see :class:`Record`.
 
+        :param claim: of who is about to send it.
+        :raises SubmittedElsewhere: if another attempt has recorded something since :meth:`load`.
         :raises LedgerError: if that cannot be recorded; then nothing may be submitted.
         """
         self._before = self.record
@@ -101,14 +105,25 @@ class Ledger:
             source_version=source_version,
             split_points=tuple(split_points),
             history=history,
+            claim=claim,
         )
+        if self._store is None:
+            self.record = record
+            return
         try:
-            self._save(record)
-        except errors.LedgerError:
-            # It may have arrived all the same, and the next attempt would take it for a submit of unknown end.
-            with contextlib.suppress(errors.LedgerError):
+            is_ours = self._store.claim(record.to_json())
+        except Exception as error:
+            self._withdraw_if_ours(record)
+            raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
+        if not is_ours:
+            raise errors.SubmittedElsewhere(f"Another attempt at {request.source} was quicker")
+        self.record = record
+
+    def _withdraw_if_ours(self, record: Record) -> None:
+        """Take back an intent that may have arrived, which the next attempt would take for a submit of unknown end."""
+        with contextlib.suppress(errors.LedgerError):
+            if self.load(again=True) == record:
                 self.withdraw()
-            raise
 
     def withdraw(self) -> None:
         """Take the intent back, since the service certainly charged nothing: the record before it holds again."""
@@ -167,11 +182,7 @@ class Ledger:
         if self._store is None:
             return
         try:
-            # An intent is worth a second round trip, since nothing is paid for yet. A job is not: until it is recorded,
-            # a killed process leaves a charge that nobody knows of.
-            self._store.save(
-                record.to_json(), is_open=record.state in _OPEN, verify=record.state in (states.INTENDED, states.SPLIT)
-            )
+            self._store.save(record.to_json(), is_open=record.state in _OPEN)
         except Exception as error:
             raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Options
 from airflow_provider_nanostt.common.numbers import amount, number
+from airflow_provider_nanostt.ledger.claim import Claim
 from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
 
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class Record:
     :param split_points: where the recording was split into parts, seconds; each part has a record of its own.
     :param history: what was submitted before for this task instance, with run ids and costs.
     :param owner: short name of the task instance that submitted it.
+    :param claim: of an intent: who is sending it.
     :param usage_before: of the key, before the submit; only with ``on_ambiguous_submit="verify"``.
     """
 
@@ -108,6 +110,7 @@ class Record:
     split_points: tuple[float, ...] = ()
     history: tuple[Mapping[str, object], ...] = ()
     owner: str | None = None
+    claim: Claim | None = None
     usage_before: UsageSnapshot | None = None
 
     @property
@@ -120,6 +123,11 @@ class Record:
         names = ("cost",) if self.split_points else ("cost", "cost_of_parts")
         own = [past for past in self.history if past.get("owner", self.owner) == self.owner]
         return sum(number(past.get(name)) or 0.0 for past in own for name in names)
+
+    def open_claim(self, now: float) -> Claim | None:
+        """Return the claim of an intent whose sender may still be at work; ``now`` in epoch seconds."""
+        claim = self.claim if self.state == INTENDED else None
+        return claim if claim is not None and claim.is_open(now) else None
 
     def describe(self) -> str:
         """Say in one line what was submitted, when, and for how much."""
@@ -145,6 +153,7 @@ class Record:
         """Return the record as plain JSON; :meth:`from_json` reads it back."""
         plain: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
         plain["job"] = self.job.to_json() if self.job else None
+        plain["claim"] = self.claim.to_json() if self.claim else None
         plain["usage_before"] = self.usage_before.to_json() if self.usage_before else None
         plain["split_points"] = list(self.split_points)
         plain["history"] = [dict(past) for past in self.history]
@@ -189,6 +198,7 @@ class Record:
             written=_read(data, "written", dict),
             source_version=_read(data, "source_version", dict),
             split_points=_points(_read(data, "split_points", list) or []),
+            claim=Claim.from_json(data.get("claim"), at=at),
             usage_before=None if usage is None else UsageSnapshot.from_json(usage),
             history=tuple(_past(past) for past in _read(data, "history", list) or ()),
         )

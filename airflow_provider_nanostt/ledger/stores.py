@@ -27,8 +27,11 @@ class Store(Protocol):
     def load(self) -> dict[str, object] | None:
         """Return the record as JSON, or None if there certainly is none."""
 
-    def save(self, record: Mapping[str, object], *, is_open: bool, verify: bool) -> None:
-        """Keep the record: ``is_open`` while a job may still be running, ``verify`` to make sure that it is there."""
+    def claim(self, record: Mapping[str, object]) -> bool:
+        """Keep an intent if nobody has written since :meth:`load`; return whether it is there."""
+
+    def save(self, record: Mapping[str, object], *, is_open: bool) -> None:
+        """Keep the record: ``is_open`` while a job may still be running."""
 
 
 class StateAccessor(Protocol):
@@ -49,6 +52,7 @@ class FileStore:
     def __init__(self, folder: ObjectStoragePath, file_name: str) -> None:
         self._folder = folder
         self._file = folder / FOLDER / file_name
+        self._seen: bytes | None = None
         self.path = str(self._file)
 
     def load(self) -> dict[str, object] | None:
@@ -56,16 +60,28 @@ class FileStore:
 
         Files of its result are files of this folder, wherever it says they are: others may write here, too.
         """
-        data = object_storage.read(self._file)
+        data = self._seen = object_storage.read(self._file)
         record = None if data is None else _json_object(json.loads(data))
         result = record and record.get("result")
         if isinstance(result, dict) and isinstance(files := result.get("files"), dict):
             result["files"] = {fmt: object_storage.in_folder(self._folder, uri) for fmt, uri in files.items()}
         return record
 
-    def save(self, record: Mapping[str, object], *, is_open: bool, verify: bool) -> None:  # noqa: ARG002  files stay
+    def claim(self, record: Mapping[str, object]) -> bool:
+        """Create the record, or replace the one that was read; only one of any number of writers can."""
+        data = _to_bytes(record)
+        if self._seen is None:
+            is_ours = object_storage.create(self._file, data)
+        else:
+            is_ours = object_storage.replace(self._file, self._seen, data)
+        self._seen = data if is_ours else self._seen
+        return is_ours
+
+    def save(self, record: Mapping[str, object], *, is_open: bool) -> None:  # noqa: ARG002  files stay
         """Replace the record."""
-        object_storage.write(self._file, json.dumps(record, indent=1).encode())
+        data = _to_bytes(record)
+        object_storage.write(self._file, data)
+        self._seen = data
 
 
 class TaskStateStore:
@@ -80,19 +96,32 @@ class TaskStateStore:
     def __init__(self, accessor: StateAccessor, part: int = 0) -> None:
         self._key = f"{STATE_KEY}-part-{part:03d}" if part else STATE_KEY
         self._accessor = accessor
+        self._seen: object = None
 
     def load(self) -> dict[str, object] | None:
         """Return the record, or None if there is none."""
-        record = self._accessor.get(self._key)
+        record = self._seen = self._accessor.get(self._key)
         return None if record is None else _json_object(record)
 
-    def save(self, record: Mapping[str, object], *, is_open: bool, verify: bool) -> None:
+    def claim(self, record: Mapping[str, object]) -> bool:
+        """Replace the record if it is still the one that was read. Two attempts in the same instant may both do so."""
+        if self._accessor.get(self._key) != self._seen:
+            return False
+        self.save(record, is_open=True)
+        # An intent is worth a second round trip, since nothing is paid for yet.
+        found = self._accessor.get(self._key)
+        if found != self._seen:
+            if isinstance(found, dict) and found.get("claim"):
+                return False
+            raise OSError("Airflow did not keep the record")
+        return True
+
+    def save(self, record: Mapping[str, object], *, is_open: bool) -> None:
         """Replace the record; Airflow answers when its API server has it, and raises if that refused it."""
         from airflow_provider_nanostt._compat import NEVER_EXPIRE  # an open job's record must not expire
 
         self._accessor.set(self._key, record, retention=NEVER_EXPIRE if is_open else None)
-        if verify and self._accessor.get(self._key) != json.loads(json.dumps(record)):
-            raise OSError("Airflow did not keep the record")
+        self._seen = json.loads(json.dumps(record))
 
 
 class MirroredStore:
@@ -120,12 +149,20 @@ class MirroredStore:
         is_more = own.get("state") in (INTENDED, ANSWERED) and beside.get("state") in RECEIVED
         return beside if is_same and is_more else own
 
-    def save(self, record: Mapping[str, object], *, is_open: bool, verify: bool) -> None:
+    def claim(self, record: Mapping[str, object]) -> bool:
+        """Claim the file, which only one can, then replace Airflow's."""
+        return self._beside.claim(record) and self._own.claim(record)
+
+    def save(self, record: Mapping[str, object], *, is_open: bool) -> None:
         """Replace both, even if one cannot be; the text of an answer stays out of Airflow's database."""
         try:
-            self._own.save({**record, "answer": None}, is_open=is_open, verify=verify)
+            self._own.save({**record, "answer": None}, is_open=is_open)
         finally:
-            self._beside.save(record, is_open=is_open, verify=verify)
+            self._beside.save(record, is_open=is_open)
+
+
+def _to_bytes(record: Mapping[str, object]) -> bytes:
+    return json.dumps(record, indent=1).encode()
 
 
 def _json_object(record: object) -> dict[str, object]:

@@ -44,6 +44,11 @@ class TaskIdentity:
         """
         return TaskIdentity("batch", "any", "any", item=item) if shared else replace(self, item=item)
 
+    def describe(self) -> str:
+        """Name the task instance for people."""
+        mapped = f" [{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.dag_id}.{self.task_id}{mapped} of run {self.run_id}"
+
     @property
     def digest(self) -> str:
         """A short name that is the same on every try."""

@@ -65,6 +65,7 @@ class Attempt:
     :param uncertain: the submits of unknown end that this try, or the whole batch, has found.
     :param identity: of the task instance, or of one item of it; None outside of a task.
     :param owner: short name of the task instance, None outside of a task.
+    :param holder: the task instance and its try, for people.
     :param task_try: what Airflow says of this try.
     :param forced: the same, for the record of a submit that ``force`` makes.
     :param staging: the folder in which recordings are staged, as this task instance sees it; None without one.
@@ -82,6 +83,7 @@ class Attempt:
     uncertain: UncertainSubmits
     identity: TaskIdentity | None = None
     owner: str | None = None
+    holder: str = "a script"
     task_try: TaskTry = field(default_factory=TaskTry)
     forced: Mapping[str, object] | None = None
     staging: Staging | None = None
@@ -138,6 +140,7 @@ def open_attempt(
         uncertain or UncertainSubmits(service, target.folder, rules, log.info),
         identity=identity,
         owner=task.digest if task else None,
+        **({"holder": f"{task.describe()}, try {task_try.try_number or 1}"} if task else {}),
         task_try=task_try,
         forced=asdict(task_try) if rules.force else None,
         staging=Staging(staging_path, identity.digest if identity else secrets.token_hex(6)) if staging_path else None,

@@ -6,6 +6,7 @@ the result, look at the job that is paid for, read a recorded answer again. What
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
 
+_WAIT_SECONDS = 5.0
+_PAUSE_SECONDS = 0.25
+"""For how long, and how often, a record is looked at that another attempt is about to change."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReusedResult:
     """A result that an earlier attempt has written: what the task returns."""
@@ -47,11 +53,12 @@ class ResumeParts(NamedTuple):
 def read_record(attempt: Attempt, ledger: Ledger) -> tuple[Attempt, Record | None]:
     """Read a record; return the attempt without a ``force`` that an earlier try of the same clear has applied.
 
-    A record that is damaged gives way to ``force``, and to nothing else. A storage that does not answer does not: it
+    An intent whose sender may still be at work is looked at again for a few seconds, since its job may come. A record
+    that is damaged gives way to ``force``, and to nothing else. A storage that does not answer does not: it
     may hold what an earlier try of this clear has forced.
     """
     try:
-        record = ledger.load()
+        record = _settled(ledger)
     except errors.LedgerError as error:
         if not (attempt.rules.force and error.damaged):
             raise
@@ -63,6 +70,22 @@ def read_record(attempt: Attempt, ledger: Ledger) -> tuple[Attempt, Record | Non
         attempt.log.info("force was already applied by an earlier try of this clear; not resubmitting")
         attempt = replace(attempt, rules=replace(attempt.rules, force=False))
     return attempt, record
+
+
+def _settled(ledger: Ledger) -> Record | None:
+    """Return the record once nobody else is about to change it.
+
+    :raises SubmittedElsewhere: if another attempt is submitting for longer than is worth waiting here.
+    """
+    record, end = ledger.load(), time.monotonic() + _WAIT_SECONDS
+    while record is not None and (claim := record.open_claim(time.time())) is not None:
+        if time.monotonic() > end:
+            raise errors.SubmittedElsewhere(
+                f"Another attempt is submitting {record.source}: {claim.describe()}", until=claim.until
+            )
+        time.sleep(_PAUSE_SECONDS)
+        record = ledger.load(again=True)
+    return record
 
 
 def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | None) -> Identified:
@@ -120,6 +143,20 @@ def recover(
     if decision.action in (RESUME_PARTS, REUSE) and record.split_points:
         return ResumeParts(record)
     return None
+
+
+def take_over(attempt: Attempt, ledger: Ledger, wanted: RequestFingerprint) -> ReusedResult | Transcript | Job:
+    """Return what another attempt has come to that was quicker to submit the same.
+
+    :raises SubmittedElsewhere: if there is nothing to be had from it yet.
+    """
+    ledger.load(again=True)
+    attempt, record = read_record(attempt, ledger)
+    found = recover(attempt, ledger, record, wanted)
+    if found is None or isinstance(found, ResumeParts):
+        raise errors.SubmittedElsewhere(f"Another attempt at {wanted.source} is under way")
+    attempt.log.info("Another attempt was quicker to submit %s; waiting for its job", wanted.source)
+    return found
 
 
 def spent_so_far(attempt: Attempt, record: Record | None) -> float:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
-from airflow_provider_nanostt.ledger import keep_recording
+from airflow_provider_nanostt.ledger import holding, keep_recording
 from airflow_provider_nanostt.metrics import StatsMeter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_nanostt.api.models import Job, Submission
-    from airflow_provider_nanostt.ledger import Ledger, RequestFingerprint
+    from airflow_provider_nanostt.ledger import Claim, Ledger, RequestFingerprint
     from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.budget import Approval
@@ -42,6 +42,7 @@ def submit(
     :param estimate: of the recording; what counts is the length of what is submitted, if that is known.
     :return: the transcript where the model answers at once, else the accepted job.
     :raises CostLimit: if it may not be paid for.
+    :raises SubmittedElsewhere: if another attempt at it was quicker; nothing is submitted then.
     :raises LedgerError: if the intent cannot be recorded; nothing is submitted then.
     :raises AmbiguousSubmit: if no readable answer came and it may have been charged.
     """
@@ -55,16 +56,20 @@ def submit(
         )
     balance, usage = figures_before(attempt) if ledger.is_kept else (None, None)
     attempt.service.acquire_slot()
-    record_intent(attempt, ledger, request, approval, balance=balance, usage=usage, source_version=source_version)
-    attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
-    try:
-        answer = attempt.service.submit(submission)
-    except errors.NanoGPTError as error:
-        failure = record_refusal(attempt, ledger, approval, error)
-        if failure is error:
-            raise
-        raise failure from error
-    record_answer(attempt, ledger, answer, approval)
+    size = 0 if isinstance(submission.audio, str) else submission.audio.size
+    with holding(attempt.holder, attempt.service.get_conn().config.longest_submit(size)) as claim:
+        record_intent(
+            attempt, ledger, request, approval, claim, balance=balance, usage=usage, source_version=source_version
+        )
+        attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
+        try:
+            answer = attempt.service.submit(submission)
+        except errors.NanoGPTError as error:
+            failure = record_refusal(attempt, ledger, approval, error)
+            if failure is error:
+                raise
+            raise failure from error
+        record_answer(attempt, ledger, answer, approval)
     return answer
 
 
@@ -73,6 +78,7 @@ def record_intent(
     ledger: Ledger,
     request: RequestFingerprint,
     approval: Approval,
+    claim: Claim,
     *,
     balance: float | None,
     usage: UsageSnapshot | None,
@@ -81,6 +87,7 @@ def record_intent(
     """Record that a submit is about to be sent, which nobody may do without an approval.
 
     :raises NanoGPTError: if the batch has stopped meanwhile.
+    :raises SubmittedElsewhere: if another attempt has recorded something since the record was read.
     :raises LedgerError: if it cannot be recorded.
     """
     try:
@@ -93,6 +100,7 @@ def record_intent(
             owner=attempt.owner,
             forced=attempt.forced,
             source_version=source_version,
+            claim=claim,
         )
     except BaseException:
         approval.settle(0.0)

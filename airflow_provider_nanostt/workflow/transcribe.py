@@ -7,6 +7,7 @@ triggerer) is not decided here.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from airflow_provider_nanostt.workflow.submit import submit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_nanostt.api.models import Submission
     from airflow_provider_nanostt.audio.prepare.prepare import AudioPart
     from airflow_provider_nanostt.ledger import Ledger, Record, RequestFingerprint
     from airflow_provider_nanostt.outputs import TranscriptResult
@@ -84,17 +86,29 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
         # 8. Submit each part, once.
         if known is None and len(parts) == 1:
             submission = request.options.submission(parts[0].audio, request.minutes or parts[0].minutes)
-            version = wanted.version.to_json() if wanted.version else None
-            try:
-                args = attempt, attempt.ledger, wanted.request, submission, look.estimate
-                return [Part(0.0, submit(*args, source_version=version))]
-            finally:  # what was staged is kept for a job that may fetch it; also when the task is killed
-                if attempt.ledger.record is None or attempt.ledger.record.job is None:
-                    clear_staging(attempt)
+            return _submit_whole(attempt, wanted, submission, look.estimate)
         if known is None:
             _record_split(attempt, request, wanted, parts, may_split=may_split)
             known = _find_parts(attempt, wanted, [part.start for part in parts])
         return _submit_missing(attempt, request, known, parts, look.estimate)
+
+
+def _submit_whole(
+    attempt: Attempt, wanted: Identified, submission: Submission, estimate: Estimate
+) -> ReusedResult | list[Part]:
+    """Submit a recording in one piece, or take over what another attempt has come to that was quicker."""
+    version = wanted.version.to_json() if wanted.version else None
+    try:
+        return [
+            Part(0.0, submit(attempt, attempt.ledger, wanted.request, submission, estimate, source_version=version))
+        ]
+    except errors.SubmittedElsewhere:
+        taken = recovery.take_over(attempt, attempt.ledger, wanted.request)
+        return taken if isinstance(taken, ReusedResult) else [Part(0.0, taken)]
+    finally:  # what was staged is kept for a job that may fetch it; also when the task is killed
+        record = attempt.ledger.record
+        if record is None or (record.job is None and record.open_claim(time.time()) is None):
+            clear_staging(attempt)
 
 
 def finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], *, job: Job | None = None) -> TranscriptResult:
@@ -157,13 +171,18 @@ def _record_split(
     attempt.log.info(
         "Splitting %s into %d parts at %s s", request.source.name, len(parts), [round(at, 1) for at in split_points]
     )
-    attempt.ledger.record_intent(
-        wanted.request,
-        split_points=split_points,
-        owner=attempt.owner,
-        forced=attempt.forced,
-        source_version=wanted.version.to_json() if wanted.version else None,
-    )
+    try:
+        attempt.ledger.record_intent(
+            wanted.request,
+            split_points=split_points,
+            owner=attempt.owner,
+            forced=attempt.forced,
+            source_version=wanted.version.to_json() if wanted.version else None,
+        )
+    except errors.SubmittedElsewhere:
+        record = attempt.ledger.load(again=True)
+        if record is None or record.split_points != tuple(split_points):
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +202,17 @@ def _find_parts(attempt: Attempt, wanted: Identified, starts: Sequence[float]) -
         ledger, request = attempt.part_ledger(number), wanted.request.of_part(number, len(starts))
         of_part, record = recovery.read_record(attempt, ledger)
         found = recovery.recover(of_part, ledger, record, request)
-        if isinstance(found, ReusedResult | ResumeParts):  # a part has no result of its own
+        if isinstance(found, ResumeParts):
             raise errors.LedgerError(f"the record of {request.source} is not that of a part")
-        parts.append(_KnownPart(start, ledger, request, found))
+        parts.append(_KnownPart(start, ledger, request, _of_part(found, request)))
     return parts
+
+
+def _of_part(found: ReusedResult | Transcript | Job | None, request: RequestFingerprint) -> Transcript | Job | None:
+    """Refuse a result: a part has none of its own."""
+    if isinstance(found, ReusedResult):
+        raise errors.LedgerError(f"the record of {request.source} is not that of a part")
+    return found
 
 
 def _submit_missing(
@@ -207,8 +233,12 @@ def _submit_missing(
         found = part.found
         if found is None:
             submission = request.options.submission(audio.audio, audio.minutes)
-            found = submit(attempt, part.ledger, part.request, submission, estimate)
-        done.append(Part(part.start, found))
+            try:
+                found = submit(attempt, part.ledger, part.request, submission, estimate)
+            except errors.SubmittedElsewhere:
+                found = _of_part(recovery.take_over(attempt, part.ledger, part.request), part.request)
+        if found is not None:
+            done.append(Part(part.start, found))
     return done
 
 

@@ -20,14 +20,15 @@ DUPLICATE = "duplicate"
 FAILED = "failed"
 NOT_STARTED = "not_started"
 NO_MATCH = "no_match"
+ELSEWHERE = "elsewhere"
 """What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
 run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it; it
-matches no recording, which is no failure."""
+matches no recording, which is no failure; another run is submitting it just now."""
 
 RUN_ID_SEPARATOR = ", "
 """Between the run ids of a recording that went in parts."""
 
-ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED, NO_MATCH)
+ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED, ELSEWHERE, NO_MATCH)
 _MAX_NAMED = 20
 
 
@@ -73,7 +74,7 @@ class ManifestRow:
     @property
     def is_missing(self) -> bool:
         """Whether a retry has something to do for it."""
-        return self.status in (WAITING, FAILED, NOT_STARTED)
+        return self.status in (WAITING, FAILED, NOT_STARTED, ELSEWHERE)
 
     def with_result(self, status: str, result: Mapping[str, object]) -> ManifestRow:
         """Return the row with what a single transcription's result says."""

@@ -24,6 +24,7 @@ from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pend
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
+    ELSEWHERE,
     FAILED,
     NO_MATCH,
     NOT_STARTED,
@@ -345,6 +346,7 @@ class BatchRun:
             row = replace(row, run_id=record.job.run_id, model=record.model)
         retry = not isinstance(error, errors.NanoGPTError) or self.is_retryable(error)
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
+        status = ELSEWHERE if isinstance(error, errors.SubmittedElsewhere) else status
         self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
 
 
@@ -357,6 +359,9 @@ def _is_own(attempt: Attempt) -> bool:
 def _records(attempt: Attempt) -> list[Record]:
     """Return the records of an item; none of one that is submitted whatever they say."""
     try:
+        record = attempt.ledger.load()
+        if record is None or record.open_claim(time.time()):  # nothing is uncertain while somebody is at work
+            return []
         of_item, _ = recovery.read_record(attempt, attempt.ledger)
         return [] if of_item.rules.force else attempt.records()
     except errors.NanoGPTError:

@@ -18,7 +18,7 @@ from airflow_provider_nanostt.api.endpoints import MAX_YOUTUBE_URLS
 from airflow_provider_nanostt.api.models import Options, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer
 from airflow_provider_nanostt.common.urls import display
-from airflow_provider_nanostt.ledger import RequestFingerprint
+from airflow_provider_nanostt.ledger import RequestFingerprint, holding
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate
@@ -162,15 +162,20 @@ def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
     if not approved:
         return
     run.service.acquire_youtube_slot()
-    ready: list[tuple[_Video, Approval]] = []
-    for video, approval in approved:
-        attempt = video.attempt
-        with run.recording_errors(video.number, attempt):
-            balance, usage = figures_before(attempt)
-            record_intent(attempt, attempt.ledger, video.request, approval, balance=balance, usage=usage)
-            ready.append((video, approval))
-    if not ready:
-        return
+    with holding(approved[0][0].attempt.holder, run.service.get_conn().config.longest_submit(0)) as claim:
+        ready: list[tuple[_Video, Approval]] = []
+        for video, approval in approved:
+            attempt = video.attempt
+            with run.recording_errors(video.number, attempt):
+                balance, usage = figures_before(attempt)
+                record_intent(attempt, attempt.ledger, video.request, approval, claim, balance=balance, usage=usage)
+                ready.append((video, approval))
+        if ready:
+            _ask(run, ready)
+
+
+def _ask(run: BatchRun, ready: Sequence[tuple[_Video, Approval]]) -> None:
+    """Send the request for videos whose intents are recorded, and take in what it answers."""
     try:
         answer = run.service.youtube([video.url for video, _ in ready])
     except errors.NanoGPTError as error:

@@ -183,12 +183,12 @@ def test_what_was_made_silent_is_not_paid_for(emulator: Emulator, tmp_path, monk
         loud = spoken[: silent_from * RATE]
         silent = array("h", bytes(2 * (len(spoken) - len(loud))))
         path.write_bytes(encoded(loud + silent, "libopus", "ogg", rate=48_000, bit_rate=20_000))
-        return Part(path, 0.0, len(spoken) / RATE, "audio/ogg")
+        return Part(path, 0.0, len(spoken) / RATE)
 
-    def here(work, opened, *, progress, **given):
+    def here(work, opened, *, read, progress, **given):
         """Work in this process; a child would not know of the change."""
         del given["cpu_seconds"]
-        return work(opened, progress, **given)
+        return read(work(opened, progress, **given))
 
     monkeypatch.setattr(sandbox, "run", here)
     monkeypatch.setattr(making, "compress", broken)

@@ -14,7 +14,8 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.emulator import Fault
 from tests.conftest import fire
-from tests.outside import killed, ledger_file, output, reading, record
+from tests.outside import killed, ledger_file, output, reading, record, request
+from tests.workflow.at_once import claimed_elsewhere
 from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once, text_of
 
 MODELS = pytest.mark.parametrize("model", [SYNC, ASYNC])
@@ -342,3 +343,22 @@ def test_the_end_of_a_day_in_the_worker(batch: Batch):
     batch.emulator.clear_faults()
     assert batch.run(audio)["written"] == 4
     assert_all_landed(batch, audio)
+
+
+def test_in_a_batch_it_is_a_row_of_its_own(batch: Batch):
+    """The row says who has it; the others land, and a retry has it, too, once the other is done."""
+    audio = batch.recordings(3)
+    with killed(before=request("/transcribe"), nth=2):
+        batch.run(audio, max_parallel=1)
+    records = {file: json.loads(file.read_text()) for file in (batch.memory.folder / ".nanostt").glob("*-item-*")}
+    ((file, orphan),) = ((file, record) for file, record in records.items() if record["state"] == "intended")
+    file.write_text(json.dumps(claimed_elsewhere(orphan, time.time() + 600)))
+    with pytest.raises(errors.BatchIncomplete, match="1 of 3 recordings") as caught:
+        batch.run(audio)
+    assert caught.value.retry == "yes"
+    assert batch.statuses == ["written", "elsewhere", "written"]
+    assert "run manual__1, try 1 on worker-7" in batch.rows[1]["error"]
+    assert batch.rows[1]["retry"] is True
+    file.unlink()
+    assert batch.run(audio)["written"] == 3
+    assert batch.charged == once(audio)
