@@ -160,7 +160,9 @@ class State:
             raise TypeError(f"unknown limits: {', '.join(sorted(unknown))}")
         with self._lock:
             key = key or f"sk-nano-{uuid.uuid4()}"
-            self._accounts[key] = Account(key, len(self._accounts) + 1, self.settings, **limits)
+            known = self._accounts.get(key)
+            number = known.number if known else len(self._accounts) + 1
+            self._accounts[key] = Account(key, number, self.settings, **limits)
         return key
 
     def set_balance(self, balance: float, key: str | None = None) -> None:

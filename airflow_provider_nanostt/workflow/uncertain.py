@@ -209,9 +209,9 @@ def _figures_of(record: Record) -> Figures | None:
 
 
 def _charge_of(record: Record) -> KnownCharge | None:
-    """Return what a record knows of a charge; the parts of a recording have their own."""
+    """Return what a record knows of a charge; of a recording in parts, these have the figures."""
     usage, cost = record.usage_before, record.cost
-    if record.state not in RECEIVED or record.split_points or usage is None or not cost:
+    if record.state not in RECEIVED or usage is None or not cost:
         return None
     name = record.job.run_id if record.job else f"{record.source} {record.intended_at}"
     return KnownCharge(name, record.intended_at, cost, record.model, usage.key, usage.at)

@@ -197,6 +197,19 @@ def shown(api) -> tuple[int, float]:
     return usage, float(api.post("/check-balance").json()["usd_balance"])
 
 
+def test_each_key_has_a_number_of_its_own(nanogpt):
+    """It stays when the key is made known again, and no other key gets it."""
+
+    def number(key: str) -> int:
+        return Caller(nanogpt, key).call("GET", "/v1/usage").json()["apiKey"]["id"]
+
+    key = nanogpt.add_key()
+    first = number(key)
+    nanogpt.add_key(key, balance=5.0)
+    assert number(key) == first
+    assert number(nanogpt.add_key()) != first
+
+
 @pytest.mark.parametrize(
     ("books", "seen"),
     [

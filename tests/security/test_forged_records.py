@@ -152,6 +152,21 @@ def test_forged_figures_pay_no_more_than_the_approval_allows(emulator: Emulator,
         assert len(emulator.charges) == 2
 
 
+def test_figures_that_are_later_than_their_intent_are_not_believed(emulator: Emulator, files, attempt, hours_pass):
+    """They could have the charge in them, whoever has written them."""
+    arguments = {"model": ASYNC, "actual_duration": 0.5, "recovery_policy": {"on_ambiguous_submit": "verify"}}
+    with killed(after=request("/transcribe")):
+        attempt(**arguments)
+    usage = NanoGPTHook().usage()
+    assert usage.rows is not None
+    rows = [[row.day, row.model, row.requests, row.cost, row.refunded] for row in usage.rows]
+    later = {**files.record["usage_before"], "rows": rows, "at": files.record["intended_at"] + 1}
+    files.record = {**files.record, "balance_before": 100.0 - PRICE[ASYNC], "usage_before": later}
+    with pytest.raises(AirflowFailException, match="not on record"):
+        attempt(**arguments)
+    assert len(emulator.charges) == 1
+
+
 FORGED_FIGURES: dict[str, dict[str, Any]] = {
     "a balance of before": {"balance_before": 100.0 - PRICE[ASYNC]},
     "no balance of before": {"balance_before": None},

@@ -48,6 +48,7 @@ def test_all_that_never_arrived_is_submitted_again(verifying: Batch, model):
     assert verifying.run(audio, model=model)["written"] == 8
     assert verifying.charged == once(audio)
     assert pauses.skipped - skipped < 2000
+    assert sum(one.endpoint == "/v1/usage" for one in verifying.emulator.requests) == 2  # once in each run
 
 
 @MODELS
@@ -61,6 +62,33 @@ def test_if_one_was_charged_all_of_them_fail(verifying: Batch, model):
             verifying.run(audio, model=model)
         assert str(caught.value).count("it was charged, or somebody else uses the account") == 2
     assert verifying.charged == once([name for name in audio if "call-001" not in name])
+
+
+def test_what_an_earlier_night_left_is_compared_from_its_own_figures(verifying: Batch):
+    """Those of a later one have its charge in them already."""
+    audio = verifying.recordings(3)
+    lost(verifying, audio[:2], {"call-001": True})
+    verifying.emulator.fail("/transcribe", Fault(kind="reset", match="call-002"))
+    for _ in range(2):
+        with pytest.raises(Exception, match="2 of 3"):
+            verifying.run(audio)
+    assert verifying.charged == once(audio[:2])
+
+
+def test_uncertain_submits_of_two_keys_are_not_compared(verifying: Batch, monkeypatch):
+    """The figures of one say nothing of the other."""
+    audio = verifying.recordings(2)
+    lost(verifying, audio[:1], {"call-000": False})
+    mine = {**verifying.emulator.connection, "extra": {"requests_per_second": 10_000}}
+    other = {**mine, "password": verifying.emulator.add_key()}
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(other))
+    verifying.emulator.fail("/transcribe", Fault(kind="reset", after_charge=True, match="call-001"))
+    with pytest.raises(Exception, match="2 of 2"):
+        verifying.run(audio)
+    monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(mine))
+    with pytest.raises(AirflowFailException, match="same key"):
+        verifying.run(audio)
+    assert verifying.charged == once(audio[1:])
 
 
 def test_killed_with_many_under_way(verifying: Batch):
