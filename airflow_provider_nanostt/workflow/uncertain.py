@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.ledger import FOLDER, Record
 from airflow_provider_nanostt.ledger.record import INTENDED, RECEIVED
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import RecoveryRules
 
-_LONGEST_UPLOAD_SECONDS = 200.0
 _ASK_AGAIN_SECONDS = 60.0
 _LONGEST_QUESTION_SECONDS = 30.0
 """Figures that took longer to get are not from one time."""
@@ -141,8 +141,7 @@ class UncertainSubmits:
 
         The ledger is read before the figures: a charge in between is one that nothing explains.
         """
-        config = self._service.get_conn().config
-        on_its_way = config.timeout + config.connect_timeout + _LONGEST_UPLOAD_SECONDS
+        on_its_way = self._service.get_conn().config.longest_submit(MAX_UPLOAD_BYTES)
         give_up_at = time.time() + on_its_way + 2 * SETTLE_SECONDS
         while True:
             seen = self._read_folder(self._folder) if self._folder else _Seen.of(records)

@@ -386,6 +386,9 @@ def _is_own(attempt: Attempt) -> bool:
 def _records(attempt: Attempt) -> list[Record]:
     """Return the records of an item; none of one that is submitted whatever they say."""
     try:
+        record = attempt.ledger.load()
+        if record is None or record.open_claim(time.time()):  # nothing is uncertain while somebody is at work
+            return []
         of_item, _ = recovery.read_record(attempt, attempt.ledger)
         return [] if of_item.rules.force else attempt.records()
     except errors.NanoGPTError:
