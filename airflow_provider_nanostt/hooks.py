@@ -46,6 +46,7 @@ _MAX_LATENESS = 0.2
 
 _CATALOGUE_SECONDS = 3600.0
 _CATALOGUE_PAUSE_SECONDS = 60.0
+_opening = threading.Lock()
 _catalogues: dict[Config, tuple[float, tuple[AudioModel, ...] | None]] = {}
 
 
@@ -100,12 +101,13 @@ class NanoGPTHook(BaseHook):
         return self._opened().limiter
 
     def _opened(self) -> _Opened:
-        if self._open is None:
-            config = config_from(self.get_connection(self.nanogpt_conn_id))
-            client = transport.Client(config)
-            client.open()
-            self._open = _Opened(client, RateLimiter(config.requests_per_second))
-        return self._open
+        with _opening:  # two threads that come first together must not get a pace each
+            if self._open is None:
+                config = config_from(self.get_connection(self.nanogpt_conn_id))
+                client = transport.Client(config)
+                client.open()
+                self._open = _Opened(client, RateLimiter(config.requests_per_second))
+            return self._open
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the client behind when the hook is copied or pickled; the copy opens its own."""

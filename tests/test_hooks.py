@@ -308,7 +308,6 @@ def test_a_turn_that_waits_heeds_a_refusal_of_another_thread(emulator: Emulator,
     slow = json.dumps({**emulator.connection, "extra": {"requests_per_second": 2}})
     monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", slow)
     hook = NanoGPTHook()
-    hook.get_limiter()
     emulator.fail("/check-balance", status=429, retry_after=1)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda _: hook.balance(), range(3)))
