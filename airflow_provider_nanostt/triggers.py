@@ -11,7 +11,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.polling.job_list import JobsAsJson
+    from airflow_provider_nanostt.polling.triggerer_loop import Poller
 
 EARLIEST_EVENT = 12.0
 """Seconds after deferring before which no event is fired.
@@ -83,19 +84,15 @@ class _WaitingTrigger(BaseTrigger):
         :return: the outcome, and the service's answer if the job is completed.
         """
         try:
-            from airflow_provider_nanostt.metrics import StatsMeter
-            from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
-
-            config = await _config(self.nanogpt_conn_id)
-            self.log.log(
-                level,
-                "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
-                job.run_id,
-                format_duration(time.time() - job.submitted_at),
-                format_duration(expected_seconds(job.charged_minutes)),
-                self._deadline_text(),
-            )
-            async with shared_poller(config, StatsMeter()) as poller:
+            async with _poller(self.nanogpt_conn_id) as poller:
+                self.log.log(
+                    level,
+                    "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
+                    job.run_id,
+                    format_duration(time.time() - job.submitted_at),
+                    format_duration(expected_seconds(job.charged_minutes)),
+                    self._deadline_text(),
+                )
                 outcome, answer = await poller.wait(
                     job, poll_interval=self.poll_interval, deadline=self.deadline, log=self.log
                 )
@@ -227,10 +224,11 @@ class BatchTrigger(_WaitingTrigger):
 
     async def _wait_for_all(self, jobs: Sequence[Job], spool: SpoolWriter) -> list[Outcome]:
         """Wait for jobs; begin with a few at a time, since other triggers share the event loop."""
-        with suppress(Exception):  # every job's own wait will say so
-            await _config(self.nanogpt_conn_id)
         waits = []
-        async with asyncio.TaskGroup() as group:
+        async with AsyncExitStack() as held, asyncio.TaskGroup() as group:
+            with suppress(Exception):  # every job's own wait will say so
+                # Ready before the first begins: all that wait for the same thing would go on in the same moment.
+                await (await held.enter_async_context(_poller(self.nanogpt_conn_id))).open()
             for number, job in enumerate(jobs):
                 if number % _STARTED_AT_ONCE == 0:
                     await asyncio.sleep(0)
@@ -258,6 +256,16 @@ def _few(outcomes: Sequence[Outcome]) -> dict[str, str]:
             break
         named[outcome.run_id] = outcome.kind
     return named
+
+
+@asynccontextmanager
+async def _poller(conn_id: str) -> AsyncIterator[Poller]:
+    """Join those in the event loop who use a connection."""
+    from airflow_provider_nanostt.metrics import StatsMeter
+    from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
+
+    async with shared_poller(await _config(conn_id), StatsMeter()) as poller:
+        yield poller
 
 
 _configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[Config]]] = (

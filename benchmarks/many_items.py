@@ -4,7 +4,8 @@ Each step is a process of its own, as in Airflow: the worker that submits and de
 leaves the answers, the worker that resumes and writes, and another night's worker, which has ``skip_existing``. Memory
 is the most that each ever held (VmHWM) above itself when all is imported and nothing begun. Results are a minute of
 words each, so that the disk is not filled and the time is that of the items: for long ones see ``batch_memory.py`` and
-``handover.py``. Requests are not paced, since an hour of waiting for turns would show nothing.
+``handover.py``. Workers' requests are not paced, since waiting for turns would show nothing; the triggerer's are, at
+the service's limit, since its loop would be busy with nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from report import Row, fresh, run
 
 MOST_STORED = 8 * 1024
 MOST_MEMORY, MOST_LAG = 250.0, 50.0
-PER_SECOND = 400.0
+WORKER_PER_SECOND, TRIGGERER_PER_SECOND = 400.0, 25.0
 WORDS = 300  # entries, with the spaces between words
 
 
@@ -39,7 +40,7 @@ def prepared(url: str, night: str, count: int, folder: str):
     from airflow_provider_nanostt.workflow.batch import manifest, run  # noqa: F401
 
     silence()
-    connect(url.removesuffix("/api"), PER_SECOND)
+    connect(url.removesuffix("/api"), WORKER_PER_SECOND)
     task = operator([f"https://192.0.2.7/{number:05d}.mp3" for number in range(count)], folder, skip_existing=True)
     instance = SimpleNamespace(dag_id="bench", task_id="batch", run_id=night, map_index=-1, max_tries=0)
     NanoGPTHook().try_balance()
@@ -68,7 +69,7 @@ def wait(url: str, trigger: str) -> dict[str, object]:
     from airflow_provider_nanostt.triggers import BatchTrigger
 
     silence()
-    connect(url.removesuffix("/api"), PER_SECOND)
+    connect(url.removesuffix("/api"), TRIGGERER_PER_SECOND)
     made = BatchTrigger(**{**json.loads(Path(trigger).read_text()), "not_before": 0.0})
 
     async def waiting() -> dict[str, object]:

@@ -83,9 +83,13 @@ class Poller:
         self._counts: Counter[str] = Counter()
         self._metered_at = 0.0
 
+    async def open(self) -> None:
+        """Do what takes long the first time."""
+        await self._client.open()
+
     async def wait(self, job: Job, *, poll_interval: float, deadline: float, log: Log = log) -> End:
         """Ask for a job until its wait has ended; log what is out of the ordinary. See :class:`JobMonitor`."""
-        await self._client.open()
+        await self.open()
         monitor = JobMonitor(job, poll_interval=poll_interval, deadline=deadline)
         end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         key = str(next(self._names))

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.errors import StorageUnavailable
 from airflow_provider_nanostt.polling import transcript_spool
-from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, TranscriptSpool
+from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, TranscriptSpool, load_jobs
 from tests.real_store import Shelf
 
 pytestmark = [pytest.mark.airflow, pytest.mark.store]
@@ -46,6 +48,59 @@ def test_what_one_leaves_the_other_finds(place):
     assert object_storage.list_folder(place) == {}
     assert TranscriptSpool(place).take("run-1") is None
     TranscriptSpool(place).clear()
+
+
+JOBS = [Job(f"run-{number}", "m", 1.0, body={"runId": f"run-{number}"}) for number in range(3)]
+
+
+def left(place: Any) -> tuple[dict[str, str], dict[str, object]]:
+    """Leave jobs in a folder; return what the arguments of a trigger name, as they are stored."""
+    spool = TranscriptSpool(place)
+    location, reference = spool.open(), spool.leave_jobs([job.to_json() for job in JOBS])
+    assert location is not None
+    assert reference is not None
+    return json.loads(json.dumps((location, reference)))
+
+
+def test_jobs_that_were_left_are_found(place):
+    """From the arguments of a trigger alone."""
+    location, reference = left(place)
+    assert asyncio.run(load_jobs(location, reference)) == JOBS
+    assert reference["count"] == 3
+
+
+def test_a_storage_that_comes_back_is_asked_again(place, monkeypatch):
+    """It may be restarting at the moment in which the trigger begins."""
+    location, reference = left(place)
+    path = place / "jobs.jsonl"
+    data = object_storage.read(path)
+    assert data is not None
+    object_storage.remove(path)
+    sleep = asyncio.sleep
+
+    async def comes_back(_: float) -> None:
+        await sleep(0)
+        object_storage.write(path, data)
+
+    monkeypatch.setattr(asyncio, "sleep", comes_back)
+    assert asyncio.run(load_jobs(location, reference)) == JOBS
+
+
+@pytest.mark.parametrize("argument", [None, {}, {"folder": "/no", "token": "x"}, {"folder": "odd://x", "token": "x"}])
+def test_where_no_jobs_can_be_found_the_reason_is_said(argument, monkeypatch):
+    """Whatever the arguments of a trigger say."""
+    sleep = asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", lambda _: sleep(0))
+    with pytest.raises(StorageUnavailable, match="cannot be read: "):
+        asyncio.run(load_jobs(argument, {"count": 1, "sha256": ""}))
+
+
+def test_where_jobs_cannot_be_left_the_arguments_carry_them(tmp_path, caplog):
+    """A folder that cannot be written is none."""
+    (tmp_path / "out").write_text("a file")
+    with caplog.at_level("INFO"):
+        assert TranscriptSpool(object_storage.resolve(str(tmp_path / "out" / "answers"))).leave_jobs([]) is None
+    assert "jobs.jsonl cannot be written" in caplog.text
 
 
 def test_all_threads_find_what_is_there(place, monkeypatch):

@@ -88,10 +88,15 @@ def test_no_status_brings_a_secret_back(config: Config, secret: str, write: Any)
         {"status": said},
         {"status": "failed", "error": {"message": said}},
         {"status": "completed", "transcription": "hi", "metadata": {"url": said}},
+        {"status": "completed", "transcription": "hi", "words": [{"text": "hi", "speaker_id": said, "x": [said]}]},
     ):
         value = answered(config, body, call=call)
         shown = f"{value.raw_status} {value.error} {everything(value.transcript or value)}"
         assert found_in(shown) == []
+        for padding in (b"", b" " * 10_000):  # which is read in another way
+            data = json.dumps(body).encode() + padding
+            unread = answered(config, data, call=endpoints.unread_status(Job("r1", "m", 0.0)))
+            assert found_in(f"{unread!r} {(unread.answer or b'').decode()}") == []
 
 
 @SPELLED
