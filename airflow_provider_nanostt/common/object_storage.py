@@ -151,7 +151,7 @@ def create(path: ObjectStoragePath, data: bytes) -> bool:
         return _is_ours(lambda: local_files.create(Path(path.path), data), path, data)
     store = conditional_writes.find(path.fs)
     if store is None:
-        _warn_of_plain_writes(path.protocol)
+        _warn_of_plain_writes(_bucket(path))
         write(path, data)
         return True
     return _written_once(lambda: store.create(path.fs, path.path, data), path, data)
@@ -168,7 +168,7 @@ def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
         return local_files.replace(Path(path.path), old, data)
     store = conditional_writes.find(path.fs)
     if store is None:
-        _warn_of_plain_writes(path.protocol)
+        _warn_of_plain_writes(_bucket(path))
         if read(path) != old:
             return False
         write(path, data)
@@ -182,13 +182,17 @@ def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
 def _written_once(write_once: Callable[[], object], path: ObjectStoragePath, data: bytes) -> bool:
     """Write on a condition; the first of a process in a bucket again, which a storage with such a write must refuse."""
     is_ours = _is_ours(write_once, path, data)
-    bucket = "/".join(str(path).split("/")[:3])
+    bucket = _bucket(path)
     if is_ours and bucket not in _BUCKETS and conditional_writes.may_ignore(path.fs):
         _BUCKETS.add(bucket)
         with suppress(Exception):
             write_once()
             _warn_of_plain_writes(bucket)
     return is_ours
+
+
+def _bucket(path: ObjectStoragePath) -> str:
+    return "/".join(str(path).split("/")[:3])
 
 
 def _is_ours(write_once: Callable[[], object], path: ObjectStoragePath, data: bytes) -> bool:
