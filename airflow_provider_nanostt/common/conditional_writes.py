@@ -9,13 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import secrets
 from importlib import import_module
 from inspect import signature
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_nanostt.common.storage_errors import is_condition_failed
+
+AMAZON = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 
 
 class ConditionalWrites(Protocol):
@@ -99,6 +102,12 @@ def find(fs: Any) -> ConditionalWrites | None:
     # Older versions would hand "mode" on to the store.
     takes = signature(getattr(fs, "_pipe_file", fs.pipe_file)).parameters
     return store if not {"mode", "overwrite"}.isdisjoint(takes) else None
+
+
+def may_ignore(fs: Any) -> bool:
+    """Whether a file system speaks S3 with another server than Amazon's: some do not look at conditions."""
+    endpoint = str(fs.s3.meta.endpoint_url) if hasattr(fs, "s3") else ""
+    return bool(endpoint) and AMAZON.search(urlsplit(endpoint).hostname or "") is None
 
 
 def _mark(fs: Any, path: str, old: bytes, name: str) -> str | None:

@@ -6,7 +6,6 @@ Nothing about their content; and no error of a storage means the same as "there 
 from __future__ import annotations
 
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,12 +26,14 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
 _NO_SUCH_RANGE = 416
+_BUCKETS: set[str] = set()
+"""Where this process has looked whether conditions of a write are heeded."""
+
 _LOG = logging.getLogger(__name__)
 
 _MAX_SIGNED_SECONDS = 7 * 86_400
 """Seconds for which S3 and Google Cloud Storage accept a signature of version 4."""
 
-_AMAZON = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 _LOCAL = ("file", "local", "")
 _LOST_IN_URLS = frozenset("\t\r\n")
 """What Python's parser of URLs takes out of them, though it may be in a key."""
@@ -150,10 +151,10 @@ def create(path: ObjectStoragePath, data: bytes) -> bool:
         return _is_ours(lambda: local_files.create(Path(path.path), data), path, data)
     store = conditional_writes.find(path.fs)
     if store is None:
-        _warn_of_plain_writes(path.protocol)
+        _warn_of_plain_writes(_bucket(path))
         write(path, data)
         return True
-    return _is_ours(lambda: store.create(path.fs, path.path, data), path, data)
+    return _written_once(lambda: store.create(path.fs, path.path, data), path, data)
 
 
 def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
@@ -167,12 +168,31 @@ def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
         return local_files.replace(Path(path.path), old, data)
     store = conditional_writes.find(path.fs)
     if store is None:
-        _warn_of_plain_writes(path.protocol)
+        _warn_of_plain_writes(_bucket(path))
         if read(path) != old:
             return False
         write(path, data)
         return True
-    return _is_ours(lambda: store.replace(path.fs, path.path, old, data), path, data)
+    try:
+        return _written_once(lambda: store.replace(path.fs, path.path, old, data), path, data)
+    except FileNotFoundError:  # Amazon's answer to a condition on what is not there
+        return False
+
+
+def _written_once(write_once: Callable[[], object], path: ObjectStoragePath, data: bytes) -> bool:
+    """Write on a condition; the first of a process in a bucket again, which a storage with such a write must refuse."""
+    is_ours = _is_ours(write_once, path, data)
+    bucket = _bucket(path)
+    if is_ours and bucket not in _BUCKETS and conditional_writes.may_ignore(path.fs):
+        _BUCKETS.add(bucket)
+        with suppress(Exception):
+            write_once()
+            _warn_of_plain_writes(bucket)
+    return is_ours
+
+
+def _bucket(path: ObjectStoragePath) -> str:
+    return "/".join(str(path).split("/")[:3])
 
 
 def _is_ours(write_once: Callable[[], object], path: ObjectStoragePath, data: bytes) -> bool:
@@ -181,18 +201,22 @@ def _is_ours(write_once: Callable[[], object], path: ObjectStoragePath, data: by
         with as_os_errors():
             write_once()
     except OSError as error:
-        if not isinstance(error, FileNotFoundError) and not is_condition_failed(error):
+        if not is_condition_failed(error):
             raise
-        return read(path, at_most=max(MAX_BYTES, len(data))) == data
-    return True
+    else:
+        return True
+    try:
+        return read(path, at_most=len(data)) == data
+    except ValueError:  # it is longer, or no file
+        return False
 
 
 @cache
-def _warn_of_plain_writes(protocol: str) -> None:
+def _warn_of_plain_writes(storage: str) -> None:
     _LOG.warning(
-        "Storage of the kind %r cannot write a file on a condition: two attempts at the same instant may both submit, "
-        "and pay twice. Local disks, S3, Google Cloud Storage and Azure can, through s3fs, gcsfs and adlfs >= 2024.12",
-        protocol,
+        "Storage %r does not write files on a condition: two attempts at the same instant may both submit, and pay "
+        "twice. Local disks, S3, Google Cloud Storage and Azure can, through s3fs, gcsfs and adlfs >= 2024.12",
+        storage,
     )
 
 
@@ -343,7 +367,7 @@ def _signed(path: ObjectStoragePath, seconds: int, region: str | None = None) ->
     # botocore would name the global endpoint, which newer regions and new buckets refuse. Whether it is Amazon's is
     # seen in the URL: an endpoint is named in connections, variables or files. A name with dots fits no certificate.
     bucket = path.path.lstrip("/").partition("/")[0]
-    if url and "." not in bucket and _AMAZON.search(urlsplit(url).hostname or ""):
+    if url and "." not in bucket and conditional_writes.AMAZON.search(urlsplit(url).hostname or ""):
         return _sign(_s3_signer(fs, region, addressing_style="virtual"), path, seconds)
     return url
 

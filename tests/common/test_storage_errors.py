@@ -22,8 +22,9 @@ def gcs(code: int, text: str) -> Exception:
 
 
 def gcs_answer(code: int, text: bytes) -> Exception:
+    validate = import_module("gcsfs.retry").validate_response
     with pytest.raises(Exception) as raised:  # noqa: PT011  whatever gcsfs makes of it
-        import_module("gcsfs.retry").validate_response(code, text, "b/calls/o/a.json")
+        validate(code, text, "b/calls/o/a.json")
     return raised.value
 
 
