@@ -14,6 +14,7 @@ from typing import Any
 from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.api.patience import PATIENCE_SECONDS
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
 from airflow_provider_nanostt.common.parsing import (
     DAY_SECONDS,
@@ -31,7 +32,6 @@ from airflow_provider_nanostt.common.parsing import (
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
 from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
-from airflow_provider_nanostt.workflow.patience import PATIENCE_SECONDS
 from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules
 
 _PRESIGN_MARGIN_SECONDS = 300.0 + PATIENCE_SECONDS

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, Price
 from airflow_provider_nanostt.api.models import Job, Options, Transcript
+from airflow_provider_nanostt.api.patience import until_accepted
 from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules
 from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.common.parsing import DAY_SECONDS, parse_bool, parse_number, parse_seconds
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
-from airflow_provider_nanostt.workflow.patience import until_accepted
 from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit
 from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
 

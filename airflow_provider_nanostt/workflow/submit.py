@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
+from airflow_provider_nanostt.api.patience import until_accepted
 from airflow_provider_nanostt.ledger import holding, keep_recording
 from airflow_provider_nanostt.metrics import StatsMeter
-from airflow_provider_nanostt.workflow.patience import until_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,12 +18,12 @@ from airflow_provider_nanostt.api.catalogue import YOUTUBE_MODEL, YOUTUBE_PRICE,
 from airflow_provider_nanostt.api.endpoints import MAX_YOUTUBE_URLS
 from airflow_provider_nanostt.api.http import is_refused_for_now
 from airflow_provider_nanostt.api.models import Options, Transcript
+from airflow_provider_nanostt.api.patience import until_accepted
 from airflow_provider_nanostt.api.responses import stored_answer
 from airflow_provider_nanostt.common.urls import display
 from airflow_provider_nanostt.ledger import RequestFingerprint, holding
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
-from airflow_provider_nanostt.workflow.patience import until_accepted
 from airflow_provider_nanostt.workflow.pricing import Estimate
 from airflow_provider_nanostt.workflow.submit import (
     figures_before,
