@@ -18,7 +18,7 @@ from airflow_provider_nanostt.common.urls import WORD_LISTS, besides_text, redac
 
 _AT_ONCE = 16 * 1024
 """Characters of a list that are read at once, in a fraction of a millisecond."""
-_ONE_BY_ONE = 200
+_ONE_BY_ONE = 2_000
 """Entries after one that is not as simple as words are."""
 _SHORT = 8 * 1024
 """Bytes of an answer that is read at once: thousands of jobs are asked for that only say that they run."""
