@@ -249,7 +249,8 @@ class FileInfo:
     """A file as a listing has it.
 
     :param size: bytes.
-    :param etag: the storage's mark of this content, without quotes; None if it has none.
+    :param etag: the storage's mark of this content, without quotes; the MD5 in hexadecimal where the storage tells it;
+        None if it has none.
     :param mtime: when it was last changed, epoch seconds; only of a file on this machine.
     """
 
@@ -293,6 +294,8 @@ def file_info(path: ObjectStoragePath) -> FileInfo | None:
 
 def _file_info(entry: Mapping[str, object]) -> FileInfo:
     size, mtime, etag = entry.get("size"), entry.get("mtime"), entry.get("ETag") or entry.get("etag")
+    if digest := conditional_writes.content_md5(entry):
+        etag = digest.hex()
     return FileInfo(
         size if isinstance(size, int) else 0,
         etag.strip('"') if isinstance(etag, str) else None,
