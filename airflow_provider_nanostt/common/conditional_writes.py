@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
 from typing import Any, Protocol
@@ -110,6 +111,14 @@ def may_ignore(fs: Any) -> bool:
     return bool(endpoint) and AMAZON.search(urlsplit(endpoint).hostname or "") is None
 
 
+def content_md5(entry: Mapping[str, Any]) -> bytes | None:
+    """Return the MD5 of an object's content, where a listing of Google Cloud Storage or Azure has it."""
+    digest = entry.get("md5Hash") or (entry.get("content_settings") or {}).get("content_md5")
+    if isinstance(digest, str):
+        return base64.b64decode(digest)
+    return bytes(digest) if digest else None
+
+
 def _mark(fs: Any, path: str, old: bytes, name: str) -> str | None:
     """Return the store's mark of an object; None if its content is another than ``old``, or it is gone.
 
@@ -118,11 +127,8 @@ def _mark(fs: Any, path: str, old: bytes, name: str) -> str | None:
     fs.invalidate_cache(path.rpartition("/")[0])
     try:
         info = fs.info(path)
-        digest = info.get("md5Hash") or (info.get("content_settings") or {}).get("content_md5")
-        if digest is None:
-            is_old = bytes(fs.cat_file(path)) == old
-        else:
-            is_old = (base64.b64decode(digest) if isinstance(digest, str) else bytes(digest)) == _md5(old)
+        digest = content_md5(info)
+        is_old = bytes(fs.cat_file(path)) == old if digest is None else digest == _md5(old)
     except FileNotFoundError:
         return None
     return str(info[name]) if is_old else None

@@ -1,4 +1,4 @@
-"""Files that ``ObjectStoragePath`` reaches: read and written whole or not at all, listed, and signed for others.
+"""Files that ``ObjectStoragePath`` reaches: listed, read, and written whole or not at all.
 
 Nothing about their content; and no error of a storage means the same as "there is no file".
 """
@@ -12,10 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import parse_qs, urlsplit
 
 from airflow_provider_nanostt.common import conditional_writes, local_files
 from airflow_provider_nanostt.common.errors import InvalidInput, StorageUnavailable, describe_exception
@@ -30,9 +28,6 @@ _BUCKETS: set[str] = set()
 """Where this process has looked whether conditions of a write are heeded."""
 
 _LOG = logging.getLogger(__name__)
-
-_MAX_SIGNED_SECONDS = 7 * 86_400
-"""Seconds for which S3 and Google Cloud Storage accept a signature of version 4."""
 
 _LOCAL = ("file", "local", "")
 _LOST_IN_URLS = frozenset("\t\r\n")
@@ -254,7 +249,8 @@ class FileInfo:
     """A file as a listing has it.
 
     :param size: bytes.
-    :param etag: the storage's mark of this content, without quotes; None if it has none.
+    :param etag: the storage's mark of this content, without quotes; the MD5 in hexadecimal where the storage tells it;
+        None if it has none.
     :param mtime: when it was last changed, epoch seconds; only of a file on this machine.
     """
 
@@ -298,6 +294,8 @@ def file_info(path: ObjectStoragePath) -> FileInfo | None:
 
 def _file_info(entry: Mapping[str, object]) -> FileInfo:
     size, mtime, etag = entry.get("size"), entry.get("mtime"), entry.get("ETag") or entry.get("etag")
+    if digest := conditional_writes.content_md5(entry):
+        etag = digest.hex()
     return FileInfo(
         size if isinstance(size, int) else 0,
         etag.strip('"') if isinstance(etag, str) else None,
@@ -328,70 +326,6 @@ def remove_folder(folder: ObjectStoragePath) -> None:
     """
     with suppress(FileNotFoundError), as_os_errors():
         folder.fs.rm(folder.path, recursive=True)
-
-
-def presign(path: ObjectStoragePath, seconds: float, region: str | None = None) -> str | None:
-    """Return a URL at which a file can be fetched for so many seconds, None if the storage has no such thing.
-
-    :param region: of an S3 bucket, if it is known to be another than the connection's.
-    :raises InvalidInput: if no URL is valid for as long.
-    :raises Exception: any error of the storage.
-    """
-    lasting = ceil(seconds)
-    url = _signed(path, lasting, region)
-    if url and lasting > _MAX_SIGNED_SECONDS and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
-        raise InvalidInput(
-            f"a URL can be signed for {_MAX_SIGNED_SECONDS:,} seconds (7 days) at the most, not for {lasting:,}; "
-            "set presign_for"
-        )
-    return url
-
-
-def public_url(path: ObjectStoragePath) -> str | None:
-    """Return the URL at which others would fetch a file, without any signature; None if the storage has no URLs.
-
-    The storage is not asked, so the file need not be there.
-
-    :raises Exception: any error of the storage.
-    """
-    url = _signed(path, 60)
-    return url.partition("?")[0] if url else None
-
-
-def _signed(path: ObjectStoragePath, seconds: int, region: str | None = None) -> str | None:
-    """Sign as the connection says; where it says nothing, S3 gets version 4 and Amazon the regional virtual host."""
-    fs = path.fs
-    if not hasattr(fs, "config_kwargs"):  # S3's alone
-        return _sign(fs, path, seconds)
-    url = _sign(_s3_signer(fs, region), path, seconds)
-    # botocore would name the global endpoint, which newer regions and new buckets refuse. Whether it is Amazon's is
-    # seen in the URL: an endpoint is named in connections, variables or files. A name with dots fits no certificate.
-    bucket = path.path.lstrip("/").partition("/")[0]
-    if url and "." not in bucket and conditional_writes.AMAZON.search(urlsplit(url).hostname or ""):
-        return _sign(_s3_signer(fs, region, addressing_style="virtual"), path, seconds)
-    return url
-
-
-def _s3_signer(fs: Any, region: str | None, **defaults: str) -> Any:
-    """Return the same S3 file system with settings that its connection leaves open; s3fs makes each only once."""
-    settings = dict(fs.storage_options)
-    config = {"signature_version": "s3v4", **(settings.get("config_kwargs") or {})}
-    config["s3"] = {"us_east_1_regional_endpoint": "regional", **defaults, **(config.get("s3") or {})}
-    if region:
-        settings["client_kwargs"] = {**(settings.get("client_kwargs") or {}), "region_name": region}
-    return type(fs)(*fs.storage_args, **{**settings, "config_kwargs": config})
-
-
-def _sign(fs: Any, path: ObjectStoragePath, seconds: int) -> str | None:
-    try:
-        url = fs.sign(path.path, expiration=seconds)
-    except NotImplementedError:
-        return None
-    return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
-
-
-def _query(url: str) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(url).query)
 
 
 def wrap_error(error: Exception, problem: str, path: ObjectStoragePath) -> InvalidInput | StorageUnavailable:

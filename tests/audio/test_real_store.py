@@ -26,7 +26,7 @@ from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, UploadPlan, plan_upload
 from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.cli import main
-from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common import object_storage, presigning
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import note, samples, wav
@@ -355,7 +355,7 @@ def test_a_signature_version_of_the_users_choice_is_kept(shelf: Shelf, large, mo
     chosen = json.loads(shelf.store.connection())
     chosen["extra"]["config_kwargs"] = {"signature_version": "s3"}
     monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps(chosen))
-    url = object_storage.presign(object_storage.resolve(uri), 60)
+    url = presigning.presign(object_storage.resolve(uri), 60)
     assert {"AWSAccessKeyId", "Signature", "Expires"} == signed(url).keys()
     with urlopen(url) as answer:
         assert answer.read() == large

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.audio.sources import StoredObject
-from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common import object_storage, presigning
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import wav
@@ -72,9 +72,9 @@ def test_an_address_names_the_region_or_what_the_connection_says(connected, extr
     connected(**extra)
     path = object_storage.resolve(f"s3://aws@{bucket}/calls/a b.wav")
     expected = f"https://{address}/calls/a%20b.wav"
-    url = object_storage.presign(path, 60)
+    url = presigning.presign(path, 60)
     assert url
-    assert url.partition("?")[0] == object_storage.public_url(path) == expected
+    assert url.partition("?")[0] == presigning.public_url(path) == expected
     assert "X-Amz-Signature" in parse_qs(urlsplit(url).query)
 
 
@@ -82,7 +82,7 @@ def test_the_region_of_the_environment_counts(connected, monkeypatch):
     """As for every other call of boto."""
     connected()
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
-    url = object_storage.public_url(object_storage.resolve("s3://aws@my-bucket/a.wav"))
+    url = presigning.public_url(object_storage.resolve("s3://aws@my-bucket/a.wav"))
     assert url == "https://my-bucket.s3.eu-north-1.amazonaws.com/a.wav"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_nanostt.api import network, sockets
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common import presigning
 from airflow_provider_nanostt.common.urls import display
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ def presign(path: ObjectStoragePath, seconds: float) -> str | None:
     :raises InvalidInput: if the storage refuses the URL that it has signed, or signs none for as long.
     :raises Exception: any error of the storage.
     """
-    url = object_storage.presign(path, seconds)
+    url = presigning.presign(path, seconds)
     answer = _first_byte(url) if url else None
     if url and answer and answer.region and answer.status in _WRONG_REGION and f"%2F{answer.region}%2F" not in url:
-        url = object_storage.presign(path, seconds, answer.region)
+        url = presigning.presign(path, seconds, answer.region)
         answer = _first_byte(url) if url else None
     if url and answer and answer.status not in _FETCHED:
         shown = f"{display(url)!r}: {answer.status} {answer.code}".rstrip()

@@ -19,7 +19,7 @@ from airflow_provider_nanostt.audio.inspect.url_safety import unreachable_reason
 from airflow_provider_nanostt.audio.prepare.decoding import can_transcode
 from airflow_provider_nanostt.audio.prepare.muxer import Codec, codec_spec, longest_seconds
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
-from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common import object_storage, presigning
 from airflow_provider_nanostt.common.reprs import redacted_repr
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _staged(uri: str) -> ObjectStoragePath:
 def _unfetchable_reason(path: ObjectStoragePath, base_url: str) -> str | None:
     """Return why the service cannot fetch from a storage; None if it can."""
     try:
-        url = object_storage.public_url(path)
+        url = presigning.public_url(path)
     except Exception as error:  # noqa: BLE001  such as Google's without a private key; the next method may work
         return f"that storage cannot sign addresses with these credentials ({type(error).__name__}: {error})"
     if url is None:
