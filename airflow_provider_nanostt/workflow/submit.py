@@ -8,7 +8,7 @@ a slot, an intent and a request each time: in the pause between, nothing is on i
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.budget import Approval
     from airflow_provider_nanostt.workflow.pricing import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known before a submit, and kept with its intent.
+
+    :param balance: USD in the account, None if unknown.
+    :param usage: of the key, if somebody will compare it.
+    :param source_version: what identifies the recording, as ``audio`` describes it.
+    """
+
+    balance: float | None
+    usage: UsageSnapshot | None
+    source_version: Mapping[str, object] | None = None
 
 
 def submit(
@@ -57,33 +71,8 @@ def submit(
             "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
         )
     balance, usage = figures_before(attempt) if ledger.is_kept else (None, None)
-    size = 0 if isinstance(submission.audio, str) else submission.audio.size
-    seconds = attempt.service.get_conn().config.longest_submit(size)
-
-    def send() -> Transcript | Job:
-        attempt.service.acquire_slot()
-        with holding(attempt.holder, seconds) as claim:
-            record_intent(
-                attempt,
-                ledger,
-                request,
-                approval,
-                claim,
-                balance=balance,
-                usage=usage,
-                source_version=source_version,
-            )
-            attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
-            try:
-                answer = attempt.service.submit(submission)
-            except errors.NanoGPTError as error:
-                failure = record_refusal(attempt, ledger, error)
-                if failure is error:
-                    raise
-                raise failure from error
-            record_answer(attempt, ledger, answer, approval)
-            return answer
-
+    known = Known(balance, usage, source_version)
+    send = partial(_send, attempt, ledger, request, submission, approval, known=known)
     try:
         return until_accepted(send, attempt.gate.check)
     except errors.NanoGPTError as error:
@@ -94,16 +83,40 @@ def submit(
         raise
 
 
+def _send(
+    attempt: Attempt,
+    ledger: Ledger,
+    request: RequestFingerprint,
+    submission: Submission,
+    approval: Approval,
+    *,
+    known: Known,
+) -> Transcript | Job:
+    """Take a slot, record the intent, send once, and record what came of it."""
+    attempt.service.acquire_slot()
+    size = 0 if isinstance(submission.audio, str) else submission.audio.size
+    with holding(attempt.holder, attempt.service.get_conn().config.longest_submit(size)) as claim:
+        record_intent(attempt, ledger, request, approval, claim=claim, known=known)
+        attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
+        try:
+            answer = attempt.service.submit(submission)
+        except errors.NanoGPTError as error:
+            failure = record_refusal(attempt, ledger, error)
+            if failure is error:
+                raise
+            raise failure from error
+        record_answer(attempt, ledger, answer, approval)
+        return answer
+
+
 def record_intent(
     attempt: Attempt,
     ledger: Ledger,
     request: RequestFingerprint,
     approval: Approval,
-    claim: Claim,
     *,
-    balance: float | None,
-    usage: UsageSnapshot | None,
-    source_version: Mapping[str, object] | None = None,
+    claim: Claim,
+    known: Known,
 ) -> None:
     """Record that a submit is about to be sent, which nobody may do without an approval.
 
@@ -115,11 +128,11 @@ def record_intent(
     ledger.record_intent(
         request,
         estimated_cost=approval.estimated_usd,
-        balance=balance,
-        usage=usage,
+        balance=known.balance,
+        usage=known.usage,
         owner=attempt.owner,
         forced=attempt.forced,
-        source_version=source_version,
+        source_version=known.source_version,
         claim=claim,
     )
 

@@ -26,6 +26,7 @@ from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate
 from airflow_provider_nanostt.workflow.submit import (
+    Known,
     figures_before,
     record_answer,
     record_intent,
@@ -189,8 +190,8 @@ def _send(run: BatchRun, asked: list[tuple[_Video, Approval]]) -> YouTubeAnswer 
             attempt = video.attempt
             with run.recording_errors(video.number, attempt):
                 try:
-                    balance, usage = figures_before(attempt)
-                    record_intent(attempt, attempt.ledger, video.request, approval, claim, balance=balance, usage=usage)
+                    known = Known(*figures_before(attempt))
+                    record_intent(attempt, attempt.ledger, video.request, approval, claim=claim, known=known)
                 except errors.NanoGPTError:
                     approval.settle(0.0)
                     raise
