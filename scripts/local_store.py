@@ -120,10 +120,10 @@ class LocalStore:
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
-    def read(self, key: str) -> bytes:
-        """Return an object."""
+    def read(self, *keys: str) -> list[bytes]:
+        """Return objects, in the order of their keys."""
         with closing(self._client()) as client:
-            return bytes(client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            return [bytes(client.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
 
     def stop(self) -> None:
         """End the server and remove its data."""
