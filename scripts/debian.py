@@ -28,7 +28,7 @@ def ensure(package: str, find: Callable[[], T | None], error: type[RuntimeError]
     if (found := find()) is not None:
         return found
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise error(f"the package {package} is missing: install it and run this again")
+        raise error(f"{package} is missing: install the package {package} and run this again")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", package]):
         done = subprocess.run(["apt-get", *arguments], env=env, capture_output=True, text=True, check=False)

@@ -194,7 +194,7 @@ def run_on_many(services: list[Service]) -> None:
     with Distributed(DEMO / "machines", ROOT / "example_dags", env=env, progress=say) as many:
         shows = perform(many.airflow, facts)
         page = shows[1].page()
-        if not many.store.read(page.removeprefix(f"{OUTPUT}/")):
+        if not many.store.keys(page.removeprefix(f"{OUTPUT}/")):
             raise DemoError(f"there is no page at {page}")
         print(f"The meeting as a page, in the object store: {page}\n\nWhich machine did what:", flush=True)
         for show in shows:

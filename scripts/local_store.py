@@ -198,10 +198,10 @@ class LocalStore(LocalServer):
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
-    def read(self, key: str) -> bytes:
-        """Return an object."""
+    def read(self, *keys: str) -> list[bytes]:
+        """Return objects, in the order of their keys."""
         with closing(self._client()) as client:
-            return bytes(client.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            return [bytes(client.get_object(Bucket=self.bucket, Key=key)["Body"].read()) for key in keys]
 
     def wrong_connections(self) -> list[str]:
         """Return one with a wrong secret, one of nobody."""

@@ -88,21 +88,21 @@ def judge(stack: Stack, runs: list[Run], before: Counter[str]) -> Verdict:
 def landed_of(stack: Stack, run: Run) -> set[str]:
     """Return the recordings of a run whose own words are in a file that is called after them."""
     by_name = {url.rpartition("/")[2].removesuffix(".mp3"): url for url in run.urls}
-    found = set()
-    for key in stack.machines.store.keys(f"{run.output}/"):
+    store, whose = stack.machines.store, {}
+    for key in store.keys(f"{run.output}/"):
         name = key.removeprefix(f"{run.output}/").removesuffix(".json")
-        url = next((by_name[stem] for stem in by_name if name == stem or name.startswith(f"{stem}-")), None)
-        if url and key.endswith(".json") and json.loads(stack.machines.store.read(key))["text"] == text_of(url):
-            found.add(url)
-    return found
+        stem = next((stem for stem in by_name if name == stem or name.startswith(f"{stem}-")), None)
+        if stem and key.endswith(".json"):
+            whose[key] = by_name[stem]
+    texts = [json.loads(content)["text"] for content in store.read(*whose)]
+    return {url for url, text in zip(whose.values(), texts, strict=True) if text == text_of(url)}
 
 
 def said_of(stack: Stack, run: Run) -> dict[str, str]:
     """Return what is said of the recordings of a run that have not landed."""
     if run.dag_id == "batch":
-        keys = stack.machines.store.keys(f"{run.output}/manifest.jsonl")
-        lines = stack.machines.store.read(keys[0]).decode().splitlines() if keys else []
-        rows = [json.loads(line) for line in lines]
+        manifests = stack.machines.store.read(*stack.machines.store.keys(f"{run.output}/manifest.jsonl"))
+        rows = [json.loads(line) for manifest in manifests for line in manifest.decode().splitlines()]
         return {row["audio"]: f"{row['status']}: {row['error']}" for row in rows if row["status"] != "written"}
     api = AirflowApi(stack.machines.airflow.url, 3)
     instances = [one for one in api.task_instances(run.dag_id, run.run_id) if one.task_id == "transcribe"]

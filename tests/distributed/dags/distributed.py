@@ -37,4 +37,4 @@ with dag("each_in_a_queue"):
     TranscribeOperator.partial(**USUAL, queue="nanostt").expand(audio_url=recordings())
 
 with dag("batch"):
-    TranscribeBatchOperator(**USUAL, audio="{{ dag_run.conf['urls'] | tojson }}", on_item_error="continue")
+    TranscribeBatchOperator(**USUAL, audio="{{ dag_run.conf['urls'] | tojson }}")
