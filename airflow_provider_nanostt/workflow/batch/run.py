@@ -110,7 +110,8 @@ class BatchRun:
         """
         attempts = self.open_all(items, distinct_names=not self.skip_existing)
         most = self.max_parallel
-        width = Width(self.service.get_limiter()).grown if most is None else lambda: most
+        at_first = FIRST_WIDTH if object_storage.is_local(self.folder) else 2 * FIRST_WIDTH
+        width = Width(self.service.get_limiter(), now=at_first).grown if most is None else lambda: most
         begun = self._in_threads(lambda number: self._begin(number, attempts[number], items[number]), attempts, width)
         return [one for one in begun if one is not None]
 

@@ -32,6 +32,7 @@ class Width:
     """How many items may be at work at once: one more for each slot that nobody took since it was last asked.
 
     :param ceiling: where it ends.
+    :param now: where it begins.
     """
 
     limiter: RateLimiter
