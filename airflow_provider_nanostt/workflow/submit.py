@@ -70,7 +70,7 @@ def submit(
         attempt.log.warning(
             "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
         )
-    balance, usage = figures_before(attempt) if ledger.is_kept else (None, None)
+    balance, usage = attempt.uncertain.figures_before(attempt.budget.balance) if ledger.is_kept else (None, None)
     known = Known(balance, usage, source_version)
     send = partial(_send, attempt, ledger, request, submission, approval, known=known)
     try:
@@ -194,12 +194,6 @@ def record_refusal(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError)
 def record_not_charged(attempt: Attempt, ledger: Ledger) -> None:
     """Take back in the record that something was about to be paid for."""
     keep_recording(attempt.log.error, "that nothing was charged", ledger.withdraw)
-
-
-def figures_before(attempt: Attempt) -> tuple[float | None, UsageSnapshot | None]:
-    """Return USD in the account before a submit, and the usage if somebody will compare it; None if unknown."""
-    figures = attempt.uncertain.figures_before()
-    return (attempt.budget.balance(), None) if figures is None else (figures.balance, figures.usage)
 
 
 def balance_now(attempt: Attempt) -> float | None:

@@ -73,12 +73,15 @@ class UncertainSubmits:
         self._verdict: Verdict | None = None
         self._compared: set[tuple[str, float]] = set()
 
-    def figures_before(self) -> Figures | None:
-        """Return what account and key show before the first submit of this try; None if nobody will compare it."""
+    def figures_before(self, balance: Callable[[], float | None]) -> tuple[float | None, UsageSnapshot | None]:
+        """Return what the account has before the first submit of this try, USD, and the usage if it will be compared.
+
+        :param balance: asks for the first, where nobody will compare it.
+        """
         with self._lock:
             if self._is_asked and not self._has_figures:
                 self._figures, self._has_figures = self._ask(_first_day(time.time()))[0], True
-            return self._figures
+            return (self._figures.balance, self._figures.usage) if self._figures else (balance(), None)
 
     def check(self, record: Record, found: Callable[[], Iterable[Record]]) -> None:
         """Return if a submit was certainly not charged.

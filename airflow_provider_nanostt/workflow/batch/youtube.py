@@ -27,7 +27,6 @@ from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate
 from airflow_provider_nanostt.workflow.submit import (
     Known,
-    figures_before,
     record_answer,
     record_intent,
     record_not_charged,
@@ -190,7 +189,7 @@ def _send(run: BatchRun, asked: list[tuple[_Video, Approval]]) -> YouTubeAnswer 
             attempt = video.attempt
             with run.recording_errors(video.number, attempt):
                 try:
-                    known = Known(*figures_before(attempt))
+                    known = Known(*attempt.uncertain.figures_before(run.budget.balance))
                     record_intent(attempt, attempt.ledger, video.request, approval, claim=claim, known=known)
                 except errors.NanoGPTError:
                     approval.settle(0.0)
