@@ -22,6 +22,9 @@ from airflow_provider_nanostt.common.numbers import number
 CLOCK_SLACK_SECONDS = 30.0
 """By which the clocks of two machines may differ."""
 
+RECORDING_SECONDS = 90.0
+"""For how long the sender may try to record what was answered."""
+
 _LONGEST_SECONDS = 2 * 86_400.0
 _START_SLACK_SECONDS = 5.0
 _MAX_CHARS = 300
@@ -94,9 +97,9 @@ def holding(holder: str, seconds: float) -> Iterator[Claim]:
     """Hold a claim while a submit is recorded, sent and answered.
 
     :param holder: the task, its run and its try, for people.
-    :param seconds: that it may take.
+    :param seconds: that the request may take.
     """
-    until = time.time() + seconds + CLOCK_SLACK_SECONDS
+    until = time.time() + seconds + RECORDING_SECONDS + CLOCK_SLACK_SECONDS
     process = os.getpid()
     claim = Claim(secrets.token_hex(8), holder[:_MAX_CHARS], _machine(), process, _started(process), until)
     _held.add(claim.token)

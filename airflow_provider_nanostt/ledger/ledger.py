@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
 
 _MAX_HISTORY = 20
-_TRIES = 3
-_PAUSE_SECONDS = 1.0
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds between the tries to record what has happened: a store that is restarted is there again in a minute."""
+
 _OPEN = (states.INTENDED, states.SUBMITTED, states.ANSWERED, states.SPLIT)
 
 
@@ -190,19 +191,19 @@ class Ledger:
 def keep_recording(
     log: Callable[..., object], what: str, record: Callable[[], None], *, hint: Callable[[], str] | None = None
 ) -> None:
-    """Record what has happened already; failing to must not lose it.
+    """Record what has happened already, trying for a minute; failing to must not lose it.
 
     :param log: logs an error.
     :param record: the method of a ledger that does it.
     :param hint: says how to find again what only the log has now.
     """
-    for left in reversed(range(_TRIES)):
+    for pause in (*_PAUSES, None):
         try:
             record()
         except errors.LedgerError as error:
-            if left:
-                time.sleep(_PAUSE_SECONDS)
-            else:
+            if pause is None or error.damaged:
                 log("%s Going on without having recorded %s%s", error, what, f". {hint()}" if hint else "")
+                return
+            time.sleep(pause)
         else:
             return

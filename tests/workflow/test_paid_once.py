@@ -740,15 +740,15 @@ SLOW_DOWN = OSError("503 Slow Down")
 
 
 def test_a_ticket_is_written_again_if_it_failed(emulator: Emulator, memory, attempt, wav):
-    """Two failures of the storage do not lose it."""
-    with failing(record("submitted"), SLOW_DOWN, times=2):
+    """A storage that is away for a minute does not lose it."""
+    with failing(record("submitted"), SLOW_DOWN, times=6):
         ticket = attempt(audio_path=str(wav), wait_for_completion=False)
     assert (memory.record["state"], memory.record["job"]) == (SUBMITTED, ticket["job"])
 
 
 def test_a_ticket_that_cannot_be_written_is_used_and_told(emulator: Emulator, memory, attempt, wav, logged):
     """The job is waited for all the same, and the log has the line that picks it up; once landed it is on record."""
-    with failing(record("submitted"), SLOW_DOWN, times=3):
+    with failing(record("submitted"), SLOW_DOWN, times=7):
         result = attempt(audio_path=str(wav))
     assert text_of(result) == TEXT
     (line,) = {line for line in logged() if "Going on without having recorded the job" in line}
@@ -761,7 +761,7 @@ def test_a_ticket_that_cannot_be_written_is_used_and_told(emulator: Emulator, me
 
 def test_a_landing_that_cannot_be_recorded_is_told_without_the_text(emulator: Emulator, memory, attempt, wav, logged):
     """The result is there; the log says that the record is behind, and nothing of what was spoken."""
-    with failing(record("written"), SLOW_DOWN, times=3):
+    with failing(record("written"), SLOW_DOWN, times=7):
         assert text_of(attempt(audio_path=str(wav))) == TEXT
     told = "\n".join(logged())
     assert "Going on without having recorded the result" in told
@@ -772,7 +772,7 @@ def test_a_landing_that_cannot_be_recorded_is_told_without_the_text(emulator: Em
 def test_an_intent_that_cannot_be_taken_back_does_not_hide_the_refusal(emulator: Emulator, memory, attempt, wav):
     """The refusal is raised; the next attempt errs on the side of asking a person."""
     emulator.fail("/transcribe", status=402)
-    with failing(record("withdrawn"), SLOW_DOWN, times=3), pytest.raises(AirflowFailException, match="402"):
+    with failing(record("withdrawn"), SLOW_DOWN, times=7), pytest.raises(AirflowFailException, match="402"):
         attempt(audio_path=str(wav))
     with pytest.raises(AirflowFailException, match="never recorded an answer"):
         attempt(audio_path=str(wav))
