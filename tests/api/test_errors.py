@@ -54,6 +54,7 @@ EVERY_ERROR = [
     errors.NanoGPTError("it broke"),
     errors.InvalidInput("not a URL"),
     errors.StorageUnavailable("slow down"),
+    errors.SubmittedElsewhere("Another attempt was quicker", until=1.0),
     errors.FileChanged("changed while it was sent"),
     errors.CostLimit("more than allowed"),
     errors.TransportError("silence"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
-from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.emulator import Emulator, Fault
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
 from tests.audio.sounds import hiss, note, wav
@@ -188,6 +191,26 @@ def test_the_parts_become_one_transcript(spoken: Emulator, attempt, memory, shor
 
 def document_runs(document: dict[str, Any]) -> list[Any]:
     return [part["answer"].get("runId") or part["runId"] for part in document["raw"]["parts"]]
+
+
+@only_files
+@pytest.mark.parametrize("model", [SYNC, ASYNC])
+def test_two_attempts_at_the_same_instant_pay_for_each_part_once(spoken: Emulator, attempt, memory, model):
+    """They split it in the same places; who is second takes over the jobs of the first, or its retry does."""
+    spoken.fail("/transcribe", Fault(kind="slow", delay=0.1, times=10))
+    together = Barrier(2)
+
+    def run(_: int) -> Any:
+        together.wait()
+        for _ in range(5):
+            with suppress(errors.SubmittedElsewhere):
+                return attempt(model, deferrable=False)
+        return None
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(run, range(2)))
+    assert [text_of(result) for result in results] == [WHOLE, WHOLE]
+    assert parts(spoken) == ONCE
 
 
 @pytest.mark.parametrize("model", [SYNC, ASYNC])
