@@ -66,7 +66,8 @@ chaos: env ## kill, lose and repeat everything: is each recording paid once? Who
 	E2E_WHOLE=1 $(RUN) $(BIN)/python -m pytest tests/e2e/test_paid_once.py tests/e2e/test_race.py \
 		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py tests/e2e/test_one_key.py \
 		tests/e2e/test_killed_submitting.py $(ARGS)
-	AT_ONCE=50 $(RUN) $(BIN)/python -m pytest tests/workflow/test_at_once.py -k instant
+	AT_ONCE=50 $(RUN) $(BIN)/python -m pytest tests/workflow/test_at_once.py tests/common/test_conditional_writes.py \
+		-k "instant or wins"
 
 .PHONY: distributed
 distributed: ## `make chaos` with Celery workers, triggerers, PgBouncer and an object store, each of which dies or is cut off; MINUTES=1.5 is shorter

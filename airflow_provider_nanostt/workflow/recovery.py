@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
 
-_WAIT_SECONDS = 5.0
+_LOOKS = 20
 _PAUSE_SECONDS = 0.25
-"""For how long, and how often, a record is looked at that another attempt is about to change."""
+"""How often a record is looked at that another attempt is about to change: for five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,13 @@ def _settled(ledger: Ledger) -> Record | None:
 
     :raises SubmittedElsewhere: if another attempt is submitting for longer than is worth waiting here.
     """
-    record, end = ledger.load(), time.monotonic() + _WAIT_SECONDS
-    while record is not None and (claim := record.open_claim(time.time())) is not None:
-        if time.monotonic() > end:
-            raise errors.SubmittedElsewhere(
-                f"Another attempt is submitting {record.source}: {claim.describe()}", until=claim.until
-            )
+    record = ledger.load()
+    for left in reversed(range(_LOOKS)):
+        if record is None or (claim := record.open_claim(time.time())) is None:
+            break
+        if not left:
+            text = f"Another attempt is submitting {record.source}: {claim.describe()}"
+            raise errors.SubmittedElsewhere(text, until=claim.until)
         time.sleep(_PAUSE_SECONDS)
         record = ledger.load(again=True)
     return record

@@ -94,7 +94,7 @@ def test_a_long_list_is_passed_over_whatever_is_in_it(entries: list[Any], separa
     assert handed_on(data) == data
     signed = {**body, "words": [*entries, {"from": SIGNED}]}
     assert json.loads(handed_on(json.dumps(signed, separators=separators).encode())) == redact_answer(signed)
-    for at in range(20, len(data), len(data) // 23):
+    for at in range(20, len(data), len(data) // 7):
         for instead in (b"]", b"}", b'"', b",,"):
             damaged = data[:at] + instead + data[at + 1 :]
             assert judged(UNREAD, damaged) == judged(STATUS, damaged)

@@ -21,7 +21,7 @@ from tests.real_store import STORE, Shelf, forget, requests_of
 
 pytestmark = pytest.mark.store
 
-PROCESSES, ROUNDS = 8, 20
+PROCESSES, ROUNDS = 8, int(os.environ.get("AT_ONCE", "4"))
 OLD = b"old" * 500
 
 

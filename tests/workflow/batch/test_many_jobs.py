@@ -114,7 +114,10 @@ def link(folder: Path) -> None:
     path.symlink_to(folder.parent / "elsewhere")
 
 
-@pytest.mark.parametrize("spoil", [another_machine, of_another_attempt, forged, cut, link])
+@pytest.mark.parametrize(
+    "spoil",
+    [another_machine, forged, *(pytest.param(one, marks=pytest.mark.long) for one in (of_another_attempt, cut, link))],
+)
 def test_a_triggerer_that_cannot_read_the_jobs_loses_nothing(batch: Batch, spoil, logged):
     """It says so, and the worker goes on with as many as fit; nothing is submitted again, and no deadline moves."""
     audio = batch.urls(MANY)
