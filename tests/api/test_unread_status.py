@@ -100,6 +100,13 @@ def test_a_long_list_is_passed_over_whatever_is_in_it(entries: list[Any], separa
             assert judged(UNREAD, damaged) == judged(STATUS, damaged)
 
 
+@pytest.mark.parametrize("behind", [b"x", b"{}", b",", b"]", b"}", b" \x00"])
+def test_something_behind_the_answer_is_refused_by_both(behind: bytes):
+    """However long the answer is."""
+    data = b'{"status": "completed", "text": "hi"}' + LONG + behind
+    assert judged(UNREAD, data) == judged(STATUS, data)
+
+
 @pytest.mark.parametrize("levels", [60, 61, 62, 63, 64, 65, 100, 100_000])
 @pytest.mark.parametrize("where", ['"x": %s', '"words": [%s]', '"data": {"words": [1, %s]}', '"words": %s'])
 def test_what_is_nested_too_deeply_is_refused_by_both(levels: int, where: str):
