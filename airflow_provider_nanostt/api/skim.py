@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from airflow_provider_nanostt.api import body as bodies
-from airflow_provider_nanostt.api.body import UnreadableBodyError
 from airflow_provider_nanostt.common.urls import WORD_LISTS, besides_text, redact, redact_answer
 
 _AT_ONCE = 16 * 1024
@@ -35,25 +34,20 @@ class Skimmed:
 
 
 def skim(data: bytes) -> Skimmed:
-    """Read a JSON object; raises UnreadableBodyError for whatever :func:`~.body.decode_object` does."""
-    if len(data) <= _SHORT:
-        whole = bodies.decode_object(data)
-        clean = redact_answer(whole)
-        return Skimmed(clean, data if clean == whole else json.dumps(clean).encode())
-    text = bodies.as_text(data)
-    start = _spaced(text, 0)
-    if text[start : start + 1] != "{":
-        bodies.decode_object(data)  # which says what it is
-    found = _Skimming(text)
-    try:
-        body, end = found.members(start, depth=1)
-    except (ValueError, IndexError, RecursionError) as error:
-        if isinstance(error, UnreadableBodyError):
-            raise
-        raise UnreadableBodyError("it is not JSON") from error
-    if _spaced(text, end) != len(text):
-        raise UnreadableBodyError("it is not JSON")
-    return Skimmed(body, found.rewritten() or data)
+    """Read a JSON object; raises UnreadableBodyError for whatever :func:`~.body.decode_object` does.
+
+    What cannot be walked through is read whole: that alone says whether it can be read.
+    """
+    if len(data) > _SHORT:
+        with suppress(ValueError, IndexError, RecursionError):
+            text = bodies.as_text(data)
+            found = _Skimming(text)
+            body, end = found.members(_spaced(text, 0), depth=1)
+            if _spaced(text, end) == len(text):
+                return Skimmed(body, found.rewritten() or data)
+    whole = bodies.decode_object(data)
+    clean = redact_answer(whole)
+    return Skimmed(clean, data if clean == whole else json.dumps(clean).encode())
 
 
 def _spaced(text: str, at: int) -> int:
@@ -82,6 +76,8 @@ class _Skimming:
         """Return the members of the object that begins here, without lists of words, and where it ends."""
         bodies.check_nesting({}, depth - 1)
         found: dict[str, object] = {}
+        if self.text[at] != "{":
+            raise ValueError("this is no object")
         at = _spaced(self.text, at + 1)
         if self.text[at] == "}":
             return found, at + 1
@@ -156,7 +152,8 @@ class _Skimming:
         in a text or in an entry.
         """
         end = self.text.rfind("}", at, at + _AT_ONCE) + 1
-        with suppress(ValueError):
-            some: list[object] = _ENTRIES.decode(f"[{self.text[at:end]}]") if end else []
-            return some, end
+        if end:
+            with suppress(ValueError):
+                some: list[object] = _ENTRIES.decode(f"[{self.text[at:end]}]")
+                return some, end
         return [], at

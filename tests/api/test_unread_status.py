@@ -81,6 +81,8 @@ LONG_LISTS: dict[str, Any] = {
     "entries in entries": [{"text": "a", "x": {"y": [{"z": at}, {}]}} for at in range(900)],
     "lists": [[{"a": 1}, {"b": 2}] for _ in range(900)],
     "anything": [1, "}", None, [], {}, {"a": "{"}, "]", {"text": "}"}] * 300,
+    "one word without an end": [{"text": "a" * 40_000, "start": 0.0}],
+    "long words": [{"text": "a" * 40_000}, {"text": "b"}, {"text": "c" * 40_000, "x": {"y": []}}],
     "one long one": [{"text": "}" * 40_000}, {"text": "b"}],
 }
 
