@@ -43,8 +43,19 @@ TEXT = "Good morning, the parcels have arrived."
 ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 """Folders whose tests need no Airflow, unless they are marked ``airflow``; those need only its object storage."""
 
-ONCE = ("workflow/test_parts.py", "workflow/batch/test_parts_in_a_batch.py", "security/")
-"""Of the other tests, those that are about sound or attacks, not about Airflow's version."""
+ONCE = (
+    "common/test_conditional_writes.py",
+    "security/",
+    "workflow/batch/test_many_jobs.py",
+    "workflow/batch/test_parts_in_a_batch.py",
+    "workflow/batch/test_uncertain_items.py",
+    "workflow/batch/test_workers.py",
+    "workflow/test_at_once.py",
+    "workflow/test_parts.py",
+    "workflow/test_uncertain.py",
+    "workflow/test_verify.py",
+)
+"""Of the other tests, those that are about sound, attacks, storages or sums, not about Airflow's version."""
 
 BOTH_ENDS = (
     "common",
