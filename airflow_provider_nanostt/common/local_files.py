@@ -119,7 +119,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
     :raises TimeoutError: if another one stays in it, as a stopped process does.
     """
-    for name, flags in ((folder, os.O_RDONLY), (folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT)):
+    for name, flags in ((folder, os.O_RDONLY), (folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)):
         lock = os.open(name, flags, 0o666)
         try:
             if not _lock(lock):

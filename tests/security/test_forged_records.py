@@ -131,15 +131,20 @@ def test_no_record_lifts_a_limit(emulator: Emulator, files, attempt, forged):
     assert len(emulator.charges) == before
 
 
-@pytest.mark.parametrize("limit", [PRICE[ASYNC] / 2, PRICE[ASYNC] * 1.5])
-def test_forged_figures_pay_no_more_than_the_approval_allows(emulator: Emulator, files, attempt, hours_pass, limit):
-    """A writer of the folder can make a charge look as if it was none; the submit is approved all the same."""
-    arguments = {"model": ASYNC, "actual_duration": 0.5, "recovery_policy": {"on_ambiguous_submit": "verify"}}
+def rows_after_a_kill(attempt: Any, arguments: dict[str, Any]) -> list[list[object]]:
+    """End an attempt between the charge and its record; return the key's usage with the charge in it, as JSON."""
     with killed(after=request("/transcribe")):
         attempt(**arguments)
     usage = NanoGPTHook().usage()
     assert usage.rows is not None
-    rows = [[row.day, row.model, row.requests, row.cost, row.refunded] for row in usage.rows]
+    return [[row.day, row.model, row.requests, row.cost, row.refunded] for row in usage.rows]
+
+
+@pytest.mark.parametrize("limit", [PRICE[ASYNC] / 2, PRICE[ASYNC] * 1.5])
+def test_forged_figures_pay_no_more_than_the_approval_allows(emulator: Emulator, files, attempt, hours_pass, limit):
+    """A writer of the folder can make a charge look as if it was none; the submit is approved all the same."""
+    arguments = {"model": ASYNC, "actual_duration": 0.5, "recovery_policy": {"on_ambiguous_submit": "verify"}}
+    rows = rows_after_a_kill(attempt, arguments)
     forged = {**files.record["usage_before"], "rows": rows}
     files.record = {**files.record, "balance_before": 100.0 - PRICE[ASYNC], "usage_before": forged}
     if limit < PRICE[ASYNC]:
@@ -155,11 +160,7 @@ def test_forged_figures_pay_no_more_than_the_approval_allows(emulator: Emulator,
 def test_figures_that_are_later_than_their_intent_are_not_believed(emulator: Emulator, files, attempt, hours_pass):
     """They could have the charge in them, whoever has written them."""
     arguments = {"model": ASYNC, "actual_duration": 0.5, "recovery_policy": {"on_ambiguous_submit": "verify"}}
-    with killed(after=request("/transcribe")):
-        attempt(**arguments)
-    usage = NanoGPTHook().usage()
-    assert usage.rows is not None
-    rows = [[row.day, row.model, row.requests, row.cost, row.refunded] for row in usage.rows]
+    rows = rows_after_a_kill(attempt, arguments)
     later = {**files.record["usage_before"], "rows": rows, "at": files.record["intended_at"] + 1}
     files.record = {**files.record, "balance_before": 100.0 - PRICE[ASYNC], "usage_before": later}
     with pytest.raises(AirflowFailException, match="not on record"):
