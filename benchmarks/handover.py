@@ -20,10 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from report import HERE, Row, fresh, run
+from report import HERE, Row, fresh, lateness, run
 
 TARGET_SECONDS, TARGET_LAG = 15.0, 50.0
-TICK = 0.005
 PER_SECOND = 25.0
 SECRET = "0123456789abcdef0123"
 
@@ -80,23 +79,12 @@ async def hand_over(count: int, folder: str) -> dict[str, float]:
     ]
     how = {"nanogpt_conn_id": "nanogpt_default", "poll_interval": 5.0, "deadline": time.time() + 900}
     trigger = BatchTrigger(jobs=jobs, answers=spool.open(), **how)
-    loop, late, idle = asyncio.get_running_loop(), [], held("VmRSS")
-
-    async def tick() -> None:
-        while True:
-            planned = loop.time() + TICK
-            await asyncio.sleep(TICK)
-            late.append((loop.time() - planned) * 1000)
-
-    ticker = asyncio.create_task(tick())
-    await asyncio.sleep(0.5)
-    late.clear()
-    began, cpu = time.monotonic(), time.process_time()
-    async for event in trigger.run():
-        ended = event.payload["batch"]
-    took, cpu = time.monotonic() - began, time.process_time() - cpu
-    ticker.cancel()
-    late.sort()
+    idle = held("VmRSS")
+    async with lateness() as late:
+        began, cpu = time.monotonic(), time.process_time()
+        async for event in trigger.run():
+            ended = event.payload["batch"]
+        took, cpu = time.monotonic() - began, time.process_time() - cpu
     most, handed, found = held("VmHWM"), 0, TranscriptSpool(object_storage.resolve(folder))
     for number in range(count):
         if (one := found.take(f"run-{number}")) is not None:

@@ -22,8 +22,7 @@ from types import SimpleNamespace
 from batch_memory import held, spoken
 from contestants import KEY, connect, silence
 from flight import RICH, Emulator
-from handover import TICK
-from report import Row, fresh, run
+from report import Row, fresh, lateness, run
 
 MOST_STORED = 8 * 1024
 MOST_MEMORY, MOST_LAG = 250.0, 50.0
@@ -73,21 +72,9 @@ def wait(url: str, trigger: str) -> dict[str, object]:
     made = BatchTrigger(**{**json.loads(Path(trigger).read_text()), "not_before": 0.0})
 
     async def waiting() -> dict[str, object]:
-        loop, late = asyncio.get_running_loop(), []
-
-        async def tick() -> None:
-            while True:
-                planned = loop.time() + TICK
-                await asyncio.sleep(TICK)
-                late.append((loop.time() - planned) * 1000)
-
-        ticker = asyncio.create_task(tick())
-        await asyncio.sleep(0.5)
-        late.clear()
-        idle, began = held("VmRSS"), time.monotonic()
-        (event,) = [event.payload async for event in made.run()]
-        ticker.cancel()
-        late.sort()
+        async with lateness() as late:
+            idle, began = held("VmRSS"), time.monotonic()
+            (event,) = [event.payload async for event in made.run()]
         lag = {"p99": late[int(0.99 * len(late))], "longest": late[-1]}
         return told(idle, began, **lag, event=event, bytes=len(json.dumps(event)))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
 HERE = Path(__file__).resolve().parent
 
@@ -69,3 +71,24 @@ def fresh(script: str, *arguments: object, timeout: float = 900.0) -> Any:
     command = [sys.executable, str(HERE / script), *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=timeout, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@asynccontextmanager
+async def lateness(tick: float = 0.005) -> AsyncIterator[list[float]]:
+    """Open a block in which a list grows: by how many milliseconds the event loop was late for each tick."""
+    loop, late = asyncio.get_running_loop(), list[float]()
+
+    async def tick_on() -> None:
+        while True:
+            planned = loop.time() + tick
+            await asyncio.sleep(tick)
+            late.append((loop.time() - planned) * 1000)
+
+    ticker = asyncio.create_task(tick_on())
+    await asyncio.sleep(0.5)
+    late.clear()
+    try:
+        yield late
+    finally:
+        ticker.cancel()
+        late.sort()
