@@ -38,9 +38,8 @@ class StoreUnavailableError(RuntimeError):
 
 def find_binary() -> str | None:
     """Return the path of ``weed``, None if it is not installed."""
-    here = Path(sys.executable).parent, Path(__file__).resolve().parents[1] / ".venv" / "bin"  # that of development
-    beside = (folder / "weed" for folder in here)
-    return next((str(file) for file in beside if file.exists()), None) or shutil.which("weed")
+    beside = Path(sys.executable).with_name("weed")
+    return str(beside) if beside.exists() else shutil.which("weed")
 
 
 class LocalServer(ABC):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TEST_GROUPS = ("build", "e2e", "test")
 DEV_GROUPS = (*TEST_GROUPS, "lint", "real")
-BENCH_GROUPS = ("build",)
+BENCH_GROUPS = ("build", "store")
 CLOUD_GROUPS = ("build", "test")
 DISTRIBUTED_GROUPS = ("build", "e2e", "store", "test")
 FOREIGN = re.compile(r"https?:|file:|--(extra-)?index|--find-links|^[^#]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE)
