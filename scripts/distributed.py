@@ -12,17 +12,17 @@ import sys
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from airflow_api import wait_for
 from local_airflow import LocalAirflow, Part
 from local_postgres import LocalPostgres
-from local_services import LocalServer, pgbouncer, redis
+from local_server import Started
+from local_services import CommandServer, pgbouncer, redis
 from local_store import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from types import TracebackType
 
 DATABASE = "airflow"
 BUCKET = "calls"
@@ -52,8 +52,8 @@ def machine():
 _LEG = re.compile(r"^(\S+) .* Executing workload in Celery: .*log_path='([^']+)/attempt=\d+\.log'", re.MULTILINE)
 
 
-class Distributed:
-    """All of it; also a context manager.
+class Distributed(Started):
+    """All of it.
 
     :param folder: takes the homes, logs and temporary folders; created if missing.
     :param dags: the DAG folder, which every machine sees.
@@ -82,7 +82,7 @@ class Distributed:
         self.postgres = LocalPostgres()
         self.store = LocalStore(BUCKET)
         self.redis = redis()
-        self.pgbouncer: LocalServer | None = None
+        self.pgbouncer: CommandServer | None = None
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.triggerers = {f"triggerer-{number}": options for number, options in enumerate(triggerers, 1)}
         self._queues = queues
@@ -195,19 +195,6 @@ class Distributed:
     def stop(self) -> None:
         """End everything."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _name(task: str) -> str:

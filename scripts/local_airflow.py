@@ -14,9 +14,10 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from airflow_api import AirflowApi, wait_for
+from local_server import Started
 from processes import Service, all_processes, free_port, read_process, record, send, stop_all, with_descendants
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Part:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-class LocalAirflow:
-    """Airflow's components as processes; also a context manager.
+class LocalAirflow(Started):
+    """Airflow's components as processes.
 
     :param python: interpreter of the environment Airflow is installed in.
     :param home: AIRFLOW_HOME, created if missing.
@@ -234,14 +235,6 @@ class LocalAirflow:
         pids = self.task_pids(instance)
         send(pids, signal_number)
         return pids
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

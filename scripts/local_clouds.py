@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local_store import LocalServer, LocalStore, StoreUnavailableError
+from local_store import LocalBucket, LocalStore, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ AZURITE = ROOT / ".envs" / "azurite" / "node_modules" / "azurite" / "dist" / "sr
 _ACCOUNT = "devstoreaccount1"  # the only one that Azurite knows unless told others
 
 
-class GoogleStore(LocalServer):
+class GoogleStore(LocalBucket):
     """fake-gcs-server. It believes everybody, so nothing is shown with it about credentials and signatures."""
 
     scheme = "gs"
@@ -89,7 +89,7 @@ class GoogleStore(LocalServer):
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5).close()
 
 
-class AzureStore(LocalServer):
+class AzureStore(LocalBucket):
     """Azurite."""
 
     scheme = "abfs"
@@ -163,5 +163,5 @@ def _rsa_key() -> str:
     return key.private_bytes(*how).decode()
 
 
-STORES: dict[str, type[LocalServer]] = {store.scheme: store for store in (LocalStore, GoogleStore, AzureStore)}
+STORES: dict[str, type[LocalBucket]] = {store.scheme: store for store in (LocalStore, GoogleStore, AzureStore)}
 """By the scheme of their URIs."""

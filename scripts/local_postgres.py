@@ -10,16 +10,12 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 from debian import as_user, ensure
-from processes import Service, free_port
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from local_server import LocalServer
+from processes import free_port
 
 SETTINGS = {
     "fsync": "off",
@@ -53,25 +49,15 @@ def ensure_binaries() -> Path:
     return ensure("postgresql", find_binaries, PostgresUnavailableError)
 
 
-class LocalPostgres:
-    """A cluster of its own in a temporary folder; also a context manager.
+class LocalPostgres(LocalServer):
+    """A cluster of its own in a temporary folder.
 
     :param folder: where its data goes, removed by :meth:`stop`; a new temporary folder by default.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._wanted = folder
-        self._folder: Path | None = None
-        self._service: Service | None = None
+        super().__init__("postgres", folder)
         self._bin: Path | None = None
-        self.port = 0
-
-    @property
-    def service(self) -> Service:
-        """The server's processes: kill them, freeze them."""
-        if self._service is None:
-            raise RuntimeError("PostgreSQL has not been started")
-        return self._service
 
     def url(self, database: str = "airflow") -> str:
         """Return the SQLAlchemy URL of a database."""
@@ -80,20 +66,16 @@ class LocalPostgres:
     def start(self, database: str = "airflow", timeout: float = 30) -> str:
         """Create the cluster, start the server, create one database, and return its URL."""
         self._bin = ensure_binaries()
-        self._folder = self._wanted or Path(tempfile.mkdtemp(prefix="local-postgres-"))
-        self._folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:  # the server refuses to run as root
-            shutil.chown(self._folder, "postgres", "postgres")
-        data = self._folder / "data"
+            shutil.chown(self.folder, "postgres", "postgres")
+        data = self.folder / "data"
         self._run(
             "initdb", "--pgdata", str(data), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync"
         )
         self.port = free_port()
         settings = [argument for name, value in SETTINGS.items() for argument in ("-c", f"{name}={value}")]
         command = self._as_postgres("postgres", "-D", str(data), "-p", str(self.port), *settings)
-        self._service = Service("postgres", command, env=_plain_environment(), log=self._folder / "postgres.log")
-        self._service.start()
-        self._wait(timeout)
+        self.launch(command, _plain_environment(), self._ask, timeout)
         return self.create_database(database)
 
     def create_database(self, name: str) -> str:
@@ -115,32 +97,7 @@ class LocalPostgres:
         deadline = time.monotonic() + timeout
         while self.service.alive and time.monotonic() < deadline:
             time.sleep(0.05)
-        self.service.stop()
-        time.sleep(pause)
-        self.service.start()
-        self._wait(timeout)
-
-    def stop(self) -> None:
-        """End the server and remove its data."""
-        if self._service is not None:
-            self._service.stop()
-            self._service = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        self.launch_again(pause, self._ask, timeout)
 
     def _address(self, database: str) -> list[str]:
         return ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
@@ -158,17 +115,8 @@ class LocalPostgres:
             raise RuntimeError(f"{program} failed: {done.stderr.strip()}")
         return done.stdout
 
-    def _wait(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                self.execute("SELECT 1", database="postgres")
-            except RuntimeError as error:
-                if not self.service.alive or time.monotonic() > deadline:
-                    raise RuntimeError(f"PostgreSQL did not start: {error}\n{self.service.tail()}") from error
-                time.sleep(0.1)
-            else:
-                return
+    def _ask(self) -> None:
+        self.execute("SELECT 1", database="postgres")
 
 
 def _plain_environment() -> dict[str, str]:

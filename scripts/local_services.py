@@ -5,79 +5,46 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import tempfile
-import time
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from debian import as_user, ensure_program
-from processes import Service, free_port
+from local_server import LocalServer
+from processes import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
-class LocalServer:
-    """A server with a temporary folder of its own.
+class CommandServer(LocalServer):
+    """A server that one command starts.
 
     :param name: what to call it.
     :param command: how it is started: given its port and its folder, into which it may write settings.
     """
 
     def __init__(self, name: str, command: Callable[[int, Path], list[str]]) -> None:
-        self.name = name
+        super().__init__(name)
         self.port = free_port()
         self._command = command
-        self._folder: Path | None = None
-        self._service: Service | None = None
-
-    @property
-    def service(self) -> Service:
-        """The server's processes."""
-        if self._service is None:
-            raise RuntimeError(f"{self.name} has not been started")
-        return self._service
 
     def start(self) -> None:
         """Start the server, and wait until it listens.
 
         :raises debian.UnavailableError: if its program is missing and cannot be installed.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix=f"local-{self.name}-"))
-        command = self._command(self.port, self._folder)
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
-        self._service = Service(self.name, command, env=environment, log=self._folder / f"{self.name}.log")
-        self._service.start()
-        self._wait()
+        self.launch(self._command(self.port, self.folder), environment, self._connect)
 
     def restart(self, pause: float = 0.0) -> None:
         """End the server, and start it again after ``pause`` seconds, its data as it was."""
-        self.service.stop()
-        time.sleep(pause)
-        self.service.start()
-        self._wait()
+        self.launch_again(pause, self._connect)
 
-    def stop(self) -> None:
-        """End the server and remove its data."""
-        if self._service is not None:
-            self._service.stop(grace=2)
-            self._service = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
-
-    def _wait(self, timeout: float = 30) -> None:
-        deadline = time.monotonic() + timeout
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return
-            if not self.service.alive or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.name} did not start:\n{self.service.tail()}")
-            time.sleep(0.05)
+    def _connect(self) -> None:
+        socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
 
 
-def redis() -> LocalServer:
+def redis() -> CommandServer:
     """Return a Redis that forgets nothing when it is restarted."""
 
     def command(port: int, folder: Path) -> list[str]:
@@ -85,10 +52,10 @@ def redis() -> LocalServer:
         options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
         return [program, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
 
-    return LocalServer("redis", command)
+    return CommandServer("redis", command)
 
 
-def pgbouncer(postgres_port: int, database: str, connections: int = 20) -> LocalServer:
+def pgbouncer(postgres_port: int, database: str, connections: int = 20) -> CommandServer:
     """Return a PgBouncer that lends a connection for one transaction at a time.
 
     :param postgres_port: where PostgreSQL listens on loopback.
@@ -119,4 +86,4 @@ ignore_startup_parameters = extra_float_digits
                 shutil.chown(path, "postgres", "postgres")
         return as_user("postgres", [program, str(file)])
 
-    return LocalServer("pgbouncer", command)
+    return CommandServer("pgbouncer", command)

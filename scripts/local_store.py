@@ -12,19 +12,17 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
-import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from processes import Service, free_port
+from local_server import LocalServer
+from processes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from types import TracebackType
+    from collections.abc import Mapping
 
 REGION = "us-east-1"
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
@@ -42,8 +40,8 @@ def find_binary() -> str | None:
     return str(beside) if beside.exists() else shutil.which("weed")
 
 
-class LocalServer(ABC):
-    """A server with one bucket; also a context manager.
+class LocalBucket(LocalServer):
+    """A server with one bucket.
 
     :param bucket: its name.
     """
@@ -55,24 +53,8 @@ class LocalServer(ABC):
     """What in a signed URL nobody else may see."""
 
     def __init__(self, bucket: str = "calls") -> None:
+        super().__init__("object store")
         self.bucket = bucket
-        self.port = 0
-        self._folder: Path | None = None
-        self._service: Service | None = None
-
-    @property
-    def folder(self) -> Path:
-        """Where its data and settings lie."""
-        if self._folder is None:
-            raise RuntimeError("the object store has no folder yet")
-        return self._folder
-
-    @property
-    def service(self) -> Service:
-        """The server's processes."""
-        if self._service is None:
-            raise RuntimeError("the object store has not been started")
-        return self._service
 
     @property
     def endpoint(self) -> str:
@@ -109,55 +91,17 @@ class LocalServer(ABC):
 
         :raises StoreUnavailableError: if it is not installed.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="local-store-"))
         self.port = free_port()
         command = self._command()
         # Nothing of a real cloud's credentials reaches it.
         foreign = ("AWS_", "S3_", "WEED_", "GOOGLE_", "STORAGE_", "AZURE_", "AZURITE_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        environment = {**kept, "HOME": str(self._folder), "TMPDIR": str(self._folder)}
-        self._service = Service("object store", command, env=environment, log=self._folder / "store.log")
-        self._service.start()
-        self._wait(self._make_bucket, timeout)
+        environment = {**kept, "HOME": str(self.folder), "TMPDIR": str(self.folder)}
+        self.launch(command, environment, self._make_bucket, timeout)
         return self.endpoint
 
-    def stop(self) -> None:
-        """End the server and remove its data."""
-        if self._service is not None:
-            self._service.stop(grace=2)
-            self._service = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _wait(self, ask: Callable[[], object], timeout: float) -> None:
-        """Wait until what takes all of its servers can be done, such as making a bucket."""
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                ask()
-            except Exception as error:
-                if not self.service.alive or time.monotonic() > deadline:
-                    raise RuntimeError(f"the object store did not start: {error}\n{self.service.tail()}") from error
-                time.sleep(0.1)
-            else:
-                return
-
-
-class LocalStore(LocalServer):
+class LocalStore(LocalBucket):
     """A store that speaks S3.
 
     :param gigabytes: how much it can hold.
@@ -187,10 +131,7 @@ class LocalStore(LocalServer):
 
     def restart(self, pause: float = 0.0, timeout: float = 30) -> None:
         """End the server, and start it again after ``pause`` seconds, its data as it was."""
-        self.service.stop(grace=5)
-        time.sleep(pause)
-        self.service.start()
-        self._wait(self.keys, timeout)
+        self.launch_again(pause, self.keys, timeout)
 
     def keys(self, prefix: str = "") -> list[str]:
         """Return the keys of all objects that begin with a prefix."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from local_clouds import STORES
-from local_store import LocalServer, StoreUnavailableError
+from local_store import LocalBucket, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Shelf:
     :param root: where that is, as a user writes it.
     """
 
-    server: LocalServer | None
+    server: LocalBucket | None
     root: str
     name: str
 
@@ -96,7 +96,7 @@ class Shelf:
 
 
 @pytest.fixture(scope="session")
-def object_store() -> Iterator[LocalServer]:
+def object_store() -> Iterator[LocalBucket]:
     """The server, once for all tests; skipped where it is not installed."""
     for module in NEEDS[STORE]:
         pytest.importorskip(module)
@@ -114,7 +114,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     name = uuid.uuid4().hex
     if STORE == "file":
         return Shelf(None, str(tmp_path / "shelves"), name)
-    server: LocalServer = request.getfixturevalue("object_store")
+    server: LocalBucket = request.getfixturevalue("object_store")
     monkeypatch.setenv("AIRFLOW_CONN_STORE", server.connection())
     return Shelf(server, f"{server.scheme}://store@{server.bucket}", name)
 
