@@ -24,6 +24,7 @@ from hypothesis import settings
 
 from airflow_provider_nanostt.common.known_secrets import forget_all
 from airflow_provider_nanostt.emulator import Emulator
+from tests.browser import browser, visit  # noqa: F401  fixtures
 from tests.outside import StateStore, is_ours, pauses
 from tests.real_store import object_store, shelf  # noqa: F401  fixtures
 

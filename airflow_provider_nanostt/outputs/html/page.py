@@ -49,7 +49,7 @@ def page(
     audio = playable(audio_url)
     content = list(paragraphs(transcript))
     speakers = _shares(content)
-    language = transcript.language if transcript.language and _LANGUAGE.fullmatch(transcript.language) else None
+    language = html_language(transcript.language)
     rendered = _template().render(
         title=title.strip() or "Transcript",
         # The words of the page itself are English; without a language of the text they speak for the page.
@@ -82,6 +82,11 @@ def playable(audio_url: str | None) -> str | None:
         return None
     rest = parts._replace(scheme="", netloc="", fragment="").geturl()
     return f"{parts.scheme}://{host}{port}{quote(rest, safe=_ADDRESS_ESCAPES, errors='replace')}"
+
+
+def html_language(tag: str | None) -> str | None:
+    """Return a language tag that an element may have; None for any other text."""
+    return tag if tag and _LANGUAGE.fullmatch(tag) else None
 
 
 def is_right_to_left(language: str) -> bool:
