@@ -28,8 +28,8 @@ __all__ = ["batch_page", "failed_page", "quiet_page", "select", "text_page", "wa
 
 REFRESH_SECONDS = 20
 _MOST_RUN_IDS = 12
-_LONG_ERROR = 140  # characters; of a longer one what comes after the first hundred or so is folded away
-_ERROR_HEAD = 110
+_LONG_ERROR = 120  # characters; of a longer one what comes after the first line or two is folded away
+_ERROR_HEAD = 95
 _BAR_WIDTH = 1000.0
 _THINNEST = 6.0  # of the bar, so that one failure among 10,000 can be seen
 _NEAR = 2  # pages beside the one that is shown, each with a link of its own
