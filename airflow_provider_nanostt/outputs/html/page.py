@@ -37,6 +37,7 @@ def page(
     title: str,
     audio_url: str | None = None,
     downloads: Mapping[str, str] | None = None,
+    theme: str = "",
 ) -> str:
     """Return a transcript as one self-contained HTML page.
 
@@ -44,6 +45,7 @@ def page(
     :param audio_url: where a browser finds the recording, ``http`` or ``https``. It is written into the page as it is,
         with its signature if it has one. Any other address makes a page without a player.
     :param downloads: the same transcript in other formats, text by file name, carried inside the page.
+    :param theme: ``light`` or ``dark``; empty for the reader's system's.
     :return: the page, to be written as UTF-8; the same for the same transcript.
     """
     audio = playable(audio_url)
@@ -52,6 +54,7 @@ def page(
     language = html_language(transcript.language)
     rendered = _template().render(
         title=title.strip() or "Transcript",
+        theme=theme if theme in {"light", "dark"} else "",
         # The words of the page itself are English; without a language of the text they speak for the page.
         language=language,
         direction="rtl" if language and is_right_to_left(language) else "ltr",
