@@ -410,7 +410,7 @@ class TestFailed:
     @pytest.mark.parametrize(
         ("state", "said"),
         [
-            ("failed", "clear the task"),
+            ("failed", "Mend that first"),
             ("up_for_retry", "Nothing by hand"),
             ("upstream_failed", "the tasks before this one"),
         ],
