@@ -20,7 +20,7 @@ class Derived(TranscribeOperator):
 with DAG("tab", schedule=None, start_date=pendulum.datetime(2026, 1, 1)):
     TranscribeOperator(task_id="one", audio=NOTE, output_path=f"{OUT}/one", formats=["json", "txt", "html"])
     TranscribeOperator(task_id="other", audio=CALL, output_path=f"{OUT}/one")
-    Derived(task_id="derived", audio=NOTE, output_path=f"{OUT}/derived")
+    Derived(task_id="derived", audio=NOTE, output_path=f"{OUT}/derived", model="Elevenlabs-STT")
     TranscribeOperator(task_id="text", audio=NOTE)
     TranscribeOperator(task_id="fails", audio=MISSING)
     TranscribeOperator.partial(task_id="each", output_path=f"{OUT}/each").expand(audio=[NOTE, CALL])
