@@ -38,7 +38,7 @@ iframe { flex: 1; border: 0; inline-size: 100%; min-block-size: 0; }
 {% if buttons %}
 <nav aria-label="Transcript">
 {% for one in buttons %}
-<a href="{{ one.address }}"{% if one.is_inside %} target="shown"{% endif %}>{{ one.label }}</a>
+<a href="{{ one.address }}"{% if one.is_inside %} data-inside{% endif %}>{{ one.label }}</a>
 {% endfor %}
 </nav>
 {% endif %}
@@ -64,7 +64,13 @@ const follow = () => {
   for (const link of document.links) link.href = themed(link.href, theme);
   frame.src = themed(shown, theme);
 };
-for (const link of document.querySelectorAll("a[target]")) link.addEventListener("click", () => { shown = link.href; });
+// Not by a target: frames are in frames, and a name is looked for from the outside.
+for (const link of document.querySelectorAll("[data-inside]")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    frame.src = shown = link.href;
+  });
+}
 follow();
 if (outer) new MutationObserver(follow).observe(outer, { attributes: true, attributeFilter: ["class"] });
 </script>

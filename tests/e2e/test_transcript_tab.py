@@ -32,7 +32,7 @@ pytest.importorskip("s3fs")
 DAG_ID = "transcript_tab"
 DAG_FILE = Path(__file__).parent / "dags" / f"{DAG_ID}.py"
 AUDIO = ROOT / "example_dags" / "audio" / "weekly-note.wav"
-SAID = "Good morning, Harbour Parcels. Which parcel is it? It is the third one on the desk."
+SAID = "Good morning, Harbour Parcels. Which parcel is it? It is the third one, on the desk."
 SECONDS = 14.0
 SLOW = 3600.0
 ENDED = ("success", "failed")
