@@ -163,8 +163,13 @@ def changed(task_id: str, **values: Any) -> Iterator[None]:
                         key=name, dag_ids=DAG_ID, run_id=ti.run_id, task_ids=task_id, map_indexes=ti.map_index
                     )
                     row = session.scalars(statement).first()
-                    before[name] = row.value
-                    row.value = value if isinstance(value, str) else json.dumps(value)
+                    before[name], stored = row.value, value if isinstance(value, str) else json.dumps(value)
+                    if hasattr(XComModel, "set_for_attempt"):  # 3.4
+                        XComModel.set_for_attempt(
+                            key=name, value=stored, task_instance_id=ti.id, serialize=False, session=session
+                        )
+                    else:
+                        row.value = stored
         return before
 
     old = apply(values)
