@@ -10,6 +10,9 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+TAB_ROUTE = "nanostt-transcript"
+"""The last part of the address of the tab *Transcript* on a task's page, which the plugin and the link share."""
+
 _CONNECTION_FORM: dict[str, Any] = {
     "ui-field-behaviour": {
         "hidden-fields": ["schema", "login", "port"],
@@ -75,5 +78,6 @@ def get_provider_info() -> dict[str, Any]:
             for kind in ("hooks", "operators", "sensors", "triggers")
         },
         "extra-links": [f"{package}.links.TranscriptLink"],
+        "plugins": [{"name": "nanostt", "plugin-class": f"{package}.web.plugin.NanoSTTPlugin"}],
         "task-decorators": [{"name": "transcribe", "class-name": f"{package}.decorators.transcribe_task"}],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from airflow import __version__ as _airflow_version
 from airflow.configuration import conf
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ else:
         from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 
+HAS_TABS = tuple(int(part) for part in _airflow_version.split(".")[:2]) >= (3, 1)
+"""Whether plugins may add tabs to a task's page."""
+
+
 def __getattr__(name: str) -> Any:
     """Import when it is first asked for what is in other modules, depending on the version."""
     for place in _PLACES.get(name, ()):
@@ -88,6 +93,7 @@ def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 __all__ = [
+    "HAS_TABS",
     "NEVER_EXPIRE",
     "AirflowException",
     "AirflowFailException",

@@ -23,8 +23,8 @@ from airflow_provider_nanostt.common.parsing import (
     parse_mapping,
     parse_seconds,
 )
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
-from airflow_provider_nanostt.polling import REFUSED, Outcome, is_transient
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, push
+from airflow_provider_nanostt.polling import REFUSED, Outcome, describe_wait, is_transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,7 +120,9 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         if not seen.is_done:
             from airflow_provider_nanostt.triggers import TranscriptionTrigger
 
-            trigger = partial(TranscriptionTrigger, job=self._given_job().to_json())
+            job = self._given_job()
+            push(self, context, waiting=describe_wait([job]))
+            trigger = partial(TranscriptionTrigger, job=job.to_json())
             self.defer_to(trigger, deadline=time.time() + timeout, poll_interval=poll_interval)
         return TaskResult(dict(seen.xcom_value or {}))
 

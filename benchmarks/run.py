@@ -35,6 +35,7 @@ ALONE = (
     "remote_duration",
     "formats_3h",
     "page",
+    "transcript_tab",
     "batch_memory",
     "many_items",
     "batch_submit_rate",
@@ -65,6 +66,7 @@ IN_TABLE = (
     "second_night",
     "formats_3h",
     "page",
+    "transcript_tab",
 )
 
 

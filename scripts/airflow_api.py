@@ -75,11 +75,13 @@ class AirflowApi:
 
     :param url: address of the API server or the 2.x webserver.
     :param major: 2 or 3.
+    :param user: who logs in, with the name as the password; None where nobody has to.
     """
 
-    def __init__(self, url: str, major: int) -> None:
+    def __init__(self, url: str, major: int, user: str | None = None) -> None:
         self.url = url
         self.major = major
+        self._user = user
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy stands between this machine and itself
         self._root = url + ("/api/v2" if major >= 3 else "/api/v1")
@@ -106,7 +108,8 @@ class AirflowApi:
         return self._session.request(method, self._root + path, headers={"Accept": accept}, timeout=30, **options)
 
     def _log_in(self) -> None:
-        answer = self._session.get(f"{self.url}/auth/token", timeout=30)
+        login = {"json": {"username": self._user, "password": self._user}} if self._user else {}
+        answer = self._session.request("POST" if login else "GET", f"{self.url}/auth/token", timeout=30, **login)
         answer.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

@@ -8,6 +8,7 @@ ending it without leftovers is that of :mod:`processes`.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -61,6 +62,8 @@ class LocalAirflow(Started):
     :param env: further environment variables, stronger than what is set here.
     :param parallelism: how many tasks may run at once.
     :param parts: its processes; one of each component by default.
+    :param path: below which it is served, as behind a proxy, such as ``/team/airflow``; Airflow 3.
+    :param users: who may log in, role by name; the name is the password, too. By default nobody has to. Airflow 3.
     :param progress: called with one line of text whenever there is something to say.
     """
 
@@ -74,6 +77,8 @@ class LocalAirflow(Started):
         env: Mapping[str, str] | None = None,
         parallelism: int = 4,
         parts: Sequence[Part] | None = None,
+        path: str = "",
+        users: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.home = home.absolute()
@@ -87,8 +92,9 @@ class LocalAirflow(Started):
             raise ValueError("Airflow 2.x refuses the LocalExecutor on SQLite: give it a PostgreSQL database")
         self.database = database or f"sqlite:///{self.home}/airflow.db"
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.api = AirflowApi(self.url, self.major)
+        self.url = f"http://127.0.0.1:{self.port}{path}"
+        self.users = dict(users or {})
+        self.api = AirflowApi(self.url, self.major, next(iter(self.users), None))
         self.env = {**self._environment(parallelism), **(env or {})}
         self.services: dict[str, Service] = {}
         self.parts = tuple(parts or map(Part, self.components))
@@ -104,6 +110,7 @@ class LocalAirflow(Started):
         """Migrate the database, start every component, and wait until all are healthy."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "webserver_config.py").write_text(LOCAL_ONLY, encoding="utf-8")
+        (self.home / "passwords.json").write_text(json.dumps({name: name for name in self.users}), encoding="utf-8")
         self.migrate()
         began = time.time()
         for part in self.parts:
@@ -272,7 +279,9 @@ class LocalAirflow(Started):
 
     def _settings_3(self, secret: str) -> dict[str, str]:
         return {
-            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(not self.users),
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in self.users.items()),
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),

@@ -24,6 +24,7 @@ from hypothesis import settings
 
 from airflow_provider_nanostt.common.known_secrets import forget_all
 from airflow_provider_nanostt.emulator import Emulator
+from tests.browser import browser, visit  # noqa: F401  fixtures
 from tests.outside import StateStore, is_ours, pauses
 from tests.real_store import object_store, shelf  # noqa: F401  fixtures
 
@@ -46,6 +47,7 @@ ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 ONCE = (
     "common/test_conditional_writes.py",
     "security/",
+    "web/test_attacks.py",
     "workflow/batch/test_many_jobs.py",
     "workflow/batch/test_parts_in_a_batch.py",
     "workflow/batch/test_uncertain_items.py",

@@ -217,6 +217,19 @@ def test_a_poking_sensor_that_times_out_names_the_way_back(emulator: Emulator, s
     assert pushed["next_step"]
 
 
+def test_a_deferred_sensor_leaves_in_xcom_what_it_waits_for(emulator: Emulator, submitted):
+    """As the task does that waits for its own job."""
+    still(emulator, 1000)
+    pushed: dict[str, Any] = {}
+    given = context()
+    given["ti"].xcom_push = lambda key, value: pushed.update({key: value})
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  TaskDeferred is not an Exception, and moves about
+        sensor(job=submitted, deferrable=True).execute(given)
+    assert type(caught.value).__name__ == "TaskDeferred"
+    assert pushed["waiting"]["run_ids"] == [submitted["run_id"]]
+    assert pushed["waiting"]["cost_usd"] == submitted["cost_usd"]
+
+
 def test_a_deferred_sensor_that_times_out_names_the_way_back(emulator: Emulator, submitted, run_task):
     """It ends for good, as sensors do that ran out of time."""
     still(emulator, 1000)

@@ -14,11 +14,12 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.hooks import NanoGPTHook
+from airflow_provider_nanostt.ledger import FOLDER
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
-from airflow_provider_nanostt.polling import is_short, job_list
+from airflow_provider_nanostt.polling import describe_wait, is_short, job_list
 from airflow_provider_nanostt.triggers import BatchTrigger
 from airflow_provider_nanostt.workflow.batch import Item, expand, manifest, manifest_row
 from airflow_provider_nanostt.workflow.batch.run import BatchRun
@@ -48,6 +49,8 @@ def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> Tas
     pending = run.submit_all(items)
     if pending:
         operator.log.info("%d of %d recordings are submitted and have to be waited for", len(pending), len(items))
+        jobs = [job for one in pending for job in one.jobs]
+        push(operator, context, waiting=describe_wait(jobs, str(run.folder / FOLDER), len(items)))
         _wait(operator, arguments, run, pending)
     return finish_batch(operator, arguments, context, run)
 

@@ -33,7 +33,9 @@ def run_single(
     operator: NanoGPTOperator, context: Context, audio: object, audio_path: object = None, audio_url: object = None
 ) -> dict[str, object]:
     """Find or submit, then wait: in the triggerer, or here where that is shorter or the user wants it."""
+    from airflow_provider_nanostt.api.models import Job
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.polling import describe_wait
     from airflow_provider_nanostt.workflow import transcribe
     from airflow_provider_nanostt.workflow.recovery import ReusedResult
 
@@ -47,7 +49,8 @@ def run_single(
     found = transcribe.begin(attempt, request, may_split=arguments.wait_for_completion)
     if isinstance(found, ReusedResult):
         return dict(found.result)
-    push(operator, context, [part.found for part in found])
+    jobs = [part.found for part in found if isinstance(part.found, Job)]
+    push(operator, context, [part.found for part in found], waiting=describe_wait(jobs, attempt.ledger.path))
     # 3. Wait for it, unless that is another task's matter.
     job = None if arguments.wait_for_completion else transcribe.job_of(attempt, found[0].found)
     if job is not None:

@@ -8,7 +8,7 @@ means. Loops around it only sleep and send.
 from __future__ import annotations
 
 from airflow_provider_nanostt.api.http import is_transient
-from airflow_provider_nanostt.polling.duration_model import SurvivalModel, expected_seconds, is_short
+from airflow_provider_nanostt.polling.duration_model import SurvivalModel, describe_wait, expected_seconds, is_short
 from airflow_provider_nanostt.polling.outcome import (
     COMPLETED,
     FAILED,
@@ -31,6 +31,7 @@ __all__ = [
     "RateLimiter",
     "Schedule",
     "SurvivalModel",
+    "describe_wait",
     "expected_seconds",
     "format_duration",
     "is_short",

@@ -25,6 +25,7 @@ _TOP = _COUNT - 1e-6
 _PRIOR_JOBS = 3.0
 _PRIOR_SPREAD = 0.8  # in octaves
 _UNKNOWN_MINUTES = 3.0
+_MAX_NAMED = 20
 
 _EDGES = [math.exp2(_LOWEST + step / _STEPS) for step in range(_COUNT + 1)]
 
@@ -51,6 +52,26 @@ def is_short(jobs: Sequence[Job], now: float, max_seconds: float) -> bool:
         (expected := expected_seconds(job.charged_minutes)) - max_seconds < now - job.submitted_at < 2.0 * expected
         for job in jobs
     )
+
+
+def describe_wait(jobs: Sequence[Job], record: str | None = None, items: int | None = None) -> dict[str, object]:
+    """Return what people want to know of jobs that are waited for, as plain JSON; times are epoch seconds.
+
+    :param record: where the ledger's record is.
+    :param items: recordings of a batch; None for a single one.
+    """
+    costs = [job.cost for job in jobs if job.cost is not None]
+    minutes = [job.charged_minutes for job in jobs if job.charged_minutes is not None]
+    return {
+        "run_ids": [job.run_id for job in jobs[:_MAX_NAMED]],
+        "model": ", ".join(sorted({job.model for job in jobs})),
+        "submitted_at": min((job.submitted_at for job in jobs), default=None),
+        "expected_at": max((job.submitted_at + expected_seconds(job.charged_minutes) for job in jobs), default=None),
+        "cost_usd": sum(costs) if costs else None,
+        "charged_minutes": sum(minutes) if minutes else None,
+        "items": items,
+        "record": record,
+    }
 
 
 def log_bin(ratio: float) -> float:

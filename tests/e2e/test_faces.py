@@ -10,6 +10,7 @@ from local_airflow import LocalAirflow
 
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.lineage import plain
+from airflow_provider_nanostt.links import tab_of
 
 pytestmark = pytest.mark.e2e
 pytest.importorskip("pocketsphinx")
@@ -32,12 +33,12 @@ def run(airflow: LocalAirflow, service: Emulator, tmp_path_factory: pytest.TempP
     return run_id
 
 
-def test_the_link_on_the_tasks_page_opens_the_page(airflow: LocalAirflow, run):
-    """Airflow's own API gives the address of the HTML file, which is there."""
+def test_the_link_on_the_tasks_page_opens_the_tab(airflow: LocalAirflow, run):
+    """Airflow's own API gives the address of the tab; the HTML file is there."""
     told = airflow.api.get(f"/dags/faces/dagRuns/{run}/taskInstances/to_a_page/links")
     links = told["extra_links"]
     files = airflow.api.xcom("faces", run, "to_a_page")["files"]
-    assert links == {"Transcript": files["html"]}
+    assert links == {"Transcript": tab_of("faces", run, "to_a_page")}
     assert "Service" in text_of(files["html"])
 
 

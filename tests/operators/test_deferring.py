@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from airflow_provider_nanostt._compat import ObjectStoragePath
+from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
+from airflow_provider_nanostt.polling import describe_wait
 from tests.conftest import TEXT, Memory
 
 ASYNC = "Elevenlabs-STT"
@@ -65,3 +69,30 @@ def test_a_young_short_job_is_waited_for_in_the_worker(emulator: Emulator, wav, 
     result = operator(kind, wav, files, max_worker_wait=30).execute(files.context())
     assert result.get("files") or result["written"] == 1
     assert len(emulator.charges) == 1
+
+
+@pytest.mark.parametrize("kind", ["single", "batch"])
+def test_a_task_that_waits_leaves_in_xcom_what_it_waits_for(emulator: Emulator, wav, files, kind):
+    """The run id, when it was submitted and is expected, what it has cost, and where the record is; small JSON."""
+    pushed: dict[str, Any] = {}
+    context = files.context()
+    context["ti"].xcom_push = lambda key, value: pushed.update({key: value})
+    before = time.time()
+    deferral(operator(kind, wav, files, max_worker_wait=0), context)
+    (charge,) = emulator.charges
+    waiting = json.loads(json.dumps(pushed["waiting"]))
+    assert waiting["run_ids"] == [charge.run_id]
+    assert waiting["model"] == ASYNC
+    assert waiting["cost_usd"] == pytest.approx(charge.cost)
+    assert waiting["charged_minutes"] == pytest.approx(charge.minutes)
+    assert before - 1 <= waiting["submitted_at"] < waiting["expected_at"]
+    assert waiting["items"] == (1 if kind == "batch" else None)
+    assert waiting["record"].startswith(str(ObjectStoragePath(str(files.folder / ".nanostt"))))
+
+
+def test_ten_thousand_jobs_leave_no_more_in_xcom_than_one():
+    """XCom is a column in Airflow's database."""
+    jobs = [Job(f"run-{number}", ASYNC, submitted_at=1.0 + number, cost=0.5) for number in range(10_000)]
+    waiting = describe_wait(jobs, "s3://bucket/out/.nanostt", len(jobs))
+    assert len(json.dumps(waiting)) < 1_000
+    assert waiting["cost_usd"] == pytest.approx(5_000.0)

@@ -8,7 +8,6 @@ import html
 import http.server
 import io
 import math
-import os
 import re
 import struct
 import threading
@@ -20,20 +19,14 @@ import pytest
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.words import read_segments
 from airflow_provider_nanostt.outputs.html.page import is_right_to_left, page, playable
+from tests.browser import HOSTILE, violations
 
 from .talk import talk
 
 pytest.importorskip("playwright.sync_api")
-from local_chromium import ChromiumUnavailableError, chromium, ensure_chromium
+from local_chromium import ChromiumUnavailableError, ensure_chromium
 
 SECONDS = 12
-HOSTILE = (
-    "<script>window.hacked = 1</script>",
-    "</script><script>window.hacked = 1</script><!-- ]]> -->",
-    '<!--<script> <img src=x onerror="window.hacked = 1"> \'" &lt; &amp;amp; ${1} $title \\u003c',
-    "\u2028\u2029\u202e</p></div></main><svg onload=window.hacked=1>",
-    "javascript:window.hacked=1 </title></style><style>*{display:none}</style>",
-)
 
 
 def conversation() -> Transcript:
@@ -93,17 +86,6 @@ class Pages(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    try:
-        with chromium() as running:
-            yield running
-    except ChromiumUnavailableError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
 def site():
     """A web server with a recording; returns its address."""
     tone = [int(8000 * math.sin(number / 8)) for number in range(8000 * SECONDS)]
@@ -121,30 +103,6 @@ def site():
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-@pytest.fixture
-def visit(browser, tmp_path):
-    """Open a page from disk, as from mail; what it asks for, says and breaks on is collected in ``seen``."""
-    contexts = []
-
-    def open_(text, *, script="", **options):
-        contexts.append(browser.new_context(**{"viewport": {"width": 1100, "height": 800}, **options}))
-        view = contexts[-1].new_page()
-        view.add_init_script(script)
-        view.seen = {"requests": [], "dialogs": [], "errors": [], "console": []}
-        view.on("request", lambda request: view.seen["requests"].append(request.url))
-        view.on("dialog", lambda dialog: (view.seen["dialogs"].append(dialog.message), dialog.dismiss()))
-        view.on("pageerror", lambda error: view.seen["errors"].append(str(error)))
-        view.on("console", lambda message: view.seen["console"].append(message.text))
-        file = tmp_path / f"page{len(contexts)}.html"
-        file.write_text(text, encoding="utf-8")
-        view.goto(file.as_uri())
-        return view
-
-    yield open_
-    for context in contexts:
-        context.close()
 
 
 def shown(view):
@@ -548,7 +506,6 @@ class TestLooks:
     @pytest.mark.parametrize("width", [1100, 360])
     def test_axe_finds_nothing_serious(self, visit, site, scheme, width):
         """No serious or critical fault of accessibility, with a search, eight speakers and the help open or not."""
-        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         many = tuple(Segment(f"Person {number}", number * 1.0, number + 1.0, "Good day to you.") for number in range(9))
         transcript = conversation()
         text = page(
@@ -566,19 +523,12 @@ class TestLooks:
         ):
             step()
             view.wait_for_timeout(250)  # transitions end
-            # The policy refuses scripts put into the page: axe is run beside it.
-            found = [
-                entry for entry in axe.run(view).response["violations"] if entry["impact"] in {"serious", "critical"}
-            ]
-            assert found == []
+            assert [entry for entry in violations(view) if entry["impact"] in {"serious", "critical"}] == []
 
     def test_no_language_is_no_fault_either(self, visit):
         """A page without a known language is as accessible."""
-        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
         view = visit(page(replace(conversation(), language=None), title="t"))
-        assert [
-            entry["id"] for entry in axe.run(view).response["violations"] if entry["impact"] in {"serious", "critical"}
-        ] == []
+        assert [one["id"] for one in violations(view) if one["impact"] in {"serious", "critical"}] == []
 
     def test_theme(self, visit):
         """The system's theme holds until the button is pressed, and the choice is kept."""

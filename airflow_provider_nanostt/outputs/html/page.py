@@ -37,6 +37,7 @@ def page(
     title: str,
     audio_url: str | None = None,
     downloads: Mapping[str, str] | None = None,
+    theme: str = "",
 ) -> str:
     """Return a transcript as one self-contained HTML page.
 
@@ -44,14 +45,16 @@ def page(
     :param audio_url: where a browser finds the recording, ``http`` or ``https``. It is written into the page as it is,
         with its signature if it has one. Any other address makes a page without a player.
     :param downloads: the same transcript in other formats, text by file name, carried inside the page.
+    :param theme: ``light`` or ``dark``; empty for the reader's system's.
     :return: the page, to be written as UTF-8; the same for the same transcript.
     """
     audio = playable(audio_url)
     content = list(paragraphs(transcript))
     speakers = _shares(content)
-    language = transcript.language if transcript.language and _LANGUAGE.fullmatch(transcript.language) else None
+    language = html_language(transcript.language)
     rendered = _template().render(
         title=title.strip() or "Transcript",
+        theme=theme if theme in {"light", "dark"} else "",
         # The words of the page itself are English; without a language of the text they speak for the page.
         language=language,
         direction="rtl" if language and is_right_to_left(language) else "ltr",
@@ -82,6 +85,11 @@ def playable(audio_url: str | None) -> str | None:
         return None
     rest = parts._replace(scheme="", netloc="", fragment="").geturl()
     return f"{parts.scheme}://{host}{port}{quote(rest, safe=_ADDRESS_ESCAPES, errors='replace')}"
+
+
+def html_language(tag: str | None) -> str | None:
+    """Return a language tag that an element may have; None for any other text."""
+    return tag if tag and _LANGUAGE.fullmatch(tag) else None
 
 
 def is_right_to_left(language: str) -> bool:

@@ -1,0 +1,5 @@
+"""The tab *Transcript* on a task's page in Airflow (3.1 and later): the plugin, its routes, and what they show.
+
+Only an API server ever imports more than ``plugin``. Nothing else of this package knows this room, and nothing here
+submits, writes a file or changes anything: it reads what Airflow and the storage have, and renders it.
+"""

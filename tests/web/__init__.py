@@ -1,0 +1,1 @@
+"""The tab *Transcript*: what it shows to whom, and what it refuses."""

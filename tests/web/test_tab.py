@@ -1,0 +1,173 @@
+"""What the tab shows of tasks that have run in a real Airflow."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from airflow_provider_nanostt import links
+from airflow_provider_nanostt._compat import ObjectStoragePath
+from tests.conftest import TEXT
+from tests.web.conftest import DAG_ID, changed
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.mark.parametrize(("task_id", "rest"), [("one", "/view"), ("derived", "/view"), ("batch", "/row/1/page")])
+def test_a_recording_is_shown_as_its_page(viewer, ran, task_id, rest):
+    """A single one, one of a class derived from ours, and one of a batch: the whole text, and nothing else to load."""
+    shown = viewer.get(ran.path(task_id, rest))
+    assert shown.status_code == 200
+    assert TEXT in shown.text
+    assert "note" in shown.text or "call" in shown.text
+
+
+def test_each_instance_of_a_mapped_task_has_its_own(viewer, ran):
+    """The page is that of the map index in the path."""
+    first, second = (viewer.get(ran.path("each", "/view", map_index=number)).text for number in (0, 1))
+    assert "<title>note.wav</title>" in first
+    assert "<title>call.wav</title>" in second
+
+
+def test_files_of_other_formats_are_in_the_page_as_they_were_written(viewer, ran):
+    """Downloads are the files themselves, as long as nobody has changed them."""
+    (text,) = (ran.out / "one").glob("note*.txt")
+    written = text.read_bytes()
+    assert 'data-get="note.txt"' in viewer.get(ran.path("one", "/page")).text
+    text.write_bytes(b"another text")
+    try:
+        assert 'data-get="note.txt"' not in viewer.get(ran.path("one", "/page")).text
+    finally:
+        text.write_bytes(written)
+
+
+def test_the_page_is_made_of_the_json_file_and_never_read(viewer, ran):
+    """What somebody has put into the HTML file is not shown."""
+    (html,) = (ran.out / "one").glob("note*.html")
+    before = html.read_bytes()
+    html.write_bytes(b"<script>alert(1)</script>")
+    try:
+        assert "alert(1)" not in viewer.get(ran.path("one", "/view")).text
+    finally:
+        html.write_bytes(before)
+
+
+def test_a_task_that_asked_for_another_format_only_has_its_page(viewer, ran):
+    """The JSON file is there whatever formats were asked for."""
+    (file,) = (ran.out / "derived").glob("*.json")
+    with changed("derived", return_value={"files": {"srt": str(ObjectStoragePath(str(file.with_suffix(".srt"))))}}):
+        assert TEXT in viewer.get(ran.path("derived", "/view")).text
+
+
+@pytest.mark.parametrize("task_id", ["batch", "skips"])
+def test_a_batch_is_shown_as_a_table_whose_rows_open(viewer, ran, task_id):
+    """Each row leads to a frame with the way back, and that to the page."""
+    shown = viewer.get(ran.path(task_id, "/view"))
+    rows = re.findall(r'href="(row/\d+)', shown.text)
+    assert rows
+    for row in rows:
+        frame = viewer.get(ran.path(task_id, f"/{row}"))
+        assert 'href="../table"' in frame.text
+        inside = re.search(r'data-address="([^"]+)"', frame.text)
+        assert TEXT in viewer.get(ran.path(task_id, f"/row/{inside[1]}")).text
+
+
+def test_a_failed_batch_has_its_table_beside_what_to_do(viewer, ran):
+    """What failed says why, what did not is there."""
+    frame = viewer.get(ran.path("half", "/view")).text
+    assert re.findall(r'href="(failed|table)"', frame) == ["failed", "table"]
+    assert "failed" in viewer.get(ran.path("half", "/failed")).text
+    assert TEXT in viewer.get(ran.path("half", "/row/0/page")).text
+    assert "missing.wav" in viewer.get(ran.path("half", "/row/1/page")).text
+
+
+def test_a_failed_task_says_what_to_do(viewer, ran):
+    """The next step that the log has, too."""
+    assert "clear the task" in viewer.get(ran.path("fails", "/view")).text
+
+
+@pytest.mark.parametrize("state", ["deferred", "running", "queued", "scheduled", None])
+def test_a_task_that_waits_says_for_what_and_follows_it(viewer, ran, state):
+    """The run id, the model and where the record is; the page asks again by itself."""
+    (file,) = (ran.out / "derived").glob("*.json")
+    run_id = json.loads(file.read_text())["run_id"]
+    with changed("derived", state=state):
+        shown = viewer.get(ran.path("derived", "/view"))
+    assert shown.headers["refresh"] == "10"
+    assert run_id in shown.text
+    assert "Elevenlabs-STT" in shown.text
+    assert str(ran.out / "derived" / ".nanostt") in shown.text
+
+
+def test_a_task_that_has_not_submitted_says_so_and_follows_it(viewer, ran):
+    """A line, until there is more."""
+    with changed("fails", state="running"):
+        shown = viewer.get(ran.path("fails", "/view"))
+    assert shown.headers["refresh"] == "10"
+    assert "Nothing has been submitted yet" in shown.text
+
+
+def test_a_task_without_files_shows_its_text(viewer, ran):
+    """From XCom, escaped."""
+    assert TEXT in viewer.get(ran.path("text", "/view")).text
+    with changed("text", return_value={"transcription": "<script>alert(1)</script>"}):
+        assert "<script>alert" not in viewer.get(ran.path("text", "/view")).text
+
+
+def test_a_task_of_others_has_one_quiet_line(viewer, ran):
+    """Whatever it has returned."""
+    shown = viewer.get(ran.path("foreign", "/view"))
+    assert shown.status_code == 200
+    assert "This task makes no transcript." in shown.text
+    assert "alert" not in shown.text
+
+
+def test_a_page_that_is_not_there_says_why(viewer, ran):
+    """The API server may be another machine than the worker."""
+    (file,) = (ran.out / "derived").glob("*.json")
+    away = file.rename(file.with_suffix(".away"))
+    try:
+        shown = viewer.get(ran.path("derived", "/view"))
+    finally:
+        away.rename(file)
+    assert shown.status_code == 404
+    assert "not on this machine" in shown.text
+
+
+def test_old_runs_whose_arguments_airflow_has_forgotten_say_so(viewer, ran):
+    """Airflow keeps them for the last runs only."""
+    with changed("derived", rendered=None):
+        assert "num_dag_runs_to_retain_rendered_fields" in viewer.get(ran.path("derived", "/view")).text
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", ""])
+@pytest.mark.parametrize(("task_id", "rest"), [("one", "/page"), ("batch", "/table"), ("fails", "/view")])
+def test_what_is_shown_has_the_theme_that_the_frame_asks_for(viewer, ran, task_id, rest, theme):
+    """The frame knows Airflow's; what is in it cannot look."""
+    shown = viewer.get(ran.path(task_id, rest), params={"theme": theme}).text
+    assert re.findall(r'<html[^>]*data-theme="(dark|light)"', shown) == ([theme] if theme else [])
+
+
+def test_the_frame_names_only_addresses_of_its_own(viewer, ran):
+    """Relative ones, so that Airflow may be below another path; and no text of anybody."""
+    frame = viewer.get(ran.path("one")).text
+    assert re.findall(r'(?:href|src|data-address)="([^"]*)"', frame) == ["-1/view"]
+
+
+def test_the_link_of_a_task_leads_to_the_tab(viewer, ran):
+    """Airflow's own API gives it; without a slash in front, so that it works below another path."""
+    told = viewer.get(f"/api/v2/dags/{DAG_ID}/dagRuns/{ran.run_id}/taskInstances/one/links")
+    address = links.tab_of(DAG_ID, ran.run_id, "one")
+    assert told.json()["extra_links"] == {"Transcript": address}
+    assert not address.startswith("/")
+
+
+def test_results_in_any_form_do_not_break_it(viewer, ran):
+    """XCom may hold anything."""
+    for value in ([], "text", 3, {"files": 3}, {"files": {"json": 3}}, {"manifest": []}, '{"files"', {"files": {}}):
+        with changed("derived", return_value=value):
+            shown = viewer.get(ran.path("derived", "/view"))
+        assert shown.status_code in (200, 404), value
+        assert "<html" in shown.text, value
