@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow.sdk import (
         Asset,
         AssetAlias,
+        AssetWatcher,
         BaseHook,
         BaseOperator,
         BaseOperatorLink,
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     )
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
     from airflow.sdk.execution_time.xcom import XCom
+    from airflow.sdk.io import attach
     from airflow.sdk.log import mask_secret
+    from airflow.triggers.base import BaseEventTrigger
 else:
     try:
         # From one place all of them: 3.0 has two classes BaseOperator, and its sensors know only this one.
@@ -64,10 +67,13 @@ _PLACES = {
     "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
+    "AssetWatcher": ("airflow.sdk",),  # 3.0
+    "BaseEventTrigger": ("airflow.triggers.base", "airflow.triggers.base:BaseTrigger"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
     "XCom": ("airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
+    "attach": ("airflow.sdk.io", "airflow.io.store"),
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "mask_secret": (
         "airflow.sdk.log",
@@ -77,6 +83,20 @@ _PLACES = {
     "task_decorator_factory": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
 }
 """Name: modules that may have it, newest Airflow first; after a colon, another name for it there."""
+
+
+def check_version(least: tuple[int, int], what: str) -> None:
+    """Raise if this Airflow is older than what something needs.
+
+    :raises InvalidInput: which says so.
+    """
+    from airflow import __version__
+
+    from airflow_provider_nanostt.common.errors import InvalidInput
+
+    major, minor = __version__.split(".")[:2]
+    if (int(major), int(minor)) < least:
+        raise InvalidInput(f"{what} needs Airflow {least[0]}.{least[1]} or newer; this is {__version__}")
 
 
 def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,6 +115,8 @@ __all__ = [
     "AirflowSkipException",
     "Asset",
     "AssetAlias",
+    "AssetWatcher",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -105,6 +127,8 @@ __all__ = [
     "PokeReturnValue",
     "TaskDecorator",
     "XCom",
+    "attach",
+    "check_version",
     "conf",
     "determine_kwargs",
     "mask_secret",

@@ -36,7 +36,7 @@ settings.load_profile("steady")
 
 TESTS = Path(__file__).parent
 AUDIO = TESTS.parent / "example_dags" / "audio"
-_IS_AIRFLOW = re.compile(r"airflow(_provider_nanostt\.(_compat|hooks|operators|sensors|triggers))?(\.|$)")
+_IS_AIRFLOW = re.compile(r"airflow(_provider_nanostt\.(_compat|assets|hooks|operators|sensors|triggers))?(\.|$)")
 TEXT = "Good morning, the parcels have arrived."
 
 
