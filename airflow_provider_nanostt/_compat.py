@@ -85,18 +85,12 @@ _PLACES = {
 """Name: modules that may have it, newest Airflow first; after a colon, another name for it there."""
 
 
-def check_version(least: tuple[int, int], what: str) -> None:
-    """Raise if this Airflow is older than what something needs.
-
-    :raises InvalidInput: which says so.
-    """
+def airflow_version() -> tuple[int, int]:
+    """Return the first two numbers of this Airflow's version."""
     from airflow import __version__
 
-    from airflow_provider_nanostt.common.errors import InvalidInput
-
     major, minor = __version__.split(".")[:2]
-    if (int(major), int(minor)) < least:
-        raise InvalidInput(f"{what} needs Airflow {least[0]}.{least[1]} or newer; this is {__version__}")
+    return int(major), int(minor)
 
 
 def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,8 +121,8 @@ __all__ = [
     "PokeReturnValue",
     "TaskDecorator",
     "XCom",
+    "airflow_version",
     "attach",
-    "check_version",
     "conf",
     "determine_kwargs",
     "mask_secret",
