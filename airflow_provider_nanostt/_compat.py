@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import (
         Asset,
         AssetAlias,
+        AssetWatcher,
         BaseHook,
         BaseOperator,
         BaseOperatorLink,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     )
     from airflow.sdk.execution_time.context import NEVER_EXPIRE
     from airflow.sdk.execution_time.xcom import XCom
+    from airflow.sdk.io import attach
     from airflow.sdk.log import mask_secret
+    from airflow.triggers.base import BaseEventTrigger
 else:
     try:
         # From one place all of them: 3.0 has two classes BaseOperator, and its sensors know only this one.
@@ -69,10 +72,13 @@ _PLACES = {
     "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
+    "AssetWatcher": ("airflow.sdk",),  # 3.0
+    "BaseEventTrigger": ("airflow.triggers.base", "airflow.triggers.base:BaseTrigger"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
     "XCom": ("airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
+    "attach": ("airflow.sdk.io", "airflow.io.store"),
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "mask_secret": (
         "airflow.sdk.log",
@@ -82,6 +88,14 @@ _PLACES = {
     "task_decorator_factory": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
 }
 """Name: modules that may have it, newest Airflow first; after a colon, another name for it there."""
+
+
+def airflow_version() -> tuple[int, int]:
+    """Return the first two numbers of this Airflow's version."""
+    from airflow import __version__
+
+    major, minor = __version__.split(".")[:2]
+    return int(major), int(minor)
 
 
 def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +115,8 @@ __all__ = [
     "AirflowSkipException",
     "Asset",
     "AssetAlias",
+    "AssetWatcher",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -111,6 +127,8 @@ __all__ = [
     "PokeReturnValue",
     "TaskDecorator",
     "XCom",
+    "airflow_version",
+    "attach",
     "conf",
     "determine_kwargs",
     "mask_secret",

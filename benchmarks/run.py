@@ -42,6 +42,7 @@ ALONE = (
     "one_key",
     "batch_vs_mapped",
     "second_night",
+    "watched_folder",
 )
 TOGETHER = ("jobs_1000", "three_triggerers")
 IN_TABLE = (
@@ -64,6 +65,7 @@ IN_TABLE = (
     "batch_memory",
     "many_items",
     "second_night",
+    "watched_folder",
     "formats_3h",
     "page",
     "transcript_tab",

@@ -37,7 +37,7 @@ settings.load_profile("steady")
 
 TESTS = Path(__file__).parent
 AUDIO = TESTS.parent / "example_dags" / "audio"
-_IS_AIRFLOW = re.compile(r"airflow(_provider_nanostt\.(_compat|hooks|operators|sensors|triggers))?(\.|$)")
+_IS_AIRFLOW = re.compile(r"airflow(_provider_nanostt\.(_compat|assets|hooks|operators|sensors|triggers))?(\.|$)")
 TEXT = "Good morning, the parcels have arrived."
 
 
@@ -75,8 +75,9 @@ LONGEST_FIRST = (
     "e2e/test_paid_once.py",
     "e2e/test_batch.py",
     "e2e/test_killed_submitting.py",
-    "e2e/test_transcribe.py",  # uses the same Airflow as the next
+    "e2e/test_transcribe.py",  # uses the same Airflow as the next two
     "e2e/test_faces.py",
+    "e2e/test_watched_bucket.py",
     "test_example_dags.py",
     "workflow/test_paid_once.py",
     "audio/test_real_store.py",

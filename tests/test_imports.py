@@ -17,7 +17,8 @@ from tests.conftest import ANYWHERE, TESTS
 
 HEAVY = ("requests", "aiohttp", "tenacity", "av", "urllib3", "pocketsphinx")
 
-MODULES = ["airflow_provider_nanostt", "airflow_provider_nanostt.operators", "airflow_provider_nanostt.triggers"]
+PACKAGE = "airflow_provider_nanostt"
+MODULES = [PACKAGE, f"{PACKAGE}.operators", f"{PACKAGE}.triggers", f"{PACKAGE}.assets"]
 
 PROBE = """
 import importlib, json, sys

@@ -104,6 +104,18 @@ def fresh(path: ObjectStoragePath) -> Any:
     return fs
 
 
+def reopen(path: ObjectStoragePath) -> None:
+    """Forget a path's file system, so that its connection is read anew, such as after its key was replaced.
+
+    Airflow keeps one of each connection as long as the process lives, and so does fsspec.
+    """
+    from airflow_provider_nanostt._compat import attach
+
+    store = attach(path.protocol or "file", getattr(path, "conn_id", None) or path.storage_options.get("conn_id"))
+    if (fs := store.__dict__.pop("fs", None)) is not None:
+        fs.clear_instance_cache()
+
+
 def copy(path: ObjectStoragePath, target: Path, *, at_most: int) -> None:
     """Copy a file to this machine's disk, unless it has grown beyond so many bytes since its size was asked for.
 

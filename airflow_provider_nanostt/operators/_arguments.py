@@ -89,6 +89,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "on_item_error": partial(parse_choice, words=("fail", "continue")),
     "on_no_match": partial(parse_choice, words=("warn", "fail")),
     "skip_existing": parse_bool,
+    "settle": partial(parse_seconds, most=600.0, may_be_zero=True),
     "max_parallel": partial(parse_whole, least=1, most=64),
 }
 """Which argument, field of a group or option of an item is of which sort."""
@@ -117,6 +118,7 @@ class Arguments:
     :param presign_seconds: how long an address that is signed for the service is good for.
     :param poll_interval: seconds between two questions.
     :param timeout: seconds from now.
+    :param settle: seconds between two looks at what patterns find; 0 looks once.
     :param max_worker_wait: the longest expected rest, seconds, for which the worker waits itself; 0 never does.
     """
 
@@ -138,6 +140,7 @@ class Arguments:
     on_item_error: str = "fail"
     on_no_match: str = "warn"
     skip_existing: bool = False
+    settle: float = 0.0
     max_parallel: int | None = None
 
 

@@ -21,7 +21,7 @@ from airflow_provider_nanostt.operators._base import TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
 from airflow_provider_nanostt.polling import describe_wait, is_short, job_list
 from airflow_provider_nanostt.triggers import BatchTrigger
-from airflow_provider_nanostt.workflow.batch import Item, expand, manifest, manifest_row
+from airflow_provider_nanostt.workflow.batch import Item, expand_settled, manifest, manifest_row
 from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.item import Pending
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
+_MAX_NAMED = 10
 _UNREADABLE = (
     "The triggerer cannot read which jobs to wait for (%s). Going on with as many at a time as fit into a trigger, "
     "which takes longer and loses nothing. Let triggerers read and write output_path as workers do"
@@ -43,8 +44,11 @@ def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> Tas
     """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it."""
     arguments = read_arguments(operator)
     run = open_batch(operator, arguments, context)
-    items = expand(audio)
-    if not items:
+    items, growing = expand_settled(audio, arguments.settle)
+    if growing:
+        names = ", ".join([item.shown for item in growing[:_MAX_NAMED]] + ["..."] * (len(growing) > _MAX_NAMED))
+        operator.log.warning("%d recordings are still being written, and left for a later run: %s", len(growing), names)
+    elif not items:
         operator.log.warning("audio names no recording; there is nothing to do")
     pending = run.submit_all(items)
     if pending:

@@ -38,6 +38,8 @@ class TranscribeBatchOperator(NanoGPTOperator):
         log, ``fail`` for a failed row. (templated)
     :param skip_existing: leave alone what any run of any task has written in ``output_path`` with the same recording
         and options; for a folder that grows. (templated)
+    :param settle: seconds between two looks at what patterns find, 600 at most: a file that is still being written is
+        left for a later run. The worker waits that long. None looks once. (templated)
     :param max_parallel: how many recordings are looked at, prepared and submitted at once, 1 to 64; None for 8, and up
         to 32 while storage and service are so slow that request slots stay unused. (templated)
     :param max_cost_usd: for the whole batch; it stops before the recording that would exceed it. (templated)
@@ -57,6 +59,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         "on_item_error",
         "on_no_match",
         "skip_existing",
+        "settle",
         "max_parallel",
         "model",
         "language",
@@ -89,6 +92,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         on_item_error: Literal["fail", "continue"] | str = "fail",
         on_no_match: Literal["warn", "fail"] | str = "warn",
         skip_existing: bool | str = False,
+        settle: float | str | timedelta | None = None,
         max_parallel: int | str | None = None,
         model: str = DEFAULT_MODEL,
         language: str = "auto",
@@ -118,6 +122,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         self.on_item_error = on_item_error
         self.on_no_match = on_no_match
         self.skip_existing = skip_existing
+        self.settle = settle
         self.max_parallel = max_parallel
         self.model = model
         self.language = language

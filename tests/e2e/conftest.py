@@ -37,6 +37,9 @@ def airflow(running_service: Emulator, tmp_path_factory: pytest.TempPathFactory)
     wrong = json.dumps({**running_service.connection, "password": "sk-nano-ffffffff-0000-4000-8000-000000000000"})
     env = {"AIRFLOW_CONN_NANOGPT_DEFAULT": running_service.connection_json, "AIRFLOW_CONN_NANOGPT_WRONG_KEY": wrong}
     home = tmp_path_factory.mktemp("airflow")
+    watched = tmp_path_factory.mktemp("watched")
+    places = [("folder", f"{watched}/inbox/**/*.wav", str(watched / "transcripts"), 3.0)]
+    env |= {"E2E_INBOX": str(watched / "inbox"), "E2E_WATCHED": json.dumps(places)}
     with LocalAirflow(Path(sys.executable), home, DAGS, env=env) as running:
         yield running
 

@@ -246,14 +246,14 @@ def where_told(stage: Stage, *texts: str) -> dict[str, list[str]]:
     return {text: names for text, names in found.items() if names}
 
 
-def oldest_python() -> Path:
-    """Make the oldest supported Airflow's environment, with the wheel of this package in it."""
-    (version,) = (one for one in read_versions() if one.version == OLDEST)
+def prepared_python(wanted: str) -> Path:
+    """Make the environment of another supported Airflow, with the wheel of this package in it."""
+    (version,) = (one for one in read_versions() if one.version == wanted)
     try:
         Preparation(version, build_wheel()).prepare()
     except (StepFailedError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"the environment of Airflow {OLDEST} cannot be made: {error}")
-    return ROOT / ".envs" / OLDEST / "bin" / "python"
+        pytest.skip(f"the environment of Airflow {wanted} cannot be made: {error}")
+    return ROOT / ".envs" / wanted / "bin" / "python"
 
 
 @contextlib.contextmanager
@@ -263,7 +263,7 @@ def staged(version: str, home: Path, postgres: LocalPostgres, parallelism: int =
     :param version: the newest has its ledger in Airflow's task state, the oldest beside the results.
     """
     newest = version == NEWEST
-    python = Path(sys.executable) if newest else oldest_python()
+    python = Path(sys.executable) if newest else prepared_python(OLDEST)
     database = f"airflow{time.monotonic_ns()}"
     url = postgres.create_database(database)
     closed = Emulator(keys=[KEY], recogniser="none")

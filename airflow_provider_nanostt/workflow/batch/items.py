@@ -1,12 +1,14 @@
 """What a user hands to a batch becomes a list of items: lists are flattened, patterns looked up, options checked.
 
-Looking up a pattern lists a folder; nothing else is read, sent or paid for here.
+Looking up a pattern lists a folder; nothing else is read, sent or paid for here. A file that is still being written is
+told from a whole one by two looks, so that no clock of a storage is compared with one of a worker.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -43,6 +45,7 @@ class Item:
     :param options: what it says for itself, by the names of :data:`OPTIONS`.
     :param label: what it is known by, stored and shown as, if that is not its address.
     :param info: what the listing that found it said of it.
+    :param version: what tells this content of it from another; empty if it was not looked at.
     :param problem: why nothing was found for it; ``is_no_match`` if that is because there is none.
     """
 
@@ -53,6 +56,7 @@ class Item:
     options: Mapping[str, object] = field(default_factory=dict)
     label: str | None = None
     info: Mapping[str, object] | None = field(default=None, compare=False, repr=False)
+    version: str = field(default="", compare=False, repr=False)
     problem: NanoGPTError | None = field(default=None, compare=False, repr=False)
     is_no_match: bool = False
 
@@ -87,14 +91,41 @@ def expand(audio: object) -> list[Item]:
         What finds nothing, or cannot be looked up, is an item with a problem.
     :raises InvalidInput: for anything else, and for the same recording under two names.
     """
-    audio = from_text(audio)
-    if isinstance(audio, Mapping | str) or hasattr(audio, "__fspath__"):
-        audio = [audio]
-    if not isinstance(audio, Iterable):
-        raise InvalidInput(f"audio is a list of recordings, or a pattern; this is of type {type(audio).__name__}")
-    items = [item for one in audio for item in _expanded(one)]
+    items = [item for one in _listed(audio) for item in _expanded(one)]
     _check_repeated(items)
     return items
+
+
+def expand_settled(audio: object, seconds: float) -> tuple[list[Item], list[Item]]:
+    """Return the items that are the same in two looks, so many seconds apart, and those that are still being written.
+
+    Each look is one listing of each pattern. What is not listed, such as an object that is named by its URI, is taken
+    as it is. Files come late, grow or are replaced between the looks: they are left for another run.
+
+    :param audio: as for :func:`expand`, which says what it raises.
+    :param seconds: between the looks, by this machine's clock; 0 looks once. Where nothing can have changed, nothing
+        is waited for.
+    """
+    audio = _listed(audio)
+    first = expand(audio)
+    if not seconds or not any(item.version for item in first):
+        return first, []
+    time.sleep(seconds)
+    known = {item.audio: item.version for item in first}
+    second = expand(audio)
+    growing = [item for item in second if item.version and known.get(item.audio) != item.version]
+    left_out = {item.audio for item in growing}
+    return [item for item in second if item.audio not in left_out], growing
+
+
+def _listed(audio: object) -> list[object]:
+    """Return what was given as a list."""
+    audio = from_text(audio)
+    if isinstance(audio, Mapping | str) or hasattr(audio, "__fspath__"):
+        return [audio]
+    if not isinstance(audio, Iterable):
+        raise InvalidInput(f"audio is a list of recordings, or a pattern; this is of type {type(audio).__name__}")
+    return list(audio)
 
 
 def _check_repeated(items: Iterable[Item]) -> None:
@@ -126,7 +157,7 @@ def _expanded(one: object) -> list[Item]:
     found = find(text)
     if name and len(found) > 1:
         raise InvalidInput(f"{display(text)!r} finds {len(found)} recordings, which cannot all be named {name!r}")
-    return [Item(one.audio, name, options, None, one.info, one.problem, one.is_no_match) for one in found]
+    return [Item(one.audio, name, options, None, one.info, one.version, one.problem, one.is_no_match) for one in found]
 
 
 def own_names(items: Sequence[Item], pattern: str, *, distinct_names: bool = True) -> list[dict[str, object]]:

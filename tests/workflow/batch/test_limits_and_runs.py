@@ -207,3 +207,35 @@ def test_force_submits_everything_once_more(batch: Batch):
     for tries in (4, 4):
         batch.run(audio, {"max_tries": tries}, force=True)
     assert batch.charged == dict.fromkeys(once(audio), 2)
+
+
+# Files that are still being written
+
+
+def test_a_half_written_file_is_charged_by_a_later_run(batch: Batch, monkeypatch: pytest.MonkeyPatch):
+    """It has no row, costs nothing, and is written whole when it is whole."""
+    whole = batch.recording("whole.wav")
+    growing = Path(batch.recording("growing.wav"))
+    sleep, settled = time.sleep, {**NIGHTLY, "settle": 7}
+
+    def grown(seconds: float) -> None:
+        if seconds == 7:
+            growing.write_bytes(growing.read_bytes() + b"\0" * 800)
+        else:
+            sleep(seconds)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "sleep", grown)
+        assert batch.run(f"{batch.folder}/*.wav", MONDAY, **settled)["total"] == 1
+    assert (batch.texts, batch.charged) == ([text_of("whole.wav")], once([whole]))
+    result = batch.run(f"{batch.folder}/*.wav", TUESDAY, **{**settled, "settle": 0.1})
+    assert (result["written"], result["skipped"]) == (1, 1)
+    assert batch.charged == once([whole, str(growing)])
+
+
+@pytest.mark.parametrize(("settle", "words"), [(-1, "non-negative number of seconds"), (601, "at most 600 seconds")])
+def test_a_settle_that_cannot_be_is_refused(batch: Batch, settle, words):
+    """Before anything is looked at: the worker waits for it."""
+    with pytest.raises(AirflowFailException, match=words):
+        batch.run(batch.recordings(1), settle=settle)
+    assert batch.submits == 0

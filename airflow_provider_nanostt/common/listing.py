@@ -1,0 +1,68 @@
+"""Which objects of a store match a pattern, as they come: page by page from S3, where a listing has no end in memory.
+
+fsspec's own ``glob`` holds all that it has listed, some kilobyte for each object, before it looks at the first. What a
+match is for is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+_PAGE = 1000
+"""Objects that a store lists in one answer."""
+MARKS = frozenset("*?[")
+"""What makes a text a pattern."""
+
+
+def matching(fs: Any, pattern: str) -> Iterator[Mapping[str, object]]:
+    """Yield what a file system says of each file that matches a pattern, in any order.
+
+    :param pattern: bucket and key, as ``fs.glob`` takes it.
+    :raises Exception: any error of the storage.
+    """
+    entries = _entries(fs, pattern)
+    if entries is None:
+        found = fs.glob(pattern, detail=True).values()
+        yield from (entry for entry in found if entry.get("type") == "file")
+        return
+    from fsspec.utils import glob_translate
+
+    is_match = re.compile(glob_translate(pattern)).match
+    for entry in entries:
+        name = str(entry["name"])
+        if entry.get("type") == "file" and not name.endswith("/") and is_match(name):
+            yield entry
+
+
+def _entries(fs: Any, pattern: str) -> Iterator[Mapping[str, object]] | None:
+    """Return all that may match, page by page; None where that cannot be, or takes more requests than ``glob``."""
+    iterate = getattr(fs, "_iterdir", None)  # of s3fs
+    start = "".join(takewhile(lambda letter: letter not in MARKS, pattern))
+    if iterate is None or "/" not in start.lstrip("/"):
+        return None
+    is_deep = "**" in pattern
+    if not is_deep and "/" in pattern[len(start) :]:
+        return None  # some levels of folders, of which each is listed by itself
+    bucket, key, _ = fs.split_path(start)
+    return _paged(fs, iterate(bucket, prefix=key, delimiter="" if is_deep else "/"))
+
+
+def _paged(fs: Any, entries: AsyncIterator[Mapping[str, object]]) -> Iterator[Mapping[str, object]]:
+    """Yield what the store's own event loop iterates over, a page at a time."""
+    from fsspec.asyn import sync
+
+    async def page() -> list[Mapping[str, object]]:
+        found = []
+        async for entry in entries:
+            found.append(entry)
+            if len(found) == _PAGE:
+                break
+        return found
+
+    while found := cast("list[Mapping[str, object]]", sync(fs.loop, page)):
+        yield from found
