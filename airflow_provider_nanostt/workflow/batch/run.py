@@ -1,7 +1,8 @@
-"""One attempt at a batch: submit every item, several at once; write results one after the other.
+"""One attempt at a batch: find or submit every item, several at once; write results one after the other.
 
 One item's trouble stops no other; trouble with the key, the account or the service stops the rest of them, since it
-would meet each of them. What an item needs (its request, how its result is written) is handed in.
+would meet each of them. What an item needs (its request, how its result is written) is handed in. What was submitted is
+taken in by ``collect``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Transcript
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.s3_puts import send_small_files_at_once
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.polling import job_list
 from airflow_provider_nanostt.workflow import recovery, transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
@@ -57,9 +57,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_FETCH_SECONDS = 300.0
-"""How long a transcript that is known to be there is asked for."""
 
 _LISTING_PAYS_FROM = 10
 """Items from which one listing of the folder is quicker than to look at each file by itself."""
@@ -130,7 +127,7 @@ class BatchRun:
         if all(item.problem for item in items):
             return {}
         self._warm_up(items)
-        attempts = dict(self._open(number for number in first.values() if items[number].problem is None))
+        attempts = dict(self.open_items(number for number in first.values() if items[number].problem is None))
         for number in set(range(len(items))) - set(attempts):
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
@@ -162,7 +159,7 @@ class BatchRun:
             with contextlib.suppress(Exception):
                 _ = object_storage.resolve(uri).fs
 
-    def _open(self, numbers: Iterable[int]) -> Iterator[tuple[int, Attempt]]:
+    def open_items(self, numbers: Iterable[int]) -> Iterator[tuple[int, Attempt]]:
         """Yield numbers of items and the attempts at them, whose records are not read yet."""
         many = len(self.rows) >= _LISTING_PAYS_FROM
         for number in numbers:
@@ -209,7 +206,7 @@ class BatchRun:
         pending = Pending(number, attempt, [(part.start, part.found) for part in found])
         jobs = pending.jobs
         if not jobs:
-            self._write(pending)
+            self.write(pending)
             return None
         known = {
             "run_id": RUN_ID_SEPARATOR.join(job.run_id for job in jobs),
@@ -218,43 +215,6 @@ class BatchRun:
         }
         self._record_result(number, attempt, WAITING, known)
         return pending
-
-    def wait(
-        self, pending: Sequence[Pending], *, deadline: float, poll_interval: float, to_the_end: bool = True
-    ) -> list[Pending]:
-        """Wait here for what :meth:`submit_all` has left, and write each as it ends.
-
-        :param to_the_end: what is not done by the deadline has failed.
-        :return: what is still waited for.
-        """
-        waiting = {one.number: one for one in pending}
-        jobs = {
-            f"{one.number} {index}": found
-            for one in pending
-            for index, (_, found) in enumerate(one.parts)
-            if isinstance(found, Job)
-        }
-        try:
-            for key, answer in self.service.as_completed(jobs, deadline=deadline, poll_interval=poll_interval):
-                number, index = map(int, key.split())
-                if not isinstance(answer, errors.TranscriptionTimeout) or to_the_end:
-                    self._take_in(waiting[number], index, answer)
-        except errors.NanoGPTError as error:  # such as the end of a day, for which the triggerer waits
-            for one in pending if to_the_end else ():
-                if self.rows[one.number].status == WAITING:
-                    self.record_error(one.number, error, one.attempt)
-        return [one for one in pending if self.rows[one.number].status == WAITING]
-
-    def _take_in(self, one: Pending, index: int, answer: Transcript | errors.JobError) -> None:
-        """Take in how a job has ended."""
-        if self.rows[one.number].status != WAITING:  # another part of it has failed
-            return
-        with self.recording_errors(one.number, one.attempt):
-            if isinstance(answer, errors.JobError):
-                raise answer
-            one.parts[index] = (one.parts[index][0], answer)
-            if not one.jobs:
-                self._write(one)
 
     def hand_over(self) -> dict[str, str] | None:
         """Save how the batch stands; return where the triggerer may leave transcripts, None for nowhere."""
@@ -265,77 +225,7 @@ class BatchRun:
         """Go on from the checkpoint."""
         self.rows, self._writing = self.checkpoint.load()
 
-    def collect(self, not_completed: Mapping[str, object], *, more: int = 0, until_row: int | None = None) -> None:
-        """Write what the triggerer has waited for.
-
-        :param not_completed: the outcomes of jobs that are not completed, by run id.
-        :param more: how many others are not; which ones is not known.
-        :param until_row: the row before which it has waited for all; None if there is none.
-        """
-        waiting = [row for row in self._waiting() if until_row is None or row.number < until_row]
-        ready = sum(self._is_prefetched(row) for row in waiting)
-        if waiting:
-            self.log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
-        ended = frozenset(not_completed) if not more else None
-        for number, attempt in self._open(row.number for row in waiting):
-            with self.recording_errors(number, attempt):
-                self._fetch(number, attempt, ended)
-
-    def _waiting(self) -> list[ManifestRow]:
-        return [row for row in self.rows if row.status == WAITING]
-
-    def some_jobs(self) -> tuple[list[dict[str, object]], int]:
-        """Return the jobs of the next items to be waited for, as JSON, and the row behind these items.
-
-        :return: as many as fit into a trigger's arguments, but those of one item at least; none if none is left.
-        """
-        jobs: list[dict[str, object]] = []
-        for number, attempt in self._open(row.number for row in self._waiting()):
-            with self.recording_errors(number, attempt):
-                found = [one.to_json() for _, one in recovery.find_jobs(attempt) if isinstance(one, Job)]
-                if jobs and not job_list.fits([*jobs, *found]):
-                    return jobs, number
-                jobs += found
-        return jobs, len(self.rows)
-
-    def _fetch(self, number: int, attempt: Attempt, ended: frozenset[str] | None) -> None:
-        """Fetch and write one item, whose jobs are in the ledger."""
-        if not self._is_prefetched(self.rows[number]):
-            self.breaker.raise_if_open()  # it will have to be asked for
-        one = Pending(number, attempt, recovery.find_jobs(attempt))
-        for index, (start, found) in enumerate(one.parts):
-            if isinstance(found, Job):
-                one.parts[index] = start, self._fetched(attempt, found, ended)
-        self._write(one)
-        self.breaker.record_success()
-
-    def _fetched(self, attempt: Attempt, job: Job, ended: frozenset[str] | None) -> Transcript:
-        if (transcript := attempt.gate.prefetched(job)) is not None:
-            return transcript
-        # One that is not completed is asked once more: it may be by now, and its error is raised in full.
-        patience = 0.0 if ended is None or job.run_id in ended else _FETCH_SECONDS
-        return self.service.wait_until(job, deadline=time.time() + patience, at_once=True)
-
-    def _is_prefetched(self, row: ManifestRow) -> bool:
-        return bool(row.run_ids) and all(map(self.checkpoint.spool.has, row.run_ids))
-
-    def cleanup(self) -> None:
-        """Remove what the triggerer has left, unless a retry has a use for some of it."""
-        if not any(row.is_missing and any(map(self.checkpoint.spool.has, row.run_ids)) for row in self.rows):
-            self.checkpoint.spool.clear()
-
-    def resolve_duplicates(self) -> None:
-        """Give duplicates the outcome of the item they repeat."""
-        by_key = {row.key: row for row in self.rows if row.status != DUPLICATE}
-        for number, row in enumerate(self.rows):
-            if row.status == DUPLICATE:
-                first = by_key.get(row.key, row)
-                status = DUPLICATE if first.files else first.status
-                self.rows[number] = replace(
-                    first, number=number, audio=row.audio, status=status, cost_usd=0.0, charged_minutes=0.0
-                )
-
-    def _write(self, pending: Pending) -> None:
+    def write(self, pending: Pending) -> None:
         """Write an item's transcript; one at a time, since an hour of words is large in memory."""
         done = [(start, found) for start, found in pending.parts if isinstance(found, Transcript)]
         with self._write_lock:
