@@ -75,9 +75,11 @@ class AirflowApi:
 
     :param url: address of the API server or the 2.x webserver.
     :param major: 2 or 3.
+    :param login: name and password, where not everybody is an administrator.
     """
 
-    def __init__(self, url: str, major: int) -> None:
+    def __init__(self, url: str, major: int, login: tuple[str, str] | None = None) -> None:
+        self.login = login
         self.url = url
         self.major = major
         self._session = requests.Session()
@@ -106,7 +108,11 @@ class AirflowApi:
         return self._session.request(method, self._root + path, headers={"Accept": accept}, timeout=30, **options)
 
     def _log_in(self) -> None:
-        answer = self._session.get(f"{self.url}/auth/token", timeout=30)
+        if self.login is None:
+            answer = self._session.get(f"{self.url}/auth/token", timeout=30)
+        else:
+            user = {"username": self.login[0], "password": self.login[1]}
+            answer = self._session.post(f"{self.url}/auth/token", json=user, timeout=30)
         answer.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

@@ -15,6 +15,7 @@ from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of
+from airflow_provider_nanostt.operators._approval import Asking
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
@@ -38,10 +39,20 @@ _UNREADABLE = (
 )
 
 
-def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> TaskResult:
-    """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it."""
+def run_batch(
+    operator: NanoGPTOperator, context: Context, audio: object, *, answer: Mapping[str, object] | None = None
+) -> TaskResult:
+    """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it.
+
+    :param answer: what Airflow says of a person's answer, if one was asked before.
+    """
     arguments = read_arguments(operator)
     run = open_batch(operator, arguments, context)
+    if arguments.approval.approve_above is not None:
+        asking = Asking.open(operator, context, arguments.approval, run.folder)
+        if answer is not None:
+            asking = asking.take_answer(answer)
+        run.allow = asking.allow
     items = expand(audio)
     if not items:
         operator.log.warning("audio names no recording; there is nothing to do")

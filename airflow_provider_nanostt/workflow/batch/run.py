@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from dataclasses import InitVar, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -24,6 +25,7 @@ from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
 from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, list_once
 from airflow_provider_nanostt.workflow.batch.items import own_names
+from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance, ListEstimate
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
     ELSEWHERE,
@@ -39,6 +41,7 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
 from airflow_provider_nanostt.workflow.batch.workers import FIRST_WIDTH, LAST_WIDTH, Width, in_threads
 from airflow_provider_nanostt.workflow.budget import Budget
 from airflow_provider_nanostt.workflow.recovery import ReusedResult
+from airflow_provider_nanostt.workflow.transcribe import ToSubmit
 from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ class BatchRun:
     :param skip_existing: leave alone what any run has written in this folder.
     :param max_parallel: how many items are at work at once; None for as many as use every request slot, within bounds.
     :param on_no_match: ``warn`` or ``fail``, for what finds no recording.
+    :param allow: asked once before the first submit, with what the whole list would cost; None asks nobody.
     """
 
     service: NanoGPTHook
@@ -89,6 +93,7 @@ class BatchRun:
     skip_existing: bool
     max_parallel: int | None
     on_no_match: str
+    allow: Callable[[ListEstimate], Allowance] | None = None
 
     def __post_init__(self, costs: CostRules) -> None:
         self.rows: list[ManifestRow] = []
@@ -109,8 +114,40 @@ class BatchRun:
         most = self.max_parallel
         at_first = FIRST_WIDTH if object_storage.is_local(self.folder) else 2 * FIRST_WIDTH
         width = Width(self.service.get_limiter(), now=at_first).grown if most is None else lambda: most
-        begun = self._in_threads(lambda number: self._begin(number, attempts[number], items[number]), attempts, width)
-        return [one for one in begun if one is not None]
+        if self.allow is None or self.breaker.error is not None:  # a batch that has stopped asks nobody
+            begun = self._in_threads(
+                lambda number: self._begin(number, attempts[number], items[number]), attempts, width
+            )
+            return [one for one in begun if one is not None]
+        found = self._in_threads(lambda number: self._find(number, attempts[number], items[number]), attempts, width)
+        left = {number: one for number, one in zip(attempts, found, strict=True) if isinstance(one, ToSubmit)}
+        self._ask(self.allow, attempts, left)
+        begun = self._in_threads(lambda number: self._submit(number, attempts[number], left[number]), list(left), width)
+        return sorted([one for one in (*found, *begun) if isinstance(one, Pending)], key=lambda one: one.number)
+
+    def _ask(
+        self,
+        allow: Callable[[ListEstimate], Allowance],
+        attempts: Mapping[int, Attempt],
+        left: dict[int, ToSubmit],
+    ) -> None:
+        """Ask for what may be spent, and take out of ``left`` what may not be submitted."""
+        names = {WRITTEN: "done", WAITING: "done", SKIPPED: "done"}
+        others = Counter(names.get(row.status, row.status) for row in self.rows if row.number not in left)
+        keys = {number: self.rows[number].key for number in attempts}
+        costing = tuple((self.rows[number].audio, one.estimate) for number, one in left.items())
+        if self.breaker.error is not None:  # then nothing more can be submitted, and nobody is asked
+            refused, problem = list(left), self.breaker.error
+        else:
+            rules, earlier = self.budget.rules, self.budget.earlier
+            allowed = allow(ListEstimate(costing, frozenset(keys.values()), others, rules, earlier))
+            self.budget.allow_only(allowed.usd, allowed.name)
+            refused = [one for one in left if allowed.items is not None and keys[one] not in allowed.items]
+            problem = errors.CostLimit(f"It came to the list after {allowed.name}")
+        for number in refused:
+            del left[number]
+            self.record_error(number, problem, attempts[number])
+            self.budget.passed(number)
 
     def open_all(self, items: Sequence[Item], *, distinct_names: bool) -> dict[int, Attempt]:
         """Make a row for each item, and count what earlier attempts have cost.
@@ -187,12 +224,30 @@ class BatchRun:
         return in_threads(work, things, width, partial(self.breaker.stop, stopped))
 
     def _begin(self, number: int, attempt: Attempt, item: Item) -> Pending | None:
-        pending = None
+        found = self._find(number, attempt, item)
+        return self._submit(number, attempt, found) if isinstance(found, ToSubmit) else found
+
+    def _find(self, number: int, attempt: Attempt, item: Item) -> Pending | ToSubmit | None:
+        """Take in what is paid for; return what has to be waited for, or submitted."""
+        left: Pending | ToSubmit | None = None
         try:
             with self.recording_errors(number, attempt):
                 if isinstance(self.breaker.error, errors.LedgerError):
                     self.breaker.raise_if_open()
-                pending = self.accept(number, attempt, transcribe.begin(attempt, self.request(item)))
+                found = transcribe.find(attempt, self.request(item))
+                left = found if isinstance(found, ToSubmit) else self.accept(number, attempt, found)
+                if left is not found:
+                    self.breaker.record_success()
+        finally:
+            if not isinstance(left, ToSubmit):
+                self.budget.passed(number)
+        return left
+
+    def _submit(self, number: int, attempt: Attempt, found: ToSubmit) -> Pending | None:
+        pending = None
+        try:
+            with self.recording_errors(number, attempt):
+                pending = self.accept(number, attempt, transcribe.submit(attempt, found))
                 self.breaker.record_success()
         finally:
             self.budget.passed(number)
