@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException, AirflowSkipException, can_ask_people
-from tests.outside import Event, StateStore, counted, killed, ledger_file, reading, record
+from airflow_provider_nanostt.api import errors
+from tests.outside import Event, StateStore, counted, failing, killed, ledger_file, reading, record
 from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once
 from tests.workflow.batch.required_actions import APPROVE, NOBODY, REJECT, RequiredActions, Task
 
@@ -191,6 +192,38 @@ def test_the_limit_of_the_batch_is_in_the_question(task: Task, batch: Batch):
     assert f"up to ${2.5 * EACH:g}" in question.subject
     assert task.run(audio, **limits)["written"] == 2
     assert task.run(audio, approve_above=1, max_cost_usd=0.5)["written"] == 4
+
+
+@needs_people
+def test_what_the_service_charges_beyond_the_estimate_ends_the_batch(task: Task, batch: Batch):
+    """What was approved is held against what was charged; a retry asks for the rest."""
+    audio = batch.recordings(4, duration=300.0)
+    limits = {"approve_above": 0, "max_parallel": 1, "on_item_error": "continue"}
+    result = task.run(audio, APPROVE, **limits)
+    assert (result["written"], result["not_started"]) == (1, 3)
+    assert {row["error"].partition("=")[0] for row in batch.rows[1:2]} == {
+        "This would cost more than what was approved "
+    }
+    with pytest.raises(AirflowFailException):
+        task.run(audio, APPROVE, **{**limits, "on_item_error": "fail"})
+    assert len(task.actions.asked) == 2
+
+
+@needs_people
+def test_the_threshold_is_the_limit_where_nobody_was_asked(task: Task, batch: Batch):
+    """A list that turns out dearer than it looked does not go beyond what needs no approval."""
+    audio = batch.recordings(4, duration=300.0)
+    result = task.run(audio, approve_above=4 * EACH, max_parallel=1, on_item_error="continue")
+    assert (result["written"], result["not_started"]) == (1, 3)
+    assert "more than approve_above" in batch.rows[1]["error"]
+
+
+@needs_people
+def test_a_storage_that_does_not_answer_is_no_answer(task: Task, batch: Batch):
+    """Whether somebody has approved is not known, so nothing is asked and nothing submitted; a retry may help."""
+    with failing(reading("*.approval"), OSError("no answer")), pytest.raises(errors.LedgerError, match="approval"):
+        task.run(batch.recordings(1), approve_above=0)
+    assert (task.actions.asked, batch.submits) == ([], 0)
 
 
 @needs_people

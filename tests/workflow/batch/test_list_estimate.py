@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_nanostt.api.catalogue import Price
+from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.workflow.batch.list_estimate import ListEstimate
 from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate
+from tests.workflow.batch.conftest import ASYNC, MINUTES, Batch
+from tests.workflow.batch.conftest import PRICE as PRICES
 
 PRICE = Price(0.01, "the catalogue")
 HOSTILE = [
@@ -88,3 +91,21 @@ def test_what_earlier_tries_have_spent_counts():
     assert found.needs_approval(9.5)
     assert found.limit_usd == pytest.approx(10.2)
     assert not ListEstimate((), earlier_usd=9.0).needs_approval(1.0)
+
+
+def test_the_hook_estimates_a_list(batch: Batch):
+    """As a batch would ask for it, without a ledger; nothing is submitted."""
+    audio = batch.recordings(3)
+    batch.recording("other/long.wav")
+    given = [
+        f"{batch.folder}/call-*.wav",
+        audio[0],
+        {"audio": str(batch.folder / "other/long.wav"), "actual_duration": 10},
+        str(batch.folder / "missing.wav"),
+        f"{batch.folder}/*.ogg",
+    ]
+    found = NanoGPTHook().estimate_list(given, model=ASYNC, actual_duration=MINUTES)
+    assert found.new_usd == pytest.approx(3 * PRICES[ASYNC] + 0.03 * 10)
+    assert found.free == {"duplicate": 1, "failed": 1, "no_match": 1}
+    assert "on transcribing 4 recordings" in found.subject
+    assert batch.submits == 0
