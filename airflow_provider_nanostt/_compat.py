@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ from airflow import __version__ as _airflow_version
 from airflow.configuration import conf
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk import (
         Asset,
@@ -53,7 +55,10 @@ else:
         from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 
-HAS_TABS = tuple(int(part) for part in _airflow_version.split(".")[:2]) >= (3, 1)
+AIRFLOW = tuple(map(int, _airflow_version.split(".")[:2]))
+"""The first two numbers of this Airflow's version."""
+
+HAS_TABS = AIRFLOW >= (3, 1)
 """Whether plugins may add tabs to a task's page."""
 
 
@@ -75,6 +80,9 @@ _PLACES = {
     "AssetWatcher": ("airflow.sdk",),  # 3.0
     "BaseEventTrigger": ("airflow.triggers.base", "airflow.triggers.base:BaseTrigger"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
+    "CreateHITLDetailPayload": ("airflow.sdk.execution_time.comms",),  # 3.1 and newer
+    "HITLTrigger": ("airflow.providers.standard.triggers.hitl",),
+    "TaskAwaitingInput": ("airflow.sdk.exceptions",),  # 3.3 and newer
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
     "XCom": ("airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
@@ -90,12 +98,54 @@ _PLACES = {
 """Name: modules that may have it, newest Airflow first; after a colon, another name for it there."""
 
 
-def airflow_version() -> tuple[int, int]:
-    """Return the first two numbers of this Airflow's version."""
-    from airflow import __version__
+def can_ask_people() -> bool:
+    """Whether this Airflow has Required actions, in which a task asks a person (3.1 and newer)."""
+    ways = (find("TaskAwaitingInput"), find("HITLTrigger"))
+    return find("CreateHITLDetailPayload") is not None and ways != (None, None)
 
-    major, minor = __version__.split(".")[:2]
-    return int(major), int(minor)
+
+def find(name: str) -> Any:
+    """Return what only some versions have; None on the others."""
+    return getattr(sys.modules[__name__], name, None)
+
+
+def ask_person(instance: Any, *, subject: str, body: str, options: Sequence[str], users: Sequence[Any]) -> bool:
+    """Put a question into Airflow's Required actions; return whether it is this one that a person sees there.
+
+    Before 3.4 Airflow keeps the text that the task instance asked first, also for later tries (apache/airflow#73235).
+
+    :param users: (id, name) of those who may answer; none for all.
+    """
+    payload = find("CreateHITLDetailPayload")(
+        ti_id=instance.id,
+        options=list(options),
+        subject=subject,
+        body=body,
+        params={},
+        assigned_users=[{"id": one, "name": name} for one, name in users],
+    )
+    shown = _supervisor().send(msg=payload)
+    return (getattr(shown, "subject", None), getattr(shown, "body", None)) == (subject, body)
+
+
+def wait_for_person(operator: Any, instance: Any, *, method: str, options: Sequence[str], seconds: float | None) -> Any:
+    """Leave the task until a person has answered, without a slot; before 3.3 a trigger looks for the answer.
+
+    :param method: of the operator, to go on with.
+    :param seconds: for which to wait; None for as long as it takes.
+    """
+    timeout = None if seconds is None else timedelta(seconds=seconds)
+    awaiting = find("TaskAwaitingInput")
+    if awaiting is not None:
+        raise awaiting(method_name=method, timeout=timeout)
+    until = None if timeout is None else datetime.now(UTC) + timeout
+    trigger = find("HITLTrigger")(ti_id=instance.id, options=list(options), params={}, timeout_datetime=until)
+    operator.defer(trigger=trigger, method_name=method)
+
+
+def _supervisor() -> Any:
+    """Return the way from a running task to Airflow, which is there while a task runs."""
+    return import_module("airflow.sdk.execution_time.task_runner").SUPERVISOR_COMMS
 
 
 def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,6 +157,7 @@ def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 __all__ = [
+    "AIRFLOW",
     "HAS_TABS",
     "NEVER_EXPIRE",
     "AirflowException",
@@ -127,11 +178,13 @@ __all__ = [
     "PokeReturnValue",
     "TaskDecorator",
     "XCom",
-    "airflow_version",
+    "ask_person",
     "attach",
+    "can_ask_people",
     "conf",
     "determine_kwargs",
     "mask_secret",
     "task_decorator_factory",
+    "wait_for_person",
     "without_loggers",
 ]

@@ -251,6 +251,13 @@ class NanoGPTHook(BaseHook):
         """
         return _scripts().estimate(self, audio, **options)
 
+    def estimate_list(self, audio: Any, **options: Any) -> Any:
+        """Estimate the cost of a list, with a text for the person who decides about it. Free; nothing is submitted.
+
+        Takes and returns what :func:`~airflow_provider_nanostt.workflow.scripts.estimate_list` does.
+        """
+        return _scripts().estimate_list(self, audio, **options)
+
     def balance(self) -> Balance:
         """Ask for the balance of the account. Free."""
         return self._ask(endpoints.balance())

@@ -29,7 +29,13 @@ from airflow_provider_nanostt.emulator.__main__ import parser
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import FileStore, Record, TaskIdentity, record
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
-from airflow_provider_nanostt.operators.options import AudioPreparation, CostLimits, OutputOptions, RecoveryPolicy
+from airflow_provider_nanostt.operators.options import (
+    ApprovalOptions,
+    AudioPreparation,
+    CostLimits,
+    OutputOptions,
+    RecoveryPolicy,
+)
 from airflow_provider_nanostt.outputs import CaptionStyle, format_transcript, schema
 from airflow_provider_nanostt.sensors import TranscriptionSensor
 from airflow_provider_nanostt.triggers import TranscriptionTrigger
@@ -192,7 +198,7 @@ def named(path: str) -> Any:
     raise AttributeError(path)
 
 
-OPTIONS: tuple[Any, ...] = (AudioPreparation, OutputOptions, RecoveryPolicy, CostLimits)
+OPTIONS: tuple[Any, ...] = (AudioPreparation, OutputOptions, RecoveryPolicy, CostLimits, ApprovalOptions)
 TABLES: dict[str, Any] = {
     "docs/operators.md": TranscribeOperator,
     "docs/batch.md": TranscribeBatchOperator,
@@ -205,7 +211,7 @@ DOCUMENTED: dict[str, list[Any]] = {
     "docs/hooks.md": [
         NanoGPTHook.__init__,
         *(getattr(NanoGPTHook, name) for name in ("submit", "wait", "wait_until", "as_completed", "youtube", "usage")),
-        *(getattr(scripts, name) for name in ("transcribe", "estimate")),
+        *(getattr(scripts, name) for name in ("transcribe", "estimate", "estimate_list")),
     ],
     "docs/api.md": [Config.__init__, Submission.__init__],
     "docs/outputs.md": [CaptionStyle.__init__, format_transcript],
@@ -394,7 +400,8 @@ def spans(page: str) -> list[str]:
 FOREIGN = {
     "ARGS", "AirflowFailException", "BEFORE", "DAG", "False", "JOBS", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON",
     "True", "ValueError", "WAY", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest",
-    "COUNT", "DISTRIBUTED", "MINUTES", "dag", "dag_run", "queue", "triggering_asset_events",
+    "ApprovalOperator", "COUNT", "DISTRIBUTED", "MINUTES", "awaiting_input", "dag", "dag_run", "queue",
+    "triggering_asset_events",
     "default_deferrable", "execution_timeout", "keep_task_state", "long", "max_active_runs", "max_active_tis_per_dag",
     "once", "operators", "pool", "pyproject", "render_template_as_native_obj", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",

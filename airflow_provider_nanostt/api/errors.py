@@ -6,7 +6,8 @@ its ``charged``, ``retry`` and ``scope``; ``docs/errors.md`` has the table. Noth
 
     NanoGPTError
     ├── InvalidInput              refused here, before any request (also a ValueError)
-    │   └── CostLimit                 it would cost more than is allowed, or than there is
+    │   ├── CostLimit                 it would cost more than is allowed, or than there is
+    │   └── NotApproved               a person was asked whether it may cost that, and did not approve
     ├── SubmittedElsewhere        another attempt is submitting the same just now
     ├── StorageUnavailable        the storage with the recording did not answer; nothing was sent
     ├── FileChanged               a file is not what it was when it was looked at; nothing was sent
@@ -52,6 +53,7 @@ from airflow_provider_nanostt.common.errors import InvalidInput as InvalidInput
 from airflow_provider_nanostt.common.errors import LedgerError as LedgerError
 from airflow_provider_nanostt.common.errors import LedgerMissing as LedgerMissing
 from airflow_provider_nanostt.common.errors import NanoGPTError as NanoGPTError
+from airflow_provider_nanostt.common.errors import NotApproved as NotApproved
 from airflow_provider_nanostt.common.errors import ResultTooLarge as ResultTooLarge
 from airflow_provider_nanostt.common.errors import RetryWorth as RetryWorth
 from airflow_provider_nanostt.common.errors import Scope as Scope

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from airflow_provider_nanostt._compat import airflow_version
+from airflow_provider_nanostt._compat import AIRFLOW
 from airflow_provider_nanostt.assets.watcher import RecordingsTrigger
 from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.listing import MARKS
@@ -45,8 +45,8 @@ def recordings(
     :param name: of the asset; None for its URI. Assets of several names over one pattern ring each for itself.
     :raises InvalidInput: before Airflow 3.1, and for a pattern or time that cannot be used.
     """
-    if (version := airflow_version()) < (3, 1):
-        raise InvalidInput(f"recordings() needs Airflow 3.1 or newer; this is {version[0]}.{version[1]}")
+    if AIRFLOW < (3, 1):
+        raise InvalidInput(f"recordings() needs Airflow 3.1 or newer; this is {AIRFLOW[0]}.{AIRFLOW[1]}")
     from airflow_provider_nanostt._compat import Asset, AssetWatcher
     from airflow_provider_nanostt.lineage import plain
 

@@ -116,6 +116,10 @@ class CostLimit(InvalidInput):
     """It would cost more than the user allows, or than the account has; nothing was submitted."""
 
 
+class NotApproved(InvalidInput):
+    """A person was to approve the cost and did not; nothing was submitted."""
+
+
 class SubmittedElsewhere(NanoGPTError, charged="no", retry="yes"):
     """Another attempt is submitting the same recording right now; this one has submitted nothing.
 

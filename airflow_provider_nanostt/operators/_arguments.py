@@ -16,6 +16,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.patience import PATIENCE_SECONDS
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
+from airflow_provider_nanostt.common.numbers import from_text
 from airflow_provider_nanostt.common.parsing import (
     DAY_SECONDS,
     is_null,
@@ -32,7 +33,7 @@ from airflow_provider_nanostt.common.parsing import (
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
 from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
-from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules
+from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, ApprovalRules, CostRules
 
 _PRESIGN_MARGIN_SECONDS = 300.0 + PATIENCE_SECONDS
 """An address that is signed for the service is good for so much longer: the submit may be refused for a while."""
@@ -45,6 +46,21 @@ def _parse_manifest_formats(name: str, value: object) -> tuple[str, ...]:
     from airflow_provider_nanostt.workflow.batch import manifest
 
     return manifest.check_formats(parse_words(name, value))
+
+
+def _parse_users(name: str, value: object) -> tuple[tuple[str, str], ...]:
+    """Read users as (id, name): ids, or mappings as Airflow has them."""
+    read = from_text(value)
+    given = read.split(",") if isinstance(read, str) else [read] if isinstance(read, Mapping) else read
+    if not isinstance(given, list | tuple):
+        raise errors.InvalidInput(f"{name} must be a list of users, got {type(value).__name__}")
+    users = []
+    for one in given:
+        user_id = str(one.get("id") if isinstance(one, Mapping) else one).strip()
+        if is_null(user_id):
+            raise errors.InvalidInput(f"{name} has a user without an id")
+        users.append((user_id, str(one.get("name") or user_id) if isinstance(one, Mapping) else user_id))
+    return tuple(users)
 
 
 PARSERS: Mapping[str, Callable[[str, object], object]] = {
@@ -77,6 +93,11 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "max_cost_usd": partial(parse_number, unit="USD"),
     "unknown_length": partial(parse_choice, words=UNKNOWN_LENGTH),
     "check_balance_above": partial(parse_number, unit="USD"),
+    # ApprovalRules
+    "approve_above": partial(parse_number, unit="USD"),
+    "assigned_users": _parse_users,
+    "response_timeout": parse_seconds,
+    "on_reject": partial(parse_choice, words=("fail", "skip")),
     # PreparationRules
     "oversize": parse_words,
     "staging_path": parse_text,
@@ -126,6 +147,7 @@ class Arguments:
     settings: OutputSettings
     rules: RecoveryRules
     costs: CostRules
+    approval: ApprovalRules
     preparation: PreparationRules
     presign_seconds: float
     nanogpt_conn_id: str = "nanogpt_default"
@@ -149,6 +171,7 @@ _VALUES = {
     "settings": OutputSettings,
     "rules": RecoveryRules,
     "costs": CostRules,
+    "approval": ApprovalRules,
     "preparation": PreparationRules,
 }
 """The checked values that arguments are gathered in, by their names in :class:`Arguments`."""

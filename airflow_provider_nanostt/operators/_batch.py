@@ -16,12 +16,13 @@ from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import FOLDER
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of
+from airflow_provider_nanostt.operators._approval import Asking
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
 from airflow_provider_nanostt.polling import describe_wait, is_short, job_list
 from airflow_provider_nanostt.triggers import BatchTrigger
-from airflow_provider_nanostt.workflow.batch import Item, expand_settled, manifest, manifest_row
+from airflow_provider_nanostt.workflow.batch import Item, collect, expand_settled, manifest, manifest_row
 from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
 if TYPE_CHECKING:
@@ -40,10 +41,20 @@ _UNREADABLE = (
 )
 
 
-def run_batch(operator: NanoGPTOperator, context: Context, audio: object) -> TaskResult:
-    """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it."""
+def run_batch(
+    operator: NanoGPTOperator, context: Context, audio: object, *, answer: Mapping[str, object] | None = None
+) -> TaskResult:
+    """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it.
+
+    :param answer: what Airflow says of a person's answer, if one was asked before.
+    """
     arguments = read_arguments(operator)
     run = open_batch(operator, arguments, context)
+    if arguments.approval.approve_above is not None:
+        asking = Asking.open(operator, context, arguments.approval, run.folder)
+        if answer is not None:
+            asking = asking.take_answer(answer)
+        run.allow = asking.allow
     items, growing = expand_settled(audio, arguments.settle)
     if growing:
         names = ", ".join([item.shown for item in growing[:_MAX_NAMED]] + ["..."] * (len(growing) > _MAX_NAMED))
@@ -71,7 +82,8 @@ def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str
     run.resume()
     if reason := batch.get("unreadable"):
         operator.log.warning(_UNREADABLE, reason)
-    run.collect(
+    collect.collect_jobs(
+        run,
         not_completed,
         more=more if isinstance(more, int) else 0,
         until_row=until_row if isinstance(until_row, int) else None,
@@ -117,9 +129,9 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
 
 def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context, run: BatchRun) -> TaskResult:
     """End the task: the manifest written, then success, or the names of what is missing."""
-    run.resolve_duplicates()
+    collect.resolve_duplicates(run)
     written = manifest.write(run.folder, arguments.manifest, run.rows, arguments.manifest_formats)
-    run.cleanup()
+    collect.cleanup(run)
     result = manifest_row.summary(run.rows, written)
     counts = ", ".join(f"{result[status]} {status}" for status in manifest_row.ENDS)
     cost, files = errors.usd(result["cost_usd"]), ", ".join(written.values())
@@ -147,7 +159,7 @@ def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pendin
     deadline, left = now + arguments.timeout, list(pending)
     if arguments.deferrable and is_short([job for one in left for job in one.jobs], now, longest):
         soon, often = min(deadline, now + 2.0 * longest), min(poll_interval, longest / 4.0)
-        left = run.wait(left, deadline=soon, poll_interval=often, to_the_end=False)
+        left = collect.wait(run, left, deadline=soon, poll_interval=often, to_the_end=False)
     jobs = [job.to_json() for one in left for job in one.jobs]
     if arguments.deferrable and jobs:
         answers = run.hand_over()
@@ -158,13 +170,13 @@ def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pendin
         _defer_some(operator, arguments, run, deadline)
         return
     if left:
-        run.wait(left, deadline=deadline, poll_interval=poll_interval)
+        collect.wait(run, left, deadline=deadline, poll_interval=poll_interval)
 
 
 def _defer_some(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, deadline: float) -> None:
     """Wait in the triggerer for as many jobs as its arguments hold; return if none is left to be waited for."""
-    jobs, until_row = run.some_jobs()
+    jobs, until_row = collect.some_jobs(run)
     if jobs:
         trigger = partial(BatchTrigger, jobs=jobs, answers=run.hand_over(), until_row=until_row)
         operator.defer_to(trigger, deadline=deadline, poll_interval=arguments.poll_interval)
-    run.collect({}, until_row=until_row)
+    collect.collect_jobs(run, {}, until_row=until_row)

@@ -46,7 +46,9 @@ def run_single(
     arguments.settings.check_model(request.options.model)
     # 2. Find what is paid for, or submit.
     attempt = _open(operator, arguments, hook, context)
-    found = transcribe.begin(attempt, request, may_split=arguments.wait_for_completion)
+    found = transcribe.find(attempt, request)
+    if isinstance(found, transcribe.ToSubmit):
+        found = transcribe.submit(attempt, found, may_split=arguments.wait_for_completion)
     if isinstance(found, ReusedResult):
         return dict(found.result)
     jobs = [part.found for part in found if isinstance(part.found, Job)]

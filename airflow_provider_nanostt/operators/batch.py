@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_nanostt._compat import conf
@@ -14,7 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.operators.options import AudioPreparation, CostLimits, OutputOptions, RecoveryPolicy
+    from airflow_provider_nanostt.operators.options import (
+        ApprovalOptions,
+        AudioPreparation,
+        CostLimits,
+        OutputOptions,
+        RecoveryPolicy,
+    )
 
     Format = Literal["json", "txt", "srt", "vtt", "html"]
 
@@ -43,6 +50,11 @@ class TranscribeBatchOperator(NanoGPTOperator):
     :param max_parallel: how many recordings are looked at, prepared and submitted at once, 1 to 64; None for 8, and up
         to 32 while storage and service are so slow that request slots stay unused. (templated)
     :param max_cost_usd: for the whole batch; it stops before the recording that would exceed it. (templated)
+    :param approve_above: USD; if the whole list is expected to cost more, a person is asked in Airflow's *Required
+        actions* before anything is submitted, and no slot is held meanwhile; ``0`` asks for whatever costs anything.
+        Needs Airflow 3.1 or newer. (templated)
+    :param approval_options: who may answer, for how long to wait, and what a rejection does: see
+        :class:`~airflow_provider_nanostt.operators.options.ApprovalOptions`. (templated)
 
     The other arguments are as for :class:`~airflow_provider_nanostt.operators.TranscribeOperator`.
 
@@ -69,6 +81,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         "formats",
         "filename",
         "max_cost_usd",
+        "approve_above",
         "nanogpt_conn_id",
         "deferrable",
         "poll_interval",
@@ -79,6 +92,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         "output_options",
         "recovery_policy",
         "cost_limits",
+        "approval_options",
     )
     ui_color = "#d9e8f6"
 
@@ -102,6 +116,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         formats: Sequence[Format] | str = ("json",),
         filename: str = "{name}",
         max_cost_usd: float | str | None = None,
+        approve_above: float | str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | str = 5.0,
@@ -112,6 +127,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         output_options: OutputOptions | Mapping[str, object] | None = None,
         recovery_policy: RecoveryPolicy | Mapping[str, object] | None = None,
         cost_limits: CostLimits | Mapping[str, object] | None = None,
+        approval_options: ApprovalOptions | Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -132,6 +148,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         self.formats = formats
         self.filename = filename
         self.max_cost_usd = max_cost_usd
+        self.approve_above = approve_above
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
         self.poll_interval = poll_interval
@@ -142,12 +159,22 @@ class TranscribeBatchOperator(NanoGPTOperator):
         self.output_options = as_mapping(output_options)
         self.recovery_policy = as_mapping(recovery_policy)
         self.cost_limits = as_mapping(cost_limits)
+        self.approval_options = as_mapping(approval_options)
 
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recordings."""
         from airflow_provider_nanostt.operators._batch import run_batch
 
         return run_batch(self, context, self.audio)
+
+    def execute_answered(self, context: Context, event: Mapping[str, object]) -> dict[str, object]:
+        """Go on once a person has answered whether the list may cost what it would."""
+        from airflow_provider_nanostt.operators._batch import run_batch
+
+        done = self._run(context, partial(run_batch, self, audio=self.audio, answer=event))
+        if isinstance(done, Exception):
+            raise done
+        return done
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcripts."""

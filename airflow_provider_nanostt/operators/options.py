@@ -113,10 +113,28 @@ class CostLimits(_Options):
     check_balance_above: Number | None = 1.0
 
 
-GROUPS: Mapping[str, type[AudioPreparation | OutputOptions | RecoveryPolicy | CostLimits]] = {
+@dataclass(frozen=True, slots=True)
+class ApprovalOptions(_Options):
+    """How a person is asked if a batch would cost more than ``approve_above``. All fields are templated.
+
+    :param assigned_users: who may answer: ids, or mappings with ``id`` and ``name``; None for everybody whom Airflow
+        allows to answer for the DAG.
+    :param response_timeout: seconds, or a timedelta, after which no answer counts as a rejection; None waits on.
+    :param on_reject: what the task does without an approval: ``fail``, without retry, or ``skip``.
+    """
+
+    __repr__ = redacted_repr
+
+    assigned_users: Sequence[str | Mapping[str, str]] | str | None = None
+    response_timeout: Number | timedelta | None = None
+    on_reject: Literal["fail", "skip"] | str = "fail"
+
+
+GROUPS: Mapping[str, type[AudioPreparation | OutputOptions | RecoveryPolicy | CostLimits | ApprovalOptions]] = {
     "audio_preparation": AudioPreparation,
     "output_options": OutputOptions,
     "recovery_policy": RecoveryPolicy,
     "cost_limits": CostLimits,
+    "approval_options": ApprovalOptions,
 }
 """The arguments that are groups."""

@@ -27,7 +27,7 @@ class Budget:
     """Counts what a task spends, and refuses from the first recording that would exceed the limit.
 
     Each number must come to :meth:`check`, :meth:`approve` or :meth:`passed`; numbers wait for those before them.
-    ``spent`` is USD of this attempt, changed while ``turn`` is held.
+    ``spent`` is USD of this attempt, ``earlier`` of those before it; both change while ``turn`` is held.
 
     :param rules: the limits.
     :param balance: asks what the account holds, USD, None if unknown; for a limit it is asked once.
@@ -39,7 +39,7 @@ class Budget:
         self.turn = threading.Condition()
         self.balance = balance
         self._first_balance = functools.cache(balance)
-        self._earlier = 0.0
+        self.earlier = 0.0
         self._held: dict[int, float] = {}
         self._next = 0
         self._done: set[int] = set()
@@ -48,7 +48,11 @@ class Budget:
     def add_earlier(self, usd: float) -> None:
         """Count what earlier attempts have cost."""
         with self.turn:
-            self._earlier += usd
+            self.earlier += usd
+
+    def allow_only(self, usd: float, limited_by: str) -> None:
+        """Lower the limit, for this attempt and those before it, to so many USD; ``limited_by`` names it."""
+        self.rules = self.rules.within(usd, limited_by)
 
     def check(self, number: int, estimate: Estimate) -> None:
         """Hold what a recording will likely cost, before the work of preparing it; waits for its turn.
@@ -66,7 +70,7 @@ class Budget:
                     raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
                 others = self.spent + sum(self._held.values()) - self._held.get(number, 0.0)
                 usd = pricing.likely_usd(estimate, self.rules)
-                pricing.check_limit(estimate, self.rules, spent=self._earlier + others)
+                pricing.check_limit(estimate, self.rules, spent=self.earlier + others)
                 above = self.rules.check_balance_above
                 if above is not None and others + usd > above:
                     self._check_account(others + usd)

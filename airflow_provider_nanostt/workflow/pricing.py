@@ -29,11 +29,35 @@ class CostRules:
     :param unknown_length: for a recording of unknown length: ``worst`` takes the longest its size allows, ``fail``
         refuses, ``allow`` lets it pass.
     :param check_balance_above: USD of expected cost above which the account must hold it; None never asks.
+    :param limited_by: what the limit is, for messages.
     """
 
     max_cost_usd: float | None = None
     unknown_length: str = "worst"
     check_balance_above: float | None = 1.0
+    limited_by: str = "max_cost_usd"
+
+    def within(self, usd: float, limited_by: str) -> CostRules:
+        """Return the rules with this limit, too; the lower one holds."""
+        if self.max_cost_usd is not None and self.max_cost_usd <= usd:
+            return self
+        return replace(self, max_cost_usd=usd, limited_by=limited_by)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRules:
+    """When a person is asked before a batch spends money.
+
+    :param approve_above: USD of expected cost above which somebody has to approve; None never asks.
+    :param assigned_users: (id, name) of those who may answer; empty for everybody whom Airflow allows to.
+    :param response_timeout: seconds after which no answer counts as a rejection; None waits for as long as it takes.
+    :param on_reject: ``fail`` or ``skip`` the task.
+    """
+
+    approve_above: float | None = None
+    assigned_users: tuple[tuple[str, str], ...] = ()
+    response_timeout: float | None = None
+    on_reject: str = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +125,14 @@ def check_limit(estimate: Estimate, rules: CostRules, *, spent: float) -> None:
         remedy = "Set actual_duration, or unknown_length='allow' in cost_limits"
         if usd is None:
             raise errors.CostLimit(
-                f"max_cost_usd is {errors.usd(limit)}, and the cost is unknown: {estimate.describe()}. {remedy}"
+                f"{rules.limited_by} is {errors.usd(limit)}, and the cost is unknown: {estimate.describe()}. {remedy}"
             )
         if usd + spent > limit + _ROUNDING:
             raise errors.CostLimit(
-                f"max_cost_usd is {errors.usd(limit)}{before}, and a recording of unknown length and "
+                f"{rules.limited_by} is {errors.usd(limit)}{before}, and a recording of unknown length and "
                 f"{estimate.size:,} bytes may cost up to {errors.usd(usd)} ({estimate.describe()}). {remedy}"
             )
     elif estimate.usd + spent > limit + _ROUNDING:
         raise errors.CostLimit(
-            f"This would cost more than max_cost_usd = {errors.usd(limit)}: {estimate.describe()}{before}"
+            f"This would cost more than {rules.limited_by} = {errors.usd(limit)}: {estimate.describe()}{before}"
         )

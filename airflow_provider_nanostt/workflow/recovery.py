@@ -56,9 +56,19 @@ def read_record(attempt: Attempt, ledger: Ledger) -> tuple[Attempt, Record | Non
     An intent whose sender may still be at work is looked at again for a few seconds, since its job may come. A record
     that is damaged gives way to ``force``, and to nothing else. A storage that does not answer does not: it
     may hold what an earlier try of this clear has forced.
+
+    :raises SubmittedElsewhere: if another attempt is submitting for longer than is worth waiting here.
     """
     try:
-        record = _settled(ledger)
+        record = ledger.load()
+        for left in reversed(range(_LOOKS)):
+            if record is None or (claim := record.open_claim(time.time())) is None:
+                break
+            if not left:
+                text = f"Another attempt is submitting {record.source}: {claim.describe()}"
+                raise errors.SubmittedElsewhere(text, until=claim.until)
+            time.sleep(_PAUSE_SECONDS)
+            record = ledger.load(again=True)
     except errors.LedgerError as error:
         if not (attempt.rules.force and error.damaged):
             raise
@@ -70,23 +80,6 @@ def read_record(attempt: Attempt, ledger: Ledger) -> tuple[Attempt, Record | Non
         attempt.log.info("force was already applied by an earlier try of this clear; not resubmitting")
         attempt = replace(attempt, rules=replace(attempt.rules, force=False))
     return attempt, record
-
-
-def _settled(ledger: Ledger) -> Record | None:
-    """Return the record once nobody else is about to change it.
-
-    :raises SubmittedElsewhere: if another attempt is submitting for longer than is worth waiting here.
-    """
-    record = ledger.load()
-    for left in reversed(range(_LOOKS)):
-        if record is None or (claim := record.open_claim(time.time())) is None:
-            break
-        if not left:
-            text = f"Another attempt is submitting {record.source}: {claim.describe()}"
-            raise errors.SubmittedElsewhere(text, until=claim.until)
-        time.sleep(_PAUSE_SECONDS)
-        record = ledger.load(again=True)
-    return record
 
 
 def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | None) -> Identified:

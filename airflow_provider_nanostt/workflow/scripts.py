@@ -1,22 +1,24 @@
 """Transcribing in a script, outside of any task: no ledger and no files, so nothing is found again after a failure.
 
-What ``NanoGPTHook.transcribe`` and ``NanoGPTHook.estimate`` do.
+What ``transcribe``, ``estimate`` and ``estimate_list`` of ``NanoGPTHook`` do.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, Price
+from airflow_provider_nanostt.api.errors import NanoGPTError
 from airflow_provider_nanostt.api.models import Job, Options, Transcript
 from airflow_provider_nanostt.api.patience import until_accepted
 from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules
 from airflow_provider_nanostt.audio.sources import locate_source
-from airflow_provider_nanostt.common.parsing import DAY_SECONDS, parse_bool, parse_number, parse_seconds
+from airflow_provider_nanostt.common.parsing import DAY_SECONDS, parse_bool, parse_choice, parse_number, parse_seconds
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
-from airflow_provider_nanostt.workflow.pricing import CostRules, check_limit
+from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules, check_limit
 from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.audio.sources import Recording
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.workflow.batch.list_estimate import ListEstimate
     from airflow_provider_nanostt.workflow.pricing import Estimate
 
 log = logging.getLogger(__name__)
@@ -110,6 +113,49 @@ def estimate(
     source, options = _locate(service, audio), Options(model, diarize=diarize)
     rules = PreparationRules(tuple(oversize), staging_path)
     return look_at(service, TranscriptionRequest(source, options, _minutes(actual_duration), rules), log).estimate
+
+
+def estimate_list(
+    service: NanoGPTHook,
+    audio: object,
+    *,
+    model: str = DEFAULT_MODEL,
+    diarize: bool = False,
+    actual_duration: float | None = None,
+    staging_path: str | None = None,
+    oversize: Sequence[OversizeMethod] = OVERSIZE,
+    unknown_length: str = "worst",
+) -> ListEstimate:
+    """Estimate the cost of a list, one recording after the other. Free; nothing is submitted.
+
+    :param audio: as for a ``TranscribeBatchOperator``: a list, a pattern, items with options of their own.
+    :param unknown_length: how a recording of unknown length counts: ``worst``, ``fail`` or ``allow``.
+    :return: ``usd``, ``limit_usd``, ``minutes``, ``unknown``, ``subject``, and ``describe()`` as Markdown. What could
+        not be submitted is only counted; nothing is known of what is paid for already.
+    :raises InvalidInput: if the list cannot be read.
+    """
+    from airflow_provider_nanostt.workflow.batch import expand
+    from airflow_provider_nanostt.workflow.batch.list_estimate import ListEstimate
+
+    own = {"model": model, "diarize": diarize, "actual_duration": actual_duration}
+    costing: dict[str, tuple[str, Estimate]] = {}
+    free: Counter[str] = Counter()
+    for item in expand(audio):
+        if item.key in costing:
+            free["duplicate"] += 1
+            continue
+        options: dict[str, Any] = {**own, **{name: item.options[name] for name in own if name in item.options}}
+        try:
+            if item.problem is not None:
+                raise item.problem
+            found = estimate(service, item.audio, staging_path=staging_path, oversize=oversize, **options)
+        except NanoGPTError as error:
+            free["no_match" if item.is_no_match else "failed"] += 1
+            log.warning("%s: %s", item.shown, error)
+        else:
+            costing[item.key] = item.shown, found
+    rules = CostRules(unknown_length=parse_choice("unknown_length", unknown_length, UNKNOWN_LENGTH))
+    return ListEstimate(tuple(costing.values()), frozenset(costing), free, rules)
 
 
 def _locate(

@@ -1,4 +1,4 @@
-"""The story of one recording: :func:`begin` finds what is paid for or submits, :func:`finish` writes the transcript.
+"""The story of one recording: :func:`find` what is paid for or :func:`submit` it, :func:`finish` writes the transcript.
 
 A recording that is too long for one submit becomes parts, each with a record, a job and a charge of its own; the record
 of the whole says where it was split, so every attempt splits in the same places. How a wait is held (worker or
@@ -22,7 +22,7 @@ from airflow_provider_nanostt.outputs.merge import merge
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.recovery import ResumeParts, ReusedResult
 from airflow_provider_nanostt.workflow.request import look_at
-from airflow_provider_nanostt.workflow.submit import submit
+from airflow_provider_nanostt.workflow.submit import submit as submit_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.pricing import Estimate
-    from airflow_provider_nanostt.workflow.request import Identified, TranscriptionRequest
+    from airflow_provider_nanostt.workflow.request import Identified, Look, TranscriptionRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,37 @@ class Part:
     found: Transcript | Job
 
 
-def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = True) -> ReusedResult | list[Part]:
-    """Find what an earlier attempt has left, or submit.
+@dataclass(frozen=True, slots=True)
+class ToSubmit:
+    """A recording that is not paid for, or not all of it: how it would get to the service, and what that may cost.
 
-    :param may_split: False refuses a recording that would become several jobs.
-    :return: an earlier result, or the parts of the recording, which mostly is one.
-    :raises CostLimit: if it would cost more than the user allows, or has.
-    :raises LedgerError: if it cannot be read or recorded what has been paid for; nothing is submitted then.
+    :param known: of a recording that was split before: its parts, of which some are paid for.
+    """
+
+    request: TranscriptionRequest
+    wanted: Identified
+    look: Look
+    known: Sequence[_KnownPart] | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The expected cost of what is not paid for."""
+        if self.known is None:
+            return self.look.estimate
+        ends = [*(part.start for part in self.known[1:]), self.look.info.length.played.seconds]
+        missing = [
+            None if end is None else max(0.0, end - part.start)
+            for part, end in zip(self.known, ends, strict=True)
+            if part.found is None
+        ]
+        return self.look.estimate.of_part(None if None in missing else sum(filter(None, missing)))
+
+
+def find(attempt: Attempt, request: TranscriptionRequest) -> ReusedResult | list[Part] | ToSubmit:
+    """Find what an earlier attempt has left, else look at the recording; nothing is submitted, prepared or staged.
+
+    :return: an earlier result, or the parts of the recording, which mostly is one, or what is left to be submitted.
+    :raises LedgerError: if it cannot be read what has been paid for.
     :raises OrphanedSubmit: see :func:`~airflow_provider_nanostt.ledger.decide`.
     :raises InputChanged: likewise.
     :raises JobLost: if the service no longer knows the recorded job and the rules say to fail.
@@ -68,20 +92,33 @@ def begin(attempt: Attempt, request: TranscriptionRequest, *, may_split: bool = 
     # 4. Count what earlier attempts have spent.
     if record is not None:
         attempt.gate.add_earlier(recovery.spent_so_far(attempt, record))
-    split_points, known = None, None
+    known = None
     if isinstance(found, ResumeParts):
-        split_points = found.record.split_points
-        known = _find_parts(attempt, wanted, [0.0, *split_points])
+        known = _find_parts(attempt, wanted, [0.0, *found.record.split_points])
         if all(part.found for part in known):
             return [Part(part.start, part.found) for part in known if part.found]
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
     look = look_at(attempt.service, request, attempt.log, wanted, staging=attempt.staging)
+    return ToSubmit(request, wanted, look, known)
+
+
+def submit(attempt: Attempt, found: ToSubmit, *, may_split: bool = True) -> ReusedResult | list[Part]:
+    """Submit what is not paid for.
+
+    :param found: by :func:`find`, in this attempt.
+    :param may_split: False refuses a recording that would become several jobs.
+    :return: the parts of the recording, or the result of another attempt that was quicker.
+    :raises CostLimit: if it would cost more than the user allows, or has.
+    :raises LedgerError: if it cannot be recorded what has been paid for; nothing is submitted then.
+    """
+    request, wanted, look, known = found.request, found.wanted, found.look, found.known
     # 6. Refuse what may not be paid for, before the work of preparing it.
     if known is None:
         attempt.budget.check(attempt.number, look.estimate)
     # 7. Prepare it: as it is, converted, compressed, staged, signed or split; what is half paid for stays split.
     plan = look.plan if known is None or look.plan.method == "split" else UploadPlan("split", "it was split before")
+    split_points = None if known is None else [part.start for part in known[1:]]
     with prepared_audio(wanted.source, look.info, plan, look.options, split_points) as parts:
         # 8. Submit each part, once.
         if known is None and len(parts) == 1:
@@ -100,7 +137,9 @@ def _submit_whole(
     version = wanted.version.to_json() if wanted.version else None
     try:
         return [
-            Part(0.0, submit(attempt, attempt.ledger, wanted.request, submission, estimate, source_version=version))
+            Part(
+                0.0, submit_once(attempt, attempt.ledger, wanted.request, submission, estimate, source_version=version)
+            )
         ]
     except errors.SubmittedElsewhere:
         taken = recovery.take_over(attempt, attempt.ledger, wanted.request)
@@ -234,7 +273,7 @@ def _submit_missing(
         if found is None:
             submission = request.options.submission(audio.audio, audio.minutes)
             try:
-                found = submit(attempt, part.ledger, part.request, submission, estimate)
+                found = submit_once(attempt, part.ledger, part.request, submission, estimate)
             except errors.SubmittedElsewhere:
                 found = _of_part(recovery.take_over(attempt, part.ledger, part.request), part.request)
         if found is not None:

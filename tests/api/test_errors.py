@@ -57,6 +57,7 @@ EVERY_ERROR = [
     errors.SubmittedElsewhere("Another attempt was quicker", until=1.0),
     errors.FileChanged("changed while it was sent"),
     errors.CostLimit("more than allowed"),
+    errors.NotApproved("somebody has rejected it"),
     errors.TransportError("silence"),
     errors.ConnectError("refused"),
     errors.ReadError("reset"),

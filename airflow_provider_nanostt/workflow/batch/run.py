@@ -1,7 +1,8 @@
-"""One attempt at a batch: submit every item, several at once; write results one after the other.
+"""One attempt at a batch: find or submit every item, several at once; write results one after the other.
 
 One item's trouble stops no other; trouble with the key, the account or the service stops the rest of them, since it
-would meet each of them. What an item needs (its request, how its result is written) is handed in.
+would meet each of them. What an item needs (its request, how its result is written) is handed in. What was submitted is
+taken in by ``collect``.
 """
 
 from __future__ import annotations
@@ -9,21 +10,22 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from dataclasses import InitVar, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Transcript
+from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.s3_puts import send_small_files_at_once
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.polling import job_list
 from airflow_provider_nanostt.workflow import recovery, transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
 from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, list_once
 from airflow_provider_nanostt.workflow.batch.items import own_names
+from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance, ListEstimate
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
     DUPLICATE,
     ELSEWHERE,
@@ -39,6 +41,7 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
 from airflow_provider_nanostt.workflow.batch.workers import FIRST_WIDTH, LAST_WIDTH, Width, in_threads
 from airflow_provider_nanostt.workflow.budget import Budget
 from airflow_provider_nanostt.workflow.recovery import ReusedResult
+from airflow_provider_nanostt.workflow.transcribe import ToSubmit
 from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
 
 if TYPE_CHECKING:
@@ -58,9 +61,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-_FETCH_SECONDS = 300.0
-"""How long a transcript that is known to be there is asked for."""
-
 _LISTING_PAYS_FROM = 10
 """Items from which one listing of the folder is quicker than to look at each file by itself."""
 
@@ -76,6 +76,7 @@ class BatchRun:
     :param skip_existing: leave alone what any run has written in this folder.
     :param max_parallel: how many items are at work at once; None for as many as use every request slot, within bounds.
     :param on_no_match: ``warn`` or ``fail``, for what finds no recording.
+    :param allow: asked once before the first submit, with what the whole list would cost; None asks nobody.
     """
 
     service: NanoGPTHook
@@ -92,6 +93,7 @@ class BatchRun:
     skip_existing: bool
     max_parallel: int | None
     on_no_match: str
+    allow: Callable[[ListEstimate], Allowance] | None = None
 
     def __post_init__(self, costs: CostRules) -> None:
         self.rows: list[ManifestRow] = []
@@ -112,8 +114,40 @@ class BatchRun:
         most = self.max_parallel
         at_first = FIRST_WIDTH if object_storage.is_local(self.folder) else 2 * FIRST_WIDTH
         width = Width(self.service.get_limiter(), now=at_first).grown if most is None else lambda: most
-        begun = self._in_threads(lambda number: self._begin(number, attempts[number], items[number]), attempts, width)
-        return [one for one in begun if one is not None]
+        if self.allow is None or self.breaker.error is not None:  # a batch that has stopped asks nobody
+            begun = self._in_threads(
+                lambda number: self._begin(number, attempts[number], items[number]), attempts, width
+            )
+            return [one for one in begun if one is not None]
+        found = self._in_threads(lambda number: self._find(number, attempts[number], items[number]), attempts, width)
+        left = {number: one for number, one in zip(attempts, found, strict=True) if isinstance(one, ToSubmit)}
+        self._ask(self.allow, attempts, left)
+        begun = self._in_threads(lambda number: self._submit(number, attempts[number], left[number]), list(left), width)
+        return sorted([one for one in (*found, *begun) if isinstance(one, Pending)], key=lambda one: one.number)
+
+    def _ask(
+        self,
+        allow: Callable[[ListEstimate], Allowance],
+        attempts: Mapping[int, Attempt],
+        left: dict[int, ToSubmit],
+    ) -> None:
+        """Ask for what may be spent, and take out of ``left`` what may not be submitted."""
+        names = {WRITTEN: "done", WAITING: "done", SKIPPED: "done"}
+        others = Counter(names.get(row.status, row.status) for row in self.rows if row.number not in left)
+        keys = {number: self.rows[number].key for number in attempts}
+        costing = tuple((self.rows[number].audio, one.estimate) for number, one in left.items())
+        if self.breaker.error is not None:  # then nothing more can be submitted, and nobody is asked
+            refused, problem = list(left), self.breaker.error
+        else:
+            rules, earlier = self.budget.rules, self.budget.earlier
+            allowed = allow(ListEstimate(costing, frozenset(keys.values()), others, rules, earlier))
+            self.budget.allow_only(allowed.usd, allowed.name)
+            refused = [one for one in left if allowed.items is not None and keys[one] not in allowed.items]
+            problem = errors.CostLimit(f"It came to the list after {allowed.name}")
+        for number in refused:
+            del left[number]
+            self.record_error(number, problem, attempts[number])
+            self.budget.passed(number)
 
     def open_all(self, items: Sequence[Item], *, distinct_names: bool) -> dict[int, Attempt]:
         """Make a row for each item, and count what earlier attempts have cost.
@@ -130,7 +164,7 @@ class BatchRun:
         if all(item.problem for item in items):
             return {}
         self._warm_up(items)
-        attempts = dict(self._open(number for number in first.values() if items[number].problem is None))
+        attempts = dict(self.open_items(number for number in first.values() if items[number].problem is None))
         for number in set(range(len(items))) - set(attempts):
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
@@ -162,7 +196,7 @@ class BatchRun:
             with contextlib.suppress(Exception):
                 _ = object_storage.resolve(uri).fs
 
-    def _open(self, numbers: Iterable[int]) -> Iterator[tuple[int, Attempt]]:
+    def open_items(self, numbers: Iterable[int]) -> Iterator[tuple[int, Attempt]]:
         """Yield numbers of items and the attempts at them, whose records are not read yet."""
         many = len(self.rows) >= _LISTING_PAYS_FROM
         for number in numbers:
@@ -190,12 +224,30 @@ class BatchRun:
         return in_threads(work, things, width, partial(self.breaker.stop, stopped))
 
     def _begin(self, number: int, attempt: Attempt, item: Item) -> Pending | None:
-        pending = None
+        found = self._find(number, attempt, item)
+        return self._submit(number, attempt, found) if isinstance(found, ToSubmit) else found
+
+    def _find(self, number: int, attempt: Attempt, item: Item) -> Pending | ToSubmit | None:
+        """Take in what is paid for; return what has to be waited for, or submitted."""
+        left: Pending | ToSubmit | None = None
         try:
             with self.recording_errors(number, attempt):
                 if isinstance(self.breaker.error, errors.LedgerError):
                     self.breaker.raise_if_open()
-                pending = self.accept(number, attempt, transcribe.begin(attempt, self.request(item)))
+                found = transcribe.find(attempt, self.request(item))
+                left = found if isinstance(found, ToSubmit) else self.accept(number, attempt, found)
+                if left is not found:
+                    self.breaker.record_success()
+        finally:
+            if not isinstance(left, ToSubmit):
+                self.budget.passed(number)
+        return left
+
+    def _submit(self, number: int, attempt: Attempt, found: ToSubmit) -> Pending | None:
+        pending = None
+        try:
+            with self.recording_errors(number, attempt):
+                pending = self.accept(number, attempt, transcribe.submit(attempt, found))
                 self.breaker.record_success()
         finally:
             self.budget.passed(number)
@@ -209,7 +261,7 @@ class BatchRun:
         pending = Pending(number, attempt, [(part.start, part.found) for part in found])
         jobs = pending.jobs
         if not jobs:
-            self._write(pending)
+            self.write(pending)
             return None
         known = {
             "run_id": RUN_ID_SEPARATOR.join(job.run_id for job in jobs),
@@ -218,43 +270,6 @@ class BatchRun:
         }
         self._record_result(number, attempt, WAITING, known)
         return pending
-
-    def wait(
-        self, pending: Sequence[Pending], *, deadline: float, poll_interval: float, to_the_end: bool = True
-    ) -> list[Pending]:
-        """Wait here for what :meth:`submit_all` has left, and write each as it ends.
-
-        :param to_the_end: what is not done by the deadline has failed.
-        :return: what is still waited for.
-        """
-        waiting = {one.number: one for one in pending}
-        jobs = {
-            f"{one.number} {index}": found
-            for one in pending
-            for index, (_, found) in enumerate(one.parts)
-            if isinstance(found, Job)
-        }
-        try:
-            for key, answer in self.service.as_completed(jobs, deadline=deadline, poll_interval=poll_interval):
-                number, index = map(int, key.split())
-                if not isinstance(answer, errors.TranscriptionTimeout) or to_the_end:
-                    self._take_in(waiting[number], index, answer)
-        except errors.NanoGPTError as error:  # such as the end of a day, for which the triggerer waits
-            for one in pending if to_the_end else ():
-                if self.rows[one.number].status == WAITING:
-                    self.record_error(one.number, error, one.attempt)
-        return [one for one in pending if self.rows[one.number].status == WAITING]
-
-    def _take_in(self, one: Pending, index: int, answer: Transcript | errors.JobError) -> None:
-        """Take in how a job has ended."""
-        if self.rows[one.number].status != WAITING:  # another part of it has failed
-            return
-        with self.recording_errors(one.number, one.attempt):
-            if isinstance(answer, errors.JobError):
-                raise answer
-            one.parts[index] = (one.parts[index][0], answer)
-            if not one.jobs:
-                self._write(one)
 
     def hand_over(self) -> dict[str, str] | None:
         """Save how the batch stands; return where the triggerer may leave transcripts, None for nowhere."""
@@ -265,77 +280,7 @@ class BatchRun:
         """Go on from the checkpoint."""
         self.rows, self._writing = self.checkpoint.load()
 
-    def collect(self, not_completed: Mapping[str, object], *, more: int = 0, until_row: int | None = None) -> None:
-        """Write what the triggerer has waited for.
-
-        :param not_completed: the outcomes of jobs that are not completed, by run id.
-        :param more: how many others are not; which ones is not known.
-        :param until_row: the row before which it has waited for all; None if there is none.
-        """
-        waiting = [row for row in self._waiting() if until_row is None or row.number < until_row]
-        ready = sum(self._is_prefetched(row) for row in waiting)
-        if waiting:
-            self.log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
-        ended = frozenset(not_completed) if not more else None
-        for number, attempt in self._open(row.number for row in waiting):
-            with self.recording_errors(number, attempt):
-                self._fetch(number, attempt, ended)
-
-    def _waiting(self) -> list[ManifestRow]:
-        return [row for row in self.rows if row.status == WAITING]
-
-    def some_jobs(self) -> tuple[list[dict[str, object]], int]:
-        """Return the jobs of the next items to be waited for, as JSON, and the row behind these items.
-
-        :return: as many as fit into a trigger's arguments, but those of one item at least; none if none is left.
-        """
-        jobs: list[dict[str, object]] = []
-        for number, attempt in self._open(row.number for row in self._waiting()):
-            with self.recording_errors(number, attempt):
-                found = [one.to_json() for _, one in recovery.find_jobs(attempt) if isinstance(one, Job)]
-                if jobs and not job_list.fits([*jobs, *found]):
-                    return jobs, number
-                jobs += found
-        return jobs, len(self.rows)
-
-    def _fetch(self, number: int, attempt: Attempt, ended: frozenset[str] | None) -> None:
-        """Fetch and write one item, whose jobs are in the ledger."""
-        if not self._is_prefetched(self.rows[number]):
-            self.breaker.raise_if_open()  # it will have to be asked for
-        one = Pending(number, attempt, recovery.find_jobs(attempt))
-        for index, (start, found) in enumerate(one.parts):
-            if isinstance(found, Job):
-                one.parts[index] = start, self._fetched(attempt, found, ended)
-        self._write(one)
-        self.breaker.record_success()
-
-    def _fetched(self, attempt: Attempt, job: Job, ended: frozenset[str] | None) -> Transcript:
-        if (transcript := attempt.gate.prefetched(job)) is not None:
-            return transcript
-        # One that is not completed is asked once more: it may be by now, and its error is raised in full.
-        patience = 0.0 if ended is None or job.run_id in ended else _FETCH_SECONDS
-        return self.service.wait_until(job, deadline=time.time() + patience, at_once=True)
-
-    def _is_prefetched(self, row: ManifestRow) -> bool:
-        return bool(row.run_ids) and all(map(self.checkpoint.spool.has, row.run_ids))
-
-    def cleanup(self) -> None:
-        """Remove what the triggerer has left, unless a retry has a use for some of it."""
-        if not any(row.is_missing and any(map(self.checkpoint.spool.has, row.run_ids)) for row in self.rows):
-            self.checkpoint.spool.clear()
-
-    def resolve_duplicates(self) -> None:
-        """Give duplicates the outcome of the item they repeat."""
-        by_key = {row.key: row for row in self.rows if row.status != DUPLICATE}
-        for number, row in enumerate(self.rows):
-            if row.status == DUPLICATE:
-                first = by_key.get(row.key, row)
-                status = DUPLICATE if first.files else first.status
-                self.rows[number] = replace(
-                    first, number=number, audio=row.audio, status=status, cost_usd=0.0, charged_minutes=0.0
-                )
-
-    def _write(self, pending: Pending) -> None:
+    def write(self, pending: Pending) -> None:
         """Write an item's transcript; one at a time, since an hour of words is large in memory."""
         done = [(start, found) for start, found in pending.parts if isinstance(found, Transcript)]
         with self._write_lock:

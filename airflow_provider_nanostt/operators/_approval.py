@@ -1,0 +1,157 @@
+"""Asking a person, in Airflow's Required actions, whether a batch may cost what it would; and taking in the answer.
+
+What the list would cost is handed in, and what was approved is kept in the ledger. Nothing is submitted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt._compat import (
+    AirflowSkipException,
+    ask_person,
+    can_ask_people,
+    wait_for_person,
+)
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.ledger.approvals import APPROVED, REJECTED, TIMED_OUT, Approvals, SpendingRequest
+from airflow_provider_nanostt.ledger.task_identity import task_identity_of, task_try_of
+from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance
+
+if TYPE_CHECKING:
+    from airflow_provider_nanostt._compat import Context, ObjectStoragePath
+    from airflow_provider_nanostt.ledger.stores import StateAccessor
+    from airflow_provider_nanostt.operators._base import NanoGPTOperator
+    from airflow_provider_nanostt.workflow.batch.list_estimate import ListEstimate
+    from airflow_provider_nanostt.workflow.pricing import ApprovalRules
+
+APPROVE, REJECT = "Approve", "Reject"
+_NAME = "what was approved"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What one try of a task needs to ask a person.
+
+    :param instance: Airflow's task instance.
+    :param approvals: what was asked and answered before, which is read.
+    :param declined: whether somebody has just declined more than what was approved before.
+    """
+
+    operator: NanoGPTOperator
+    instance: object
+    rules: ApprovalRules
+    approvals: Approvals
+    declined: bool = False
+
+    @classmethod
+    def open(
+        cls, operator: NanoGPTOperator, context: Context, rules: ApprovalRules, folder: ObjectStoragePath
+    ) -> Asking:
+        """Read what earlier tries have asked.
+
+        :raises InvalidInput: if this Airflow has no Required actions.
+        :raises LedgerError: if it cannot be read.
+        """
+        task = task_identity_of(context)
+        if not can_ask_people() or task is None:
+            raise errors.InvalidInput(
+                "approve_above needs Airflow 3.1 or newer, whose Required actions ask a person. Nothing was submitted"
+            )
+        state: StateAccessor | None = context.get("task_state_store")  # type: ignore[assignment]  # Airflow >= 3.3
+        approvals = Approvals(folder, task, state)
+        approvals.load()
+        asking = cls(operator, context.get("ti") or context.get("task_instance"), rules, approvals)
+        had_state = state is not None and not task_try_of(context).clears  # a clear of Airflow 3.4 removes it
+        if approvals.approved is not None and had_state and not approvals.is_sealed:
+            approvals.distrust("Airflow knows nothing of it")
+        if approvals.problem is not None:
+            operator.log.warning("%s counts as no approval: %s", approvals.path, approvals.problem)
+        return asking
+
+    def allow(self, found: ListEstimate) -> Allowance:
+        """Return what may be spent on a list; leave the task until a person has answered, if one has to be asked.
+
+        :raises NotApproved: if nobody can be asked.
+        """
+        above = self.rules.approve_above or 0.0
+        approved = self.approvals.approved
+        allowed = max(above, approved.usd if approved else 0.0)
+        if not found.needs_approval(above):
+            return Allowance(allowed, "approve_above" if allowed == above else _NAME)
+        if approved is None or not approved.covers(found.due_usd, found.items):
+            if not self.declined:
+                self._ask(found)
+            approved = self.approvals.approved
+            if approved is None:
+                raise errors.NotApproved(
+                    f"{found.subject} This cannot be asked: Airflow still shows the text of an earlier try of this "
+                    "task, with other figures (before 3.4 it keeps that). Nothing was submitted. Start a new DAG run, "
+                    f"or set approve_above to {found.limit_usd:g} or more"
+                )
+            self.operator.log.warning(
+                "%s %s, so only what was approved before is submitted: %s",
+                found.subject,
+                "Nobody has approved that"
+                if self.declined
+                else "This cannot be asked, since Airflow still shows the text of the earlier question",
+                approved.describe(),
+            )
+            return Allowance(approved.usd, _NAME, frozenset(approved.items))
+        self.operator.log.info("Approved before: %s", approved.describe())
+        return Allowance(max(above, approved.usd), _NAME)
+
+    def _ask(self, found: ListEstimate) -> None:
+        """Leave the task until a person has answered; return if what a person would see is something else."""
+        is_shown = ask_person(
+            self.instance,
+            subject=found.subject,
+            body=found.describe(),
+            options=(APPROVE, REJECT),
+            users=self.rules.assigned_users,
+        )
+        if not is_shown:
+            return
+        self.approvals.ask(SpendingRequest.of(found.limit_usd, found.due_usd, found.items))
+        self.operator.log.info("Waiting for an approval in Airflow's Required actions. %s", found.subject)
+        wait_for_person(
+            self.operator,
+            self.instance,
+            method="execute_answered",
+            options=(APPROVE, REJECT),
+            seconds=self.rules.response_timeout,
+        )
+
+    def take_answer(self, event: Mapping[str, object]) -> Asking:
+        """Record what a person has answered, and return this with it.
+
+        Whoever declines more leaves what was approved before: that goes on, since some of it may be paid for.
+
+        :param event: as Airflow hands it over.
+        :raises NotApproved: if nothing is approved; AirflowSkipException, if the user wants that.
+        """
+        if "error" in event:
+            timed_out = event.get("error_type") == "timeout"
+            self.approvals.answer(TIMED_OUT if timed_out else REJECTED)
+            return self._decline("Nobody has answered in time" if timed_out else "Airflow could not take in the answer")
+        user = event.get("responded_by_user")
+        user_id, name = (str(user.get(key) or "") for key in ("id", "name")) if isinstance(user, Mapping) else ("", "")
+        chosen = event.get("chosen_options")
+        is_approved = isinstance(chosen, list | tuple) and list(chosen) == [APPROVE] and bool(user_id)
+        done = self.approvals.answer(APPROVED if is_approved else REJECTED, user_id=user_id, user_name=name)
+        if not is_approved:
+            return self._decline(f"{name or user_id or 'Somebody'} has rejected the cost")
+        if done is not None:
+            self.operator.log.info("Approved: %s; recorded in %s", done.describe(), self.approvals.path)
+        return self
+
+    def _decline(self, reason: str) -> Asking:
+        if self.approvals.approved is not None:
+            self.operator.log.warning("%s", reason)
+            return replace(self, declined=True)
+        text = f"{reason}, so nothing was submitted. A clear of the task asks again"
+        if self.rules.on_reject == "skip":
+            raise AirflowSkipException(text)
+        raise errors.NotApproved(text)
