@@ -248,12 +248,20 @@ def where_told(stage: Stage, *texts: str) -> dict[str, list[str]]:
 
 def oldest_python() -> Path:
     """Make the oldest supported Airflow's environment, with the wheel of this package in it."""
-    (version,) = (one for one in read_versions() if one.version == OLDEST)
+    return python_of(OLDEST)
+
+
+def python_of(wanted: str) -> Path:
+    """Make the environment of one supported Airflow, with the wheel of this package in it.
+
+    :param wanted: the version, or its beginning.
+    """
+    version = next(one for one in read_versions() if one.version.startswith(wanted))
     try:
         Preparation(version, build_wheel()).prepare()
     except (StepFailedError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"the environment of Airflow {OLDEST} cannot be made: {error}")
-    return ROOT / ".envs" / OLDEST / "bin" / "python"
+        pytest.skip(f"the environment of Airflow {version.version} cannot be made: {error}")
+    return ROOT / ".envs" / version.version / "bin" / "python"
 
 
 @contextlib.contextmanager
