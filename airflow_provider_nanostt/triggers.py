@@ -264,7 +264,7 @@ async def _poller(conn_id: str) -> AsyncIterator[Poller]:
     from airflow_provider_nanostt.metrics import StatsMeter
     from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
 
-    async with shared_poller(await _config(conn_id), StatsMeter()) as poller:
+    async with shared_poller(await _config(conn_id), StatsMeter(in_triggerer=True)) as poller:
         yield poller
 
 
