@@ -1,4 +1,4 @@
-"""What a finished task announces: asset events for what was written, and facets for OpenLineage.
+"""What a task that has ended announces: asset events for what was written, and facets for OpenLineage.
 
 Addresses lose what may be secret in them, and the connection they were read through; nothing here fails a task that
 has written its transcript. An asset's URI is percent-encoded: Airflow's server refuses one that is not ASCII after the
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SAFE = "/!$&'()*+,;=:@~"  # what a path may have besides letters and digits; the rest is percent-encoded
-_FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd")
-_FACTS = (*_FACTS_OF_TRANSCRIPT, "run_id", "total", "written", "skipped", "failed", "not_started")
+_FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd", "run_id")
+_FACTS = (*_FACTS_OF_TRANSCRIPT, "total", "written", "skipped", "failed", "not_started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], fin
                     outlet,
                     describe_exception(error),
                 )
-                StatsMeter().incr("asset_events_failed", 1)
+                StatsMeter().incr("asset_events_failed")
 
 
 def plain(address: str) -> str:
@@ -117,14 +117,16 @@ def facets(finished: LineageRecord) -> Any:
 
     @attr.define
     class TranscriptionRunFacet(RunFacet):
-        """Model, minutes and cost of a transcription."""
+        """Model, minutes and cost of a transcription, its job, and of a failed one what to do next."""
 
         model: str | None = None
         language: str | None = None
         charged_minutes: float | None = None
         cost_usd: float | None = None
+        run_id: str | None = None
+        next_step: str | None = None
 
-    facts: dict[str, Any] = {name: finished.facts.get(name) for name in _FACTS_OF_TRANSCRIPT}
+    facts: dict[str, Any] = {name: finished.facts.get(name) for name in (*_FACTS_OF_TRANSCRIPT, "next_step")}
     return OperatorLineage(
         inputs=[Dataset(*named(one)) for one in finished.inputs],
         outputs=[Dataset(*named(one)) for one in finished.outputs],
