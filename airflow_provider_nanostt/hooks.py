@@ -21,6 +21,7 @@ from airflow_provider_nanostt._compat import BaseHook, without_loggers
 from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
 from airflow_provider_nanostt.connection import config_from
+from airflow_provider_nanostt.metrics import StatsMeter
 from airflow_provider_nanostt.polling import RateLimiter, worker_loop
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class NanoGPTHook(BaseHook):
     def _turn(self) -> Iterator[None]:
         """Wait until a request may be sent; if it is refused for being too quick, slow down whatever shares the key."""
         self.acquire_slot()
-        with worker_loop.heeding_refusals(self.get_limiter()):
+        with worker_loop.heeding_refusals(self.get_limiter(), meter=StatsMeter()):
             yield
 
     def _ask(self, call: Call[T], retry: transport.Retry | None = None) -> T:
@@ -162,7 +163,7 @@ class NanoGPTHook(BaseHook):
         :raises NanoGPTError: for everything else the service may say.
         """
         try:
-            with worker_loop.heeding_refusals(self.get_limiter()):
+            with worker_loop.heeding_refusals(self.get_limiter(), meter=StatsMeter()):
                 return self.get_conn().send(endpoints.submit(submission), retry=transport.ONCE)
         except errors.PaymentRequired as error:
             raise error.replace(balance=self.try_balance()) from None
@@ -175,7 +176,7 @@ class NanoGPTHook(BaseHook):
         Takes no request slot: see :meth:`acquire_youtube_slot`. Raises as :meth:`submit` does.
         """
         opened = self._opened()
-        with worker_loop.heeding_refusals(opened.limiter, opened.youtube_limiter):
+        with worker_loop.heeding_refusals(opened.limiter, opened.youtube_limiter, meter=StatsMeter()):
             return opened.client.send(endpoints.youtube(urls), retry=transport.ONCE)
 
     def status(self, job: Job | str) -> JobStatus:

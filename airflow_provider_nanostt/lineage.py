@@ -1,4 +1,4 @@
-"""What a finished task announces: asset events for what was written, and facets for OpenLineage.
+"""What a task that has ended announces: asset events for what was written, and facets for OpenLineage.
 
 Addresses lose what may be secret in them, and the connection they were read through; nothing here fails a task that
 has written its transcript. An asset's URI is percent-encoded: Airflow's server refuses one that is not ASCII after the
@@ -11,11 +11,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
 from airflow_provider_nanostt.common.errors import describe_exception
 from airflow_provider_nanostt.common.reprs import redacted_repr
+from airflow_provider_nanostt.common.uris import named, plain
 from airflow_provider_nanostt.common.urls import display
 from airflow_provider_nanostt.metrics import StatsMeter
 
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SAFE = "/!$&'()*+,;=:@~"  # what a path may have besides letters and digits; the rest is percent-encoded
-_FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd")
-_FACTS = (*_FACTS_OF_TRANSCRIPT, "run_id", "total", "written", "skipped", "failed", "not_started")
+_FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd", "run_id")
+_FACTS = (*_FACTS_OF_TRANSCRIPT, "total", "written", "skipped", "failed", "not_started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,41 +67,7 @@ def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], fin
                     outlet,
                     describe_exception(error),
                 )
-                StatsMeter().incr("asset_events_failed", 1)
-
-
-def plain(address: str) -> str:
-    """Return an address as an asset's URI, percent-encoded once.
-
-    Names in storage and on disk are literal, so a percent sign in one is encoded; a web address is encoded already.
-    """
-    scheme, host, path = _parts(address)
-    if scheme in ("http", "https"):
-        host = host if host.isascii() else host.encode("idna").decode()
-        return f"{scheme}://{host}{_quoted(path, safe=f'{_SAFE}%')}"
-    return f"{scheme}://{_quoted(host)}{_quoted(path)}" if scheme else _quoted(path)
-
-
-def named(address: str) -> tuple[str, str]:
-    """Return namespace and name of an address, by OpenLineage's naming rules."""
-    scheme, host, path = _parts(address)
-    if scheme in ("", "file"):
-        return "file", path
-    return f"{scheme}://{host}", path.removeprefix("/") or "/"
-
-
-def _parts(address: str) -> tuple[str, str, str]:
-    """Return scheme, host and path: without signature, and without the connection the address is reached through."""
-    text = display(address)
-    if text.startswith("/") or "://" not in text:
-        return "file" if text.startswith("/") else "", "", text
-    scheme, _, rest = text.partition("://")
-    host, slash, path = rest.partition("/")
-    return scheme.lower(), host.rpartition("@")[2], slash + path
-
-
-def _quoted(text: str, *, safe: str = _SAFE) -> str:
-    return quote(text.encode("utf-8", "surrogateescape"), safe=safe)
+                StatsMeter().incr("asset_events_failed")
 
 
 def facets(finished: LineageRecord) -> Any:
@@ -117,14 +82,16 @@ def facets(finished: LineageRecord) -> Any:
 
     @attr.define
     class TranscriptionRunFacet(RunFacet):
-        """Model, minutes and cost of a transcription."""
+        """Model, minutes and cost of a transcription, its job, and of a failed one what to do next."""
 
         model: str | None = None
         language: str | None = None
         charged_minutes: float | None = None
         cost_usd: float | None = None
+        run_id: str | None = None
+        next_step: str | None = None
 
-    facts: dict[str, Any] = {name: finished.facts.get(name) for name in _FACTS_OF_TRANSCRIPT}
+    facts: dict[str, Any] = {name: finished.facts.get(name) for name in (*_FACTS_OF_TRANSCRIPT, "next_step")}
     return OperatorLineage(
         inputs=[Dataset(*named(one)) for one in finished.inputs],
         outputs=[Dataset(*named(one)) for one in finished.outputs],

@@ -10,13 +10,27 @@ from typing import Any
 
 PREFIX = "nanostt"
 
-# The triggerer sets up the first of these that it has; a task process the same under airflow.sdk.
-_HOMES = ("airflow.observability.stats", "airflow.stats")
+METRICS = {
+    "jobs_waiting": "gauge",
+    "requests_per_second": "gauge",
+    "polls": "counter",
+    "refusals": "counter",
+    "noticed_within": "timer",
+    "cost_micro_usd": "counter",
+    "charged_seconds": "counter",
+    "uncertain_submits": "counter",
+    "asset_events_failed": "counter",
+}
+"""Every metric, without the prefix, and its kind; what each means is in ``docs/metrics.md``."""
+
+# Since 3.2 each kind of process sets up a copy of its own, and what goes to the other is lost.
+_TASK = ("airflow.sdk.observability.stats", "airflow.stats")
+_TRIGGERER = ("airflow.observability.stats", "airflow.stats")
 
 
 @cache
-def _stats() -> Any:
-    for home in _HOMES:
+def _stats(homes: tuple[str, ...]) -> Any:
+    for home in homes:
         with suppress(ImportError):
             module = import_module(home)
             return module if hasattr(module, "incr") else module.Stats
@@ -24,23 +38,25 @@ def _stats() -> Any:
 
 
 class StatsMeter:
-    """Passes counts on to Airflow's metrics, named ``nanostt.<name>``.
+    """Passes counts on to Airflow's metrics, named ``nanostt.<name>``; :data:`METRICS` has the names.
 
-    ``jobs_waiting`` and ``requests_per_second`` are gauges, ``polls`` and ``refusals`` counters. ``noticed_within`` is
-    the time between the last two questions for a job that had finished, which bounds how late that was noticed.
+    :param in_triggerer: whether this is the process of a triggerer, and not that of a task.
     """
 
-    def incr(self, name: str, count: int) -> None:
+    def __init__(self, *, in_triggerer: bool = False) -> None:
+        self._homes = _TRIGGERER if in_triggerer else _TASK
+
+    def incr(self, name: str, count: int = 1) -> None:
         """Add to a counter."""
-        if (stats := _stats()) is not None:
+        if (stats := _stats(self._homes)) is not None:
             stats.incr(f"{PREFIX}.{name}", count)
 
     def gauge(self, name: str, value: float) -> None:
         """Set a gauge."""
-        if (stats := _stats()) is not None:
+        if (stats := _stats(self._homes)) is not None:
             stats.gauge(f"{PREFIX}.{name}", value)
 
     def timing(self, name: str, seconds: float) -> None:
         """Record a length of time."""
-        if (stats := _stats()) is not None:
+        if (stats := _stats(self._homes)) is not None:
             stats.timing(f"{PREFIX}.{name}", timedelta(seconds=seconds))

@@ -29,14 +29,18 @@ def _on_ambiguous_submit(context: Context | None) -> str:
 class NanoGPTRetryPolicy(RetryPolicy):
     """Retry what passes by itself, fail at once on what a retry cannot fix, and wait for the reset of a day limit.
 
-    ``TranscribeOperator(..., retries=3, retry_policy=NanoGPTRetryPolicy())``. Errors of other origin keep the task's
-    own retry behaviour, as does what the ledger makes safe to repeat (a wait that timed out, a job that failed).
+    ``TranscribeOperator(..., retries=3, retry_policy=NanoGPTRetryPolicy())``. On errors of other origin it has no
+    opinion, nor on what the ledger makes safe to repeat (a wait that timed out, a job that failed): the task's own
+    retry behaviour stays, or the next policy of a ``ChainRetryPolicy`` is asked.
 
     :param delay: pause before a retry; None keeps the task's ``retry_delay``.
+    :param max_reschedules: how many day limits in a row are waited for without using one of the task's ``retries``,
+        where Airflow can do that (3.4 and newer); 0 retries instead, as older versions do.
     """
 
-    def __init__(self, delay: timedelta | None = None) -> None:
+    def __init__(self, delay: timedelta | None = None, *, max_reschedules: int = 7) -> None:
         self.delay = delay
+        self.max_reschedules = max_reschedules
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
@@ -46,14 +50,23 @@ class NanoGPTRetryPolicy(RetryPolicy):
         if not isinstance(error, errors.NanoGPTError) or error.retry == "ledger":
             return RetryDecision.default()
         if isinstance(error, errors.DailyLimitReached):
-            wait = timedelta(seconds=max(0.0, error.resets_at - time.time()) + _AFTER_RESET)
-            return RetryDecision.retry(wait, reason=f"The day's limit of the key is used up; retrying in {wait}")
+            return self._after_reset(error)
         if error.retry == "yes":
             return RetryDecision.retry(self._pause(error), reason=f"{type(error).__name__} passes by itself")
         rule = _on_ambiguous_submit(context)
         if type(error) is errors.AmbiguousSubmit and error.may_be_retried(rule):
             return RetryDecision.retry(self.delay, reason=f"on_ambiguous_submit is {rule!r}")
         return RetryDecision.fail(reason=f"{type(error).__name__}: a retry cannot fix it, or would pay again")
+
+    def _after_reset(self, error: errors.DailyLimitReached) -> RetryDecision:
+        """Wait for the reset: without using a try, where this Airflow can."""
+        wait = timedelta(seconds=max(0.0, error.resets_at - time.time()) + _AFTER_RESET)
+        reason = f"The day's limit of the key is used up; going on in {wait}"
+        reschedule = getattr(RetryDecision, "reschedule", None)
+        if reschedule is None or self.max_reschedules < 1:
+            return RetryDecision.retry(wait, reason=reason)
+        decision: RetryDecision = reschedule(wait, max_reschedules=self.max_reschedules, reason=reason)
+        return decision
 
     def _pause(self, error: errors.NanoGPTError) -> timedelta | None:
         """Return the pause, made longer where the service has asked for more."""
@@ -66,10 +79,11 @@ class NanoGPTRetryPolicy(RetryPolicy):
 
     def serialize(self) -> dict[str, Any]:
         """Return the policy as JSON."""
-        return {"delay": None if self.delay is None else self.delay.total_seconds()}
+        delay = None if self.delay is None else self.delay.total_seconds()
+        return {"delay": delay, "max_reschedules": self.max_reschedules}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> NanoGPTRetryPolicy:
         """Read it back."""
         delay = data.get("delay")
-        return cls(None if delay is None else timedelta(seconds=delay))
+        return cls(None if delay is None else timedelta(seconds=delay), max_reschedules=data.get("max_reschedules", 7))

@@ -21,7 +21,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_nanostt._compat import without_loggers
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job
-from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expected_seconds, format_duration, job_list
+from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expected_seconds, job_list
 from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, load_jobs
 
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ class _WaitingTrigger(BaseTrigger):
                     level,
                     "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
                     job.run_id,
-                    format_duration(time.time() - job.submitted_at),
-                    format_duration(expected_seconds(job.charged_minutes)),
+                    errors.format_duration(time.time() - job.submitted_at),
+                    errors.format_duration(expected_seconds(job.charged_minutes)),
                     self._deadline_text(),
                 )
                 outcome, answer = await poller.wait(
@@ -102,7 +102,7 @@ class _WaitingTrigger(BaseTrigger):
             return Outcome(REFUSED, job.run_id, message=message, error=type(error).__name__), None
         if outcome.error == errors.AuthError.__name__:
             _configs[asyncio.get_running_loop()].pop(self.nanogpt_conn_id, None)
-        age = format_duration(time.time() - job.submitted_at)
+        age = errors.format_duration(time.time() - job.submitted_at)
         self.log.log(level, "Run %s: %s after %s", job.run_id, outcome.kind, age)
         return outcome, answer
 
@@ -264,7 +264,7 @@ async def _poller(conn_id: str) -> AsyncIterator[Poller]:
     from airflow_provider_nanostt.metrics import StatsMeter
     from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
 
-    async with shared_poller(await _config(conn_id), StatsMeter()) as poller:
+    async with shared_poller(await _config(conn_id), StatsMeter(in_triggerer=True)) as poller:
         yield poller
 
 

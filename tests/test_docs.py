@@ -104,8 +104,9 @@ def test_code_on_the_pages_runs(block: Block, place: Emulator, monkeypatch):
     code = compile(block.code, f"{block.page}:{block.line}", "exec")
     if block.note.startswith("<!-- compiled only"):
         return
-    if block.note.startswith("<!-- needs airflow.sdk.RetryPolicy") and not has_retry_policies():
-        pytest.skip("this Airflow has no retry policies")
+    needed = re.match(r"<!-- needs airflow\.sdk\.(\w+)", block.note)
+    if needed and not hasattr(pytest.importorskip("airflow.sdk"), needed[1]):
+        pytest.skip(f"this Airflow has no {needed[1]}")
     if "from airflow.sdk import" in block.code:
         pytest.importorskip("airflow.sdk", reason="Airflow 2.11")
     space: dict[str, Any] = {"__name__": "page"}
@@ -407,6 +408,9 @@ FOREIGN = {
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
     "STORE", "abfs", "aws", "connection_string", "endpoint", "gcs", "google_cloud_platform", "gs", "key_path",
     "keyfile_dict", "region_name", "s3", "shelf", "store", "tenant_id", "wasb", "OSError", "endpoint_url", "project",
+    "on_failure_callback", "on_retry_callback", "AsyncCallback", "SyncCallback", "ChainRetryPolicy", "test__DATE",
+    "do_xcom_push", "up_for_reschedule", "airflow_nanostt_jobs_waiting", "airflow_nanostt_noticed_within",
+    "airflow_nanostt_noticed_within_bucket", "airflow_nanostt_polls", "airflow_nanostt_polls_total",
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
 

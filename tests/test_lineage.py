@@ -15,7 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
-from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events, named, plain
+from airflow_provider_nanostt.common.uris import named, plain
+from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
 from tests.conftest import TEXT
 

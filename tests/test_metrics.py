@@ -39,3 +39,23 @@ def test_all_money_is_counted(emulator: Emulator, wav, files, counted, kind):
     assert counted["nanostt.cost_micro_usd"] == pytest.approx(
         sum(charge.cost for charge in emulator.charges) * 1e6, abs=1
     )
+
+
+def test_uncertain_submits_are_counted(emulator: Emulator, wav, files, counted):
+    """Once for the try whose answer was lost, and once for each later try that finds its record."""
+    emulator.fail("/transcribe", kind="reset", after_charge=True)
+    one = operators(wav, str(files.folder))["one"]
+    for times in (1, 2):
+        with pytest.raises(Exception, match="may have been"):
+            one.execute(files.context())
+        assert counted["nanostt.uncertain_submits"] == times
+    assert len(emulator.charges) == 1
+
+
+def test_refusals_of_tasks_are_counted(emulator: Emulator, wav, files, counted, no_pauses):
+    """A submit that was refused twice, and a free call once."""
+    emulator.fail("/transcribe", status=429, retry_after=0, times=2)
+    emulator.fail("/v1/audio-models", status=429, retry_after=0)
+    operators(wav, str(files.folder))["one"].execute(files.context())
+    assert counted["nanostt.refusals"] == 3
+    assert counted["nanostt.uncertain_submits"] == 0

@@ -14,12 +14,17 @@ from airflow_provider_nanostt.api.models import Job
 
 pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="Airflow has retry policies since 3.3")
 
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
+
 from airflow_provider_nanostt.operators.options import RecoveryPolicy
 from airflow_provider_nanostt.retry_policy import NanoGPTRetryPolicy
 from tests.api.test_errors import EVERY_ERROR
 
 JOB = Job("run-1", "Elevenlabs-STT", 0.0, 0.015)
 DELAY = timedelta(seconds=90)
+CAN_RESCHEDULE = hasattr(RetryDecision, "reschedule")
+WAITS = "reschedule" if CAN_RESCHEDULE else "retry"
+"""What becomes of a day limit: since 3.4 Airflow can wait without using one of the task's retries."""
 
 
 def decided(error: BaseException, policy: NanoGPTRetryPolicy | None = None, **context):
@@ -98,13 +103,35 @@ def test_everything_else_keeps_the_tasks_own_retries(error):
 
 
 @pytest.mark.parametrize("ahead", [7200.0, -10.0])
-def test_a_day_limit_is_retried_after_its_reset(monkeypatch, ahead):
-    """A minute after the limit ends, whatever the pause is otherwise."""
+@pytest.mark.parametrize("most", [0, 1, 7])
+def test_a_day_limit_is_waited_out(monkeypatch, ahead, most):
+    """Until a minute after the limit ends, whatever the pause is otherwise, and so many times where a try is saved."""
     monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
     error = errors.DailyLimitReached("used up", resets_at=1_700_000_000.0 + ahead)
-    decision = decided(error)
-    assert decision.action.value == "retry"
+    decision = decided(error, NanoGPTRetryPolicy(DELAY, max_reschedules=most))
+    assert decision.action.value == (WAITS if most else "retry")
     assert decision.retry_delay == timedelta(seconds=max(0.0, ahead) + 60)
+    if CAN_RESCHEDULE:
+        assert decision.max_reschedules == (most or None)
+
+
+@pytest.mark.skipif(not CAN_RESCHEDULE, reason="Airflow has ChainRetryPolicy since 3.4")
+def test_others_are_asked_where_it_has_no_opinion():
+    """In a chain it decides about the service's errors, and about what it does not know the next policy does."""
+    from airflow.sdk import ChainRetryPolicy
+
+    last = ExceptionRetryPolicy([RetryRule(KeyError, RetryAction.FAIL), RetryRule(errors.JobError, RetryAction.RETRY)])
+    chain = ChainRetryPolicy([NanoGPTRetryPolicy(DELAY), last])
+    limit = errors.DailyLimitReached("used up", resets_at=time.time())
+    expected = {
+        limit: "reschedule",
+        errors.RateLimited("slow down", status=429): "retry",
+        errors.AuthError("wrong key", status=401): "fail",
+        errors.TranscriptionFailed("no speech", job=JOB): "retry",  # by the last of the chain
+        KeyError("of the DAG's own"): "fail",
+        ValueError("of nobody"): "default",
+    }
+    assert {error: decided(error, chain).action.value for error in expected} == expected
 
 
 def test_a_batch_is_retried_as_the_error_that_stopped_it():
@@ -116,7 +143,7 @@ def test_a_batch_is_retried_as_the_error_that_stopped_it():
         return decided(error).action.value
 
     limit = errors.DailyLimitReached("used up", resets_at=1_700_000_000.0)
-    assert incomplete(limit) == "retry"
+    assert incomplete(limit) == WAITS
     assert incomplete(errors.AuthError("wrong key", status=401)) == "fail"
     assert incomplete(None) == "default"
 
@@ -170,14 +197,16 @@ def test_the_policy_follows_the_errors(error):
     expected = {"yes": "retry", "ledger": "default", "no": "fail"}[error.retry]
     if isinstance(error, errors.BatchIncomplete):  # it goes by the error that has stopped the batch
         expected = "default"
+    if isinstance(error, errors.DailyLimitReached):
+        expected = WAITS
     assert decided(error).action.value == expected
 
 
-@pytest.mark.parametrize("policy", [NanoGPTRetryPolicy(), NanoGPTRetryPolicy(timedelta(minutes=5))])
+@pytest.mark.parametrize("policy", [NanoGPTRetryPolicy(), NanoGPTRetryPolicy(timedelta(minutes=5), max_reschedules=2)])
 def test_it_travels_as_json(policy):
     """What the DAG processor stores is the policy the worker gets."""
     again = NanoGPTRetryPolicy.deserialize(json.loads(json.dumps(policy.serialize())))
-    assert again.delay == policy.delay
+    assert (again.delay, again.max_reschedules) == (policy.delay, policy.max_reschedules)
 
 
 def test_operators_take_it():

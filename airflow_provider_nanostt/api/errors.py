@@ -60,6 +60,7 @@ from airflow_provider_nanostt.common.errors import Scope as Scope
 from airflow_provider_nanostt.common.errors import StorageUnavailable as StorageUnavailable
 from airflow_provider_nanostt.common.errors import SubmittedElsewhere as SubmittedElsewhere
 from airflow_provider_nanostt.common.errors import describe_exception as describe_exception
+from airflow_provider_nanostt.common.errors import format_duration as format_duration
 from airflow_provider_nanostt.common.errors import format_traceback as format_traceback
 from airflow_provider_nanostt.common.errors import shows_secrets as shows_secrets
 from airflow_provider_nanostt.common.errors import usd as usd

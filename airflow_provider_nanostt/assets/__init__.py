@@ -48,7 +48,7 @@ def recordings(
     if AIRFLOW < (3, 1):
         raise InvalidInput(f"recordings() needs Airflow 3.1 or newer; this is {AIRFLOW[0]}.{AIRFLOW[1]}")
     from airflow_provider_nanostt._compat import Asset, AssetWatcher
-    from airflow_provider_nanostt.lineage import plain
+    from airflow_provider_nanostt.common.uris import plain
 
     text = _checked(str(pattern))
     seconds = parse_seconds("every", every, most=DAY_SECONDS)

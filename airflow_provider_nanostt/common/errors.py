@@ -54,6 +54,13 @@ def format_traceback(error: BaseException) -> str:
     return redact("".join(traceback.format_exception(error)))
 
 
+def format_duration(seconds: float) -> str:
+    """Show a length of time for people."""
+    if seconds < 120.0:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60.0:.0f} min" if seconds < 7200.0 else f"{seconds / 3600.0:.1f} h"
+
+
 def usd(amount: float | None) -> str:
     """Show an amount of US dollars for a message: ``$0.0123``, or ``an unknown amount``."""
     if amount is None:

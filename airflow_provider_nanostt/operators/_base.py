@@ -6,6 +6,7 @@ been paid for in ``workflow``.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from airflow_provider_nanostt._compat import (
     NEVER_EXPIRE,
     AirflowException,
     AirflowFailException,
+    AirflowSkipException,
     BaseOperator,
     mask_secret,
     without_loggers,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job
     from airflow_provider_nanostt.lineage import LineageRecord
+
+DRY_RUN = "NANOSTT_DRY_RUN"
+"""The environment variable that turns every run into a dry run, if it has a value; Airflow 3 has no command for one."""
 
 _BACKSTOP = timedelta(minutes=1)
 _SHOWN = 100
@@ -69,6 +74,8 @@ class NanoGPTOperator(BaseOperator):
     output_path: str | None
     recovery_policy: object = None
     operator_extra_links = (TranscriptLink(),)
+    reported: ClassVar[Mapping[str, object]] = {}
+    """What is known of the task in this process: what :func:`push` was given."""
     _lineage: ClassVar[LineageRecord | None] = None
 
     def run_task(self, context: Context) -> TaskResult:
@@ -79,22 +86,45 @@ class NanoGPTOperator(BaseOperator):
         """Go on after the trigger's event."""
         raise NotImplementedError
 
+    def estimate_task(self, context: Context) -> None:  # noqa: ARG002  others need it
+        """Log what :meth:`run_task` would submit and what that would cost; nothing is sent or written."""
+        self.log.info("There is no estimate for this kind of task; `nanostt estimate` has one for its recordings")
+
     def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
         """Return whether another try is worth it, and pays for nothing twice."""
-        from airflow_provider_nanostt.common.parsing import is_null, parse_mapping, parse_word
+        from airflow_provider_nanostt.common.parsing import parse_mapping, parse_word
 
         if type(error) is errors.AmbiguousSubmit:
             policy = parse_mapping("recovery_policy", self.recovery_policy)
             return error.may_be_retried(parse_word("on_ambiguous_submit", policy.get("on_ambiguous_submit")))
-        has_ledger = not is_null(self.output_path) or context.get("task_state_store") is not None
-        return error.retry == "yes" or (error.retry == "ledger" and has_ledger)
+        return error.retry == "yes" or (error.retry == "ledger" and self._has_ledger(context))
+
+    def _has_ledger(self, context: Context) -> bool:
+        """Return whether the next try finds what this one has paid for."""
+        from airflow_provider_nanostt.common.parsing import is_null
+
+        return not is_null(self.output_path) or context.get("task_state_store") is not None
 
     def execute(self, context: Context) -> dict[str, object]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
+        if os.environ.get(DRY_RUN):
+            self.dry_run(context)
+            raise AirflowSkipException(f"{DRY_RUN} is set, so nothing was submitted")
         done = self._run(context, self.run_task)
         if isinstance(done, Exception):
             raise done
         return done
+
+    def dry_run(self, context: Context | None = None) -> None:
+        """Log what would be submitted and what it would cost; nothing is sent or written.
+
+        :param context: of the task instance, for what it has paid for already.
+        """
+        try:
+            self.estimate_task({} if context is None else context)
+        except errors.NanoGPTError as error:
+            self.log.error("This would fail, and submit nothing: %s", error)
+        self.log.info("Dry run: nothing was submitted")
 
     def execute_complete(self, context: Context, event: Mapping[str, object]) -> dict[str, object]:
         """Take in what the trigger reports, and fetch the transcript."""
@@ -112,6 +142,7 @@ class NanoGPTOperator(BaseOperator):
         except AirflowException:
             raise
         except Exception as error:  # whatever a storage raises is shown by Airflow
+            self.report_failure(context, None, is_retryable=self._has_ledger(context))
             if not errors.shows_secrets(error):
                 raise
             self.log.error("%s", errors.format_traceback(error))
@@ -160,6 +191,12 @@ class NanoGPTOperator(BaseOperator):
 
         return facets(self._lineage) if self._lineage is not None else None
 
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:  # noqa: ARG002  Airflow's name for it
+        """Return for OpenLineage what is known of the money of a task that has failed, and the next step."""
+        from airflow_provider_nanostt.lineage import LineageRecord, facets
+
+        return facets(self._lineage or LineageRecord(facts=self.reported))
+
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and is still billed."""
         from airflow_provider_nanostt.common.parsing import is_null
@@ -201,14 +238,17 @@ class NanoGPTOperator(BaseOperator):
             mask_addresses([getattr(self, name, None) for name in self.template_fields])
 
 
-def push(operator: BaseOperator, context: Context, paid: Sequence[object] = (), **values: object) -> None:
+def push(operator: NanoGPTOperator, context: Context | None, paid: Sequence[object] = (), **values: object) -> None:
     """Put values into XCom, each under its name, where Airflow allows it; a failed task leaves them, too.
 
+    The operator keeps them for whoever asks it when the task has failed.
+
+    :param context: None if they are in XCom already.
     :param paid: jobs and transcripts, whose ids and costs are put there.
     """
     from airflow_provider_nanostt.api.models import Job, Transcript
 
-    instance: Any = context.get("ti") or context.get("task_instance")
+    instance: Any = context and (context.get("ti") or context.get("task_instance"))
     found = [one for one in paid if isinstance(one, Job | Transcript)]
     costs = [one.cost for one in found if one.cost is not None]
     minutes = [one.charged_minutes for one in found if one.charged_minutes is not None]
@@ -216,10 +256,11 @@ def push(operator: BaseOperator, context: Context, paid: Sequence[object] = (), 
         values["run_id"] = ", ".join(one.run_id for one in found if one.run_id) or None
         values["cost_usd"] = sum(costs) if costs else None
         values["charged_minutes"] = sum(minutes) if minutes else None
+    known = {key: value for key, value in values.items() if value is not None}
+    operator.reported = {**operator.reported, **known}  # type: ignore[misc]  # the class has none
     try:
-        for key, value in values.items() if operator.do_xcom_push and instance is not None else ():
-            if value is not None:
-                instance.xcom_push(key=key, value=value)
+        for key, value in known.items() if operator.do_xcom_push and instance is not None else ():
+            instance.xcom_push(key=key, value=value)
     except Exception:  # noqa: BLE001, S110  they only help to see what happened
         pass
 

@@ -61,6 +61,36 @@ def run_single(
     return _wait(operator, arguments, attempt, found)
 
 
+def estimate_single(
+    operator: NanoGPTOperator, context: Context, audio: object, audio_path: object = None, audio_url: object = None
+) -> None:
+    """Log what a recording would cost and how it would be sent, or what is paid for. Nothing is sent or written.
+
+    :param context: of the task instance; without one, no record is looked for.
+    """
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.ledger import decide
+    from airflow_provider_nanostt.ledger.decision import SUBMIT
+    from airflow_provider_nanostt.workflow import recovery
+    from airflow_provider_nanostt.workflow.pricing import check_limit
+    from airflow_provider_nanostt.workflow.request import look_at
+
+    arguments = read_arguments(operator)
+    hook = NanoGPTHook(arguments.nanogpt_conn_id)
+    request = request_of(arguments, hook, operator.log, audio, audio_path, audio_url)
+    arguments.settings.check_model(request.options.model)
+    attempt = _open(operator, arguments, hook, context)
+    attempt, record = recovery.read_record(attempt, attempt.ledger)
+    wanted = recovery.identify(attempt, request, record)
+    decision = decide(record, wanted.request.digest, attempt.rules)
+    if decision.reason:
+        operator.log.info("%s", decision.reason)
+    if decision.action != SUBMIT:
+        return
+    look = look_at(hook, request, operator.log, wanted)
+    check_limit(look.estimate, arguments.costs, spent=recovery.spent_so_far(attempt, record))
+
+
 def resume_single(operator: NanoGPTOperator, context: Context, event: Mapping[str, object]) -> dict[str, object]:
     """Fetch what the trigger reports as completed, and write it.
 
@@ -70,8 +100,11 @@ def resume_single(operator: NanoGPTOperator, context: Context, event: Mapping[st
     parts = event.get("parts") if isinstance(event, Mapping) else None
     if not isinstance(parts, list):
         transcript, job = _fetched(attempt, event)
+        push(operator, None, [transcript])
         return _finish(attempt, [(0.0, transcript)], job)
-    return _finish(attempt, [(float(part["start"]), _fetched(attempt, part)[0]) for part in parts])
+    fetched = [(float(part["start"]), _fetched(attempt, part)[0]) for part in parts]
+    push(operator, None, [transcript for _, transcript in fetched])
+    return _finish(attempt, fetched)
 
 
 def write_single(operator: NanoGPTOperator, context: Context, transcript: Transcript, job: Job) -> dict[str, object]:

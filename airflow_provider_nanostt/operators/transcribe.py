@@ -158,6 +158,12 @@ class TranscribeOperator(NanoGPTOperator):
         result = run_single(self, context, self.audio, self.audio_path, self.audio_url)
         return TaskResult(result, [self.audio or self.audio_path or self.audio_url])
 
+    def estimate_task(self, context: Context) -> None:
+        """Log what the recording would cost."""
+        from airflow_provider_nanostt.operators._single import estimate_single
+
+        estimate_single(self, context, self.audio, self.audio_path, self.audio_url)
+
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcript."""
         from airflow_provider_nanostt.operators._single import resume_single

@@ -16,7 +16,6 @@ from airflow_provider_nanostt.polling.outcome import (
     TIMED_OUT,
     JobMonitor,
     Outcome,
-    format_duration,
 )
 from airflow_provider_nanostt.polling.rate_limiter import RateLimiter
 from airflow_provider_nanostt.polling.schedule import Schedule
@@ -33,7 +32,6 @@ __all__ = [
     "SurvivalModel",
     "describe_wait",
     "expected_seconds",
-    "format_duration",
     "is_short",
     "is_transient",
 ]

@@ -165,8 +165,8 @@ class JobMonitor:
             self._log_at = 2.0 * age
             self.log_line = self.log_line or LogLine(
                 INFO,
-                f"Run {self.job.run_id}: submitted {format_duration(age)} ago, such a job takes about "
-                f"{format_duration(expected)}; it is {self.last_status!r}",
+                f"Run {self.job.run_id}: submitted {errors.format_duration(age)} ago, such a job takes about "
+                f"{errors.format_duration(expected)}; it is {self.last_status!r}",
             )
 
     def _transient(self, error: errors.NanoGPTError, now: float) -> Outcome | float:
@@ -182,10 +182,3 @@ class JobMonitor:
         if asked is not None:
             pause = max(asked, self.poll_interval if self._bad > 1 else 0.0)
         return min(now + pause * (1 + 0.25 * self.jitter()), self.deadline)
-
-
-def format_duration(seconds: float) -> str:
-    """Show a length of time for people."""
-    if seconds < 120.0:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60.0:.0f} min" if seconds < 7200.0 else f"{seconds / 3600.0:.1f} h"

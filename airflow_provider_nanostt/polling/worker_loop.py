@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_nanostt.api.models import Job, Transcript
+    from airflow_provider_nanostt.metrics import StatsMeter
     from airflow_provider_nanostt.polling import RateLimiter
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,14 @@ def as_completed(
 
 
 @contextmanager
-def heeding_refusals(*limiters: RateLimiter) -> Iterator[None]:
-    """Let a refusal (429) of what is sent in the block slow down everything that shares these limiters."""
+def heeding_refusals(*limiters: RateLimiter, meter: StatsMeter | None = None) -> Iterator[None]:
+    """Let a refusal (429) of what is sent in the block slow down all that share these limiters, and count it."""
     sent_at = time.time()
     try:
         yield
     except errors.RateLimited as error:
+        if meter is not None:
+            meter.incr("refusals")
         for limiter in limiters:
             if limiter.on_rejected(sent_at, time.time(), error.retry_after):
                 log.info("NanoGPT refused a request (429); asking %.1f times a second now", limiter.rate)

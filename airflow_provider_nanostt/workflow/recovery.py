@@ -17,6 +17,7 @@ from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, Sto
 from airflow_provider_nanostt.ledger import RequestFingerprint, decide, keep_recording
 from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REUSE, VERIFY, WRITE_ANSWER
 from airflow_provider_nanostt.ledger.record import total_spent
+from airflow_provider_nanostt.metrics import StatsMeter
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
 from airflow_provider_nanostt.workflow.request import Identified
 from airflow_provider_nanostt.workflow.submit import balance_now
@@ -123,6 +124,7 @@ def recover(
         if record is not None and decision.action == VERIFY:
             attempt.uncertain.check(record, attempt.records)
     except errors.OrphanedSubmit as error:
+        StatsMeter().incr("uncertain_submits")
         raise error.replace(now=balance_now(attempt) if error.now is None else error.now) from None
     if decision.reason:
         attempt.log.info("%s", decision.reason)

@@ -185,6 +185,7 @@ def record_refusal(attempt: Attempt, ledger: Ledger, error: errors.NanoGPTError)
         record_not_charged(attempt, ledger)
         return error
     ambiguous = error if isinstance(error, errors.AmbiguousSubmit) else errors.AmbiguousSubmit(str(error))
+    StatsMeter().incr("uncertain_submits")
     record = ledger.record
     if record is None or not ledger.is_kept:
         return ambiguous

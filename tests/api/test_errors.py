@@ -256,3 +256,9 @@ def test_a_batch_speaks_of_others_only_if_there_are_any(missing, others):
     error = errors.BatchIncomplete(missing, 3, "  a.mp3: gone", manifest="manifest.jsonl", retry="yes")
     assert ("The others are written" in str(error)) is others
     assert "A retry does only what is missing. The whole list: manifest.jsonl" in str(error)
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0 s"), (119.0, "119 s"), (600.0, "10 min"), (9_000.0, "2.5 h")])
+def test_lengths_are_shown_for_people(seconds, shown):
+    """Seconds, then minutes, then hours."""
+    assert errors.format_duration(seconds) == shown

@@ -246,14 +246,17 @@ def where_told(stage: Stage, *texts: str) -> dict[str, list[str]]:
     return {text: names for text, names in found.items() if names}
 
 
-def prepared_python(wanted: str) -> Path:
-    """Make the environment of another supported Airflow, with the wheel of this package in it."""
-    (version,) = (one for one in read_versions() if one.version == wanted)
+def python_of(wanted: str) -> Path:
+    """Make the environment of one supported Airflow, with the wheel of this package in it.
+
+    :param wanted: the version, or its beginning.
+    """
+    version = next(one for one in read_versions() if one.version.startswith(wanted))
     try:
         Preparation(version, build_wheel()).prepare()
     except (StepFailedError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"the environment of Airflow {wanted} cannot be made: {error}")
-    return ROOT / ".envs" / wanted / "bin" / "python"
+        pytest.skip(f"the environment of Airflow {version.version} cannot be made: {error}")
+    return ROOT / ".envs" / version.version / "bin" / "python"
 
 
 @contextlib.contextmanager
@@ -263,7 +266,7 @@ def staged(version: str, home: Path, postgres: LocalPostgres, parallelism: int =
     :param version: the newest has its ledger in Airflow's task state, the oldest beside the results.
     """
     newest = version == NEWEST
-    python = Path(sys.executable) if newest else prepared_python(OLDEST)
+    python = Path(sys.executable) if newest else python_of(OLDEST)
     database = f"airflow{time.monotonic_ns()}"
     url = postgres.create_database(database)
     closed = Emulator(keys=[KEY], recogniser="none")

@@ -12,7 +12,7 @@ from local_airflow import LocalAirflow
 from local_postgres import LocalPostgres
 
 from airflow_provider_nanostt.emulator import Emulator
-from tests.e2e.stage import DAGS, KEY, NEWEST, OLDEST, WHOLE, prepared_python, recording, text_of
+from tests.e2e.stage import DAGS, KEY, NEWEST, OLDEST, WHOLE, python_of, recording, text_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
@@ -38,7 +38,7 @@ def airflow(
 ) -> Iterator[LocalAirflow]:
     version, kind = request.param
     database = postgres.create_database(f"race_{version}".replace(".", "_")) if kind == "postgresql" else None
-    python = Path(sys.executable) if version == NEWEST else prepared_python(OLDEST)
+    python = Path(sys.executable) if version == NEWEST else python_of(OLDEST)
     env = {
         "AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json,
         "E2E_FILES": str(tmp_path / "results"),

@@ -30,7 +30,7 @@ from local_postgres import LocalPostgres
 from local_store import LocalStore
 
 from airflow_provider_nanostt.emulator import Emulator
-from tests.e2e.stage import DAGS, KEY, NEWEST, SOON, prepared_python
+from tests.e2e.stage import DAGS, KEY, NEWEST, SOON, python_of
 
 pytestmark = pytest.mark.e2e
 
@@ -156,7 +156,7 @@ def arena(
 ) -> Iterator[tuple[LocalAirflow, Emulator, list[Inbox]]]:
     """An Airflow on PostgreSQL that watches a folder, and a bucket where it can."""
     home = tmp_path_factory.mktemp("airflow")
-    python = Path(sys.executable) if request.param == NEWEST else prepared_python(request.param)
+    python = Path(sys.executable) if request.param == NEWEST else python_of(request.param)
     with ExitStack() as held:
         service = held.enter_context(Emulator(keys=[KEY], recogniser="none"))
         service.script("*.wav", text=TEXT, duration=1.0, processing_seconds=1.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
-from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, JobMonitor, Outcome, format_duration
+from airflow_provider_nanostt.polling import COMPLETED, FAILED, REFUSED, TIMED_OUT, JobMonitor, Outcome
 
 JOB = Job("run-1", "Elevenlabs-STT", submitted_at=1_000.0, cost=0.03, charged_minutes=1.0, body={"runId": "run-1"})
 RUNNING = JobStatus("processing")
@@ -198,9 +198,3 @@ def test_a_long_wait_is_logged_rarely():
             lines.append((age, waiting.log_line.text))
     assert [age for age, _ in lines] == [600, 1_200, 2_400, 4_800, 9_600, 19_200]
     assert lines[0][1] == "Run run-1: submitted 10 min ago, such a job takes about 8 s; it is 'processing'"
-
-
-@pytest.mark.parametrize(("seconds", "shown"), [(0.0, "0 s"), (119.0, "119 s"), (600.0, "10 min"), (9_000.0, "2.5 h")])
-def test_lengths_are_shown_for_people(seconds, shown):
-    """Seconds, then minutes, then hours."""
-    assert format_duration(seconds) == shown

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -149,20 +148,8 @@ def test_the_default_threshold_is_a_dollar(emulator: Emulator, wav):
         operator(audio=str(wav), actual_duration=40).execute({})
 
 
-def airflow_stats() -> Any:
-    """What takes Airflow's metrics, by version."""
-    try:
-        from airflow.observability import stats
-    except ImportError:
-        from airflow.stats import Stats as stats  # noqa: N813
-    return stats if hasattr(stats, "incr") else stats.Stats
-
-
-def test_what_is_paid_is_counted(emulator: Emulator, wav, run_task, monkeypatch):
+def test_what_is_paid_is_counted(emulator: Emulator, wav, run_task, counted):
     """Money and audio go to Airflow's metrics, in whole millionths of a USD and seconds."""
-
-    counted: Counter[str] = Counter()
-    monkeypatch.setattr(airflow_stats(), "incr", lambda name, count=1, *_, **__: counted.update({name: count}))
     run_task(lambda: operator(audio=str(wav)))
     (charge,) = emulator.charges
     assert counted["nanostt.cost_micro_usd"] == round(charge.cost * 1e6)

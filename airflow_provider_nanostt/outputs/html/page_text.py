@@ -54,6 +54,11 @@ def paragraphs(transcript: Transcript) -> Iterator[Paragraph]:
         yield from _split(segment, text, places)
 
 
+def text_paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a text of which no times are known."""
+    return [one.text for one in paragraphs(Transcript(text)) if one.text.strip()]
+
+
 def clean(text: str) -> str:
     """Return a text as a page can hold it: lines end in ``\\n``, and invalid characters become U+FFFD."""
     if "\r" in text:

@@ -16,8 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_nanostt.common.errors import usd
-from airflow_provider_nanostt.polling import format_duration
+from airflow_provider_nanostt.common.errors import format_duration, usd
 from airflow_provider_nanostt.web.pages.selection import COLUMNS, PER_PAGE, STATUSES, name_of, select
 from airflow_provider_nanostt.web.views import BatchQuery, BatchTable, Failed, Text, Waiting
 
@@ -67,12 +66,12 @@ def failed_page(view: Failed, nonce: str, *, theme: str = "") -> str:
 
 def text_page(view: Text, nonce: str, *, theme: str = "") -> str:
     """Return the transcript of a task that has written no files."""
-    from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.outputs.html.page import html_language
-    from airflow_provider_nanostt.outputs.html.page_text import paragraphs
+    from airflow_provider_nanostt.outputs.html.page_text import text_paragraphs
 
-    texts = [one.text for one in paragraphs(Transcript(view.text)) if one.text.strip()]
-    return _render("text.html", nonce, theme, view=view, texts=texts, language=html_language(view.language))
+    return _render(
+        "text.html", nonce, theme, view=view, texts=text_paragraphs(view.text), language=html_language(view.language)
+    )
 
 
 def quiet_page(message: str, nonce: str, *, theme: str = "") -> str:
