@@ -45,6 +45,8 @@ ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 """Folders whose tests need no Airflow, unless they are marked ``airflow``; those need only its object storage."""
 
 ONCE = (
+    "assets/test_arrivals.py",
+    "assets/test_bell.py",
     "common/test_conditional_writes.py",
     "security/",
     "web/test_attacks.py",
