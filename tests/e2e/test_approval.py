@@ -53,7 +53,7 @@ class Run:
 
     def wait_left(self) -> None:
         """Wait until the scheduler knows that the worker has left the task; an earlier answer makes it fail the try."""
-        key, log = f"task instance TaskInstanceKey(dag_id='{DAG}'", self.airflow.home / "scheduler.log"
+        key, log = f"TaskInstanceKey(dag_id='{DAG}'", self.airflow.home / "scheduler.log"
         wait_for(
             lambda: any(
                 key in line and self.run_id in line and "Received executor event" in line
