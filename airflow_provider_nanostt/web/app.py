@@ -108,7 +108,7 @@ def view(task: TaskDep, query: QueryDep, theme: ThemeDep) -> HTMLResponse:
         case Text():
             return _plain(pages.text_page(found, nonce, theme=theme), nonce, sandbox=True)
         case Waiting():
-            return _plain(pages.waiting_page(found, nonce, theme=theme), nonce, refresh=True)
+            return _plain(pages.waiting_page(found, nonce, theme=theme), nonce)  # it follows the task by itself
         case Quiet():
             return _quiet(found.message, theme, refresh=found.may_change)
 

@@ -95,7 +95,8 @@ def test_a_task_that_waits_says_for_what_and_follows_it(viewer, ran, state):
     run_id = json.loads(file.read_text())["run_id"]
     with changed("derived", state=state):
         shown = viewer.get(ran.path("derived", "/view"))
-    assert shown.headers["refresh"] == "10"
+    assert '<input type="checkbox" id="refresh"' in shown.text  # which a person can switch off
+    assert "refresh" not in shown.headers
     assert run_id in shown.text
     assert "Elevenlabs-STT" in shown.text
     assert str(ran.out / "derived" / ".nanostt") in shown.text
