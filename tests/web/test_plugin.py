@@ -14,7 +14,8 @@ from airflow_provider_nanostt import TAB_ROUTE, _compat, get_provider_info
 from airflow_provider_nanostt.decorators import TranscribeDecoratedOperator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
 from airflow_provider_nanostt.sensors import TranscriptionSensor
-from airflow_provider_nanostt.web.plugin import OPERATORS, NanoSTTPlugin
+from airflow_provider_nanostt.web import OPERATORS
+from airflow_provider_nanostt.web.plugin import NanoSTTPlugin
 
 pytestmark = pytest.mark.airflow
 
