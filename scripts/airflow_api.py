@@ -108,8 +108,8 @@ class AirflowApi:
         return self._session.request(method, self._root + path, headers={"Accept": accept}, timeout=30, **options)
 
     def _log_in(self) -> None:
-        login = {"json": {"username": self._user, "password": self._user}} if self._user else {}
-        answer = self._session.request("POST" if login else "GET", f"{self.url}/auth/token", timeout=30, **login)
+        login = {"username": self._user, "password": self._user} if self._user else None
+        answer = self._session.request("POST" if login else "GET", f"{self.url}/auth/token", json=login, timeout=30)
         answer.raise_for_status()
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

@@ -215,8 +215,8 @@ def test_the_recording_is_played_by_an_address_signed_at_the_click(stage, people
     page = next(frame for frame in view.frames if "sound=1" in frame.url)
     page.evaluate("document.querySelector('audio').volume = 0.01")
     shown(view, depth=3).locator(".t").first.click()
-    playing = "(() => { const a = document.querySelector('audio'); return !a.paused && a.currentTime > 0 })()"
-    page.wait_for_function(playing)
+    # As functions: the page's policy lets nobody evaluate a text.
+    page.wait_for_function("() => (a => !a.paused && a.currentTime > 0)(document.querySelector('audio'))")
     place = page.evaluate(
         """() => { const text = document.querySelector('.x'), range = document.createRange();
             const node = text.firstChild, at = node.data.indexOf('third');
@@ -225,7 +225,7 @@ def test_the_recording_is_played_by_an_address_signed_at_the_click(stage, people
             return {x: box.x + box.width / 2 - own.x, y: box.y + box.height / 2 - own.y} }"""
     )
     shown(view, depth=3).locator(".x").first.click(position=place)
-    page.wait_for_function("document.querySelector('audio').currentTime > 8")
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 8")
     sound = [url for url in asked if url.startswith(stage.store.endpoint)]
     assert sound
     assert all("Signature" in url for url in sound)
@@ -252,7 +252,7 @@ def test_a_batch_is_searched_and_sorted_and_a_row_opened(stage, people):
     assert texts(names) == ["gamma.wav"]
     names.get_by_role("link").click()
     assert SAID in " ".join(texts(shown(view, depth=3).locator(".x")))
-    view.go_back()
+    view.evaluate("history.back()")
     table.locator("table").wait_for()
     assert texts(names) == ["gamma.wav"]
     names.get_by_role("link").click()
@@ -338,13 +338,16 @@ def test_on_a_phone_nothing_sticks_out_and_axe_finds_nothing(stage, people, task
     address = view.frames[1].url
     view.set_viewport_size({"width": 360, "height": 740})
     view.goto(address)
-    shown_here = view.frame_locator("iframe[name=shown]")
-    inner = shown_here.frame_locator("iframe[name=shown]") if task_id == "recording" else shown_here
-    inner.locator(".x, td, dd").first.wait_for()
-    widths = [frame.evaluate("document.documentElement.scrollWidth") for frame in view.frames]
-    assert widths == [360] * len(widths)
+    inner = view.frame_locator("iframe[name=shown]")
+    if task_id == "recording":
+        inner = inner.frame_locator("iframe[name=shown]")
+    inner.locator(".x, .c-name, dd").locator("visible=true").first.wait_for()
     screenshot(view, stage, f"phone-{task_id}")
-    assert [(one["id"], one["nodes"][0]["html"]) for one in violations(view)] == []
+    for frame in view.frames:
+        assert frame.evaluate("document.documentElement.scrollWidth") == 360
+        is_around = frame.locator("iframe").count() > 0  # which has neither a heading nor a main part, but its page has
+        allowed = {"landmark-one-main", "page-has-heading-one"} if is_around else set()
+        assert {one["id"] for one in violations(frame)} <= allowed
 
 
 def test_no_page_has_thrown(people):
