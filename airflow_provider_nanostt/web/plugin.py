@@ -15,18 +15,10 @@ from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
 from airflow_provider_nanostt import TAB_ROUTE
+from airflow_provider_nanostt.web import OPERATORS
 
 PREFIX = "/nanostt"
 """Where Airflow's API server mounts the routes."""
-
-OPERATORS = (
-    "TranscribeOperator",
-    "TranscribeBatchOperator",
-    "YouTubeTranscribeOperator",
-    "TranscriptionSensor",
-    "@task.transcribe",
-)
-"""The tasks of this provider, by the names that Airflow shows."""
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]

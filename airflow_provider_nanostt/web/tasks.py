@@ -18,7 +18,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_nanostt.ledger import TaskIdentity
-from airflow_provider_nanostt.web.plugin import OPERATORS
+from airflow_provider_nanostt.web import OPERATORS
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
