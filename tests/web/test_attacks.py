@@ -158,6 +158,9 @@ def test_what_is_no_transcript_file_is_refused(viewer, ran, own, outside, kind, 
         "/etc/../etc",
         ["/etc"],
         3,
+        {"path": "http://127.0.0.1:9/x", "conn_id": None},
+        {"path": "s3://bucket/x", "conn_id": "no_such_connection"},
+        {"path": 3},
     ],
 )
 def test_a_place_that_is_no_storage_of_ours_is_not_asked(viewer, ran, output_path):
@@ -354,6 +357,8 @@ def test_a_recording_on_a_disk_or_in_the_web_has_no_sound(viewer, ran):
         ("s3://sound@calls/in/**/*.wav", "s3://sound@calls/in/2026/a.wav", True),
         ([{"audio": "s3://sound@calls/a.wav", "name": "A"}], "s3://sound@calls/a.wav", True),
         ('["s3://sound@calls/a.wav"]', "s3://sound@calls/a.wav", True),
+        ([{"path": "s3://calls/a.wav", "conn_id": "sound", "kwargs": {}}], "s3://sound@calls/a.wav", True),
+        ([{"path": "s3://sound@calls/a.wav", "conn_id": "sound"}], "s3://sound@calls/a.wav", True),
         (["s3://sound@calls/a.wav"], "s3://sound@calls/b.wav", False),
         ("s3://sound@calls/in/*.wav", "s3://sound@calls/in-secret/a.wav", False),
         ("s3://sound@calls/in/*.wav", "s3://sound@calls/in/../secret/a.wav", False),

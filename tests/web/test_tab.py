@@ -63,6 +63,12 @@ def test_a_task_that_asked_for_another_format_only_has_its_page(viewer, ran):
         assert TEXT in viewer.get(ran.path("derived", "/view")).text
 
 
+def test_a_folder_may_be_given_as_a_path_object(viewer, ran):
+    """Airflow records such an argument in parts."""
+    with changed("derived", rendered={"output_path": {"path": f"{ran.out}/derived", "conn_id": None, "kwargs": {}}}):
+        assert TEXT in viewer.get(ran.path("derived", "/view")).text
+
+
 @pytest.mark.parametrize("task_id", ["batch", "skips"])
 def test_a_batch_is_shown_as_a_table_whose_rows_open(viewer, ran, task_id):
     """Each row leads to a frame with the way back, and that to the page."""
