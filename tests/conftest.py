@@ -77,6 +77,7 @@ LONGEST_FIRST = (
     "e2e/test_paid_once.py",
     "e2e/test_batch.py",
     "e2e/test_killed_submitting.py",
+    "e2e/test_transcript_tab.py",
     "e2e/test_transcribe.py",  # uses the same Airflow as the next two
     "e2e/test_faces.py",
     "e2e/test_told.py",  # likewise
@@ -85,6 +86,7 @@ LONGEST_FIRST = (
     "workflow/test_paid_once.py",
     "audio/test_real_store.py",
     "outputs/test_page.py",
+    "web/test_pages.py",
     "workflow/batch/test_paid_once.py",
     "emulator/test_audio.py",
     "workflow/test_parts.py",

@@ -4,6 +4,8 @@ Only an API server ever imports more than ``plugin``. Nothing else of this packa
 submits, writes a file or changes anything: it reads what Airflow and the storage have, and renders it.
 """
 
+from __future__ import annotations
+
 OPERATORS = (
     "TranscribeOperator",
     "TranscribeBatchOperator",

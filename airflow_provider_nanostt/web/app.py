@@ -107,8 +107,8 @@ def view(task: TaskDep, query: QueryDep, theme: ThemeDep) -> HTMLResponse:
             return _framed("failed", both) if found.has_manifest else failed(task, theme)
         case Text():
             return _plain(pages.text_page(found, nonce, theme=theme), nonce, sandbox=True)
-        case Waiting():
-            return _plain(pages.waiting_page(found, nonce, theme=theme), nonce, refresh=True)
+        case Waiting():  # it reads itself again, unless told not to
+            return _plain(pages.waiting_page(found, nonce, theme=theme), nonce)
         case Quiet():
             return _quiet(found.message, theme, refresh=found.may_change)
 

@@ -55,7 +55,7 @@ def output_folder(task: Task) -> ObjectStoragePath:
 
     :raises NotShownError: if there is none, or none that may be opened here.
     """
-    text = task.rendered.get("output_path")
+    text = _as_uri(task.rendered.get("output_path"))
     if not task.is_ours:
         raise NotShownError("This task makes no transcript.")
     if not task.rendered:
@@ -66,6 +66,16 @@ def output_folder(task: Task) -> ObjectStoragePath:
     if not isinstance(text, str) or is_null(text):
         raise NotShownError("This task has no output_path.")
     return _opened(text)
+
+
+def _as_uri(value: object) -> object:
+    """Return what a user writes for a path that was given as an object: Airflow records it in parts."""
+    path, conn_id = (value.get("path"), value.get("conn_id")) if isinstance(value, Mapping) else (None, None)
+    if not isinstance(path, str):
+        return value
+    scheme, mark, rest = path.partition("://")
+    is_complete = not mark or not isinstance(conn_id, str) or "@" in rest.partition("/")[0]
+    return path if is_complete else f"{scheme}://{conn_id}@{rest}"
 
 
 def _opened(text: str) -> ObjectStoragePath:
@@ -207,6 +217,7 @@ def recording_of(task: Task, row: ManifestRow | None = None) -> str | None:
 
 def _texts(value: object) -> Iterator[str]:
     """Yield the recordings in an argument, which may be a list, and of mappings."""
+    value = _as_uri(value)
     if isinstance(value, str):
         if value.startswith("["):  # what a template renders
             try:

@@ -7,17 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
 
 import pytest
 from airflow_api import TaskInstance, wait_for
 from local_airflow import LocalAirflow
-from local_store import LocalStore, StoreUnavailableError
+from local_store import REGION, LocalStore, find_binary
 from matrix import Run as Preparation
 from matrix import StepFailedError, build_wheel
 from versions import ROOT, read_versions
@@ -33,23 +33,33 @@ DAG_ID = "transcript_tab"
 DAG_FILE = Path(__file__).parent / "dags" / f"{DAG_ID}.py"
 AUDIO = ROOT / "example_dags" / "audio" / "weekly-note.wav"
 SAID = "Good morning, Harbour Parcels. Which parcel is it? It is the third one, on the desk."
+RECORDINGS = ("alpha", "beta", "gamma", "slow", "broken")
 SECONDS = 14.0
 SLOW = 3600.0
+LONG = pytest.mark.long
 ENDED = ("success", "failed")
 OTHER_VERSIONS = ("3.4.0b2", "3.1.8")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """An Airflow with one run of the DAG, and what the run's recordings lie in."""
+    """An Airflow with one run of the DAG.
+
+    :param store: what its recordings and files lie in; None for a disk.
+    """
 
     airflow: LocalAirflow
-    store: LocalStore
+    store: LocalStore | None
     run_id: str
 
     @property
+    def depth(self) -> int:
+        """How many frames are around a transcript: one more where there is a button to play."""
+        return 2 if self.store is None else 3
+
+    @property
     def is_newest(self) -> bool:
-        """Whether this Airflow shows tabs only where they belong, and runs as the tests themselves do."""
+        """Whether this Airflow shows tabs only where they belong."""
         return self.airflow.version >= "3.4"
 
     def page(self, task_id: str, rest: str = "", map_index: int | None = None) -> str:
@@ -78,51 +88,67 @@ def python_of(version: str) -> Path:
     return ROOT / ".envs" / version / "bin" / "python"
 
 
-@pytest.fixture(
-    scope="module", params=["dev", *(pytest.param(version, marks=pytest.mark.long) for version in OTHER_VERSIONS)]
-)
+@pytest.fixture(scope="module", params=["dev", *(pytest.param(version, marks=LONG) for version in OTHER_VERSIONS)])
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Airflow below a path, whose users log in, after a run in which one task still waits and the others have ended."""
-    python = Path(sys.executable) if request.param == "dev" else python_of(request.param)
+    """Airflow below a path, whose users log in, after a run in which one task still waits and the others have ended.
+
+    The one of the development environment has an object store, the others, whose environments cannot, a disk.
+    """
+    is_dev = request.param == "dev"
+    python = Path(sys.executable) if is_dev else python_of(request.param)
     home = tmp_path_factory.mktemp("tab")
     (home / "dags").mkdir()
     shutil.copy(DAG_FILE, home / "dags")
-    try:
-        with LocalStore() as store, Emulator(processing_seconds=0.1) as service:
-            put(store, *(f"audio/{name}.wav" for name in ("alpha", "beta", "gamma", "slow", "broken")))
-            service.script("*.wav", text=SAID, duration=SECONDS)
-            service.script("slow.wav", duration=SECONDS, processing_seconds=SLOW)
-            service.script("broken.wav", duration=SECONDS, status="failed", error="the audio cannot be decoded")
-            env = {"AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json, "AIRFLOW_CONN_STORE": store.connection()}
-            with LocalAirflow(
-                python, home / "airflow", home / "dags", env=env, parallelism=8,
+    recordings = {f"{name}.wav": AUDIO.read_bytes() + name.encode() for name in RECORDINGS}
+    with ExitStack() as stack:
+        service = stack.enter_context(Emulator(processing_seconds=0.1))
+        service.script("*.wav", text=SAID, duration=SECONDS)
+        service.script("slow.wav", duration=SECONDS, processing_seconds=SLOW)
+        service.script("broken.wav", duration=SECONDS, status="failed", error="the audio cannot be decoded")
+        env = {"AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json}
+        store = stack.enter_context(stored(recordings)) if is_dev else None
+        if store is not None:
+            env["AIRFLOW_CONN_STORE"] = store.connection()
+        else:
+            env |= {"TAB_AUDIO": str(home), "TAB_OUT": str(home / "out")}
+            for name, data in recordings.items():
+                (home / name).write_bytes(data)
+        airflow = stack.enter_context(
+            LocalAirflow(
+                python, home / "airflow", home / "dags", env=env, parallelism=4,
                 path="/team/airflow", users={"admin": "admin", "viewer": "viewer"},
-            ) as airflow:  # fmt: skip
-                airflow.api.wait_for_dag(DAG_ID)
-                made = Stage(airflow, store, airflow.api.trigger_dag(DAG_ID))
-                wait_for(lambda: all(state in (*ENDED, "deferred") for state in made.states().values()), "the run", 150)
-                yield made
-    except StoreUnavailableError as error:
-        pytest.skip(str(error))
+            )
+        )  # fmt: skip
+        airflow.api.wait_for_dag(DAG_ID)
+        made = Stage(airflow, store, airflow.api.trigger_dag(DAG_ID))
+        wait_for(lambda: all(state in (*ENDED, "deferred") for state in made.states().values()), "the run", 240)
+        yield made
 
 
-def put(store: LocalStore, *keys: str) -> None:
-    """Put a recording into the bucket under some names, each with other bytes."""
+@contextmanager
+def stored(recordings: Mapping[str, bytes]) -> Iterator[LocalStore]:
+    """Run an object store with some recordings."""
     from botocore.session import get_session
 
-    with closing(
-        get_session().create_client(
-            "s3", region_name="us-east-1", endpoint_url=store.endpoint,
+    if find_binary() is None:
+        pytest.skip("no object store is installed")
+    with LocalStore() as store:
+        client = get_session().create_client(
+            "s3", region_name=REGION, endpoint_url=store.endpoint,
             aws_access_key_id=store.access_key, aws_secret_access_key=store.secret_key,
-        )
-    ) as client:  # fmt: skip
-        for key in keys:
-            client.put_object(Bucket=store.bucket, Key=key, Body=AUDIO.read_bytes() + key.encode())
+        )  # fmt: skip
+        with closing(client):
+            for name, data in recordings.items():
+                client.put_object(Bucket=store.bucket, Key=f"audio/{name}", Body=data)
+        yield store
 
 
 @pytest.fixture(scope="module")
 def people(browser: Any, stage: Stage) -> Iterator[Callable[..., Any]]:
-    """Return the browser windows of people who have logged in on Airflow's own page, by name."""
+    """Return the browser windows of people who have logged in on Airflow's own page, by name.
+
+    At the end no page in them may have thrown an error.
+    """
     windows: dict[str, Any] = {}
 
     def window(name: str = "viewer") -> Any:
@@ -143,8 +169,10 @@ def people(browser: Any, stage: Stage) -> Iterator[Callable[..., Any]]:
         return view
 
     yield window
+    thrown = [error for view in windows.values() for error in view.seen]
     for view in windows.values():
         view.context.close()
+    assert thrown == []
 
 
 def shown(view: Any, *, depth: int = 2) -> Any:
@@ -167,56 +195,59 @@ def screenshot(view: Any, stage: Stage, name: str) -> None:
         view.screenshot(path=f"{folder}/{stage.airflow.version}-{name}.png")
 
 
-@pytest.mark.parametrize("user", ["viewer", "admin"])
+@pytest.mark.parametrize("user", ["viewer", pytest.param("admin", marks=LONG)])
 def test_the_button_opens_the_tab_where_the_transcript_is_read(stage, people, user):
     """From the task's details, by a click, to the words; for whoever may read the DAG, below a path of its own."""
     view = people(user)
     view.goto(stage.page("recording", "/details"))
-    view.click("a[href*='plugin/nanostt-transcript'] >> text=Transcript >> nth=-1")
-    assert SAID in " ".join(texts(shown(view, depth=3).locator(".x")))
-    assert urlsplit(view.url).path == urlsplit(stage.tab("recording")).path
-    assert shown(view, depth=3).locator("h1").inner_text() == "alpha.wav"
+    view.click("a[href^='dags/']")
+    assert SAID in " ".join(texts(shown(view, depth=stage.depth).locator(".x")))
+    assert unquote(view.url) == unquote(stage.tab("recording"))
+    assert shown(view, depth=stage.depth).locator("h1").inner_text() == "alpha.wav"
     screenshot(view, stage, f"recording-{user}")
 
 
+@LONG
 def test_the_transcript_of_a_mapped_task_is_its_own(stage, people):
     """Each map index has its tab, and its button leads there."""
     view = people()
     view.goto(stage.page("mapped", "/details", map_index=1))
-    view.click("a[href*='plugin/nanostt-transcript'] >> text=Transcript >> nth=-1")
-    assert shown(view, depth=3).locator("h1").inner_text() == "beta.wav"
+    view.click("a[href^='dags/']")
+    assert shown(view, depth=stage.depth).locator("h1").inner_text() == "beta.wav"
 
 
 def test_nothing_untrusted_has_the_origin_of_airflow(stage, people):
     """The transcript's page cannot reach Airflow's cookie or pages, though its script runs."""
     view = people()
     view.goto(stage.tab("recording"))
-    shown(view, depth=3).locator(".x").first.wait_for()
-    page = next(frame for frame in view.frames if "/page" in frame.url)
+    shown(view, depth=stage.depth).locator(".x").first.wait_for()
+    page = view.frames[-1]
     assert page.evaluate("origin") == "null"
     assert page.evaluate("(() => { try { return document.cookie } catch (e) { return e.name } })()") == "SecurityError"
     assert page.evaluate("(() => { try { return top.document.title } catch (e) { return e.name } })()") == (
         "SecurityError"
     )
-    shown(view, depth=3).locator("#q").fill("parcel")
-    assert texts(shown(view, depth=3).locator("#count")) == ["1 of 2"]
+    shown(view, depth=stage.depth).locator("#q").fill("parcel")
+    assert texts(shown(view, depth=stage.depth).locator("#count")) == ["1 of 2"]
 
 
 def test_the_recording_is_played_by_an_address_signed_at_the_click(stage, people):
     """Nothing is signed before; then it sounds, and a click on a word goes to where it is said."""
+    if stage.store is None:
+        pytest.skip("a disk signs no addresses")
     view = people()
     asked: list[str] = []
     view.on("request", lambda request: asked.append(request.url))
     view.goto(stage.tab("recording"))
-    shown(view, depth=3).locator(".x").first.wait_for()
+    shown(view, depth=stage.depth).locator(".x").first.wait_for()
     assert "Signature" not in "".join(frame.content() for frame in view.frames)
     shown(view).get_by_role("link", name="Play the recording").click()
-    shown(view, depth=3).locator("audio").wait_for()
+    shown(view, depth=stage.depth).locator("audio").wait_for()
     page = next(frame for frame in view.frames if "sound=1" in frame.url)
     page.evaluate("document.querySelector('audio').volume = 0.01")
-    shown(view, depth=3).locator(".t").first.click()
-    playing = "(() => { const a = document.querySelector('audio'); return !a.paused && a.currentTime > 0 })()"
-    page.wait_for_function(playing)
+    shown(view, depth=stage.depth).locator(".t").first.click()
+    # As functions: the page's policy lets nobody evaluate a text.
+    page.wait_for_function("() => (a => !a.paused && a.currentTime > 0)(document.querySelector('audio'))")
     place = page.evaluate(
         """() => { const text = document.querySelector('.x'), range = document.createRange();
             const node = text.firstChild, at = node.data.indexOf('third');
@@ -224,8 +255,8 @@ def test_the_recording_is_played_by_an_address_signed_at_the_click(stage, people
             const box = range.getBoundingClientRect(), own = text.getBoundingClientRect();
             return {x: box.x + box.width / 2 - own.x, y: box.y + box.height / 2 - own.y} }"""
     )
-    shown(view, depth=3).locator(".x").first.click(position=place)
-    page.wait_for_function("document.querySelector('audio').currentTime > 8")
+    shown(view, depth=stage.depth).locator(".x").first.click(position=place)
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 8")
     sound = [url for url in asked if url.startswith(stage.store.endpoint)]
     assert sound
     assert all("Signature" in url for url in sound)
@@ -252,7 +283,7 @@ def test_a_batch_is_searched_and_sorted_and_a_row_opened(stage, people):
     assert texts(names) == ["gamma.wav"]
     names.get_by_role("link").click()
     assert SAID in " ".join(texts(shown(view, depth=3).locator(".x")))
-    view.go_back()
+    view.evaluate("history.back()")
     table.locator("table").wait_for()
     assert texts(names) == ["gamma.wav"]
     names.get_by_role("link").click()
@@ -274,16 +305,15 @@ def test_a_waiting_task_shows_its_job_and_follows_it(stage, people):
         assert labels == ["Run", "Model", "Submitted", "Expected", "Cost so far", "Record"]
         assert known["Model"] == "Elevenlabs-STT"
         assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC .* ago", known["Submitted"])
-        assert known["Record"].startswith("s3://store@calls/out/slow/.nanostt/")
+        assert "/slow/.nanostt/" in known["Record"]
         screenshot(view, stage, "waiting")
-        frame = next(one for one in view.frames if "/view" in one.url)
         with view.expect_response(lambda answer: "/waiting/" in answer.url and "/view" in answer.url):
-            frame.evaluate("dispatchEvent(new Event('x'))")
             view.clock.fast_forward(21_000)
     finally:
         view.clock.resume()
 
 
+@LONG
 def test_a_failed_task_says_what_happened_to_the_money(stage, people):
     """And what to do next."""
     view = people()
@@ -293,6 +323,7 @@ def test_a_failed_task_says_what_happened_to_the_money(stage, people):
     screenshot(view, stage, "failing")
 
 
+@LONG
 def test_a_task_without_files_shows_its_text(stage, people):
     """As it is in XCom."""
     view = people()
@@ -301,6 +332,7 @@ def test_a_task_without_files_shows_its_text(stage, people):
     screenshot(view, stage, "text")
 
 
+@LONG
 def test_a_foreign_task_has_no_tab_or_one_quiet_line(stage, people):
     """Airflow 3.4 shows the tab only where it belongs; before, it is everywhere."""
     view = people()
@@ -313,14 +345,14 @@ def test_a_foreign_task_has_no_tab_or_one_quiet_line(stage, people):
     assert texts(shown(view).locator("main p")) == ["This task makes no transcript."]
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", ["dark", pytest.param("light", marks=LONG)])
 def test_the_tab_has_the_theme_of_airflow(stage, people, theme):
     """Whatever the system's is; and it changes when Airflow's changes."""
     view = people()
     view.emulate_media(color_scheme="light" if theme == "dark" else "dark")
     view.evaluate("theme => localStorage.setItem('theme', theme)", theme)
     try:
-        for task_id, depth in (("recording", 3), ("batch", 2)):
+        for task_id, depth in (("recording", stage.depth), ("batch", 2)):
             view.goto(stage.tab(task_id))
             shown(view, depth=depth).locator(f"html[data-theme={theme}]").wait_for()
             shown(view, depth=depth).locator(".x, td").first.wait_for()
@@ -329,7 +361,9 @@ def test_the_tab_has_the_theme_of_airflow(stage, people, theme):
         view.evaluate("localStorage.removeItem('theme')")
 
 
-@pytest.mark.parametrize("task_id", ["recording", "batch", "waiting", "failing"])
+@pytest.mark.parametrize(
+    "task_id", ["recording", *(pytest.param(one, marks=LONG) for one in ("batch", "waiting", "failing"))]
+)
 def test_on_a_phone_nothing_sticks_out_and_axe_finds_nothing(stage, people, task_id):
     """At 360 pixels, the tab alone in the window: what Airflow does around it is not ours."""
     view = people()
@@ -338,15 +372,13 @@ def test_on_a_phone_nothing_sticks_out_and_axe_finds_nothing(stage, people, task
     address = view.frames[1].url
     view.set_viewport_size({"width": 360, "height": 740})
     view.goto(address)
-    shown_here = view.frame_locator("iframe[name=shown]")
-    inner = shown_here.frame_locator("iframe[name=shown]") if task_id == "recording" else shown_here
-    inner.locator(".x, td, dd").first.wait_for()
-    widths = [frame.evaluate("document.documentElement.scrollWidth") for frame in view.frames]
-    assert widths == [360] * len(widths)
+    inner = view.frame_locator("iframe[name=shown]")
+    if task_id == "recording" and stage.depth == 3:
+        inner = inner.frame_locator("iframe[name=shown]")
+    inner.locator(".x, .c-name, dd").locator("visible=true").first.wait_for()
     screenshot(view, stage, f"phone-{task_id}")
-    assert [(one["id"], one["nodes"][0]["html"]) for one in violations(view)] == []
-
-
-def test_no_page_has_thrown(people):
-    """None of all that was done above has broken a script."""
-    assert people().seen == people("admin").seen == []
+    for frame in view.frames:
+        assert frame.evaluate("document.documentElement.scrollWidth") == 360
+        is_around = frame.locator("iframe").count() > 0  # which has neither a heading nor a main part, but its page has
+        allowed = {"landmark-one-main", "page-has-heading-one"} if is_around else set()
+        assert {one["id"] for one in violations(frame)} <= allowed
