@@ -46,6 +46,7 @@ ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 ONCE = (
     "common/test_conditional_writes.py",
     "security/",
+    "test_dashboard.py",
     "workflow/batch/test_many_jobs.py",
     "workflow/batch/test_parts_in_a_batch.py",
     "workflow/batch/test_uncertain_items.py",
