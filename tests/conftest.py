@@ -50,6 +50,7 @@ ONCE = (
     "common/test_conditional_writes.py",
     "security/",
     "web/test_attacks.py",
+    "test_dashboard.py",
     "workflow/batch/test_many_jobs.py",
     "workflow/batch/test_parts_in_a_batch.py",
     "workflow/batch/test_uncertain_items.py",
