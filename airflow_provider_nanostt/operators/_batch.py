@@ -70,6 +70,33 @@ def run_batch(
     return finish_batch(operator, arguments, context, run)
 
 
+def estimate_batch(operator: NanoGPTOperator, audio: object) -> None:
+    """Log what a list would cost, recording by recording and in all, as if nothing of it were paid for.
+
+    Nothing is submitted or written.
+    """
+    arguments = read_arguments(operator)
+    job, preparation, costs = arguments.job, arguments.preparation, arguments.costs
+    found = NanoGPTHook(arguments.nanogpt_conn_id).estimate_list(
+        audio,
+        model=job.model,
+        diarize=job.diarize,
+        actual_duration=job.actual_duration,
+        staging_path=preparation.staging_path,
+        oversize=preparation.oversize,
+        unknown_length=costs.unknown_length,
+    )
+    operator.log.info(
+        "%d recordings with %.1f minutes: expected cost %s, less what is paid for already. Others: %s",
+        len(found.costing),
+        found.minutes,
+        errors.usd(found.new_usd),
+        ", ".join(f"{count} {status}" for status, count in sorted(found.free.items())) or "none",
+    )
+    if costs.max_cost_usd is not None and found.new_usd > costs.max_cost_usd:
+        operator.log.warning("That is more than max_cost_usd, %s", errors.usd(costs.max_cost_usd))
+
+
 def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str, object]) -> TaskResult:
     """Write what the trigger has waited for."""
     arguments = read_arguments(operator)

@@ -176,6 +176,12 @@ class TranscribeBatchOperator(NanoGPTOperator):
             raise done
         return done
 
+    def estimate_task(self, context: Context) -> None:  # noqa: ARG002  a list is estimated as if nothing were paid for
+        """Log what the list would cost."""
+        from airflow_provider_nanostt.operators._batch import estimate_batch
+
+        estimate_batch(self, self.audio)
+
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcripts."""
         from airflow_provider_nanostt.operators._batch import resume_batch

@@ -78,3 +78,17 @@ def test_no_operator_submits_in_a_dry_run(emulator, wav, files, kind, monkeypatc
     with pytest.raises(AirflowSkipException, match="NANOSTT_DRY_RUN is set, so nothing was submitted"):
         operator.execute(files.context())
     assert is_untouched(emulator, files)
+
+
+@pytest.mark.parametrize(("limit", "warned"), [(0.001, True), (1.0, False), (None, False)])
+def test_a_batch_says_what_its_list_would_cost(emulator, wav, files, logged, limit, warned):
+    """The sum of all recordings, what cannot be submitted, and whether it is more than the limit."""
+    audio = [str(wav), str(wav), str(wav.parent / "gone.wav"), {"audio": str(wav), "language": "de"}]
+    TranscribeBatchOperator(
+        task_id="t", audio=audio, model=ASYNC, output_path=str(files.folder), max_cost_usd=limit
+    ).dry_run()
+    said = "\n".join(logged())
+    assert "2 recordings with 0.4 minutes: expected cost $0.012" in said
+    assert "1 duplicate, 1 failed" in said
+    assert ("more than max_cost_usd, $0.001" in said) == warned
+    assert is_untouched(emulator, files)
