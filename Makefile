@@ -76,10 +76,11 @@ distributed: ## `make chaos` with Celery workers, triggerers, PgBouncer and an o
 	AIRFLOW_HOME=$(CURDIR)/.envs/distributed/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
 		.envs/distributed/bin/python -m pytest tests/distributed -s $(ARGS)
 
-.PHONY: tab
-tab: env ## open the tab Transcript in a real browser, in every Airflow that has tabs; TAB_SCREENSHOTS=/folder keeps pictures
+.PHONY: inside
+inside: env ## in real Airflows: the tab in a browser, approvals, watched folders and buckets, day limits, backfills; TAB_SCREENSHOTS=/folder keeps pictures
 	@scripts/bootstrap.sh clean-db .venv
-	$(RUN) $(BIN)/python -m pytest tests/e2e/test_transcript_tab.py $(ARGS)
+	E2E_AIRFLOW="3.1.8 3.3.2 3.4.0b2" $(RUN) $(BIN)/python -m pytest tests/e2e/test_transcript_tab.py \
+		tests/e2e/test_watched_bucket.py tests/e2e/test_approval.py tests/e2e/test_day_limit.py tests/e2e/test_backfill.py $(ARGS)
 
 .PHONY: fuzz
 fuzz: env ## mutated containers, answers, records and addresses: nothing may crash, hang, grow or raise what is not ours
@@ -122,7 +123,7 @@ nightly: ## all that .ci/run has no time for: everything whole, the fuzzer, ever
 	@$(MAKE) --no-print-directory unit WHOLE=1
 	@$(MAKE) --no-print-directory chaos
 	@$(MAKE) --no-print-directory distributed
-	@$(MAKE) --no-print-directory tab
+	@$(MAKE) --no-print-directory inside
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory matrix WHOLE=1
 	@$(MAKE) --no-print-directory clouds

@@ -44,35 +44,28 @@ TEXT = "Good morning, the parcels have arrived."
 ANYWHERE = ("api", "audio", "emulator", "outputs", "polling")
 """Folders whose tests need no Airflow, unless they are marked ``airflow``; those need only its object storage."""
 
+BOTH_ENDS = (
+    "ledger",
+    "test_imports.py",
+    "workflow/batch/test_paid_once.py",
+    "workflow/test_paid_once.py",
+)
+"""Tests that take long, and tell on the oldest Airflow and on the development environment's what they would on all."""
+
 ONCE = (
     "assets/test_arrivals.py",
     "assets/test_bell.py",
-    "common/test_conditional_writes.py",
-    "security/",
-    "web/test_attacks.py",
-    "test_dashboard.py",
-    "workflow/batch/test_many_jobs.py",
-    "workflow/batch/test_parts_in_a_batch.py",
-    "workflow/batch/test_uncertain_items.py",
-    "workflow/batch/test_workers.py",
-    "workflow/test_at_once.py",
-    "workflow/test_parts.py",
-    "workflow/test_uncertain.py",
-    "workflow/test_verify.py",
-)
-"""Of the other tests, those that are about sound, attacks, storages or sums, not about Airflow's version."""
-
-BOTH_ENDS = (
     "common",
-    "ledger",
     "operators/test_nothing_given.py",
+    "security/",
     "test_cli.py",
     "test_connection.py",
+    "test_dashboard.py",
     "test_docs",
-    "test_imports.py",
+    "web/test_attacks.py",
     "workflow",
 )
-"""Tests that take long, and tell on the oldest Airflow and on the development environment's what they would on all."""
+"""Of the other tests, those that are about sound, attacks, storages, sums or words, not about Airflow's version."""
 
 LONGEST_FIRST = (
     "e2e/test_paid_once.py",
@@ -109,10 +102,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.store)
         if file.startswith(tuple(f"{folder}/" for folder in ANYWHERE)):
             item.add_marker(pytest.mark.anywhere if item.get_closest_marker("airflow") is None else pytest.mark.once)
-        elif file.startswith(ONCE):
-            item.add_marker(pytest.mark.once)
         elif file.startswith(BOTH_ENDS) or "ran" in getattr(item, "fixturenames", ()):  # all example DAGs
             item.add_marker(pytest.mark.both_ends)
+        elif file.startswith(ONCE):
+            item.add_marker(pytest.mark.once)
     items.sort(key=lambda item: order.get(files[item], len(order)))
 
 

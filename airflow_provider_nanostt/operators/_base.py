@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.lineage import LineageRecord
 
 DRY_RUN = "NANOSTT_DRY_RUN"
-"""The environment variable that turns every run into a dry run, if it has a value; Airflow 3 has no command for one."""
+"""The environment variable that turns every run into a dry run; Airflow 3 has no command for one."""
 
 _BACKSTOP = timedelta(minutes=1)
 _SHOWN = 100
@@ -107,13 +107,18 @@ class NanoGPTOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        if os.environ.get(DRY_RUN):
-            self.dry_run(context)
-            raise AirflowSkipException(f"{DRY_RUN} is set, so nothing was submitted")
-        done = self._run(context, self.run_task)
+        done = self._run(context, self._run_or_estimate)
         if isinstance(done, Exception):
             raise done
         return done
+
+    def _run_or_estimate(self, context: Context) -> TaskResult:
+        from airflow_provider_nanostt.common.parsing import parse_bool
+
+        if parse_bool(DRY_RUN, os.environ.get(DRY_RUN) or "false"):
+            self.dry_run(context)
+            raise AirflowSkipException(f"{DRY_RUN} is set, so nothing was submitted")
+        return self.run_task(context)
 
     def dry_run(self, context: Context | None = None) -> None:
         """Log what would be submitted and what it would cost; nothing is sent or written.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from airflow_provider_nanostt._compat import AirflowSkipException
+from airflow_provider_nanostt._compat import AirflowException, AirflowSkipException
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
 
 ASYNC = "Elevenlabs-STT"
@@ -92,3 +94,12 @@ def test_a_batch_says_what_its_list_would_cost(emulator, wav, files, logged, lim
     assert "1 duplicate, 1 failed" in said
     assert ("more than max_cost_usd, $0.001" in said) == warned
     assert is_untouched(emulator, files)
+
+
+@pytest.mark.parametrize(("word", "submits"), [("", 1), ("false", 1), ("0", 1), ("True", 0), ("perhaps", 0)])
+def test_what_the_variable_may_say(emulator, wav, files, word, submits, monkeypatch):
+    """It is read as every other flag, and what is none submits nothing."""
+    monkeypatch.setenv("NANOSTT_DRY_RUN", word)
+    with contextlib.nullcontext() if submits else pytest.raises(AirflowException):
+        made(wav, files).execute(files.context())
+    assert len(emulator.charges) == submits
