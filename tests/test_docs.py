@@ -394,7 +394,7 @@ def spans(page: str) -> list[str]:
 FOREIGN = {
     "ARGS", "AirflowFailException", "BEFORE", "DAG", "False", "JOBS", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON",
     "True", "ValueError", "WAY", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest",
-    "COUNT", "DISTRIBUTED", "MINUTES", "dag", "dag_run", "queue",
+    "COUNT", "DISTRIBUTED", "MINUTES", "TAB_SCREENSHOTS", "dag", "dag_run", "queue",
     "default_deferrable", "execution_timeout", "keep_task_state", "long", "max_active_runs", "max_active_tis_per_dag",
     "once", "operators", "pool", "pyproject", "render_template_as_native_obj", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
