@@ -107,7 +107,7 @@ class NanoGPTOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        done = self._run(context, self._run_or_estimate)
+        done = self._run(context, self._run_or_estimate if os.environ.get(DRY_RUN) else self.run_task)
         if isinstance(done, Exception):
             raise done
         return done
@@ -115,7 +115,7 @@ class NanoGPTOperator(BaseOperator):
     def _run_or_estimate(self, context: Context) -> TaskResult:
         from airflow_provider_nanostt.common.parsing import parse_bool
 
-        if parse_bool(DRY_RUN, os.environ.get(DRY_RUN) or "false"):
+        if parse_bool(DRY_RUN, os.environ[DRY_RUN]):
             self.dry_run(context)
             raise AirflowSkipException(f"{DRY_RUN} is set, so nothing was submitted")
         return self.run_task(context)
