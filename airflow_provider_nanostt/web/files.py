@@ -155,10 +155,10 @@ def _document_of(folder: ObjectStoragePath, files: Mapping[str, object], row: Ma
 def _writers(task: Task, row: ManifestRow | None) -> set[str]:
     """Return who may have written a file: the task instance, or the item that its batch, or all batches there, have."""
     if row is None:
-        return {task.identity.digest}
+        return {task.writer.digest}
     if not row.key:
         return set()
-    return {task.identity.for_item(row.key, shared=shared).digest for shared in (False, True)}
+    return {task.writer.for_item(row.key, shared=shared).digest for shared in (False, True)}
 
 
 def _beside(folder: ObjectStoragePath, name: str, document: Mapping[str, object]) -> Mapping[str, str]:

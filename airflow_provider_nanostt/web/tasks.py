@@ -18,6 +18,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import select
 
 from airflow_provider_nanostt.ledger import TaskIdentity
+from airflow_provider_nanostt.ledger.task_identity import task_identity_of
 from airflow_provider_nanostt.web import OPERATORS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _MAX_CHARS = 4_000_000
 class Task:
     """A task instance.
 
+    :param writer: whom its files name; for a run that is a test, not the same as ``identity``.
     :param state: Airflow's word; None before it is scheduled.
     :param is_ours: whether it is a task of this provider.
     :param rendered: its template fields as they were rendered for the last try; empty if Airflow has them no longer.
@@ -43,6 +45,7 @@ class Task:
     """
 
     identity: TaskIdentity
+    writer: TaskIdentity
     state: str | None
     is_ours: bool
     rendered: Mapping[str, object] = field(default_factory=dict)
@@ -69,13 +72,14 @@ def load(identity: TaskIdentity) -> Task | None:
         ).first()
         if found is None:
             return None
+        writer = task_identity_of({"ti": found, "dag_run": found.dag_run}) or identity
         name = getattr(found, "custom_operator_name", None) or found.operator
         state = None if found.state is None else str(getattr(found.state, "value", found.state))
         if name not in OPERATORS and not any(_xcom(session, identity, key) for key in _MARKS):
-            return Task(identity, state, is_ours=False)
+            return Task(identity, writer, state, is_ours=False)
         rendered = RenderedTaskInstanceFields.get_templated_fields(found, session=session)
         xcom = {key: _xcom(session, identity, key) for key in _KEYS}
-        return Task(identity, state, is_ours=True, rendered=as_mapping(rendered), xcom=xcom)
+        return Task(identity, writer, state, is_ours=True, rendered=as_mapping(rendered), xcom=xcom)
 
 
 def _xcom(session: Session, identity: TaskIdentity, key: str) -> object:
