@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
@@ -44,7 +45,7 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
             **kwargs,
         )
 
-    def run_task(self, context: Context) -> TaskResult:
+    def run_answered(self, context: Context, answer: Mapping[str, object] | None = None) -> TaskResult:
         """Call the function, and transcribe what it returns."""
         from airflow_provider_nanostt.operators._batch import run_batch
         from airflow_provider_nanostt.operators._single import run_single
@@ -54,12 +55,14 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
         audio = self.python_callable(*self.op_args, **named)
         mask_addresses(audio)
         if isinstance(audio, Sequence) and not isinstance(audio, str | bytes):
-            return run_batch(self, context, audio)
+            return run_batch(self, context, audio, answer=answer)
         if not audio or not (isinstance(audio, str | Path) or hasattr(audio, "protocol")):
             raise InvalidInput(
                 f"{self.python_callable.__name__}() must return a recording or a list, got "
                 f"{redact(repr(audio))[:_MAX_SHOWN]}"
             )
+        if self.approve_above is not None and not is_null(self.approve_above):
+            raise InvalidInput("approve_above asks for a list; let the function return one, even of one recording")
         return TaskResult(run_single(self, context, audio), [audio])
 
     def estimate_task(self, context: Context) -> None:  # noqa: ARG002  the function is not called for it

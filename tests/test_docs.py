@@ -408,7 +408,7 @@ FOREIGN = {
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
     "STORE", "abfs", "aws", "connection_string", "endpoint", "gcs", "google_cloud_platform", "gs", "key_path",
     "keyfile_dict", "region_name", "s3", "shelf", "store", "tenant_id", "wasb", "OSError", "endpoint_url", "project",
-    "on_failure_callback", "on_retry_callback", "AsyncCallback", "SyncCallback", "ChainRetryPolicy", "test__DATE",
+    "on_failure_callback", "on_retry_callback", "AsyncCallback", "SyncCallback", "ChainRetryPolicy", "test_of_DATE",
     "do_xcom_push", "up_for_reschedule", "airflow_nanostt_jobs_waiting", "airflow_nanostt_noticed_within",
     "airflow_nanostt_noticed_within_bucket", "airflow_nanostt_polls", "airflow_nanostt_polls_total",
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "http_proxy", "https_proxy", "no_proxy",

@@ -100,6 +100,7 @@ class RecordingsTrigger(BaseEventTrigger):
             return None
         finally:
             scan.cancel()
+        self._is_refused = False
         if self._is_said:
             self._is_said = False
             self.log.info("The recordings can be listed again")

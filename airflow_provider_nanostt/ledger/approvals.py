@@ -50,6 +50,7 @@ class SpendingRequest:
     :param asked_at: epoch seconds; ``answered_at`` likewise, None while there is no answer.
     :param answer: one of the words above; empty while there is none.
     :param user_id: of who has answered, and the name, as Airflow has them; empty where nobody has.
+    :param unlimited: how many of them may cost any amount.
     """
 
     usd: float
@@ -61,17 +62,18 @@ class SpendingRequest:
     answered_at: float | None = None
     user_id: str = ""
     user_name: str = ""
+    unlimited: int = 0
 
     @classmethod
-    def of(cls, usd: float, expected_usd: float, items: Iterable[str]) -> SpendingRequest:
+    def of(cls, usd: float, expected_usd: float, items: Iterable[str], unlimited: int = 0) -> SpendingRequest:
         """Return a request that is made now."""
         ordered = tuple(sorted(set(items)))
         digest = hashlib.sha256("\n".join(ordered).encode()).hexdigest()[:16]
-        return cls(usd, expected_usd, ordered, digest, time.time())
+        return cls(usd, expected_usd, ordered, digest, time.time(), unlimited=unlimited)
 
-    def covers(self, usd: float, items: Iterable[str]) -> bool:
+    def covers(self, usd: float, items: Iterable[str], unlimited: int = 0) -> bool:
         """Return whether it is for these recordings, all of them, and for as much."""
-        return usd <= self.usd + _ROUNDING and self.has(items)
+        return usd <= self.usd + _ROUNDING and unlimited <= self.unlimited and self.has(items)
 
     def has(self, items: Iterable[str]) -> bool:
         """Return whether all of these recordings were in the list."""
@@ -107,7 +109,10 @@ class SpendingRequest:
             raise ValueError("an amount or a time is missing in a request to spend")
         if not isinstance(items, list) or not all(isinstance(key, str) for key in items) or answer not in _ANSWERS:
             raise ValueError("the list or the answer of a request to spend cannot be read")
-        made = replace(cls.of(usd, expected, items), asked_at=asked)
+        unlimited = data.get("unlimited", 0)
+        if type(unlimited) is not int:
+            raise ValueError("a request to spend does not say how many recordings may cost any amount")
+        made = replace(cls.of(usd, expected, items, unlimited), asked_at=asked)
         if data.get("digest") != made.digest:
             raise ValueError("the digest of a request to spend is of another list")
         return replace(

@@ -82,15 +82,24 @@ def task_identity_of(context: Mapping[str, object]) -> TaskIdentity | None:
         return None
     dag_id, task_id, run_id = (str(getattr(instance, name)) for name in ("dag_id", "task_id", "run_id"))
     run = context.get("dag_run")
-    if run_id.startswith(_TEMPORARY) or getattr(run, "triggering_user_name", None) == _DAG_TEST:
+    if run_id.startswith(_TEMPORARY) or _is_dag_test(run):
         run_id = _test_run_id(run)
     return TaskIdentity(dag_id, task_id, run_id, getattr(instance, "map_index", -1))
 
 
+def _is_dag_test(run: object) -> bool:
+    """Return whether ``dag.test()`` made a run; a run that a task of such a run triggers inherits the user's name."""
+    is_triggered = getattr(run, "run_type", None) == "operator_triggered"
+    return getattr(run, "triggering_user_name", None) == _DAG_TEST and not is_triggered
+
+
 def _test_run_id(run: object) -> str:
-    """Return the same run id for every test of one date: what one test has paid for, the next one finds."""
+    """Return the same run id for every test of one date: what one test has paid for, the next one finds.
+
+    It has a space, which Airflow allows in no run id, so that no other run has it.
+    """
     date = getattr(run, "logical_date", None)
-    return "test" if date is None else f"test__{date.isoformat()}"
+    return f"test of {date.isoformat() if date else 'no date'}"
 
 
 def task_try_of(context: Mapping[str, object]) -> TaskTry:

@@ -37,14 +37,14 @@ class Asking:
 
     :param instance: Airflow's task instance.
     :param approvals: what was asked and answered before, which is read.
-    :param declined: whether somebody has just declined more than what was approved before.
+    :param declined: why nothing more may be submitted than what was approved before, if somebody has just declined.
     """
 
     operator: NanoGPTOperator
     instance: object
     rules: ApprovalRules
     approvals: Approvals
-    declined: bool = False
+    declined: str = ""
 
     @classmethod
     def open(
@@ -78,18 +78,21 @@ class Asking:
         """
         above = self.rules.approve_above or 0.0
         approved = self.approvals.approved
-        allowed = max(above, approved.usd if approved else 0.0)
+        if approved is None and self.declined and found.costing:
+            return self._only_paid(found, f"{self.declined}, so nothing was submitted. A clear of the task asks again")
+        allowed = max(above, approved.usd if approved and approved.has(found.items) else 0.0)
         if not found.needs_approval(above):
             return Allowance(allowed, "approve_above" if allowed == above else _NAME)
-        if approved is None or not approved.covers(found.due_usd, found.items):
+        if approved is None or not approved.covers(found.due_usd, found.items, found.unlimited):
             if not self.declined:
                 self._ask(found)
             approved = self.approvals.approved
             if approved is None:
-                raise errors.NotApproved(
+                return self._only_paid(
+                    found,
                     f"{found.subject} This cannot be asked: Airflow still shows the text of an earlier try of this "
                     "task, with other figures (before 3.4 it keeps that). Nothing was submitted. Start a new DAG run, "
-                    f"or set approve_above to {found.limit_usd:g} or more"
+                    f"or set approve_above to {found.limit_usd:g} or more",
                 )
             self.operator.log.warning(
                 "%s %s, so only what was approved before is submitted: %s",
@@ -114,7 +117,7 @@ class Asking:
         )
         if not is_shown:
             return
-        self.approvals.ask(SpendingRequest.of(found.limit_usd, found.due_usd, found.items))
+        self.approvals.ask(SpendingRequest.of(found.limit_usd, found.due_usd, found.items, found.unlimited))
         self.operator.log.info("Waiting for an approval in Airflow's Required actions. %s", found.subject)
         wait_for_person(
             self.operator,
@@ -127,10 +130,9 @@ class Asking:
     def take_answer(self, event: Mapping[str, object]) -> Asking:
         """Record what a person has answered, and return this with it.
 
-        Whoever declines more leaves what was approved before: that goes on, since some of it may be paid for.
+        Whoever declines leaves what was approved or paid for before: that goes on.
 
         :param event: as Airflow hands it over.
-        :raises NotApproved: if nothing is approved; AirflowSkipException, if the user wants that.
         """
         if "error" in event:
             timed_out = event.get("error_type") == "timeout"
@@ -139,19 +141,29 @@ class Asking:
         user = event.get("responded_by_user")
         user_id, name = (str(user.get(key) or "") for key in ("id", "name")) if isinstance(user, Mapping) else ("", "")
         chosen = event.get("chosen_options")
-        is_approved = isinstance(chosen, list | tuple) and list(chosen) == [APPROVE] and bool(user_id)
+        asked = {one for one, _ in self.rules.assigned_users}
+        may_answer = bool(user_id) and (not asked or user_id in asked)  # before 3.4 Airflow keeps who was asked first
+        is_approved = isinstance(chosen, list | tuple) and list(chosen) == [APPROVE] and may_answer
         done = self.approvals.answer(APPROVED if is_approved else REJECTED, user_id=user_id, user_name=name)
         if not is_approved:
-            return self._decline(f"{name or user_id or 'Somebody'} has rejected the cost")
+            who = name or user_id or "Somebody"
+            return self._decline(f"{who} has rejected the cost" if may_answer else f"{who} is not one of those to ask")
         if done is not None:
             self.operator.log.info("Approved: %s; recorded in %s", done.describe(), self.approvals.path)
         return self
 
     def _decline(self, reason: str) -> Asking:
-        if self.approvals.approved is not None:
-            self.operator.log.warning("%s", reason)
-            return replace(self, declined=True)
-        text = f"{reason}, so nothing was submitted. A clear of the task asks again"
-        if self.rules.on_reject == "skip":
-            raise AirflowSkipException(text)
-        raise errors.NotApproved(text)
+        self.operator.log.warning("%s", reason)
+        return replace(self, declined=reason)
+
+    def _only_paid(self, found: ListEstimate, reason: str) -> Allowance:
+        """Submit nothing; go on if something is paid for that has no transcript yet.
+
+        :raises NotApproved: if there is nothing of that kind; AirflowSkipException, if the user wants that.
+        """
+        if found.waiting:
+            self.operator.log.warning("%s. What is paid for already is waited for", reason)
+            return Allowance(found.earlier_usd, _NAME, frozenset())
+        if self.declined and self.rules.on_reject == "skip":
+            raise AirflowSkipException(reason)
+        raise errors.NotApproved(reason)

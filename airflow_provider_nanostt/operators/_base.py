@@ -107,18 +107,20 @@ class NanoGPTOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Find or submit, then wait: not at all for an answer that is there, else in the triggerer or here."""
-        done = self._run(context, self._run_or_estimate if os.environ.get(DRY_RUN) else self.run_task)
+        is_dry = os.environ.get(DRY_RUN)
+        done = self._run(context, partial(self.run_or_estimate, self.run_task) if is_dry else self.run_task)
         if isinstance(done, Exception):
             raise done
         return done
 
-    def _run_or_estimate(self, context: Context) -> TaskResult:
+    def run_or_estimate(self, step: Callable[[Context], TaskResult], context: Context) -> TaskResult:
+        """Do a step that may submit, or in a dry run only say what it would cost."""
         from airflow_provider_nanostt.common.parsing import parse_bool
 
-        if parse_bool(DRY_RUN, os.environ[DRY_RUN]):
+        if parse_bool(DRY_RUN, os.environ.get(DRY_RUN) or "false"):
             self.dry_run(context)
             raise AirflowSkipException(f"{DRY_RUN} is set, so nothing was submitted")
-        return self.run_task(context)
+        return step(context)
 
     def dry_run(self, context: Context | None = None) -> None:
         """Log what would be submitted and what it would cost; nothing is sent or written.

@@ -163,15 +163,17 @@ class TranscribeBatchOperator(NanoGPTOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recordings."""
+        return self.run_answered(context)
+
+    def run_answered(self, context: Context, answer: Mapping[str, object] | None = None) -> TaskResult:
+        """Transcribe the recordings; ``answer`` is a person's, None before one was asked."""
         from airflow_provider_nanostt.operators._batch import run_batch
 
-        return run_batch(self, context, self.audio)
+        return run_batch(self, context, self.audio, answer=answer)
 
     def execute_answered(self, context: Context, event: Mapping[str, object]) -> dict[str, object]:
         """Go on once a person has answered whether the list may cost what it would."""
-        from airflow_provider_nanostt.operators._batch import run_batch
-
-        done = self._run(context, partial(run_batch, self, audio=self.audio, answer=event))
+        done = self._run(context, partial(self.run_or_estimate, partial(self.run_answered, answer=event)))
         if isinstance(done, Exception):
             raise done
         return done

@@ -111,7 +111,7 @@ def expand_settled(audio: object, seconds: float) -> tuple[list[Item], list[Item
     if not seconds or not any(item.version for item in first):
         return first, []
     time.sleep(seconds)
-    known = {item.audio: item.version for item in first}
+    known = {item.audio: item.version for item in first if item.version}
     second = expand(audio)
     growing = [item for item in second if item.version and known.get(item.audio) != item.version]
     left_out = {item.audio for item in growing}

@@ -66,6 +66,7 @@ class ListEstimate:
     :param free: how many others there are, by what is known of them.
     :param rules: how recordings of unknown length count, and the limit that holds anyway.
     :param earlier_usd: what earlier tries of the task have spent.
+    :param waiting: how many are paid for and have no transcript yet.
     """
 
     costing: tuple[tuple[str, Estimate], ...]
@@ -73,6 +74,7 @@ class ListEstimate:
     free: Mapping[str, int] = field(default_factory=dict)
     rules: CostRules = field(default_factory=CostRules)
     earlier_usd: float = 0.0
+    waiting: int = 0
 
     @property
     def new_usd(self) -> float:

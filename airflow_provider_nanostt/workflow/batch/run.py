@@ -140,10 +140,11 @@ class BatchRun:
             refused, problem = list(left), self.breaker.error
         else:
             rules, earlier = self.budget.rules, self.budget.earlier
-            allowed = allow(ListEstimate(costing, frozenset(keys.values()), others, rules, earlier))
+            waiting = sum(row.status == WAITING for row in self.rows)
+            allowed = allow(ListEstimate(costing, frozenset(keys.values()), others, rules, earlier, waiting))
             self.budget.allow_only(allowed.usd, allowed.name)
             refused = [one for one in left if allowed.items is not None and keys[one] not in allowed.items]
-            problem = errors.CostLimit(f"It came to the list after {allowed.name}")
+            problem = errors.CostLimit(f"It came after {allowed.name}" if allowed.items else "Nobody has approved it")
         for number in refused:
             del left[number]
             self.record_error(number, problem, attempts[number])

@@ -143,3 +143,23 @@ def batch(emulator: Emulator, run_task: Any, files: Memory, tmp_path: Path, no_p
     connection = {**emulator.connection, "extra": {"requests_per_second": 10_000}}
     monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(connection))
     return Batch(emulator, run_task, files, tmp_path / "recordings")
+
+
+@pytest.fixture
+def actions(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Airflow's Required actions as they are from 3.4 on, for a running task."""
+    from airflow.sdk.execution_time import task_runner
+
+    from tests.workflow.batch.required_actions import RequiredActions
+
+    made = RequiredActions()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", made, raising=False)
+    return made
+
+
+@pytest.fixture
+def task(batch: Batch, actions: Any) -> Any:
+    """A task instance whose batch may ask."""
+    from tests.workflow.batch.required_actions import Task
+
+    return Task(batch, actions)

@@ -12,26 +12,10 @@ from airflow_provider_nanostt._compat import AirflowFailException, AirflowSkipEx
 from airflow_provider_nanostt.api import errors
 from tests.outside import Event, StateStore, counted, failing, killed, ledger_file, reading, record
 from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once
-from tests.workflow.batch.required_actions import APPROVE, NOBODY, REJECT, RequiredActions, Task
+from tests.workflow.batch.required_actions import APPROVE, NOBODY, REJECT, Task
 
 needs_people = pytest.mark.skipif(not can_ask_people(), reason="needs the Required actions of Airflow 3.1")
 EACH = PRICE[ASYNC]
-
-
-@pytest.fixture
-def actions(monkeypatch: pytest.MonkeyPatch) -> RequiredActions:
-    """Airflow as it is from 3.4 on, for a running task."""
-    from airflow.sdk.execution_time import task_runner
-
-    made = RequiredActions()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", made, raising=False)
-    return made
-
-
-@pytest.fixture
-def task(batch: Batch, actions: RequiredActions) -> Task:
-    """A task instance whose batch may ask."""
-    return Task(batch, actions)
 
 
 def records(batch: Batch) -> list[dict[str, Any]]:

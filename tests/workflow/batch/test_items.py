@@ -345,3 +345,13 @@ def test_an_object_that_was_put_again_waits(shelf: Shelf, monkeypatch: pytest.Mo
     with requests_of(shelf) as twice:
         expand_settled(pattern, 10.0)
     assert len(twice) == 2 * len(once) < 15
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_pattern_and_the_name_of_one_of_its_objects(shelf, monkeypatch, way):
+    """What is there twice, once by a pattern, is as settled as the others, whichever comes first."""
+    for name in ("a", "b"):
+        shelf.put(f"calls/{name}.mp3", b"x")
+    between(monkeypatch, lambda: None)
+    _, growing = expand_settled([f"{shelf.uri}/calls/*.mp3", f"{shelf.uri}/calls/a.mp3"][::way], 10.0)
+    assert growing == []
