@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_store import LocalServer
+from local_store import LocalBucket
 
 from airflow_provider_nanostt.assets.arrivals import MAX_NAMED, MAX_RECORDINGS, Arrivals, Look
 from airflow_provider_nanostt.audio.find import listing
@@ -207,7 +207,7 @@ def test_too_many_are_refused_and_not_gathered():
         Arrivals(1).take(many(MAX_RECORDINGS + 1))
 
 
-def test_a_scan_of_a_bucket_is_one_listing(shelf: Shelf, object_store: LocalServer):
+def test_a_scan_of_a_bucket_is_one_listing(shelf: Shelf, object_store: LocalBucket):
     """A request for each thousand keys and a few to see what the pattern is; none for each recording."""
     shelf.only("s3")
     keys = [f"inbox/{number // 500}/{number:04d}.mp3" for number in range(1_010)]

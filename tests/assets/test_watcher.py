@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_store import LocalServer, LocalStore
+from local_store import LocalBucket, LocalStore
 
 from airflow_provider_nanostt.assets import RecordingsTrigger, watcher
 from tests.real_store import Shelf, forget
@@ -192,7 +192,7 @@ async def test_two_triggerers_say_the_same(pattern: str):
 
 
 async def test_a_missing_connection_is_named_and_waited_for(
-    shelf: Shelf, object_store: LocalServer, monkeypatch: pytest.MonkeyPatch, log: Log
+    shelf: Shelf, object_store: LocalBucket, monkeypatch: pytest.MonkeyPatch, log: Log
 ):
     """The cloud itself is not asked, one line says so, and the watcher goes on when the connection is there."""
     await put(shelf, "inbox/a.mp3", b"a")
@@ -209,7 +209,7 @@ async def test_a_missing_connection_is_named_and_waited_for(
 
 
 async def test_a_revoked_key_is_said_and_its_successor_used(
-    shelf: Shelf, object_store: LocalServer, monkeypatch: pytest.MonkeyPatch, log: Log
+    shelf: Shelf, object_store: LocalBucket, monkeypatch: pytest.MonkeyPatch, log: Log
 ):
     """Without a restart of the triggerer, which keeps a connection as long as it lives."""
     shelf.only("s3")
@@ -223,12 +223,16 @@ async def test_a_revoked_key_is_said_and_its_successor_used(
         assert not bell.done()
         monkeypatch.setenv("AIRFLOW_CONN_STORE", object_store.connection())
         assert await bell == ["a.mp3"]
+        monkeypatch.setenv("AIRFLOW_CONN_STORE", object_store.wrong_connections()[0])
+        await asyncio.sleep(1.0)  # what works is kept, whatever the connection says by now
+        await put(shelf, "inbox/b.mp3", b"b")
+        assert await watch.bell() == ["b.mp3"]
     assert "cannot be listed" in log.complaint()
     assert "wrongwrong" not in log.text()
 
 
 async def test_a_storage_that_hangs_holds_up_nobody(
-    shelf: Shelf, object_store: LocalServer, monkeypatch: pytest.MonkeyPatch, log: Log
+    shelf: Shelf, object_store: LocalBucket, monkeypatch: pytest.MonkeyPatch, log: Log
 ):
     """The event loop goes on, one line says that there is no answer, and no second scan begins beside the first."""
     shelf.only("s3")
