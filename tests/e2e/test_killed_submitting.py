@@ -141,8 +141,8 @@ def test_what_is_left_uncertain_was_on_its_way(
         kills.append(kill(service, tmp_path / str(number), f"{seconds}-{number}", lambda moment=moment: moment))
     with capsys.disabled():
         print(table(f"The service answers after {seconds:g} s; {ITEMS} items, {KILLS} kills", kills))  # noqa: T201
-    # Between writing an intent and the request's arrival is a moment, which a kill may hit; an intent that waits for its
-    # turn would be there several times for each kill.
+    # Between writing an intent and the request's arrival is a moment, which a kill may hit; of intents that wait for
+    # their turn there would be several for each kill.
     assert sum(one.uncertain - one.arrived for one in kills) <= max(2, KILLS // 3)
 
 
