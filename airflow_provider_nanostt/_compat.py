@@ -100,8 +100,9 @@ _PLACES = {
 
 def can_ask_people() -> bool:
     """Whether this Airflow has Required actions, in which a task asks a person (3.1 and newer)."""
-    ways = (find("TaskAwaitingInput"), find("HITLTrigger"))
-    return find("CreateHITLDetailPayload") is not None and ways != (None, None)
+    if find("CreateHITLDetailPayload") is None:  # first: the standard provider refuses to be asked on Airflow 3.0
+        return False
+    return (find("TaskAwaitingInput") or find("HITLTrigger")) is not None
 
 
 def find(name: str) -> Any:

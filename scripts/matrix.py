@@ -5,7 +5,7 @@ pytest's importlib mode keep the tree out of ``sys.path``, and the run fails if 
 same. Every version also has to list the provider. One line a version, two versions at a time.
 
 The version of the development environment is left to ``make unit``, and so are the tests with the marks ``anywhere``
-and ``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take long, run
+and ``once``, which have nothing to do with Airflow's version; those with the mark ``long`` are left to the night. Those with the mark ``both_ends``, which take long, run
 on the oldest only. With ``--whole`` everything runs on every version.
 """
 
@@ -128,7 +128,8 @@ def closing_line(output: str) -> str:
 
 def left_out(version: AirflowVersion, known: list[AirflowVersion]) -> tuple[str, ...]:
     """Return the marks of the tests that need not run on a version."""
-    return ("anywhere", "once") if version == known[0] else ("anywhere", "once", "both_ends")
+    always = ("anywhere", "once", "long")
+    return always if version == known[0] else (*always, "both_ends")
 
 
 def build_wheel() -> Path:
