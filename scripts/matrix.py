@@ -5,8 +5,8 @@ pytest's importlib mode keep the tree out of ``sys.path``, and the run fails if 
 same. Every version also has to list the provider. One line a version, two versions at a time.
 
 The version of the development environment is left to ``make unit``, and so are the tests with the marks ``anywhere``
-and ``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take time, run on
-the oldest only; those with the mark ``long`` are left to the night. With ``--whole`` everything runs on every version.
+and ``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take time, run
+on the oldest only; those with the mark ``long`` are left to the night. With ``--whole`` everything runs everywhere.
 """
 
 from __future__ import annotations
