@@ -115,7 +115,7 @@ clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azur
 	@for store in $(or $(ONLY),file s3 gs abfs); do \
 		echo "=== $$store ==="; scripts/bootstrap.sh clean-db .envs/clouds; \
 		STORE=$$store AIRFLOW_HOME=$(CURDIR)/.envs/clouds/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
-			.envs/clouds/bin/python -m pytest tests --ignore=tests/e2e -m store -rs $(ARGS) || exit 1; \
+			.envs/clouds/bin/python -m pytest tests --ignore=tests/e2e --ignore=tests/distributed -m store -rs $(ARGS) || exit 1; \
 	done
 
 .PHONY: nightly
