@@ -79,6 +79,7 @@ def test_threads_grow_only_where_slots_stay_unused(busy, least, most):
 
 def test_a_record_in_s3_is_one_request(batch: Batch, shelf: Shelf):
     """A batch asks no store whether it may send the few bytes of a record: that would be a round trip for each."""
+    shelf.only("s3")
     asked: list[bool] = []
 
     def note(request: Any, **_: object) -> None:
