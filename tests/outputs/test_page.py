@@ -10,7 +10,6 @@ import io
 import math
 import re
 import struct
-import threading
 import wave
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ import pytest
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.words import read_segments
 from airflow_provider_nanostt.outputs.html.page import is_right_to_left, page, playable
-from tests.browser import HOSTILE, violations
+from tests.browser import HOSTILE, serving, violations
 
 from .talk import talk
 
@@ -96,13 +95,8 @@ def site():
         writer.setframerate(8000)
         writer.writeframes(struct.pack(f"<{len(tone)}h", *tone))
     Pages.files = {"talk.wav": ("audio/wav", memory.getvalue())}
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Pages) as address:
+        yield address
 
 
 def shown(view):

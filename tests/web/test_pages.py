@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import threading
 from dataclasses import asdict, replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,7 +18,7 @@ from airflow_provider_nanostt.web.pages import (
 )
 from airflow_provider_nanostt.web.views import BatchQuery, Failed, Text, Waiting
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
-from tests.browser import HOSTILE, violations
+from tests.browser import HOSTILE, serving, violations
 
 pytestmark = pytest.mark.anywhere
 
@@ -136,13 +135,8 @@ class Site(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Site) as address:
+        yield address
 
 
 def names(view):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -33,27 +36,30 @@ def test_each_instance_of_a_mapped_task_has_its_own(viewer, ran):
     assert "<title>call.wav</title>" in second
 
 
+@contextmanager
+def replaced(file: Path, data: bytes) -> Iterator[None]:
+    """Another file in its place while the block lasts."""
+    before = file.read_bytes()
+    file.write_bytes(data)
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
+
+
 def test_files_of_other_formats_are_in_the_page_as_they_were_written(viewer, ran):
     """Downloads are the files themselves, as long as nobody has changed them."""
     (text,) = (ran.out / "one").glob("note*.txt")
-    written = text.read_bytes()
     assert 'data-get="note.txt"' in viewer.get(ran.path("one", "/page")).text
-    text.write_bytes(b"another text")
-    try:
+    with replaced(text, b"another text"):
         assert 'data-get="note.txt"' not in viewer.get(ran.path("one", "/page")).text
-    finally:
-        text.write_bytes(written)
 
 
 def test_the_page_is_made_of_the_json_file_and_never_read(viewer, ran):
     """What somebody has put into the HTML file is not shown."""
     (html,) = (ran.out / "one").glob("note*.html")
-    before = html.read_bytes()
-    html.write_bytes(b"<script>alert(1)</script>")
-    try:
+    with replaced(html, b"<script>alert(1)</script>"):
         assert "alert(1)" not in viewer.get(ran.path("one", "/view")).text
-    finally:
-        html.write_bytes(before)
 
 
 def test_a_task_that_asked_for_another_format_only_has_its_page(viewer, ran):
