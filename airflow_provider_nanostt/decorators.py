@@ -45,7 +45,7 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
             **kwargs,
         )
 
-    def run_answered(self, context: Context, answer: Mapping[str, object] | None = None) -> TaskResult:
+    def run_after(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
         """Call the function, and transcribe what it returns."""
         from airflow_provider_nanostt.operators._batch import run_batch
         from airflow_provider_nanostt.operators._single import run_single
@@ -55,7 +55,7 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
         audio = self.python_callable(*self.op_args, **named)
         mask_addresses(audio)
         if isinstance(audio, Sequence) and not isinstance(audio, str | bytes):
-            return run_batch(self, context, audio, answer=answer)
+            return run_batch(self, context, audio, event=event)
         if not audio or not (isinstance(audio, str | Path) or hasattr(audio, "protocol")):
             raise InvalidInput(
                 f"{self.python_callable.__name__}() must return a recording or a list, got "
@@ -70,12 +70,12 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
         self.log.info("What the function returns is known when it runs, so there is no estimate")
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
-        """Write the transcripts."""
-        from airflow_provider_nanostt.operators._batch import resume_batch
+        """Write the transcripts, or begin after a pause."""
         from airflow_provider_nanostt.operators._single import resume_single
+        from airflow_provider_nanostt.triggers import is_pause
 
-        if isinstance(event, Mapping) and "batch" in event:
-            return resume_batch(self, context, event)
+        if is_pause(event) or (isinstance(event, Mapping) and "batch" in event):
+            return super().resume_task(context, event)
         return TaskResult(resume_single(self, context, event))
 
 

@@ -164,6 +164,20 @@ class PartsTrigger(_WaitingTrigger):
         return {"parts": [{**outcome.to_event(job), "start": part["start"]} for part, job, (outcome, _) in ended]}
 
 
+class PauseTrigger(_WaitingTrigger):
+    """Wait until the deadline, for no job: files are given the time to become whole."""
+
+    async def wait(self) -> dict[str, object]:
+        """Return that the time is over."""
+        await asyncio.sleep(max(0.0, self.deadline - time.time()))
+        return {"paused_until": self.deadline}
+
+
+def is_pause(event: object) -> bool:
+    """Return whether an event is one of :class:`PauseTrigger`."""
+    return isinstance(event, Mapping) and "paused_until" in event
+
+
 class BatchTrigger(_WaitingTrigger):
     """Wait for all the jobs of a batch.
 

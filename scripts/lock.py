@@ -89,7 +89,7 @@ def plan(folder: Path) -> Iterator[Lock]:
         airflow = folder / f"{version.version}.in"
         airflow.write_text(pin(version), encoding="utf-8")
         about = f"The test environment on Airflow {version.version}."
-        yield Lock(version.lock, version.date, project_inputs(airflow, TEST_GROUPS), about)
+        yield Lock(version.lock, version.date, project_inputs(airflow, (*TEST_GROUPS, *["s3"] * version.s3)), about)
         if version.dev:
             about = f"The development environment: Airflow {version.version}, the emulator, tests, linters."
             yield Lock(REQUIREMENTS / "dev.lock", version.date, project_inputs(airflow, DEV_GROUPS), about)

@@ -11,11 +11,12 @@ REQUIREMENTS = ROOT / "requirements"
 
 @dataclass(frozen=True, slots=True)
 class AirflowVersion:
-    """One line of the list: a version, and the day whose package index it is resolved against."""
+    """One line of the list: a version, the day whose package index it is resolved against, and its other words."""
 
     version: str
     date: str
     dev: bool
+    s3: bool
 
     @property
     def lock(self) -> Path:
@@ -27,4 +28,4 @@ def read_versions() -> list[AirflowVersion]:
     """Return the versions in the order of the file."""
     lines = (REQUIREMENTS / "airflow.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    return [AirflowVersion(row[0], row[1], "dev" in row[2:]) for row in rows]
+    return [AirflowVersion(row[0], row[1], "dev" in row[2:], "s3" in row[2:]) for row in rows]

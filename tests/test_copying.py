@@ -66,6 +66,7 @@ for name, thing in {
     "TranscriptionTrigger": triggers.TranscriptionTrigger(job=job, **how),
     "PartsTrigger": triggers.PartsTrigger(parts=[{"job": job, "start": 0.0}], **how),
     "BatchTrigger": triggers.BatchTrigger(jobs=[job], **how),
+    "PauseTrigger": triggers.PauseTrigger(**{**how, "deadline": 1.0}),
 }.items():
     first = use(thing)
     if type(thing).__module__.startswith("airflow_provider_nanostt.") and name != "client":
@@ -92,6 +93,7 @@ KINDS = [
     "TranscriptionTrigger",
     "PartsTrigger",
     "BatchTrigger",
+    "PauseTrigger",
 ]
 
 

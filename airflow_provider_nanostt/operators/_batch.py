@@ -21,8 +21,8 @@ from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
 from airflow_provider_nanostt.polling import describe_wait, is_short, job_list
-from airflow_provider_nanostt.triggers import BatchTrigger
-from airflow_provider_nanostt.workflow.batch import Item, collect, expand_settled, manifest, manifest_row
+from airflow_provider_nanostt.triggers import BatchTrigger, PauseTrigger, is_pause
+from airflow_provider_nanostt.workflow.batch import Item, collect, expand, look, manifest, manifest_row, settled
 from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
 if TYPE_CHECKING:
@@ -42,20 +42,21 @@ _UNREADABLE = (
 
 
 def run_batch(
-    operator: NanoGPTOperator, context: Context, audio: object, *, answer: Mapping[str, object] | None = None
+    operator: NanoGPTOperator, context: Context, audio: object, *, event: Mapping[str, object] | None = None
 ) -> TaskResult:
     """Submit all, then wait: in the triggerer, or here where that is shorter or the user wants it.
 
-    :param answer: what Airflow says of a person's answer, if one was asked before.
+    :param event: what Airflow says of a person's answer, if one was asked; the trigger's, if files were given the time
+        to become whole; None at first.
     """
     arguments = read_arguments(operator)
     run = open_batch(operator, arguments, context)
     if arguments.approval.approve_above is not None:
         asking = Asking.open(operator, context, arguments.approval, run.folder)
-        if answer is not None:
-            asking = asking.take_answer(answer)
+        if event is not None and not is_pause(event):
+            asking = asking.take_answer(event)
         run.allow = asking.allow
-    items, growing = expand_settled(audio, arguments.settle)
+    items, growing = _settled(operator, arguments, run, audio, is_resumed=event is not None)
     if growing:
         names = ", ".join([item.shown for item in growing[:_MAX_NAMED]] + ["..."] * (len(growing) > _MAX_NAMED))
         operator.log.warning("%d recordings are still being written, and left for a later run: %s", len(growing), names)
@@ -68,6 +69,32 @@ def run_batch(
         push(operator, context, waiting=describe_wait(jobs, str(run.folder / FOLDER), len(items)))
         _wait(operator, arguments, run, pending)
     return finish_batch(operator, arguments, context, run)
+
+
+def _settled(
+    operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, audio: object, *, is_resumed: bool
+) -> tuple[list[Item], list[Item]]:
+    """Return the items that were the same in two looks, and those that are still being written.
+
+    The time between is spent here if it is short, else in the triggerer. Who comes back from there, or from a person's
+    answer, compares with the first look, which the worker that made it has left in the folder.
+    """
+    earlier = run.checkpoint.look() if arguments.settle and is_resumed else None
+    items = expand(audio)
+    if not arguments.settle:
+        return items, []
+    if earlier is None:
+        earlier = look(items)
+        if not earlier:  # nothing can have changed
+            return items, []
+        run.checkpoint.save_look(earlier)
+        if arguments.deferrable and arguments.settle > arguments.max_worker_wait and not is_resumed:
+            operator.log.info("Looking again in %.0f s, for files that are still being written", arguments.settle)
+            until = time.time() + arguments.settle
+            operator.defer_to(PauseTrigger, deadline=until, poll_interval=arguments.poll_interval)
+        time.sleep(arguments.settle)
+        items = expand(audio)
+    return settled(items, earlier)
 
 
 def estimate_batch(operator: NanoGPTOperator, audio: object) -> None:
@@ -159,6 +186,8 @@ def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Conte
     collect.resolve_duplicates(run)
     written = manifest.write(run.folder, arguments.manifest, run.rows, arguments.manifest_formats)
     collect.cleanup(run)
+    if arguments.settle:
+        run.checkpoint.forget_look()
     result = manifest_row.summary(run.rows, written)
     counts = ", ".join(f"{result[status]} {status}" for status in manifest_row.ENDS)
     cost, files = errors.usd(result["cost_usd"]), ", ".join(written.values())

@@ -46,7 +46,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
     :param skip_existing: leave alone what any run of any task has written in ``output_path`` with the same recording
         and options; for a folder that grows. (templated)
     :param settle: seconds between two looks at what patterns find, 600 at most: a file that is still being written is
-        left for a later run. The worker waits that long. None looks once. (templated)
+        left for a later run. No slot is held for more than ``max_worker_wait`` of them. None looks once. (templated)
     :param max_parallel: how many recordings are looked at, prepared and submitted at once, 1 to 64; None for 8, and up
         to 32 while storage and service are so slow that request slots stay unused. (templated)
     :param max_cost_usd: for the whole batch; it stops before the recording that would exceed it. (templated)
@@ -163,17 +163,17 @@ class TranscribeBatchOperator(NanoGPTOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recordings."""
-        return self.run_answered(context)
+        return self.run_after(context)
 
-    def run_answered(self, context: Context, answer: Mapping[str, object] | None = None) -> TaskResult:
-        """Transcribe the recordings; ``answer`` is a person's, None before one was asked."""
+    def run_after(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
+        """Transcribe the recordings, after an event that came before anything was submitted: an answer, or a pause."""
         from airflow_provider_nanostt.operators._batch import run_batch
 
-        return run_batch(self, context, self.audio, answer=answer)
+        return run_batch(self, context, self.audio, event=event)
 
     def execute_answered(self, context: Context, event: Mapping[str, object]) -> dict[str, object]:
         """Go on once a person has answered whether the list may cost what it would."""
-        done = self._run(context, partial(self.run_or_estimate, partial(self.run_answered, answer=event)))
+        done = self._run(context, partial(self.run_or_estimate, partial(self.run_after, event=event)))
         if isinstance(done, Exception):
             raise done
         return done
@@ -185,7 +185,10 @@ class TranscribeBatchOperator(NanoGPTOperator):
         estimate_batch(self, self.audio)
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
-        """Write the transcripts."""
+        """Write the transcripts, or begin after a pause."""
         from airflow_provider_nanostt.operators._batch import resume_batch
+        from airflow_provider_nanostt.triggers import is_pause
 
+        if is_pause(event):
+            return self.run_or_estimate(partial(self.run_after, event=event), context)
         return resume_batch(self, context, event)

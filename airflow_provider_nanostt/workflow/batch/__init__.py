@@ -6,7 +6,7 @@ a wait is held (worker or triggerer) is not decided here.
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.workflow.batch.items import Item, expand, expand_settled
+from airflow_provider_nanostt.workflow.batch.items import Item, expand, look, settled
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
-__all__ = ["Item", "ManifestRow", "expand", "expand_settled"]
+__all__ = ["Item", "ManifestRow", "expand", "look", "settled"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ OPTIONS = (*_OF_THE_JOB, "actual_duration", *_WRITING)
 """What an item may say for itself; what it does not say, the operator says for all."""
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from airflow_provider_nanostt.api.errors import NanoGPTError
 
@@ -96,26 +95,26 @@ def expand(audio: object) -> list[Item]:
     return items
 
 
-def expand_settled(audio: object, seconds: float) -> tuple[list[Item], list[Item]]:
-    """Return the items that are the same in two looks, so many seconds apart, and those that are still being written.
+def look(items: Iterable[Item]) -> frozenset[str]:
+    """Return how the items that were listed look: a mark of each, which is another one when its content changes."""
+    return frozenset(_mark(item) for item in items if item.version)
 
-    Each look is one listing of each pattern. What is not listed, such as an object that is named by its URI, is taken
-    as it is. Files come late, grow or are replaced between the looks: they are left for another run.
 
-    :param audio: as for :func:`expand`, which says what it raises.
-    :param seconds: between the looks, by this machine's clock; 0 looks once. Where nothing can have changed, nothing
-        is waited for.
+def settled(items: Sequence[Item], earlier: Collection[str]) -> tuple[list[Item], list[Item]]:
+    """Return the items that are the same as in an earlier look, and those that are still being written.
+
+    Files come late, grow or are replaced between two looks: they are left for another run. What is not listed, such as
+    an object that is named by its URI, is taken as it is.
+
+    :param earlier: as :func:`look` returned it.
     """
-    audio = _listed(audio)
-    first = expand(audio)
-    if not seconds or not any(item.version for item in first):
-        return first, []
-    time.sleep(seconds)
-    known = {item.audio: item.version for item in first if item.version}
-    second = expand(audio)
-    growing = [item for item in second if item.version and known.get(item.audio) != item.version]
+    growing = [item for item in items if item.version and _mark(item) not in earlier]
     left_out = {item.audio for item in growing}
-    return [item for item in second if item.audio not in left_out], growing
+    return [item for item in items if item.audio not in left_out], growing
+
+
+def _mark(item: Item) -> str:
+    return hashlib.sha256(f"{item.audio}\n{item.version}".encode("utf-8", "replace")).hexdigest()[:24]
 
 
 def _listed(audio: object) -> list[object]:

@@ -120,7 +120,9 @@ class ListEstimate:
     @property
     def subject(self) -> str:
         """The question in one line."""
-        return f"Spend up to {usd(self.limit_usd)} on transcribing {len(self.costing)} recordings?"
+        count = len(self.costing)
+        what = "one recording" if count == 1 else f"{count} recordings"
+        return f"Spend up to {usd(self.limit_usd)} on transcribing {what}?"
 
     def describe(self) -> str:
         """Return it as Markdown, of bounded size; names are shown as code, in which nothing has a meaning."""

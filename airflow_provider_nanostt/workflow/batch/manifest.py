@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
 import io
@@ -133,6 +134,7 @@ class Checkpoint:
         stem = identity.file_name.removesuffix(".json")
         self._folder = folder
         self._file = folder / FOLDER / f"{stem}.batch.jsonl"
+        self._look = folder / FOLDER / f"{stem}.look"
         self.spool = TranscriptSpool(folder / FOLDER / f"{stem}.answers")
 
     def save(self, rows: Iterable[ManifestRow], writing: Iterable[Writing]) -> None:
@@ -169,6 +171,32 @@ class Checkpoint:
                 "record again"
             ) from error
         raise errors.LedgerMissing(str(self._file))
+
+    def save_look(self, marks: Iterable[str]) -> None:
+        """Keep how the files of the batch looked, for a second look by whichever worker comes next.
+
+        :raises LedgerError: if it cannot be written.
+        """
+        try:
+            object_storage.write(self._look, "\n".join(sorted(marks)).encode())
+        except Exception as error:
+            raise errors.LedgerError.of(f"{self._look} cannot be written", error) from error
+
+    def look(self) -> frozenset[str] | None:
+        """Return what :meth:`save_look` has kept, None if it is not there.
+
+        :raises LedgerError: if it cannot be read.
+        """
+        try:
+            data = object_storage.read(self._look)
+        except Exception as error:
+            raise errors.LedgerError.of(f"{self._look} cannot be read", error) from error
+        return None if data is None else frozenset(data.decode("ascii", "replace").split())
+
+    def forget_look(self) -> None:
+        """Remove what :meth:`save_look` has kept; one that stays does no harm."""
+        with contextlib.suppress(OSError):
+            object_storage.remove(self._look)
 
     def _read(self, number: int, data: Mapping[str, object]) -> ManifestRow:
         """Read a row, whose files are in this folder: others may write here, too."""

@@ -60,6 +60,7 @@ class Task:
     instance: uuid.UUID = field(default_factory=uuid.uuid4)
     before_answer: Callable[[], object] = lambda: None
     waits: list[Any] = field(default_factory=list)
+    deferred: list[str] = field(default_factory=list)
     state: StateStore | None = None
     clears: int = 0
 
@@ -89,6 +90,7 @@ class Task:
                     self.before_answer()
                     given = {"event": self.actions.answer(self.instance, left.pop(0), who or ADA)}
                 else:
+                    self.deferred.append(type(trigger).__name__)
                     given = {"event": fire(trigger)}
             else:
                 assert not left

@@ -217,7 +217,7 @@ def test_what_another_run_has_written_costs_nothing(task: Task, batch: Batch):
     batch.run(audio[:2], {"run_id": "yesterday"}, skip_existing=True)
     assert task.run(audio, APPROVE, approve_above=0, skip_existing=True)["skipped"] == 2
     (question,) = task.actions.asked
-    assert "on transcribing 1 recordings" in question.subject
+    assert "on transcribing one recording" in question.subject
     assert "2 transcribed or paid for already" in question.body
 
 
@@ -373,3 +373,14 @@ def test_an_airflow_that_cannot_ask_says_so(batch: Batch):
     with pytest.raises(AirflowFailException, match=r"approve_above needs Airflow 3\.1"):
         batch.run(batch.recordings(1), approve_above=0)
     assert batch.submits == 0
+
+
+@needs_people
+def test_a_question_after_a_pause_is_about_what_was_there_before(task: Task, batch: Batch):
+    """What arrives while somebody thinks is for a later run, and nothing is waited for a second time."""
+    batch.recordings(2)
+    task.before_answer = lambda: batch.recording("late.wav")
+    result = task.run(f"{batch.folder}/*.wav", APPROVE, approve_above=0, settle=60)
+    assert (result["written"], len(task.actions.asked)) == (2, 1)
+    assert task.deferred.count("PauseTrigger") == 1
+    assert "late.wav" not in batch.charged

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.workflow.batch import Item, expand, expand_settled
+from airflow_provider_nanostt.workflow.batch import Item, expand, look, settled
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from tests.real_store import Shelf, requests_of
 
@@ -276,19 +275,14 @@ def test_equal_names_become_different_ones_whatever_their_order():
     assert own_names([*items, items[0]], "{name}")[:4] == own_names(items, "{name}")
 
 
-def between(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> list[float]:
-    """Let something happen while the batch waits between its two looks; return how long it has waited."""
-    waited: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        happens()
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    return waited
+def two_looks(audio: object, happens: Callable[[], object] = lambda: None) -> tuple[list[Item], list[Item]]:
+    """Let something happen between two looks; return what is settled and what is not."""
+    first = look(expand(audio))
+    happens()
+    return settled(expand(audio), first)
 
 
-def test_what_is_still_being_written_waits_for_a_later_run(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_still_being_written_waits_for_a_later_run(folder: Path):
     """What grows, is replaced by as many bytes, comes or goes between two looks is no item; all else is."""
     (folder / "b.wav").write_bytes(b"old")
     os.utime(folder / "old" / "c.wav", (1_000_000_000, 1_000_000_000))
@@ -300,14 +294,12 @@ def test_what_is_still_being_written_waits_for_a_later_run(folder: Path, monkeyp
         (folder / "f.wav").touch()
         (folder / "old" / "older" / "d.wav").unlink()
 
-    waited = between(monkeypatch, written)
-    items, growing = expand_settled(f"{folder}/**/*.wav", 10.0)
+    items, growing = two_looks(f"{folder}/**/*.wav", written)
     assert [Path(item.audio).name for item in items] == ["e[1] #2?.wav", "c.wav"]
     assert [Path(item.audio).name for item in growing] == ["a.wav", "b.wav", "f.wav"]
-    assert waited == [10.0]
 
 
-def test_a_named_file_is_looked_at_twice_too(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_named_file_is_looked_at_twice_too(folder: Path):
     """And what cannot be looked at, or is not there, is the item that it is without."""
     named = [
         str(folder / "a.wav"),
@@ -316,42 +308,30 @@ def test_a_named_file_is_looked_at_twice_too(folder: Path, monkeypatch: pytest.M
         "s3://aws@bucket/c.mp3",
         "/no.wav",
     ]
-    between(monkeypatch, lambda: (folder / "b.wav").write_bytes(b"growing"))
-    items, growing = expand_settled(iter(named), 10.0)
+    items, growing = two_looks(named, lambda: (folder / "b.wav").write_bytes(b"growing"))
     assert [item.audio for item in items] == [named[0], *named[2:]]
     assert [item.audio for item in growing] == [named[1]]
 
 
-@pytest.mark.parametrize(("given", "seconds"), [("*.flac", 10.0), ("*.wav", 0.0)])
-def test_nothing_is_waited_for_without_need(folder: Path, monkeypatch: pytest.MonkeyPatch, given: str, seconds: float):
-    """Where nothing was found, and without ``settle``."""
-    waited = between(monkeypatch, lambda: None)
-    assert expand_settled(f"{folder}/{given}", seconds) == (expand(f"{folder}/{given}"), [])
-    assert waited == []
-
-
-def test_an_object_that_was_put_again_waits(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+def test_an_object_that_was_put_again_waits(shelf: Shelf):
     """A store shows whole objects, but a writer may put one several times; a list costs two listings."""
     for number in range(30):
         shelf.put(f"calls/{number:02d}.mp3", b"x")
-    between(monkeypatch, lambda: shelf.put("calls/07.mp3", b"xy"))
     pattern = f"{shelf.uri}/calls/**/*.mp3"
-    items, growing = expand_settled(pattern, 10.0)
+    items, growing = two_looks(pattern, lambda: shelf.put("calls/07.mp3", b"xy"))
     assert (len(items), [item.audio for item in growing]) == (29, [f"{shelf.uri}/calls/07.mp3"])
     shelf.only("s3")
-    between(monkeypatch, lambda: None)
     with requests_of(shelf) as once:
         expand(pattern)
     with requests_of(shelf) as twice:
-        expand_settled(pattern, 10.0)
+        two_looks(pattern)
     assert len(twice) == 2 * len(once) < 15
 
 
 @pytest.mark.parametrize("way", [1, -1])
-def test_a_pattern_and_the_name_of_one_of_its_objects(shelf, monkeypatch, way):
+def test_a_pattern_and_the_name_of_one_of_its_objects(shelf, way):
     """What is there twice, once by a pattern, is as settled as the others, whichever comes first."""
     for name in ("a", "b"):
         shelf.put(f"calls/{name}.mp3", b"x")
-    between(monkeypatch, lambda: None)
-    _, growing = expand_settled([f"{shelf.uri}/calls/*.mp3", f"{shelf.uri}/calls/a.mp3"][::way], 10.0)
+    _, growing = two_looks([f"{shelf.uri}/calls/*.mp3", f"{shelf.uri}/calls/a.mp3"][::way])
     assert growing == []

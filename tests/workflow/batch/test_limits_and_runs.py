@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_nanostt._compat import AirflowFailException
+from airflow_provider_nanostt._compat import AirflowFailException, AirflowSkipException
 from tests.outside import Event, counted, killed, output, reading, record
 from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once, text_of
 
@@ -212,25 +212,77 @@ def test_force_submits_everything_once_more(batch: Batch):
 # Files that are still being written
 
 
-def test_a_half_written_file_is_charged_by_a_later_run(batch: Batch, monkeypatch: pytest.MonkeyPatch):
+SETTLED = {**NIGHTLY, "settle": 7}
+
+
+@pytest.mark.parametrize("where", ["in the triggerer", "in the worker"])
+def test_a_half_written_file_is_charged_by_a_later_run(batch: Batch, monkeypatch: pytest.MonkeyPatch, where):
     """It has no row, costs nothing, and is written whole when it is whole."""
     whole = batch.recording("whole.wav")
     growing = Path(batch.recording("growing.wav"))
-    sleep, settled = time.sleep, {**NIGHTLY, "settle": 7}
+    seen: list[int] = []
 
-    def grown(seconds: float) -> None:
-        if seconds == 7:
+    def grow(*_: object) -> None:
+        if not seen:
             growing.write_bytes(growing.read_bytes() + b"\0" * 800)
-        else:
-            sleep(seconds)
+        seen.append(batch.submits)
 
+    waits = 0 if where == "in the triggerer" else 7
+    batch.before_resume = None if waits else grow
     with monkeypatch.context() as patched:
-        patched.setattr(time, "sleep", grown)
-        assert batch.run(f"{batch.folder}/*.wav", MONDAY, **settled)["total"] == 1
-    assert (batch.texts, batch.charged) == ([text_of("whole.wav")], once([whole]))
-    result = batch.run(f"{batch.folder}/*.wav", TUESDAY, **{**settled, "settle": 0.1})
+        if waits:
+            sleep = time.sleep
+            patched.setattr(time, "sleep", lambda seconds: grow() if seconds == 7 else sleep(seconds))
+        assert batch.run(f"{batch.folder}/*.wav", MONDAY, **SETTLED, max_worker_wait=waits)["total"] == 1
+    assert (seen[0], batch.texts, batch.charged) == (0, [text_of("whole.wav")], once([whole]))
+    result = batch.run(f"{batch.folder}/*.wav", TUESDAY, **{**SETTLED, "settle": 0.1})
     assert (result["written"], result["skipped"]) == (1, 1)
     assert batch.charged == once([whole, str(growing)])
+
+
+def test_the_longest_settle_holds_no_slot(batch: Batch):
+    """The task is deferred, nothing is paid for meanwhile, and what it has noted is gone in the end."""
+    audio, context = batch.recordings(2), batch.memory.context(**MONDAY)
+    with pytest.raises(BaseException) as left:  # noqa: PT011  Airflow's sign of a deferral is no error
+        batch.make(audio, **NIGHTLY, settle=600).execute(context)
+    assert type(left.value).__name__ == "TaskDeferred"
+    assert batch.submits == 0
+    assert batch.run(audio, MONDAY, **NIGHTLY, settle=600)["written"] == 2
+    assert not list(batch.memory.folder.glob(".nanostt/*.look"))
+
+
+def test_a_first_look_that_was_removed_is_made_again(batch: Batch, monkeypatch: pytest.MonkeyPatch):
+    """Who comes back and does not find it waits once more, and takes nothing that was not looked at twice."""
+    audio, waited = batch.recordings(2), []
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: waited.append(seconds) if seconds == 7 else sleep(seconds))
+
+    def remove() -> None:
+        for path in batch.memory.folder.glob(".nanostt/*.look"):
+            path.unlink()
+
+    batch.before_resume = remove
+    assert batch.run(audio, **SETTLED)["written"] == 2
+    assert waited == [7]
+
+
+@pytest.mark.parametrize(("given", "settle"), [("*.flac", 600.0), ("*.wav", 0.0)])
+def test_nothing_is_waited_for_without_need(batch: Batch, given: str, settle: float):
+    """Where nothing was found, and without ``settle``."""
+    batch.recordings(1)
+    resumed: list[int] = []
+    batch.before_resume = lambda: resumed.append(batch.submits)
+    batch.run(f"{batch.folder}/{given}", **{**NIGHTLY, "settle": settle})
+    assert 0 not in resumed
+
+
+def test_a_dry_run_that_begins_in_the_pause_pays_for_nothing(batch: Batch, monkeypatch: pytest.MonkeyPatch):
+    """The task goes on to its end, and says what it would have submitted."""
+    audio = batch.recordings(1)
+    batch.before_resume = lambda: monkeypatch.setenv("NANOSTT_DRY_RUN", "1")
+    with pytest.raises(AirflowSkipException):
+        batch.run(audio, **SETTLED)
+    assert batch.submits == 0
 
 
 @pytest.mark.parametrize(("settle", "words"), [(-1, "non-negative number of seconds"), (601, "at most 600 seconds")])
