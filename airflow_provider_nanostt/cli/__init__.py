@@ -1,0 +1,49 @@
+"""The command ``nanostt``: what recordings would cost and what would be done with them, and whether all is set up.
+
+One module for each command, with a function that adds its parser and one that runs it; what they share is in
+``output``. They show what the hook says: nothing is decided here. With ``--json`` there is nothing else on the standard
+output.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stdout
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt import __version__
+from airflow_provider_nanostt.cli import doctor, estimate
+from airflow_provider_nanostt.cli.output import CONN, Parser, quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMMANDS = (estimate, doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :param arguments: those of the command line, if None.
+    :return: 0 if all went well, 1 if a recording could not be submitted or a check failed, 2 if nothing could be done.
+    """
+    given = _parser().parse_args(arguments)
+    given.out = sys.stdout
+    if isinstance(given.out, io.TextIOWrapper):
+        given.out.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks hides nothing else
+    with redirect_stdout(sys.stderr), quiet():  # some versions of Airflow log to the standard output
+        return int(given.run(given))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="nanostt", description="Speech-to-text with NanoGPT: prices and set-up.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = Parser(add_help=False)
+    shared.add_argument("--conn", default=CONN, metavar="ID", help=f"the Airflow connection (default {CONN})")
+    shared.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    for command in _COMMANDS:
+        command.add_parser(partial(commands.add_parser, parents=[shared]))
+    return parser

@@ -1,0 +1,101 @@
+"""What the commands share: how they write to the two outputs, and how a problem becomes one line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.urls import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import Console
+
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+
+CONN = "nanogpt_default"
+AddParser = Callable[..., argparse.ArgumentParser]
+"""Adds a command by its name; it has the options of all commands then, unless it is given other ``parents``."""
+
+_LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked: ``ok``, ``warning`` or ``failed``, and what to do about it."""
+
+    name: str
+    state: str
+    message: str
+    remedy: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        message = f"{self.message.rstrip('.')}. {self.remedy}" if self.remedy else self.message
+        return escaped(f"{self.name}: {message}")
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows no argument as it is: it may be the name of a file, with control characters in it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with code 2."""
+        super().error(escaped(message))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the log lines of Airflow and its providers out of a table."""
+    before, given = logging.root.manager.disable, os.environ.get(_LEVEL)
+    logging.disable(logging.WARNING)
+    os.environ.setdefault(_LEVEL, "ERROR")  # read when Airflow is imported; its own loggers heed nothing else
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if given is None:
+            del os.environ[_LEVEL]
+
+
+def connection_check(hook: NanoGPTHook) -> Check:
+    """Check that the connection can be used, before anything is asked."""
+    conn_id = hook.nanogpt_conn_id
+    outside = "Outside a task, Airflow 3 looks in environment variables and secrets backends only: set "
+    outside += f"AIRFLOW_CONN_{conn_id.upper()}."
+    return tried("connection", lambda: f"{conn_id!r} leads to {hook.get_conn().config.base_url}", outside)
+
+
+def tried(name: str, look: Callable[[], str], remedy: str = "") -> Check:
+    """Return what a look says, or why it failed; ``remedy`` is for what is no error of ours."""
+    try:
+        return Check(name, "ok", look())
+    except Exception as error:  # noqa: BLE001  whatever it is, it is what is wrong
+        return Check(name, "failed", reason(error), remedy if not isinstance(error, errors.NanoGPTError) else "")
+
+
+def reason(error: Exception) -> str:
+    """Say in words why something failed."""
+    says_enough = isinstance(error, errors.NanoGPTError) or type(error).__name__ == "AirflowNotFoundException"
+    return str(error) if says_enough else errors.describe_exception(error)
+
+
+def console_on(stream: TextIO) -> Console:
+    """Return a console: as wide as the terminal, and one line a row into anything else."""
+    from rich.console import Console
+
+    # Brackets in a file's name are no markup. Into a pipe nothing is folded: there, a file is a line.
+    return Console(file=stream, width=None if stream.isatty() else 1000, highlight=False, markup=False)
+
+
+def write_json(stream: TextIO, document: Mapping[str, object]) -> None:
+    """Write the one document of ``--json``."""
+    stream.write(json.dumps(document, indent=1) + "\n")
