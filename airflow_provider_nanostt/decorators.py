@@ -11,7 +11,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
-from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
+from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator, is_of_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +72,8 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcripts, or begin after a pause."""
         from airflow_provider_nanostt.operators._single import resume_single
-        from airflow_provider_nanostt.triggers import is_pause
 
-        if is_pause(event) or (isinstance(event, Mapping) and "batch" in event):
+        if is_of_batch(event):
             return super().resume_task(context, event)
         return TaskResult(resume_single(self, context, event))
 

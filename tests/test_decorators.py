@@ -49,6 +49,20 @@ def test_a_list_is_a_batch(emulator, wav, run, files, deferrable):
     assert len(emulator.charges) == 2
 
 
+@pytest.mark.parametrize("longest", [0, 5])
+def test_files_are_given_the_time_to_become_whole(emulator, wav, run, files, longest):
+    """In the triggerer or in the worker; the list that the function returns is then transcribed."""
+    folder, listed = str(files.folder), []
+
+    def recordings():
+        listed.append(str(wav))
+        return [str(wav)]
+
+    result = run(recordings, model=ASYNC, settle=0.2, max_worker_wait=longest, output_path=folder, deferrable=True)
+    assert (result["written"], len(emulator.charges)) == (1, 1)
+    assert len(listed) == (1 if longest else 2)
+
+
 def test_the_function_gets_its_arguments_and_the_context(emulator, wav, run_task, files):
     """Arguments of the call and names of the context arrive as in every ``@task``."""
     seen = []

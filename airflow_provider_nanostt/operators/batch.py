@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +13,7 @@ from airflow_provider_nanostt.common.parsing import as_mapping
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.operators.options import (
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     )
 
     Format = Literal["json", "txt", "srt", "vtt", "html"]
+
+
+def is_of_batch(event: object) -> bool:
+    """Return whether an event is one that a batch waits for: of its jobs, or of its pause."""
+    return isinstance(event, Mapping) and not {"batch", "paused_until"}.isdisjoint(event)
 
 
 class TranscribeBatchOperator(NanoGPTOperator):
