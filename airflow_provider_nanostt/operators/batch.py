@@ -24,8 +24,6 @@ if TYPE_CHECKING:
         RecoveryPolicy,
     )
 
-    Format = Literal["json", "txt", "srt", "vtt", "html"]
-
 
 def is_of_batch(event: object) -> bool:
     """Return whether an event is one that a batch waits for: of its jobs, or of its pause."""
@@ -119,7 +117,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         diarize: bool | str = False,
         tag_audio_events: bool | str = False,
         actual_duration: float | str | None = None,
-        formats: Sequence[Format] | str = ("json",),
+        formats: Sequence[str] | str = ("json",),
         filename: str = "{name}",
         max_cost_usd: float | str | None = None,
         approve_above: float | str | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.operators.options import AudioPreparation, CostLimits, OutputOptions, RecoveryPolicy
-
-    Format = Literal["json", "txt", "srt", "vtt", "html"]
 
 
 class TranscribeOperator(NanoGPTOperator):
@@ -110,7 +108,7 @@ class TranscribeOperator(NanoGPTOperator):
         tag_audio_events: bool | str = False,
         actual_duration: float | str | None = None,
         output_path: str | None = None,
-        formats: Sequence[Format] | str = ("json",),
+        formats: Sequence[str] | str = ("json",),
         filename: str = "{name}",
         max_cost_usd: float | str | None = None,
         nanogpt_conn_id: str = "nanogpt_default",

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.operators.options import OutputOptions, RecoveryPolicy
 
-    Format = Literal["json", "txt", "srt", "vtt", "html"]
-
 
 class YouTubeTranscribeOperator(NanoGPTOperator):
     """Fetch the transcripts of any number of YouTube videos: ten with a request, inside ten requests a minute.
@@ -56,7 +54,7 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         *,
         urls: object,
         output_path: str,
-        formats: Sequence[Format] | str = ("json",),
+        formats: Sequence[str] | str = ("json",),
         filename: str = "{name}",
         manifest: str = "manifest",
         manifest_formats: Sequence[Literal["jsonl", "csv", "parquet"]] | str = ("jsonl",),
@@ -91,7 +89,6 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         from airflow_provider_nanostt.common.urls import redact
         from airflow_provider_nanostt.operators._arguments import read_arguments
         from airflow_provider_nanostt.operators._batch import finish_batch, open_batch
-        from airflow_provider_nanostt.outputs.settings import CAPTION_FORMATS
         from airflow_provider_nanostt.workflow.batch.youtube import fetch_videos, video_items
 
         urls = from_text(self.urls)
@@ -102,11 +99,9 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         ):
             raise errors.InvalidInput(f"urls must be a list of addresses, got {redact(repr(self.urls))}")
         arguments = read_arguments(self)
-        settings = arguments.settings
-        captions = [name for name in CAPTION_FORMATS if name in settings.formats]
-        if captions and not settings.estimated_captions:
+        if timed := arguments.settings.timed_formats:
             raise errors.InvalidInput(
-                f"transcripts of videos come without times, so there can be no {' and '.join(captions)}. Set "
+                f"transcripts of videos come without times, so there can be no {' and '.join(timed)}. Set "
                 "estimated_captions in output_options for captions with guessed times, or leave them out of formats"
             )
         run = open_batch(self, arguments, context)

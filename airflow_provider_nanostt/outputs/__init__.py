@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from airflow_provider_nanostt.outputs.document import from_document, schema, to_document
-from airflow_provider_nanostt.outputs.formats import format_transcript
+from airflow_provider_nanostt.outputs.formats.registry import FORMATS
+from airflow_provider_nanostt.outputs.formats.render import format_transcript
 from airflow_provider_nanostt.outputs.naming import file_stem
 from airflow_provider_nanostt.outputs.results import TranscriptResult, WrittenFiles
 from airflow_provider_nanostt.outputs.reuse import check_existing
-from airflow_provider_nanostt.outputs.settings import FORMATS, CaptionStyle, OutputSettings
+from airflow_provider_nanostt.outputs.settings import CaptionStyle, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.write import save_locally, write_outputs
 

@@ -8,6 +8,7 @@ from string import Formatter
 from typing import Protocol
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.outputs.formats.registry import unambiguous
 
 FIELDS = ("name", "run_id", "model", "language", "map_index")
 """The fields of a pattern."""
@@ -73,6 +74,7 @@ def file_stem(
     )
     # File systems count bytes: 255 of them with all that is added to the name.
     short = _clean(filled).encode("utf-8", "replace")[:_LONGEST_STEM].decode("utf-8", "ignore") or "transcript"
+    short = unambiguous(short)
     needs_digest = map_index >= 0 and "{map_index}" not in pattern
     return own_stem(short, identity) if identity and needs_digest else short
 

@@ -12,12 +12,9 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.parsing import parse_mapping
 from airflow_provider_nanostt.common.reprs import redacted_repr
+from airflow_provider_nanostt.outputs.formats.registry import FORMATS, REGISTRY
 from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
 
-FORMATS = ("json", "txt", "srt", "vtt", "html")
-"""All formats of a transcript, in the order in which they are listed everywhere."""
-
-CAPTION_FORMATS = ("srt", "vtt")
 XCOM_LIMIT = 48_000
 
 
@@ -136,17 +133,21 @@ class OutputSettings:
         relevant = {**asdict(self), "xcom_limit": None}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
+    @property
+    def timed_formats(self) -> list[str]:
+        """The formats to write that say when something was said, if times may not be estimated."""
+        return [name for name in self.formats if REGISTRY[name].needs_times and not self.estimated_captions]
+
     def check_model(self, model: str) -> None:
-        """Refuse captions from a model that is known to give no times.
+        """Refuse formats with times from a model that is known to give no times.
 
         :raises InvalidInput: with the possible ways out.
         """
         facts = KNOWN_MODELS.get(model)
-        wanted = [name for name in CAPTION_FORMATS if name in self.formats]
-        if facts is None or facts.gives_times or self.estimated_captions or not wanted:
+        if facts is None or facts.gives_times or not self.timed_formats:
             return
         able = ", ".join(repr(one.id) for one in KNOWN_MODELS.values() if one.gives_times)
         raise InvalidInput(
-            f"model={model!r} gives no times, which {' and '.join(wanted)} need. Use {able}; or set "
+            f"model={model!r} gives no times, which {' and '.join(self.timed_formats)} need. Use {able}; or set "
             "estimated_captions=True for captions with estimated times; or remove them from formats"
         )

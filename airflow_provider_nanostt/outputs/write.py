@@ -20,7 +20,8 @@ from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.document import encode, entry_json, mapping, own_document, to_document
-from airflow_provider_nanostt.outputs.formats import render_all
+from airflow_provider_nanostt.outputs.formats.registry import FORMATS, file_name
+from airflow_provider_nanostt.outputs.formats.render import render_all
 from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem
 from airflow_provider_nanostt.outputs.results import (
     TranscriptDocument,
@@ -29,7 +30,7 @@ from airflow_provider_nanostt.outputs.results import (
     WrittenFiles,
     WrittenResult,
 )
-from airflow_provider_nanostt.outputs.settings import FORMATS, OutputSettings
+from airflow_provider_nanostt.outputs.settings import OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename, speakers
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class _Folder:
             [fmt for fmt in self.settings.formats if fmt != "json"],
             self.settings,
             source=source,
-            downloads={fmt: f"{stem}.{fmt}" for fmt in self.settings.formats if fmt != "html"},
+            downloads={fmt: file_name(stem, fmt) for fmt in self.settings.formats if fmt != "html"},
         )
         return {fmt: text.encode("utf-8", "replace") for fmt, text in texts.items()}
 
@@ -173,15 +174,16 @@ class _Folder:
         """
         found = _content(self._path(stem, "json"))
         previous = None if found is None else own_document(found, self.identity)
-        if self.identity is None or previous is not None or stem.endswith(self.identity.digest):
+        if self.identity is None or stem.endswith(self.identity.digest):
             return stem, previous
         own = own_stem(stem, self.identity)
         owned = _content(self._path(own, "json"))
-        if found is None and owned is None:
+        if owned is None and (found is None or previous is not None):
             # An attempt that was killed before it wrote the JSON file has left the very same bytes.
-            there = ((_content(self._path(stem, fmt)), data) for fmt, data in texts.items())
-            if all(old is None or old == data for old, data in there):
-                return stem, None
+            known = mapping(previous.get("files")) if previous else {}
+            others = {self._path(stem, fmt): data for fmt, data in texts.items() if fmt not in known}
+            if all(_content(path) in (None, data) for path, data in others.items()):
+                return stem, previous
         return own, None if owned is None else own_document(owned, self.identity)
 
     def _remove_stale(self, stem: str, previous: Mapping[str, object] | None) -> None:
@@ -199,7 +201,7 @@ class _Folder:
                 _LOG.warning("Could not remove %s of an earlier attempt: %s", path, error)
 
     def _path(self, stem: str, fmt: str) -> ObjectStoragePath:
-        return self.folder / f"{stem}.{fmt}"
+        return self.folder / file_name(stem, fmt)
 
 
 def _content(path: ObjectStoragePath) -> bytes | None:

@@ -22,6 +22,7 @@ from airflow_provider_nanostt.common.errors import describe_exception
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.presigning import presign
 from airflow_provider_nanostt.outputs import FORMATS, from_document
+from airflow_provider_nanostt.outputs.formats.registry import file_name
 from airflow_provider_nanostt.outputs.html.page import page
 from airflow_provider_nanostt.web.tasks import Task, as_mapping
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
@@ -35,7 +36,7 @@ SOUND_SECONDS = 30 * 60.0
 _MAX_DOCUMENT = 32 * 1024 * 1024  # some ten hours of words
 _MAX_TEXT = 8 * 1024 * 1024
 _MAX_MANIFEST = 64 * 1024 * 1024  # some 100,000 rows
-_BESIDE = ("txt", "srt", "vtt")
+_BESIDE = tuple(name for name in FORMATS if name not in ("json", "html"))
 
 _SIGNABLE = r"s3[an]?|gcs|gs|abfss?|az|adl|wasbs?"
 _STORAGE = re.compile(rf"(?:/|(?:file|hdfs|webhdfs|sftp|{_SIGNABLE})://)", re.IGNORECASE)
@@ -148,8 +149,8 @@ def _document_of(folder: ObjectStoragePath, files: Mapping[str, object], row: Ma
         raise NotShownError(f"{row.name or row.audio}: {row.error or row.status}")
     if fmt is None:
         raise NotShownError("This task has written no transcript.")
-    named = _own(folder, files[fmt], f".{fmt}")
-    return folder / f"{named.name.removesuffix(f'.{fmt}')}.json"
+    named = _own(folder, files[fmt], file_name("", fmt))
+    return folder / file_name(named.name.removesuffix(file_name("", fmt)), "json")
 
 
 def _writers(task: Task, row: ManifestRow | None) -> set[str]:
@@ -165,7 +166,7 @@ def _beside(folder: ObjectStoragePath, name: str, document: Mapping[str, object]
     """Return the files in other formats that were written together with a JSON file and have not changed since."""
     found, recorded = {}, as_mapping(document.get("files"))
     for fmt in _BESIDE:
-        file, other = as_mapping(recorded.get(fmt)), f"{name.removesuffix('.json')}.{fmt}"
+        file, other = as_mapping(recorded.get(fmt)), file_name(name.removesuffix(".json"), fmt)
         if file.get("name") != other:
             continue
         try:

@@ -188,6 +188,16 @@ def test_a_text_file_of_somebody_else_is_left_alone(tmp_path):
     assert names(tmp_path) == sorted(["note.txt", f"{own}.json"])
 
 
+def test_a_format_that_is_added_later_does_not_replace_a_file_of_somebody_else(tmp_path):
+    """Also where the transcript's own JSON file has the shorter name already; a re-run then stays with the longer."""
+    written(tmp_path, identity=ALONE)
+    (tmp_path / "note.txt").write_text("my own notes")
+    for _ in range(2):
+        result = written(tmp_path, identity=ALONE, settings=OutputSettings(formats=("txt",)))
+        assert result["files"]["txt"] == str(tmp_path / f"note-{ALONE.digest}.txt")
+        assert (tmp_path / "note.txt").read_text() == "my own notes"
+
+
 def test_captions_that_cannot_be_made_leave_no_file(tmp_path):
     """It is all or nothing."""
     with pytest.raises(InvalidInput, match="given no times"):

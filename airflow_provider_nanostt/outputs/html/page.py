@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_nanostt.api.models import Transcript
+from airflow_provider_nanostt.outputs.formats.registry import suffix_of
 from airflow_provider_nanostt.outputs.html.page_text import Paragraph, clean, paragraphs
 from airflow_provider_nanostt.outputs.unicode_layout import event_name
 
@@ -109,7 +110,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
-    environment.filters.update(clock=_clock, duration=_duration, name_above=_name_above)
+    environment.filters.update(clock=_clock, duration=_duration, name_above=_name_above, suffix=suffix_of)
     environment.globals.update(
         style=Markup(style),  # noqa: S704  our own files
         script=Markup(script),  # noqa: S704

@@ -14,7 +14,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.parsing import parse_words
 from airflow_provider_nanostt.ledger import FOLDER
-from airflow_provider_nanostt.outputs.settings import FORMATS as FILE_FORMATS
+from airflow_provider_nanostt.outputs import FORMATS as FILE_FORMATS
 from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
