@@ -20,6 +20,7 @@ from tests.e2e.conftest import DAGS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not can_ask_people(), reason="needs Airflow 3.1")]
 DAG, TASK = "approval", "transcribe"
+EXAMPLES = DAGS.parents[2] / "example_dags"
 NAMES = ("weekly-note.wav", "delivery-call.wav")
 WAITS = ("awaiting_input", "deferred")
 
@@ -29,6 +30,7 @@ class Run:
     """One run of the DAG.
 
     :param api: of whoever looks and answers.
+    :param asks: the task that asks.
     """
 
     airflow: LocalAirflow
@@ -36,25 +38,27 @@ class Run:
     api: AirflowApi
     folder: Path
     run_id: str
+    dag: str = DAG
+    asks: str = TASK
 
     @property
     def path(self) -> str:
-        return f"/dags/{DAG}/dagRuns/{self.run_id}/taskInstances/{TASK}"
+        return f"/dags/{self.dag}/dagRuns/{self.run_id}/taskInstances/{self.asks}"
 
     @property
     def instance(self) -> TaskInstance:
-        return self.api.task_instance(DAG, self.run_id, TASK)
+        return self.api.task_instance(self.dag, self.run_id, TASK)
 
     def question(self) -> dict[str, Any]:
         """Wait until a person is asked, and return the question."""
-        self.api.wait_for_task(DAG, self.run_id, TASK, WAITS, timeout=90)
+        self.api.wait_for_task(self.dag, self.run_id, self.asks, WAITS, timeout=90)
         self.wait_left()
         found: dict[str, Any] = self.api.get(f"{self.path}/-1/hitlDetails")
         return found
 
     def wait_left(self) -> None:
         """Wait until the scheduler knows that the worker has left the task; an earlier answer makes it fail the try."""
-        key, log = f"TaskInstanceKey(dag_id='{DAG}'", self.airflow.home / "scheduler.log"
+        key, log = f"TaskInstanceKey(dag_id='{self.dag}', task_id='{self.asks}'", self.airflow.home / "scheduler.log"
         wait_for(
             lambda: any(
                 key in line and self.run_id in line and "Received executor event" in line
@@ -70,7 +74,7 @@ class Run:
 
     def end(self) -> str | None:
         """Wait for the end of the run, and return the state of the task."""
-        self.api.wait_for_run(DAG, self.run_id)
+        self.api.wait_for_run(self.dag, self.run_id)
         return self.instance.state
 
     @property
@@ -177,3 +181,22 @@ def test_only_those_who_may_answer_and_who_it_was(start: Start, running_service:
         run.answer("Approve")
         assert run.end() == "success"
         assert (run.record["approved"]["user_id"], run.record["approved"]["user_name"]) == ("ada", "ada")
+
+
+@pytest.mark.long
+def test_asked_by_airflows_own_operator(running_service: Emulator, tmp_path_factory, tmp_path: Path):
+    """The example as it stands: rejected, nothing is submitted; approved, each recording is paid for once."""
+    running_service.reset()
+    for name in NAMES:
+        running_service.script(name, text="Good morning.", duration=12.0, processing_seconds=0.5)
+    env = {"AIRFLOW_CONN_NANOGPT_DEFAULT": running_service.connection_json, "NANOSTT_OUTPUT": str(tmp_path)}
+    with LocalAirflow(Path(sys.executable), tmp_path_factory.mktemp("example"), EXAMPLES, env=env) as airflow:
+        airflow.api.wait_for_dag("example_approve")
+        for word, state in (("Reject", "skipped"), ("Approve", "success")):
+            run_id = airflow.api.trigger_dag("example_approve")
+            run = Run(airflow, running_service, airflow.api, tmp_path / "approve", run_id, "example_approve", "approve")
+            assert "recordings" in run.question()["subject"]
+            assert run.submits == 0
+            run.answer(word)
+            assert run.end() == state
+    assert sorted(charge.source for charge in running_service.charges) == sorted(NAMES)
