@@ -10,8 +10,8 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_nanostt import get_provider_info
 from airflow_provider_nanostt._compat import BaseHook, without_loggers
 from airflow_provider_nanostt.api import endpoints, errors, transport
+from airflow_provider_nanostt.api.catalogue import KnownModels
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
 from airflow_provider_nanostt.connection import config_from
 from airflow_provider_nanostt.metrics import StatsMeter
@@ -48,7 +49,7 @@ _MAX_LATENESS = 0.2
 _CATALOGUE_SECONDS = 3600.0
 _CATALOGUE_PAUSE_SECONDS = 60.0
 _opening = threading.Lock()
-_catalogues: dict[Config, tuple[float, tuple[AudioModel, ...] | None]] = {}
+_catalogues: dict[Config, tuple[float, KnownModels]] = {}
 
 
 class NanoGPTHook(BaseHook):
@@ -272,15 +273,19 @@ class NanoGPTHook(BaseHook):
         """Ask for the service's speech-to-text models and their prices. Free."""
         return self._ask(endpoints.audio_models())
 
-    def catalogue(self) -> tuple[AudioModel, ...] | None:
-        """Return :meth:`models`, asked for once an hour and process; None or an AuthError as :meth:`try_balance`."""
+    def known_models(self) -> KnownModels:
+        """Return what is known of the models: by the catalogue, asked for once an hour and process, and the table.
+
+        :raises AuthError: if the service refuses the key.
+        """
         config, now = self.get_conn().config, time.monotonic()
-        asked_at, known = _catalogues.get(config, (float("-inf"), None))
-        if now - asked_at > (_CATALOGUE_SECONDS if known else _CATALOGUE_PAUSE_SECONDS):
-            found = self._ask_once(endpoints.audio_models(), "the service's prices")
-            known = known if found is None else found
+        asked_at, known = _catalogues.get(config, (float("-inf"), KnownModels()))
+        if now - asked_at > (_CATALOGUE_PAUSE_SECONDS if known.listed is None else _CATALOGUE_SECONDS):
+            if found := self._ask_once(endpoints.audio_models(), "the service's catalogue"):
+                today = datetime.fromtimestamp(time.time(), UTC).date().isoformat()
+                known = KnownModels({one.id: one for one in found}, today)
             _catalogues[config] = (now, known)
-        return known
+        return replace(known, own=config.prices)
 
     def _ask_once(self, call: Call[T], what: str) -> T | None:
         """Return the answer; None, and a line in the log, if there is none."""

@@ -65,7 +65,7 @@ def submissions() -> st.SearchStrategy[Submission]:
     models = st.sampled_from(list(KNOWN_MODELS.values()))
 
     def with_options(facts: Any) -> st.SearchStrategy[Submission]:
-        option = st.booleans() if facts.diarizes else st.just(False)
+        option = st.booleans() if facts.can.diarizes else st.just(False)
         return st.builds(
             Submission,
             audio=uploads | urls,
