@@ -46,6 +46,7 @@ _YOUTUBE_PER_SECOND = 9.5 / 60.0  # of the service's ten a minute
 _MAX_LATENESS = 0.2
 """Part of the time between two requests by which one may be late and the next in time all the same."""
 
+_NOT_ADDED_UP = "The service may not have added up these days yet. Ask again in some minutes."
 _CATALOGUE_SECONDS = 3600.0
 _CATALOGUE_PAUSE_SECONDS = 60.0
 _opening = threading.Lock()
@@ -302,8 +303,15 @@ class NanoGPTHook(BaseHook):
         return error.replace(remedy=f"{error.remedy} The connection is {self.nanogpt_conn_id!r}.")
 
     def usage(self, start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Usage:
-        """Ask what this key spent between two days (UTC, the end inclusive). Free."""
-        return self._ask(endpoints.usage(start, end, group_by))
+        """Ask what this key spent between two days (UTC, the end inclusive). Free.
+
+        :raises ServiceUnavailable: if the service has not added up these days yet (503), after some tries; a later one
+            is worth it.
+        """
+        try:
+            return self._ask(endpoints.usage(start, end, group_by))
+        except errors.ServiceUnavailable as error:
+            raise error.replace(remedy=_NOT_ADDED_UP if error.status == 503 else error.remedy) from None
 
     def try_usage(self, start: date, end: date) -> Usage | None:
         """Ask for :meth:`usage` by day and model; None or an AuthError as :meth:`try_balance`."""

@@ -150,6 +150,21 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact of a model that the built-in table and the catalogue do not agree about."""
+
+    model: str
+    what: str
+    table: str
+    catalogue: str
+
+    @property
+    def is_price(self) -> bool:
+        """Whether it is the price."""
+        return self.what == "the price"
+
+
+@dataclass(frozen=True, slots=True)
 class KnownModels:
     """All that is known of models at one time. Without anything, that is the built-in table.
 
@@ -193,6 +208,23 @@ class KnownModels:
                 f"{asked}=True does not work with model={options.model!r}, says {self._who_says(options.model)}; "
                 f"it needs {able}"
             )
+
+    def differences(self) -> list[Difference]:
+        """Return what the built-in table has wrong, by the catalogue; what either does not say is no difference."""
+        listed = {name: entry for name, entry in (self.listed or {}).items() if not clones_voices(name)}
+        found = [Difference(name, "it", "missing", "there") for name in listed if name not in KNOWN_MODELS]
+        for name, row in KNOWN_MODELS.items():
+            if (entry := listed.get(name)) is None:
+                found.append(Difference(name, "it", "there", "missing"))
+                continue
+            if entry.price_per_minute is not None and abs(entry.price_per_minute - row.per_minute) > 1e-9:
+                prices = (f"${usd:g}/min" for usd in (row.per_minute, entry.price_per_minute))
+                found.append(Difference(name, "the price", *prices))
+            for one in fields(Abilities):
+                ours, theirs = getattr(row.can, one.name), getattr(entry.can, one.name)
+                if None not in (ours, theirs) and ours != theirs:
+                    found.append(Difference(name, one.name, str(ours), str(theirs)))
+        return found
 
     def has_vanished(self, model: str) -> bool:
         """Return whether the service had a model once, and does not list it any more."""
