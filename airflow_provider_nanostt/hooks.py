@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
+    from airflow_provider_nanostt.api.catalogue import AudioModel
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.http import Call
-    from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage, YouTubeAnswer
+    from airflow_provider_nanostt.api.models import Balance, Usage, YouTubeAnswer
 
 T = TypeVar("T")
 
@@ -245,21 +246,21 @@ class NanoGPTHook(BaseHook):
         :param audio_and_options: as :func:`~airflow_provider_nanostt.workflow.scripts.transcribe` takes them.
         :return: the transcript, or the job.
         """
-        return _scripts().transcribe(self, **audio_and_options)
+        return _workflow("scripts").transcribe(self, **audio_and_options)
 
     def estimate(self, audio: Any, **options: Any) -> Any:
         """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.
 
         Takes and returns what :func:`~airflow_provider_nanostt.workflow.scripts.estimate` does.
         """
-        return _scripts().estimate(self, audio, **options)
+        return _workflow("scripts").estimate(self, audio, **options)
 
     def estimate_list(self, audio: Any, **options: Any) -> Any:
         """Estimate the cost of a list, with a text for the person who decides about it. Free; nothing is submitted.
 
         Takes and returns what :func:`~airflow_provider_nanostt.workflow.scripts.estimate_list` does.
         """
-        return _scripts().estimate_list(self, audio, **options)
+        return _workflow("scripts").estimate_list(self, audio, **options)
 
     def balance(self) -> Balance:
         """Ask for the balance of the account. Free."""
@@ -317,6 +318,13 @@ class NanoGPTHook(BaseHook):
         """Ask for :meth:`usage` by day and model; None or an AuthError as :meth:`try_balance`."""
         return self._ask_once(endpoints.usage(start, end), "the usage")
 
+    def spending(self, start: date, end: date, folders: Sequence[str] = ()) -> Any:
+        """Compare :meth:`usage` by day and model with what the ledgers below some folders have. Free.
+
+        Takes and returns what :func:`~airflow_provider_nanostt.workflow.spending.spending` does.
+        """
+        return _workflow("spending").spending(self, start, end, folders)
+
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, with the balance. Free, and raises nothing."""
         try:
@@ -336,9 +344,9 @@ class _Opened:
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _scripts() -> Any:
-    """Load the workflow when a script asks for it: the triggerer reads connections through this module."""
-    return import_module("airflow_provider_nanostt.workflow.scripts")
+def _workflow(name: str) -> Any:
+    """Load a part of the workflow when a script asks: the triggerer reads connections through this module."""
+    return import_module(f"airflow_provider_nanostt.workflow.{name}")
 
 
 def _form() -> dict[str, Any]:

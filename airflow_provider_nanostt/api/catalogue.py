@@ -10,12 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.common.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.api.models import AudioModel, Options
 
 YOUTUBE_MODEL = "youtube"
 """The model that transcripts of videos have here; the service has no name for it."""
@@ -54,6 +50,22 @@ class Abilities:
         """Return these, and of another source what this one does not say."""
         both = ((getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
         return Abilities(*(theirs if mine is None else mine for mine, theirs in both))
+
+
+@dataclass(frozen=True, slots=True)
+class AudioModel:
+    """A model in the service's catalogue.
+
+    :param price_per_minute: USD; None if it has none that can be believed.
+    :param can: what it says of the model's abilities.
+    :param raw: the whole entry.
+    """
+
+    id: str
+    name: str
+    price_per_minute: float | None
+    can: Abilities = field(default_factory=Abilities)
+    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +211,13 @@ class KnownModels:
         """Return the models that have an ability, by its name in :class:`Abilities`, as a list for a message."""
         return ", ".join(repr(one.id) for one in self.all() if getattr(one.can, ability)) or "another model"
 
-    def check(self, options: Options) -> None:
-        """Raise InvalidInput for options that their model is known not to have."""
-        asked = "diarize" if options.diarize else "tag_audio_events" if options.tag_audio_events else ""
-        if asked and self.facts(options.model).can.diarizes is False:
-            able = self.able("diarizes")
+    def check(self, model: str, *, diarize: bool, tag_audio_events: bool) -> None:
+        """Raise InvalidInput for options that a model is known not to have."""
+        asked = "diarize" if diarize else "tag_audio_events" if tag_audio_events else ""
+        if asked and self.facts(model).can.diarizes is False:
             raise InvalidInput(
-                f"{asked}=True does not work with model={options.model!r}, says {self._who_says(options.model)}; "
-                f"it needs {able}"
+                f"{asked}=True does not work with model={model!r}, says {self._who_says(model)}; "
+                f"it needs {self.able('diarizes')}"
             )
 
     def differences(self) -> list[Difference]:

@@ -12,6 +12,7 @@ from datetime import date
 from urllib.parse import urlencode
 
 from airflow_provider_nanostt.api import errors, models, responses
+from airflow_provider_nanostt.api.catalogue import AudioModel
 from airflow_provider_nanostt.api.extra_parameters import texts_in
 from airflow_provider_nanostt.api.http import MAX_LIST_BYTES, Call, Request
 from airflow_provider_nanostt.api.upload import Upload
@@ -68,7 +69,7 @@ def balance() -> Call[models.Balance]:
     return Call(Request("POST", "/check-balance"), responses.balance)
 
 
-def audio_models() -> Call[tuple[models.AudioModel, ...]]:
+def audio_models() -> Call[tuple[AudioModel, ...]]:
     """``GET /v1/audio-models``: the speech-to-text models of the service's catalogue, with prices. Free."""
     return Call(
         Request("GET", "/v1/audio-models?type=stt&detailed=true"), responses.audio_models, max_bytes=MAX_LIST_BYTES

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from airflow_provider_nanostt.api import body as bodies
-from airflow_provider_nanostt.api.catalogue import Abilities
-from airflow_provider_nanostt.api.models import AudioModel, flag_or_none
+from airflow_provider_nanostt.api.catalogue import Abilities, AudioModel
+from airflow_provider_nanostt.api.models import flag_or_none
 from airflow_provider_nanostt.common.numbers import number
 
 _PRICES = (0.0, 10.0)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from airflow_provider_nanostt.api.body import label
-from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, Abilities, KnownModels, check_name
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KnownModels, check_name
 from airflow_provider_nanostt.api.extra_parameters import check_extra_parameters
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
@@ -300,22 +300,6 @@ class Balance:
     usd: float | None
     nano: float | None = None
     deposit_address: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AudioModel:
-    """A model in the service's catalogue.
-
-    :param price_per_minute: USD; None if it has none that can be believed.
-    :param can: what it says of the model's abilities.
-    :param raw: the whole entry.
-    """
-
-    id: str
-    name: str
-    price_per_minute: float | None
-    can: Abilities = field(default_factory=Abilities)
-    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from datetime import datetime
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors, models
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, decode_object
+from airflow_provider_nanostt.api.catalogue import AudioModel
 from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
 from airflow_provider_nanostt.api.model_entry import read_entry
@@ -102,7 +103,7 @@ def balance(response: Response) -> models.Balance:
     return models.Balance(usd=usd, nano=nano, deposit_address=models.text_or_none(body.get("nanoDepositAddress")))
 
 
-def audio_models(response: Response) -> tuple[models.AudioModel, ...]:
+def audio_models(response: Response) -> tuple[AudioModel, ...]:
     """Read the catalogue; entries without an id are left out."""
     body = decode(response.body)
     entries = body.get("data") if isinstance(body, Mapping) else body

@@ -96,7 +96,7 @@ def look_at(
     if wanted is not None:
         source, info, digest = wanted.source, wanted.info, wanted.digest
     known = KnownModels() if service is None else service.known_models()
-    known.check(options)
+    known.check(options.model, diarize=options.diarize, tag_audio_events=options.tag_audio_events)
     if news := known.news(options.model):
         (log.warning if known.has_vanished(options.model) else log.info)("%s", news)
     info = info or probe(source)

@@ -1,4 +1,4 @@
-"""What the ledgers say was spent, by day and model, beside what the service says. Pure: values in, values out.
+"""What the ledgers say was spent, by day and model, beside what the service says. Nothing is submitted or written.
 
 A day is of UTC, as the service counts; a submit belongs to the day of its intent. The service names a model by a label,
 which is matched with the names in its catalogue.
@@ -6,18 +6,24 @@ which is matched with the names in its catalogue.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.numbers import amount
+from airflow_provider_nanostt.common.urls import display
+from airflow_provider_nanostt.ledger.reading import records_below
 from airflow_provider_nanostt.ledger.record import FAILED, INTENDED, RECEIVED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
-    from airflow_provider_nanostt.api.models import UsageRow
+    from airflow_provider_nanostt.api.models import Usage, UsageRow
+    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Record
 
 
@@ -60,6 +66,41 @@ class SpendingRow:
     def difference(self) -> float:
         """How much more the service says."""
         return (self.usd or 0.0) - self.ledger_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a key has spent in a range of days.
+
+    :param rows: in order of days and models.
+    :param unread: records that cannot be read.
+    """
+
+    usage: Usage
+    rows: list[SpendingRow]
+    unread: int = 0
+
+
+def spending(service: NanoGPTHook, first: date, last: date, folders: Sequence[str] = ()) -> Spending:
+    """Ask for the usage of a range of days, both inclusive, and read the ledgers below folders.
+
+    :param folders: each an ``output_path``, or a folder above several; a path must be absolute.
+    :raises InvalidInput: if there is no ledger below a folder.
+    :raises LedgerError: if a folder cannot be listed.
+    :raises NanoGPTError: if the service does not say.
+    """
+    found: list[list[Submit] | None] = []
+    for name in folders:
+        some = records_below(object_storage.resolve(name), submits_in)
+        if not some:
+            raise InvalidInput(f"there is no ledger below {display(name)!r}")
+        found += some
+    submits = [submit for some in found for submit in some or () if first <= submit.day <= last]
+    usage = service.usage(first, last)
+    listed = (service.known_models().listed or {}).values()
+    names = Counter(one.name for one in listed)
+    labels = {one.name: one.id for one in listed if names[one.name] == 1}
+    return Spending(usage, compare(usage.rows or (), submits, labels), sum(some is None for some in found))
 
 
 def submits_in(record: Record) -> list[Submit]:

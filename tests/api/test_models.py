@@ -7,9 +7,9 @@ import json
 import pytest
 
 from airflow_provider_nanostt.api import endpoints
-from airflow_provider_nanostt.api.catalogue import Abilities, KnownModels
+from airflow_provider_nanostt.api.catalogue import Abilities, AudioModel, KnownModels
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import AudioModel, Job, Options, Submission, status_word
+from airflow_provider_nanostt.api.models import Job, Options, Submission, status_word
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
 from airflow_provider_nanostt.common.numbers import number
 

@@ -101,9 +101,9 @@ def plan_upload(
         raise InvalidInput(f"{source.name!r} is {info.format.name}, {info.format.refusal}")
     known = known or KnownModels()
     can = known.facts(model).can
-    case = _Case(
-        info, preparation, base_url, diarize, can, _too_long(info, model, can), _refusal(info, model, can, known)
-    )
+    too_long, refusal = _too_long(info, model, can), _refusal(info, model, can, known)
+    limits = (min(service_takes, can.max_bytes or service_takes) for service_takes in (MAX_UPLOAD_BYTES, MAX_URL_BYTES))
+    case = _Case(info, preparation, base_url, diarize, _longest(can), too_long, refusal, *limits)
     if isinstance(source, WebAddress):
         return _plan_url(source, case)
     if not info.size:
@@ -188,7 +188,7 @@ def _plan_oversize(source: LocalFile | StoredObject, case: _Case) -> UploadPlan:
         if obstacle is None:
             preferred = {"presign", "stage"} if case.preparation.staging_path else {"presign"}
             passed = [f"; not {other}: {why}" for other, why in closed.items() if other in preferred]
-            most = min(case.fitting, _longest(case.can) or case.fitting) if method == "split" else None
+            most = min(case.fitting, case.longest or case.fitting) if method == "split" else None
             return UploadPlan(method, "".join([case.reason, *passed]), most, case.upload_limit)
         closed[method] = obstacle
     reasons = "; ".join(f"{method}: {obstacle}" for method, obstacle in closed.items())
@@ -199,32 +199,26 @@ def _plan_oversize(source: LocalFile | StoredObject, case: _Case) -> UploadPlan:
 class _Case:
     """A recording, and what decides about it. The ``no_`` methods say why a method is impossible, or None.
 
-    :param can: what the model can do.
+    :param longest: seconds that the model takes, None if no limit is known.
     :param too_long: why the model does not take its length, None if it does.
     :param refusal: why the model does not take its format, None if it does.
+    :param upload_limit: bytes; a model may take less than the service does, and nothing takes more.
+    :param url_limit: bytes behind an address, likewise.
     """
 
     info: AudioInfo
     preparation: PreparationRules
     base_url: str
     diarize: bool
-    can: Abilities
+    longest: float | None
     too_long: str | None
     refusal: str | None
+    upload_limit: int
+    url_limit: int
 
     @property
     def size(self) -> int:
         return self.info.size or 0
-
-    @property
-    def upload_limit(self) -> int:
-        """Bytes that an upload may have: a model may take less than the service does, and nothing takes more."""
-        return min(MAX_UPLOAD_BYTES, self.can.max_bytes or MAX_UPLOAD_BYTES)
-
-    @property
-    def url_limit(self) -> int:
-        """Bytes that may be behind an address, likewise."""
-        return min(MAX_URL_BYTES, self.can.max_bytes or MAX_URL_BYTES)
 
     @property
     def fetch_limit(self) -> str:
