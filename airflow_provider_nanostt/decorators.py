@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import DecoratedOperator, determine_kwargs, task_decorator_factory
-from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses

@@ -10,8 +10,8 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_nanostt import get_provider_info
 from airflow_provider_nanostt._compat import BaseHook, without_loggers
 from airflow_provider_nanostt.api import endpoints, errors, transport
+from airflow_provider_nanostt.api.catalogue import KnownModels
 from airflow_provider_nanostt.api.models import Job, JobStatus, Submission, Transcript
 from airflow_provider_nanostt.connection import config_from
 from airflow_provider_nanostt.metrics import StatsMeter
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
+    from airflow_provider_nanostt.api.catalogue import AudioModel
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.http import Call
-    from airflow_provider_nanostt.api.models import AudioModel, Balance, Usage, YouTubeAnswer
+    from airflow_provider_nanostt.api.models import Balance, Usage, YouTubeAnswer
 
 T = TypeVar("T")
 
@@ -45,10 +47,11 @@ _YOUTUBE_PER_SECOND = 9.5 / 60.0  # of the service's ten a minute
 _MAX_LATENESS = 0.2
 """Part of the time between two requests by which one may be late and the next in time all the same."""
 
+_NOT_ADDED_UP = "The service may not have added up these days yet. Ask again in some minutes."
 _CATALOGUE_SECONDS = 3600.0
 _CATALOGUE_PAUSE_SECONDS = 60.0
 _opening = threading.Lock()
-_catalogues: dict[Config, tuple[float, tuple[AudioModel, ...] | None]] = {}
+_catalogues: dict[Config, tuple[float, KnownModels]] = {}
 
 
 class NanoGPTHook(BaseHook):
@@ -243,21 +246,21 @@ class NanoGPTHook(BaseHook):
         :param audio_and_options: as :func:`~airflow_provider_nanostt.workflow.scripts.transcribe` takes them.
         :return: the transcript, or the job.
         """
-        return _scripts().transcribe(self, **audio_and_options)
+        return _workflow("scripts").transcribe(self, **audio_and_options)
 
     def estimate(self, audio: Any, **options: Any) -> Any:
         """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.
 
         Takes and returns what :func:`~airflow_provider_nanostt.workflow.scripts.estimate` does.
         """
-        return _scripts().estimate(self, audio, **options)
+        return _workflow("scripts").estimate(self, audio, **options)
 
     def estimate_list(self, audio: Any, **options: Any) -> Any:
         """Estimate the cost of a list, with a text for the person who decides about it. Free; nothing is submitted.
 
         Takes and returns what :func:`~airflow_provider_nanostt.workflow.scripts.estimate_list` does.
         """
-        return _scripts().estimate_list(self, audio, **options)
+        return _workflow("scripts").estimate_list(self, audio, **options)
 
     def balance(self) -> Balance:
         """Ask for the balance of the account. Free."""
@@ -272,15 +275,19 @@ class NanoGPTHook(BaseHook):
         """Ask for the service's speech-to-text models and their prices. Free."""
         return self._ask(endpoints.audio_models())
 
-    def catalogue(self) -> tuple[AudioModel, ...] | None:
-        """Return :meth:`models`, asked for once an hour and process; None or an AuthError as :meth:`try_balance`."""
+    def known_models(self) -> KnownModels:
+        """Return what is known of the models: by the catalogue, asked for once an hour and process, and the table.
+
+        :raises AuthError: if the service refuses the key.
+        """
         config, now = self.get_conn().config, time.monotonic()
-        asked_at, known = _catalogues.get(config, (float("-inf"), None))
-        if now - asked_at > (_CATALOGUE_SECONDS if known else _CATALOGUE_PAUSE_SECONDS):
-            found = self._ask_once(endpoints.audio_models(), "the service's prices")
-            known = known if found is None else found
+        asked_at, known = _catalogues.get(config, (float("-inf"), KnownModels()))
+        if now - asked_at > (_CATALOGUE_PAUSE_SECONDS if known.listed is None else _CATALOGUE_SECONDS):
+            if found := self._ask_once(endpoints.audio_models(), "the service's catalogue"):
+                today = datetime.fromtimestamp(time.time(), UTC).date().isoformat()
+                known = KnownModels({one.id: one for one in found}, today)
             _catalogues[config] = (now, known)
-        return known
+        return replace(known, own=config.prices)
 
     def _ask_once(self, call: Call[T], what: str) -> T | None:
         """Return the answer; None, and a line in the log, if there is none."""
@@ -297,12 +304,26 @@ class NanoGPTHook(BaseHook):
         return error.replace(remedy=f"{error.remedy} The connection is {self.nanogpt_conn_id!r}.")
 
     def usage(self, start: date | None = None, end: date | None = None, group_by: str = "day,model") -> Usage:
-        """Ask what this key spent between two days (UTC, the end inclusive). Free."""
-        return self._ask(endpoints.usage(start, end, group_by))
+        """Ask what this key spent between two days (UTC, the end inclusive). Free.
+
+        :raises ServiceUnavailable: if the service has not added up these days yet (503), after some tries; a later one
+            is worth it.
+        """
+        try:
+            return self._ask(endpoints.usage(start, end, group_by))
+        except errors.ServiceUnavailable as error:
+            raise error.replace(remedy=_NOT_ADDED_UP if error.status == 503 else error.remedy) from None
 
     def try_usage(self, start: date, end: date) -> Usage | None:
         """Ask for :meth:`usage` by day and model; None or an AuthError as :meth:`try_balance`."""
         return self._ask_once(endpoints.usage(start, end), "the usage")
+
+    def spending(self, start: date, end: date, folders: Sequence[str] = ()) -> Any:
+        """Compare :meth:`usage` by day and model with what the ledgers below some folders have. Free.
+
+        Takes and returns what :func:`~airflow_provider_nanostt.workflow.spending.spending` does.
+        """
+        return _workflow("spending").spending(self, start, end, folders)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, with the balance. Free, and raises nothing."""
@@ -323,9 +344,9 @@ class _Opened:
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 
-def _scripts() -> Any:
-    """Load the workflow when a script asks for it: the triggerer reads connections through this module."""
-    return import_module("airflow_provider_nanostt.workflow.scripts")
+def _workflow(name: str) -> Any:
+    """Load a part of the workflow when a script asks: the triggerer reads connections through this module."""
+    return import_module(f"airflow_provider_nanostt.workflow.{name}")
 
 
 def _form() -> dict[str, Any]:

@@ -47,7 +47,7 @@ def test_each_recording_is_a_line_with_its_price(emulator: Emulator, calls, caps
     minutes, model, price, cost, method = line.split()[1:]
     assert (minutes, model, price, method) == ("0.20", "Elevenlabs-STT", "$0.03", "upload")
     assert float(cost.removeprefix("$")) == pytest.approx(0.2 * 0.03, rel=0.01)
-    assert "Prices from the service's catalogue." in out
+    assert "Prices from the service's catalogue of 20" in out
     costs = [float(line.split()[-2].removeprefix("$")) for line in out.splitlines() if line.rstrip().endswith("upload")]
     assert len(costs) == 2
     total = float(out.partition("Total: $")[2].split()[0])

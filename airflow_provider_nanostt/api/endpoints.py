@@ -12,6 +12,8 @@ from datetime import date
 from urllib.parse import urlencode
 
 from airflow_provider_nanostt.api import errors, models, responses
+from airflow_provider_nanostt.api.catalogue import AudioModel
+from airflow_provider_nanostt.api.extra_parameters import texts_in
 from airflow_provider_nanostt.api.http import MAX_LIST_BYTES, Call, Request
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.urls import opaque_parts
@@ -27,12 +29,12 @@ def submit(submission: models.Submission) -> Call[models.Transcript | models.Job
     :raises FileChanged: if a file is not what it was when its digest was taken.
     """
     secrets: tuple[str, ...]
-    fields: dict[str, str | bool] = {"model": submission.model, "language": submission.language}
+    fields: dict[str, object] = {"model": submission.model, "language": submission.language}
     if submission.actual_minutes is not None:
         fields["actualDuration"] = f"{max(submission.actual_minutes, 0.0001):.4f}".rstrip("0").rstrip(".")
-    if submission.sends_options:
-        # Said even when off: the service's own default may be on.
+    if submission.named_options:
         fields |= {"diarize": submission.diarize, "tagAudioEvents": submission.tag_audio_events}
+    fields |= submission.extra_parameters
     if isinstance(submission.audio, Upload):
         request, secrets = _multipart("/transcribe", fields, submission.audio), ()
     else:
@@ -44,6 +46,7 @@ def submit(submission: models.Submission) -> Call[models.Transcript | models.Job
         paid=True,
         max_bytes=None,
         secrets=secrets,
+        private=texts_in(submission.extra_parameters),
     )
 
 
@@ -66,7 +69,7 @@ def balance() -> Call[models.Balance]:
     return Call(Request("POST", "/check-balance"), responses.balance)
 
 
-def audio_models() -> Call[tuple[models.AudioModel, ...]]:
+def audio_models() -> Call[tuple[AudioModel, ...]]:
     """``GET /v1/audio-models``: the speech-to-text models of the service's catalogue, with prices. Free."""
     return Call(
         Request("GET", "/v1/audio-models?type=stt&detailed=true"), responses.audio_models, max_bytes=MAX_LIST_BYTES
@@ -104,10 +107,14 @@ def _json(path: str, payload: Mapping[str, object]) -> Request:
     return Request("POST", path, {"Content-Type": "application/json"}, body)
 
 
-def _multipart(path: str, fields: Mapping[str, str | bool], upload: Upload) -> Request:
+def _multipart(path: str, fields: Mapping[str, object], upload: Upload) -> Request:
+    """Return a form; what is not text is written as JSON, a flag so as ``true`` or ``false``."""
     from urllib3.filepost import encode_multipart_formdata
 
-    texts = {name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, allow_nan=False, ensure_ascii=False)
+        for name, value in fields.items()
+    }
     parts: dict[str, bytes | tuple[str, bytes, str]] = {
         name: text.encode("utf-8", "replace") for name, text in texts.items()
     }

@@ -6,10 +6,12 @@ nowhere else. The calls themselves are in ``endpoints``, sending them is in ``tr
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Generic, TypedDict, TypeGuard, TypeVar
@@ -80,6 +82,7 @@ class Call(Generic[T_co]):
     paid: bool = False  # whether being accepted costs money
     max_bytes: int | None = MAX_PLAIN_BYTES  # of a successful answer; None for one that may have a transcript
     secrets: tuple[str, ...] = field(default=(), repr=False)  # must not come back in an answer, a job or an error
+    private: tuple[str, ...] = field(default=(), repr=False)  # likewise in an error; a transcript may have it
 
 
 def read(call: Call[T], response: Response) -> T:
@@ -87,7 +90,7 @@ def read(call: Call[T], response: Response) -> T:
     with classified(call):
         try:
             if not 200 <= response.status < 300:
-                raise error_from_response(response)
+                raise error_from_response(_without_private(call, response))
             if len(response.body) > (limit := limit_for(call, response.status, response.body)):
                 raise bodies.UnreadableBodyError(f"it is over {limit >> 20} MiB")
             return call.parse(response)
@@ -96,8 +99,18 @@ def read(call: Call[T], response: Response) -> T:
                 str(error),
                 status=response.status,
                 request_id=response.request_id,
-                body=bodies.beginning(response.body),
+                body=bodies.beginning(_without_private(call, response).body),
             ) from error
+
+
+def _without_private(call: Call[object], response: Response) -> Response:
+    """Return an answer that an error is made of, without what the request had that is nobody's business."""
+    body = response.body[:MAX_ERROR_BYTES]
+    for text in sorted(call.private, key=len, reverse=True):
+        as_json = (json.dumps(text, ensure_ascii=is_ascii)[1:-1] for is_ascii in (True, False))
+        for written in {text, html.escape(text), *as_json}:
+            body = body.replace(written.encode("utf-8", "replace"), b"***")
+    return replace(response, body=body)
 
 
 def limit_for(call: Call[object], status: int, body: bytes | bytearray) -> int:

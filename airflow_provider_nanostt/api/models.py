@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from airflow_provider_nanostt.api.body import label
-from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KNOWN_MODELS, check_model
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KnownModels, check_name
+from airflow_provider_nanostt.api.extra_parameters import check_extra_parameters
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import amount, number
@@ -55,26 +56,48 @@ def shown_run_id(raw: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a recording is to be transcribed; raises InvalidInput if it is known not to work."""
+    """How a recording is to be transcribed; raises InvalidInput for what no model takes.
+
+    What a model is known not to have is for :meth:`~airflow_provider_nanostt.api.catalogue.KnownModels.check` to say.
+    """
 
     model: str = DEFAULT_MODEL  # the service's id
     language: str = "auto"  # or an ISO 639-1 or 639-3 code
     diarize: bool = False  # tell speakers apart
     tag_audio_events: bool = False  # mark laughter, applause and the like
+    # More fields of the request, as check_extra_parameters allows them; they may be names of people.
+    extra_parameters: Mapping[str, object] = field(default_factory=dict, repr=False, hash=False)
 
     def __post_init__(self) -> None:
-        check_model(self.model, diarize=self.diarize, tag_audio_events=self.tag_audio_events)
+        check_name(self.model)
         if not self.language.strip():
             raise InvalidInput("language is empty; 'auto' lets the service find out")
+        object.__setattr__(self, "extra_parameters", check_extra_parameters(self.extra_parameters))
 
-    def submission(self, audio: Upload | str, minutes: float | None = None) -> Submission:
-        """Return the request for a transcript of some audio, so many minutes long."""
-        return Submission(audio, self.model, self.language, self.diarize, self.tag_audio_events, minutes)
+    def submission(
+        self, audio: Upload | str, minutes: float | None = None, *, known: KnownModels | None = None
+    ) -> Submission:
+        """Return the request for a transcript of some audio, so many minutes long; ``known`` as of its model."""
+        sends = None if known is None else known.facts(self.model).can.diarizes is not False
+        return Submission(
+            audio,
+            self.model,
+            self.language,
+            self.diarize,
+            self.tag_audio_events,
+            minutes,
+            extra_parameters=self.extra_parameters,
+            sends_options=sends,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One request for a transcript, with the fields of :class:`Options`, and refused as they are."""
+    """One request for a transcript, with the fields of :class:`Options`, and refused as they are.
+
+    :param sends_options: whether ``diarize`` and ``tagAudioEvents`` are sent even when they are off, since the
+        service's own default may be on; None does so unless the built-in table says that the model has neither.
+    """
 
     __repr__ = redacted_repr
 
@@ -84,9 +107,12 @@ class Submission:
     diarize: bool = False
     tag_audio_events: bool = False
     actual_minutes: float | None = None  # length of the audio, for accurate billing; None if not known
+    extra_parameters: Mapping[str, object] = field(default_factory=dict, repr=False, hash=False)
+    sends_options: bool | None = None
 
     def __post_init__(self) -> None:
-        Options(self.model, self.language, self.diarize, self.tag_audio_events)  # refuses what does not work
+        options = Options(self.model, self.language, self.diarize, self.tag_audio_events, self.extra_parameters)
+        object.__setattr__(self, "extra_parameters", options.extra_parameters)
         if isinstance(self.audio, str) and not is_web_url(self.audio):
             shown = redact(display(self.audio))
             raise InvalidInput(f"audio_url must be an http(s) URL, got {shown!r}; for a file on disk use audio_path")
@@ -96,10 +122,12 @@ class Submission:
             raise InvalidInput(f"actual_duration must be a positive number of minutes, got {self.actual_minutes!r}")
 
     @property
-    def sends_options(self) -> bool:
-        """Whether ``diarize`` and ``tagAudioEvents`` are sent: always, unless the model is known to have neither."""
-        facts = KNOWN_MODELS.get(self.model)
-        return facts is None or facts.diarizes
+    def named_options(self) -> bool:
+        """Whether the request names ``diarize`` and ``tagAudioEvents``."""
+        sends = self.sends_options
+        if sends is None:
+            sends = KnownModels().facts(self.model).can.diarizes is not False
+        return sends or self.diarize or self.tag_audio_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +200,8 @@ def _is_short(key: str, value: object) -> bool:
     return key == "runId" or not isinstance(value, str) or len(value) <= _MAX_ECHOED_CHARS
 
 
-def _flag(value: object) -> bool | None:
+def flag_or_none(value: object) -> bool | None:
+    """Return a flag, which may be text; None for anything else."""
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(status_word(value))
@@ -187,11 +216,11 @@ _ECHOED: dict[str, Callable[[object], object]] = {
     "runId": text_or_none,
     "cost": number,
     "paymentSource": text_or_none,
-    "isApiRequest": _flag,
+    "isApiRequest": flag_or_none,
     "fileName": text_or_none,
     "fileSize": whole_or_none,
     "chargedDuration": number,
-    "diarize": _flag,
+    "diarize": flag_or_none,
 }
 
 
@@ -271,16 +300,6 @@ class Balance:
     usd: float | None
     nano: float | None = None
     deposit_address: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AudioModel:
-    """A model in the service's catalogue; ``price_per_minute`` in USD or None; ``raw`` is the whole entry."""
-
-    id: str
-    name: str
-    price_per_minute: float | None
-    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from datetime import datetime
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors, models
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, decode_object
+from airflow_provider_nanostt.api.catalogue import AudioModel
 from airflow_provider_nanostt.api.http import Response
 from airflow_provider_nanostt.api.languages import language_tag
+from airflow_provider_nanostt.api.model_entry import read_entry
 from airflow_provider_nanostt.api.skim import skim
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
@@ -101,22 +103,13 @@ def balance(response: Response) -> models.Balance:
     return models.Balance(usd=usd, nano=nano, deposit_address=models.text_or_none(body.get("nanoDepositAddress")))
 
 
-def audio_models(response: Response) -> tuple[models.AudioModel, ...]:
+def audio_models(response: Response) -> tuple[AudioModel, ...]:
     """Read the catalogue; entries without an id are left out."""
     body = decode(response.body)
     entries = body.get("data") if isinstance(body, Mapping) else body
     if not isinstance(entries, list):
         raise UnreadableBodyError("it has no list of models")
-    return tuple(
-        models.AudioModel(
-            model_id,
-            _label(entry.get("name")) or model_id,
-            amount(_mapping(entry.get("pricing")).get("per_minute")),
-            raw=entry,
-        )
-        for entry in entries
-        if isinstance(entry, Mapping) and (model_id := _label(entry.get("id")))
-    )
+    return tuple(entry for one in entries if (entry := read_entry(one)) is not None)
 
 
 def youtube(response: Response) -> models.YouTubeAnswer:
@@ -177,13 +170,15 @@ def _read_body(data: bytes) -> Mapping[str, object]:
 
 
 def _job(body: Mapping[str, object], run_id: str, submission: models.Submission, now: float) -> models.Job:
+    # What a user has sent besides is not kept, should it come back: it may be names of people.
+    kept = {name: value for name, value in body.items() if name not in submission.extra_parameters}
     return models.Job(
         run_id=run_id,
         model=_label(body.get("model")) or submission.model,
         submitted_at=now,
         cost=amount(body.get("cost")),
         charged_minutes=amount(body.get("chargedDuration")),
-        body={**body, "runId": run_id},  # a job is found again by its very id
+        body={**kept, "runId": run_id},  # a job is found again by its very id
     )
 
 

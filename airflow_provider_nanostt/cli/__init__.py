@@ -14,13 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt import __version__
-from airflow_provider_nanostt.cli import doctor, estimate
+from airflow_provider_nanostt.cli import costs, doctor, estimate, models
 from airflow_provider_nanostt.cli.output import CONN, Parser, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (estimate, doctor)
+_COMMANDS = (estimate, models, costs, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

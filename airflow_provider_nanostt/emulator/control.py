@@ -19,7 +19,7 @@ from aiohttp import web
 
 from airflow_provider_nanostt.emulator.faults import Fault
 from airflow_provider_nanostt.emulator.records import Charge, JobRecord, RequestRecord, from_json, to_json
-from airflow_provider_nanostt.emulator.settings import Books
+from airflow_provider_nanostt.emulator.settings import Books, Model
 from airflow_provider_nanostt.emulator.transcript import Script
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ class EmulatorControl:
         """Let usage and balance show something else; as in :class:`Books`."""
         return from_json(Books, self._call("POST", "books", fields))
 
+    def set_model(self, model_id: str, **fields: Any) -> Model:
+        """Change a model of the catalogue, or add one; as in `State.set_model`."""
+        return from_json(Model, self._call("POST", "models", {**fields, "model_id": model_id}))
+
+    def drop_model(self, model_id: str) -> None:
+        """Make a model unknown."""
+        self._call("DELETE", "models", {"model_id": model_id})
+
     def reset(self) -> None:
         """Forget everything but the keys."""
         self._call("POST", "reset")
@@ -143,6 +151,8 @@ def control_routes(state: State, *, listens: bool) -> list[web.RouteDef]:
         _route("POST", "keys", lambda body: {"key": state.add_key(**body)}),
         _route("POST", "balance", lambda body: state.set_balance(**body)),
         _route("POST", "books", lambda body: to_json(state.keep_books(**body))),
+        _route("POST", "models", lambda body: to_json(state.set_model(**body))),
+        _route("DELETE", "models", lambda body: state.drop_model(**body)),
         _route("POST", "reset", lambda _: state.reset()),
     ]
 

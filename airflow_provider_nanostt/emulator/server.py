@@ -222,7 +222,7 @@ class Service:
         models = [
             model.catalogue_entry(detailed=detailed)
             for model in self.state.models.values()
-            if kind is None or (kind == "stt") == (model.mode != "voice-clone")
+            if model.listed and (kind is None or (kind == "stt") == (model.mode != "voice-clone"))
         ]
         return web.json_response({"object": "list", "data": models}, headers={"Cache-Control": "public, max-age=300"})
 

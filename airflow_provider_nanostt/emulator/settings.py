@@ -27,19 +27,25 @@ class Model:
     :param timestamps: whether it gives words with times, speakers and audio events.
     :param video: whether it takes MP4 and MOV.
     :param max_seconds: the longest audio it takes.
+    :param max_megabytes: the largest file it takes.
+    :param listed: whether the catalogue has it; one that has vanished there may still transcribe.
+    :param entry: laid over its entry in the catalogue, which may be anything then.
     """
 
     id: str
-    name: str
-    per_minute: float
+    name: str = ""
+    per_minute: float = 0.01
     mode: Mode = "sync"
     timestamps: bool = False
     video: bool = False
     max_seconds: float = math.inf
+    max_megabytes: float | None = None
+    listed: bool = True
+    entry: Mapping[str, Any] = field(default_factory=dict)
 
     def catalogue_entry(self, *, detailed: bool) -> dict[str, Any]:
         """Return this model as ``GET /v1/audio-models`` lists it."""
-        entry: dict[str, Any] = {"id": self.id, "object": "model", "owned_by": "nanogpt", "name": self.name}
+        entry: dict[str, Any] = {"id": self.id, "object": "model", "owned_by": "nanogpt", "name": self.name or self.id}
         if detailed:
             entry["pricing"] = {"per_minute": self.per_minute, "currency": "USD"}
             entry["capabilities"] = {
@@ -51,7 +57,9 @@ class Model:
             }
             extra = ["diarize", "tagAudioEvents"] if self.timestamps else []
             entry["supported_parameters"] = ["model", "language", "actualDuration", *extra]
-        return entry
+            if self.max_megabytes is not None:
+                entry["capabilities"]["max_file_size_mb"] = self.max_megabytes
+        return {**entry, **self.entry}
 
 
 _MINI = "gpt-4o-mini-transcribe"

@@ -12,18 +12,19 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.emulator.faults import Fault, FaultBook
 from airflow_provider_nanostt.emulator.limits import DayLimit, SlidingWindow
 from airflow_provider_nanostt.emulator.records import Charge, JobRecord, Ledger, RequestRecord
-from airflow_provider_nanostt.emulator.settings import Books
+from airflow_provider_nanostt.emulator.settings import Books, Model
 from airflow_provider_nanostt.emulator.transcript import Script, ScriptBook
 from airflow_provider_nanostt.emulator.usage import unshown
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt.emulator.jobs import Job
-    from airflow_provider_nanostt.emulator.settings import Model, Settings
+    from airflow_provider_nanostt.emulator.settings import Settings
 
 
 class Account:
@@ -49,7 +50,6 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.models: dict[str, Model] = settings.models()
         self._ledger = Ledger(settings.ledger)
         self._faults = FaultBook(settings.seed)
         self._lock = threading.RLock()
@@ -60,6 +60,7 @@ class State:
 
     def _start(self) -> None:
         settings = self.settings
+        self.models: dict[str, Model] = settings.models()
         self.books = settings.books
         self._rng = random.Random(settings.seed)  # noqa: S311  # simulation, not secrets
         self._jobs: dict[str, Job] = {}
@@ -182,8 +183,29 @@ class State:
         self.books = Books(**fields)
         return self.books
 
+    def set_model(self, model_id: str, **fields: Any) -> Model:
+        """Change a model of the catalogue, or add one.
+
+        :param fields: of :class:`Model`; those left out stay as they are, or have their defaults in a new one.
+        """
+        with self._lock:
+            known = self.models.get(model_id)
+            made = replace(known, **fields) if known else Model(model_id, **fields)
+            self.models = {**self.models, model_id: made}
+        return made
+
+    def drop_model(self, model_id: str) -> None:
+        """Make a model unknown: it is not in the catalogue, and a submit for it is refused.
+
+        :raises KeyError: unknown model.
+        """
+        with self._lock:
+            left = dict(self.models)
+            del left[model_id]
+            self.models = left
+
     def reset(self) -> None:
-        """Forget charges, jobs, requests, faults and scripts; keys stay, with the balance they started with."""
+        """Forget charges, jobs, requests, faults, scripts, changes of models; keys stay, with their first balance."""
         with self._lock:
             self._ledger.clear()
             self._faults.clear()

@@ -91,7 +91,13 @@ async def read_submission(
         data = b"" if script else await _fetch(source, settings.max_url_bytes, session)
         if script is None and settings.check_formats:
             _check(name, None, data, options.model)
+    _check_size(len(data), options.model)
     return await _measured(options, settings, script, source=source, name=name, data=data)
+
+
+def _check_size(size: int, model: Model) -> None:
+    if model.max_megabytes is not None and size > model.max_megabytes * 1_000_000:
+        raise Refused(413, f"The file has {size} bytes; {model.id} takes {model.max_megabytes:g} MB")
 
 
 async def _measured(

@@ -58,8 +58,10 @@ class RequestFingerprint:
 
         :param key: identifies the recording: a digest of its bytes, or its unsigned address.
         """
-        parts = [key, options.model, options.language.lower(), options.diarize, options.tag_audio_events]
-        return cls(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32], source, options.model)
+        parts: list[object] = [key, options.model, options.language.lower(), options.diarize, options.tag_audio_events]
+        if options.extra_parameters:
+            parts.append(options.extra_parameters)
+        return cls(hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32], source, options.model)
 
     def of_part(self, number: int, count: int) -> RequestFingerprint:
         """Return the fingerprint of one part, counted from 1."""

@@ -7,7 +7,7 @@ What a mistake costs is an :class:`~airflow_provider_nanostt.api.errors.InvalidI
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from airflow_provider_nanostt.common.parsing import (
     parse_word,
     parse_words,
 )
+from airflow_provider_nanostt.common.reprs import Private
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
 from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
@@ -68,6 +69,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "language": parse_text,
     "diarize": parse_bool,
     "tag_audio_events": parse_bool,
+    "extra_parameters": lambda name, value: parse_mapping(name, value.value if isinstance(value, Private) else value),
     "actual_duration": partial(parse_number, unit="minutes", may_be_zero=False),
     "nanogpt_conn_id": parse_text,
     "output_path": parse_text,
@@ -124,6 +126,7 @@ class JobArguments:
     language: str = "auto"
     diarize: bool = False
     tag_audio_events: bool = False
+    extra_parameters: Mapping[str, object] = field(default_factory=dict, repr=False)
     actual_duration: float | None = None
 
     def with_own(self, own: Mapping[str, object]) -> JobArguments:

@@ -243,6 +243,16 @@ class NanoGPTOperator(BaseOperator):
         super()._do_render_template_fields(parent, *arguments, **named)
         if parent is self:
             mask_addresses([getattr(self, name, None) for name in self.template_fields])
+            self._hide_extra_parameters()
+
+    def _hide_extra_parameters(self) -> None:
+        """Leave no value of theirs for Airflow to store: they may be names of people."""
+        from airflow_provider_nanostt.common.parsing import is_null
+        from airflow_provider_nanostt.common.reprs import Private
+
+        given = getattr(self, "extra_parameters", None)
+        if not is_null(given) and not isinstance(given, Private):
+            self.extra_parameters: Any = Private(given)
 
 
 def push(operator: NanoGPTOperator, context: Context | None, paid: Sequence[object] = (), **values: object) -> None:

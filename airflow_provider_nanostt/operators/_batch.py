@@ -159,9 +159,7 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
     hook, folder = NanoGPTHook(arguments.nanogpt_conn_id), object_storage.resolve(arguments.output_path)
 
     def request(item: Item) -> TranscriptionRequest:
-        made = request_of(arguments, hook, operator.log, item.audio, own=item.options, info=item.info)
-        arguments.settings.check_model(made.options.model)
-        return made
+        return request_of(arguments, hook, operator.log, item.audio, own=item.options, info=item.info)
 
     return BatchRun(
         service=hook,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.common.parsing import none_if_null
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import push
@@ -43,7 +42,6 @@ def run_single(
     arguments = read_arguments(operator)
     hook = NanoGPTHook(arguments.nanogpt_conn_id)
     request = request_of(arguments, hook, operator.log, audio, audio_path, audio_url)
-    arguments.settings.check_model(request.options.model)
     # 2. Find what is paid for, or submit.
     attempt = _open(operator, arguments, hook, context)
     found = transcribe.find(attempt, request)
@@ -78,7 +76,6 @@ def estimate_single(
     arguments = read_arguments(operator)
     hook = NanoGPTHook(arguments.nanogpt_conn_id)
     request = request_of(arguments, hook, operator.log, audio, audio_path, audio_url)
-    arguments.settings.check_model(request.options.model)
     attempt = _open(operator, arguments, hook, context)
     attempt, record = recovery.read_record(attempt, attempt.ledger)
     wanted = recovery.identify(attempt, request, record)
@@ -88,6 +85,7 @@ def estimate_single(
     if decision.action != SUBMIT:
         return
     look = look_at(hook, request, operator.log, wanted)
+    arguments.settings.check_model(request.options.model, look.known)
     check_limit(look.estimate, arguments.costs, spent=recovery.spent_so_far(attempt, record))
 
 
@@ -132,8 +130,6 @@ def request_of(  # noqa: PLR0917  the three names of a recording
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
     job = arguments.job.with_own(own) if own else arguments.job
-    if job.model not in KNOWN_MODELS:
-        log.info("Model %r is not in this provider's table; the service decides", job.model)
     config = hook.get_conn().config
     source = locate_source(
         *map(none_if_null, (audio, audio_path, audio_url)),  # type: ignore[arg-type]  # checked there
@@ -143,7 +139,7 @@ def request_of(  # noqa: PLR0917  the three names of a recording
     )
     return TranscriptionRequest(
         source,
-        Options(job.model, job.language, job.diarize, job.tag_audio_events),
+        Options(job.model, job.language, job.diarize, job.tag_audio_events, job.extra_parameters),
         job.actual_duration,
         arguments.preparation,
         arguments.presign_seconds,

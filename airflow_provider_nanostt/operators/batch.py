@@ -81,6 +81,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         "language",
         "diarize",
         "tag_audio_events",
+        "extra_parameters",
         "actual_duration",
         "formats",
         "filename",
@@ -116,6 +117,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         language: str = "auto",
         diarize: bool | str = False,
         tag_audio_events: bool | str = False,
+        extra_parameters: Mapping[str, object] | str | None = None,
         actual_duration: float | str | None = None,
         formats: Sequence[str] | str = ("json",),
         filename: str = "{name}",
@@ -148,6 +150,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         self.language = language
         self.diarize = diarize
         self.tag_audio_events = tag_audio_events
+        self.extra_parameters = extra_parameters
         self.actual_duration = actual_duration
         self.formats = formats
         self.filename = filename

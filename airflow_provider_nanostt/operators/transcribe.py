@@ -32,6 +32,8 @@ class TranscribeOperator(NanoGPTOperator):
     :param language: ISO 639-1 or 639-3 code, or ``auto``. (templated)
     :param diarize: tell speakers apart, with a model that can. (templated)
     :param tag_audio_events: mark laughter, applause and the like, with a model that can. (templated)
+    :param extra_parameters: more fields of the request, by the names that the service's model has for them, such as
+        ``{"keyterms": ["Kowalski"]}``; they are passed on as they are. Another value is another job. (templated)
     :param actual_duration: length of the recording in minutes, for accurate billing; measured if not given. (templated)
     :param output_path: the folder for the transcript's files and for the ledger of what was paid for: local, or
         anything ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``), the same for every try. None puts the text
@@ -77,6 +79,7 @@ class TranscribeOperator(NanoGPTOperator):
         "language",
         "diarize",
         "tag_audio_events",
+        "extra_parameters",
         "actual_duration",
         "output_path",
         "formats",
@@ -106,6 +109,7 @@ class TranscribeOperator(NanoGPTOperator):
         language: str = "auto",
         diarize: bool | str = False,
         tag_audio_events: bool | str = False,
+        extra_parameters: Mapping[str, object] | str | None = None,
         actual_duration: float | str | None = None,
         output_path: str | None = None,
         formats: Sequence[str] | str = ("json",),
@@ -132,6 +136,7 @@ class TranscribeOperator(NanoGPTOperator):
         self.language = language
         self.diarize = diarize
         self.tag_audio_events = tag_audio_events
+        self.extra_parameters = extra_parameters
         self.actual_duration = actual_duration
         self.output_path = output_path
         self.formats = formats

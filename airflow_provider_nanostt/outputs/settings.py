@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
-from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
+from airflow_provider_nanostt.api.catalogue import KnownModels
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.parsing import parse_mapping
@@ -138,15 +138,15 @@ class OutputSettings:
         """The formats to write that say when something was said, if times may not be estimated."""
         return [name for name in self.formats if REGISTRY[name].needs_times and not self.estimated_captions]
 
-    def check_model(self, model: str) -> None:
+    def check_model(self, model: str, known: KnownModels) -> None:
         """Refuse formats with times from a model that is known to give no times.
 
+        :param known: what is known of the models.
         :raises InvalidInput: with the possible ways out.
         """
-        facts = KNOWN_MODELS.get(model)
-        if facts is None or facts.gives_times or not self.timed_formats:
+        if known.facts(model).can.gives_times is not False or not self.timed_formats:
             return
-        able = ", ".join(repr(one.id) for one in KNOWN_MODELS.values() if one.gives_times)
+        able = known.able("gives_times")
         raise InvalidInput(
             f"model={model!r} gives no times, which {' and '.join(self.timed_formats)} need. Use {able}; or set "
             "estimated_captions=True for captions with estimated times; or remove them from formats"

@@ -88,10 +88,12 @@ class Estimate:
 
     @property
     def worst_usd(self) -> float | None:
-        """The most it can cost: by its length, else by the longest recording its size can hold."""
-        if self.usd is not None or self.price.per_minute is None or self.size is None:
-            return self.usd
-        return self.size * 8 / _MIN_BITS_PER_SECOND / 60 * self.price.per_minute
+        """The most it can cost, at the highest price seen: by its length, else by the longest its size can hold."""
+        minutes = self.minutes
+        if minutes is None and self.size is not None:
+            minutes = self.size * 8 / _MIN_BITS_PER_SECOND / 60
+        price = self.price.for_limit
+        return None if minutes is None or price is None else minutes * price
 
     def of_part(self, seconds: float | None) -> Estimate:
         """Return the expected cost of a part of the recording, seconds long."""
@@ -101,13 +103,21 @@ class Estimate:
         """Say in one line how the cost comes about."""
         minutes = "unknown length" if self.minutes is None else f"{self.minutes:.2f} min"
         price = "unknown price" if self.price.per_minute is None else f"${self.price.per_minute:g}/min"
-        return f"{minutes} x {price} for {self.model} (price from {self.price.source}) = {errors.usd(self.usd)}"
+        text = f"{minutes} x {price} for {self.model} (price from {self.price.source}) = {errors.usd(self.usd)}"
+        if self.price.at_most is None:
+            return text
+        highest = f"${self.price.at_most:g}/min, {self.price.at_most_source}"
+        return f"{text}; at most {errors.usd(self.worst_usd)}, at the highest price seen ({highest})"
 
 
 def likely_usd(estimate: Estimate, rules: CostRules) -> float:
-    """Return the amount that counts against a limit: what it is expected to cost, or may at worst."""
-    usd = estimate.worst_usd if estimate.usd is None and rules.unknown_length == "worst" else estimate.usd
-    return usd or 0.0
+    """Return the amount that counts against a limit: the most it can cost, as far as the rules want that known."""
+    return countable_usd(estimate, rules) or 0.0
+
+
+def countable_usd(estimate: Estimate, rules: CostRules) -> float | None:
+    """Return :func:`likely_usd`, None if nobody can say how much that is."""
+    return estimate.worst_usd if estimate.minutes is not None or rules.unknown_length == "worst" else None
 
 
 def check_limit(estimate: Estimate, rules: CostRules, *, spent: float) -> None:
@@ -116,23 +126,24 @@ def check_limit(estimate: Estimate, rules: CostRules, *, spent: float) -> None:
     :param spent: USD that this counts together with: what earlier attempts and other recordings of a batch have cost.
     :raises CostLimit: with the figures, before anything is submitted.
     """
-    limit = rules.max_cost_usd
-    if limit is None or (estimate.usd is None and rules.unknown_length == "allow"):
+    limit, usd = rules.max_cost_usd, countable_usd(estimate, rules)
+    if limit is None or (usd is None and rules.unknown_length == "allow"):
         return
     before = f"; {errors.usd(spent)} went to earlier submits" if spent else ""
-    if estimate.usd is None:
-        usd = estimate.worst_usd if rules.unknown_length == "worst" else None
-        remedy = "Set actual_duration, or unknown_length='allow' in cost_limits"
-        if usd is None:
-            raise errors.CostLimit(
-                f"{rules.limited_by} is {errors.usd(limit)}, and the cost is unknown: {estimate.describe()}. {remedy}"
-            )
-        if usd + spent > limit + _ROUNDING:
-            raise errors.CostLimit(
-                f"{rules.limited_by} is {errors.usd(limit)}{before}, and a recording of unknown length and "
-                f"{estimate.size:,} bytes may cost up to {errors.usd(usd)} ({estimate.describe()}). {remedy}"
-            )
-    elif estimate.usd + spent > limit + _ROUNDING:
+    remedy = "Set actual_duration, or unknown_length='allow' in cost_limits"
+    if usd is None:
         raise errors.CostLimit(
-            f"This would cost more than {rules.limited_by} = {errors.usd(limit)}: {estimate.describe()}{before}"
+            f"{rules.limited_by} is {errors.usd(limit)}, and the cost is unknown: {estimate.describe()}. {remedy}"
         )
+    if usd + spent <= limit + _ROUNDING:
+        return
+    if estimate.minutes is None:
+        raise errors.CostLimit(
+            f"{rules.limited_by} is {errors.usd(limit)}{before}, and a recording of unknown length and "
+            f"{estimate.size:,} bytes may cost up to {errors.usd(usd)} ({estimate.describe()}). {remedy}"
+        )
+    if estimate.price.at_most is None:
+        text = "This would cost more than"
+    else:
+        text = "The price is not certain, and this may cost more than"
+    raise errors.CostLimit(f"{text} {rules.limited_by} = {errors.usd(limit)}: {estimate.describe()}{before}")

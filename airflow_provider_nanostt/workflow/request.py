@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.api.catalogue import price_of
+from airflow_provider_nanostt.api.catalogue import KnownModels
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, plan_upload
@@ -17,7 +17,6 @@ from airflow_provider_nanostt.workflow.pricing import Estimate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_nanostt.api.catalogue import Price
     from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
     from airflow_provider_nanostt.audio.prepare.staging import Staging
@@ -66,33 +65,40 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is known of a recording before it is prepared: what it is, how it gets to the service, what it may cost."""
+    """What is known of a recording before it is prepared: what it is, how it gets to the service, what it may cost.
+
+    :param known: what was known of the models.
+    """
 
     info: AudioInfo
     plan: UploadPlan
     options: PrepareOptions
     estimate: Estimate
+    known: KnownModels
 
 
 def look_at(
-    service: NanoGPTHook,
+    service: NanoGPTHook | None,
     request: TranscriptionRequest,
     log: Log,
     wanted: Identified | None = None,
     *,
     staging: Staging | None = None,
-    price: Price | None = None,
 ) -> Look:
     """Look at a recording, and log how it gets to the service and what it is expected to cost. Free.
 
+    :param service: is asked for its catalogue; None without a connection, which leaves the built-in table.
     :param wanted: what is known of the recording already.
     :param staging: where it may be staged.
-    :param price: of the model; the service's catalogue is asked for it without one.
     :raises InvalidInput: if it could not be submitted.
     """
     options, source, info, digest = request.options, request.source, None, None
     if wanted is not None:
         source, info, digest = wanted.source, wanted.info, wanted.digest
+    known = KnownModels() if service is None else service.known_models()
+    known.check(options.model, diarize=options.diarize, tag_audio_events=options.tag_audio_events)
+    if news := known.news(options.model):
+        (log.warning if known.has_vanished(options.model) else log.info)("%s", news)
     info = info or probe(source)
     plan = plan_upload(
         source,
@@ -100,16 +106,16 @@ def look_at(
         model=options.model,
         diarize=options.diarize,
         preparation=request.preparation,
-        base_url=service.get_conn().config.base_url,
+        base_url="" if service is None else service.get_conn().config.base_url,
+        known=known,
     )
-    if price is None:
-        listed = {entry.id: entry.price_per_minute for entry in service.catalogue() or ()}
-        price = price_of(options.model, catalogue=listed, own=service.get_conn().config.prices)
     length = info.length.played if plan.makes_anew else info.length
     minutes, how = length.minutes, length.source
     if request.minutes is not None:
         minutes, how = request.minutes, "stated"
-    estimate = Estimate(options.model, minutes, price, info.size, method=plan.method, length_source=how)
+    estimate = Estimate(
+        options.model, minutes, known.facts(options.model).price, info.size, method=plan.method, length_source=how
+    )
     prepare = PrepareOptions(request.preparation, staging, request.presign_seconds, request.progress, digest)
     log.info(
         "%s: %s (%s). Expected cost: %s",
@@ -119,4 +125,4 @@ def look_at(
         estimate.describe(),
     )
     log.info("Upload method: %s%s", plan.method, f" ({plan.reason})" if plan.reason else "")
-    return Look(info, plan, prepare, estimate)
+    return Look(info, plan, prepare, estimate, known)

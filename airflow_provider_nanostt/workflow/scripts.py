@@ -9,20 +9,27 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, Price
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.errors import NanoGPTError
 from airflow_provider_nanostt.api.models import Job, Options, Transcript
 from airflow_provider_nanostt.api.patience import until_accepted
 from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
 from airflow_provider_nanostt.audio.prepare.upload_plan import OVERSIZE, OversizeMethod, PreparationRules
 from airflow_provider_nanostt.audio.sources import locate_source
-from airflow_provider_nanostt.common.parsing import DAY_SECONDS, parse_bool, parse_choice, parse_number, parse_seconds
+from airflow_provider_nanostt.common.parsing import (
+    DAY_SECONDS,
+    parse_bool,
+    parse_choice,
+    parse_mapping,
+    parse_number,
+    parse_seconds,
+)
 from airflow_provider_nanostt.hooks import DEFAULT_POLL_INTERVAL, DEFAULT_TIMEOUT
 from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, CostRules, check_limit
 from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -44,6 +51,7 @@ def transcribe(
     language: str = "auto",
     diarize: bool = False,
     tag_audio_events: bool = False,
+    extra_parameters: Mapping[str, object] | None = None,
     actual_duration: float | None = None,
     max_cost_usd: float | None = None,
     timeout: float | timedelta = DEFAULT_TIMEOUT,
@@ -69,7 +77,13 @@ def transcribe(
     is_waiting = parse_bool("wait_for_completion", wait_for_completion)
     request = TranscriptionRequest(
         _locate(service, audio, audio_path, audio_url),
-        Options(model, language, parse_bool("diarize", diarize), parse_bool("tag_audio_events", tag_audio_events)),
+        Options(
+            model,
+            language,
+            parse_bool("diarize", diarize),
+            parse_bool("tag_audio_events", tag_audio_events),
+            parse_mapping("extra_parameters", extra_parameters),
+        ),
         _minutes(actual_duration),
         PreparationRules(("compress",)),
     )
@@ -81,10 +95,10 @@ def transcribe(
 
 def _submit(service: NanoGPTHook, request: TranscriptionRequest, max_cost_usd: float | None) -> Transcript | Job:
     limit = None if max_cost_usd is None else parse_number("max_cost_usd", max_cost_usd, "USD")
-    look = look_at(service, request, log, price=Price(None, "nobody") if limit is None else None)
+    look = look_at(service, request, log)
     check_limit(look.estimate, CostRules(limit), spent=0.0)
     with prepared_audio(request.source, look.info, look.plan, look.options) as (part,):
-        submission = request.options.submission(part.audio, request.minutes or part.minutes)
+        submission = request.options.submission(part.audio, request.minutes or part.minutes, known=look.known)
 
         def send() -> Transcript | Job:
             service.acquire_slot()
@@ -94,7 +108,7 @@ def _submit(service: NanoGPTHook, request: TranscriptionRequest, max_cost_usd: f
 
 
 def estimate(
-    service: NanoGPTHook,
+    service: NanoGPTHook | None,
     audio: str | Path,
     *,
     model: str = DEFAULT_MODEL,
@@ -105,6 +119,8 @@ def estimate(
 ) -> Estimate:
     """Estimate the cost of a recording, and how it would be sent. Free; nothing is submitted.
 
+    :param service: None without a connection: the price is then that of the built-in table, whose date it names, and
+        addresses inside the network are not looked at.
     :param audio: a file on this machine, an object storage URI, or a web address.
     :param actual_duration: its length in minutes; measured if not given.
     :return: ``minutes``, ``usd`` and ``price`` with its source; None for what is unknown.
@@ -159,8 +175,10 @@ def estimate_list(
 
 
 def _locate(
-    service: NanoGPTHook, audio: str | Path | None, path: str | Path | None = None, url: str | None = None
+    service: NanoGPTHook | None, audio: str | Path | None, path: str | Path | None = None, url: str | None = None
 ) -> Recording:
+    if service is None:
+        return locate_source(audio, path, url)
     config = service.get_conn().config
     allow_private = config.allow_private_addresses
     return locate_source(audio, path, url, allow_private=allow_private, base_url=config.base_url)

@@ -8,14 +8,13 @@ triggerer) is not decided here.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.audio.prepare.prepare import prepared_audio
-from airflow_provider_nanostt.audio.prepare.upload_plan import UploadPlan
 from airflow_provider_nanostt.ledger import keep_recording
 from airflow_provider_nanostt.outputs import save_locally, write_outputs
 from airflow_provider_nanostt.outputs.merge import merge
@@ -100,6 +99,7 @@ def find(attempt: Attempt, request: TranscriptionRequest) -> ReusedResult | list
     # 5. Look at the recording, and choose how it gets to the service.
     attempt.gate.check()
     look = look_at(attempt.service, request, attempt.log, wanted, staging=attempt.staging)
+    attempt.target.settings.check_model(request.options.model, look.known)
     return ToSubmit(request, wanted, look, known)
 
 
@@ -117,17 +117,20 @@ def submit(attempt: Attempt, found: ToSubmit, *, may_split: bool = True) -> Reus
     if known is None:
         attempt.budget.check(attempt.number, look.estimate)
     # 7. Prepare it: as it is, converted, compressed, staged, signed or split; what is half paid for stays split.
-    plan = look.plan if known is None or look.plan.method == "split" else UploadPlan("split", "it was split before")
+    plan = look.plan
+    if known is not None and plan.method != "split":
+        plan = replace(plan, method="split", reason="it was split before")
     split_points = None if known is None else [part.start for part in known[1:]]
     with prepared_audio(wanted.source, look.info, plan, look.options, split_points) as parts:
         # 8. Submit each part, once.
         if known is None and len(parts) == 1:
-            submission = request.options.submission(parts[0].audio, request.minutes or parts[0].minutes)
+            minutes = request.minutes or parts[0].minutes
+            submission = request.options.submission(parts[0].audio, minutes, known=look.known)
             return _submit_whole(attempt, wanted, submission, look.estimate)
         if known is None:
             _record_split(attempt, request, wanted, parts, may_split=may_split)
             known = _find_parts(attempt, wanted, [part.start for part in parts])
-        return _submit_missing(attempt, request, known, parts, look.estimate)
+        return _submit_missing(attempt, request, known, parts, look)
 
 
 def _submit_whole(
@@ -259,19 +262,20 @@ def _submit_missing(
     request: TranscriptionRequest,
     known: Sequence[_KnownPart],
     parts: Sequence[AudioPart],
-    estimate: Estimate,
+    look: Look,
 ) -> list[Part]:
     """Submit the parts that are not paid for.
 
-    :param estimate: of the whole.
+    :param look: at the whole.
     """
+    estimate = look.estimate
     missing = [audio.seconds for part, audio in zip(known, parts, strict=True) if part.found is None]
     attempt.budget.check(attempt.number, estimate.of_part(None if None in missing else sum(filter(None, missing))))
     done = []
     for part, audio in zip(known, parts, strict=True):
         found = part.found
         if found is None:
-            submission = request.options.submission(audio.audio, audio.minutes)
+            submission = request.options.submission(audio.audio, audio.minutes, known=look.known)
             try:
                 found = submit_once(attempt, part.ledger, part.request, submission, estimate)
             except errors.SubmittedElsewhere:

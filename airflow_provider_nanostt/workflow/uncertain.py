@@ -5,19 +5,15 @@ Nothing is submitted here, and nothing decided: whatever cannot be had counts as
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
-from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.ledger import FOLDER, Record
+from airflow_provider_nanostt.ledger.reading import records_of
 from airflow_provider_nanostt.ledger.record import INTENDED, RECEIVED
 from airflow_provider_nanostt.ledger.usage_snapshot import UsageSnapshot
 from airflow_provider_nanostt.workflow.verify import SETTLE_SECONDS, Figures, KnownCharge, Verdict, compare
@@ -28,13 +24,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import RecoveryRules
+    from airflow_provider_nanostt.ledger import Record, RecoveryRules
 
 _ASK_AGAIN_SECONDS = 60.0
 _LONGEST_QUESTION_SECONDS = 30.0
 """Figures that took longer to get are not from one time."""
-_READERS = 8
-_MAX_RECORD_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +141,7 @@ class UncertainSubmits:
         on_its_way = self._service.get_conn().config.longest_submit(MAX_UPLOAD_BYTES)
         give_up_at = time.time() + on_its_way + 2 * SETTLE_SECONDS
         while True:
-            seen = self._read_folder(self._folder) if self._folder else _Seen.of(records)
+            seen = _read_folder(self._folder) if self._folder else _Seen.of(records)
             last = max([one.intended_at for one in uncertain] + [one.at for one in seen.charges])
             settled_at = last + on_its_way + SETTLE_SECONDS
             pause = settled_at - time.time()
@@ -176,23 +170,12 @@ class UncertainSubmits:
             return None, None
         return Figures(balance, snapshot), usage.as_of
 
-    def _read_folder(self, folder: ObjectStoragePath) -> _Seen:
-        """Read the folder's records; a charge in one that cannot be read is one that nothing explains."""
-        try:
-            names = [name for name in object_storage.list_folder(folder / FOLDER) if name.endswith(".json")]
-        except Exception as error:  # whatever a storage raises
-            raise errors.LedgerError.of(f"{folder} cannot be listed", error) from error
 
-        def read(name: str) -> _Seen:
-            with suppress(Exception):  # see above
-                data = object_storage.read(folder / FOLDER / name, at_most=_MAX_RECORD_BYTES)
-                return _Seen.of([Record.from_json(json.loads(data or b""))])
-            return _Seen()
-
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="nanostt-records") as pool:
-            found = list(pool.map(read, names))
-        charges = [charge for one in found for charge in one.charges]
-        return _Seen(charges, {name for one in found for name in one.uncertain})
+def _read_folder(folder: ObjectStoragePath) -> _Seen:
+    """Read the folder's records; a charge in one that cannot be read is one that nothing explains."""
+    found = [one for one in records_of(folder, lambda record: _Seen.of([record])) if one is not None]
+    charges = [charge for one in found for charge in one.charges]
+    return _Seen(charges, {name for one in found for name in one.uncertain})
 
 
 def _first_day(at: float) -> date:

@@ -58,14 +58,18 @@ def check_request(contract: dict[str, Any], request: Request) -> None:
     assert set(value) <= set(contract["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"])
 
 
+DOCUMENTED = ("Whisper-Large-V3", "Wizper", "Elevenlabs-STT", "gpt-4o-mini-transcribe", "openai-whisper-with-video")
+"""Models that the contract names; the catalogue has more."""
+
+
 def submissions() -> st.SearchStrategy[Submission]:
     """Every submission for a documented model that passes our own checks."""
     uploads = st.builds(Upload, st.text(max_size=20), st.just("audio/wav"), st.binary(min_size=1, max_size=40))
     urls = st.builds("https://recordings.example/{}".format, st.text("abc/?=&%é漢", max_size=20))
-    models = st.sampled_from(list(KNOWN_MODELS.values()))
+    models = st.sampled_from([KNOWN_MODELS[name] for name in DOCUMENTED])
 
     def with_options(facts: Any) -> st.SearchStrategy[Submission]:
-        option = st.booleans() if facts.diarizes else st.just(False)
+        option = st.booleans() if facts.can.diarizes else st.just(False)
         return st.builds(
             Submission,
             audio=uploads | urls,

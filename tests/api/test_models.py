@@ -7,6 +7,7 @@ import json
 import pytest
 
 from airflow_provider_nanostt.api import endpoints
+from airflow_provider_nanostt.api.catalogue import Abilities, AudioModel, KnownModels
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Job, Options, Submission, status_word
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, Upload
@@ -45,7 +46,7 @@ def test_an_upload_ends_at_the_limit():
         Upload("a.wav", "audio/wav", bytes(MAX_UPLOAD_BYTES + 1))
 
 
-@pytest.mark.parametrize("wrong", [{"language": " "}, {"model": ""}, {"model": "Wizper", "diarize": True}])
+@pytest.mark.parametrize("wrong", [{"language": " "}, {"model": ""}, {"extra_parameters": {"MODEL": 1}}])
 def test_a_submission_known_not_to_work_is_refused(wrong: dict[str, object]):
     """Every argument is looked at before anything is sent."""
     with pytest.raises(InvalidInput, match=next(iter(reversed(wrong)))):
@@ -64,6 +65,15 @@ def test_options_make_a_submission():
     options = Options("Elevenlabs-STT", "de", diarize=True)
     made = options.submission(URL, 1.5)
     assert made == Submission(URL, "Elevenlabs-STT", "de", diarize=True, actual_minutes=1.5)
+
+
+def test_an_option_that_was_asked_for_is_sent():
+    """Whoever sends a submission on his own decides: only what is off and known not to exist is left out."""
+    bodies = [endpoints.submit(Submission(URL, "Wizper", diarize=on)).request.body for on in (True, False)]
+    assert [b"diarize" in body for body in bodies] == [True, False]
+    can = KnownModels({"Wizper": AudioModel("Wizper", "Wizper", 0.01, Abilities(diarizes=True))}, "2026-11-26")
+    body = endpoints.submit(Options("Wizper").submission(URL, known=can)).request.body
+    assert b'"diarize": false' in body
 
 
 def test_an_upload_does_not_show_its_bytes():

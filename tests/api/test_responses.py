@@ -10,7 +10,8 @@ import pytest
 
 from airflow_provider_nanostt.api import endpoints, errors, http, models
 from airflow_provider_nanostt.api.body import UnreadableBodyError, decode, shorten
-from airflow_provider_nanostt.api.models import AudioModel, Balance, Job, JobStatus, Segment, Transcript
+from airflow_provider_nanostt.api.catalogue import AudioModel
+from airflow_provider_nanostt.api.models import Balance, Job, JobStatus, Segment, Transcript
 from airflow_provider_nanostt.api.responses import stored_answer, stored_status
 
 from .recorded import JOB, NOW, SUBMISSION, every_call, names, read, response, sample

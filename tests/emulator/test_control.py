@@ -88,6 +88,8 @@ def test_a_reset_forgets_jobs(nanogpt, api):
         lambda control: control.script("a", colour="red"),
         lambda control: control.set_balance(1.0, "nobody"),
         lambda control: control.keep_books(honest=True),
+        lambda control: control.set_model("New-STT", honest=True),
+        lambda control: control.drop_model("New-STT"),
     ],
 )
 def test_a_control_request_that_makes_no_sense_is_refused(control, request_):
@@ -311,3 +313,28 @@ async def test_hundreds_wait_without_a_task_each():
                 assert answer.status == 202
         assert len(nanogpt.jobs) == 300
         assert len(asyncio.all_tasks()) < 20
+
+
+def test_the_catalogue_can_be_changed_while_it_runs(nanogpt, api, control):
+    """A price, a mode, a size, a new model, one that vanishes or is unknown: from the next request on."""
+
+    def listed() -> dict[str, float]:
+        answer = requests.get(f"{nanogpt.url}/v1/audio-models?type=stt&detailed=true", timeout=5)
+        return {entry["id"]: entry["pricing"]["per_minute"] for entry in answer.json()["data"]}
+
+    before = listed()
+    nanogpt.script("*", text="hello", duration=60)
+    assert control.set_model("New-STT", per_minute=0.5, mode="async").per_minute == 0.5
+    assert control.set_model(SYNC, per_minute=0.25, mode="async", max_megabytes=1.5) == nanogpt.models[SYNC]
+    control.set_model("Wizper", listed=False)
+    control.drop_model(ASYNC)
+    wanted = {**before, "New-STT": 0.5, SYNC: 0.25}
+    assert listed() == {name: price for name, price in wanted.items() if name not in ("Wizper", ASYNC)}
+    assert [api.url(model=model).status_code for model in ("New-STT", SYNC, "Wizper", ASYNC)] == [202, 202, 200, 400]
+    assert [charge.cost / charge.minutes for charge in nanogpt.charges] == pytest.approx([0.5, 0.25, 0.01])
+    assert api.upload("a.wav", bytes(1_600_000), model=SYNC).status_code == 413
+    nanogpt.set_model("New-STT", entry={"pricing": None})
+    with pytest.raises(TypeError):
+        listed()
+    control.reset()
+    assert listed() == before

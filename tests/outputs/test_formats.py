@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_nanostt.api.catalogue import KnownModels
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.common import object_storage
@@ -160,11 +161,11 @@ def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for(
     """Unless their times may be estimated; for an unknown model the answer will show."""
     settings = OutputSettings(formats=("srt", "vtt"))
     with pytest.raises(InvalidInput, match=r"'Wizper' gives no times, which srt and vtt need. Use 'Elevenlabs"):
-        settings.check_model("Wizper")
-    settings.check_model("Elevenlabs-STT")
-    settings.check_model("brand-new")
-    OutputSettings(formats=("srt",), estimated_captions=True).check_model("Wizper")
-    OutputSettings(formats=("txt",)).check_model("Wizper")
+        settings.check_model("Wizper", KnownModels())
+    settings.check_model("Elevenlabs-STT", KnownModels())
+    settings.check_model("brand-new", KnownModels())
+    OutputSettings(formats=("srt",), estimated_captions=True).check_model("Wizper", KnownModels())
+    OutputSettings(formats=("txt",)).check_model("Wizper", KnownModels())
 
 
 @pytest.mark.airflow

@@ -141,7 +141,8 @@ def test_mistakes_are_told_before_anything_is_paid_for(emulator: Emulator, wav, 
 
 def test_captions_of_a_new_model_without_times_are_not_lost(emulator: Emulator, wav, files: Memory, monkeypatch):
     """Only the answer tells that there are no times; the transcript waits for estimated_captions."""
-    monkeypatch.delitem(KNOWN_MODELS, "Wizper")  # the service knows it, and this provider does not
+    monkeypatch.delitem(KNOWN_MODELS, "Wizper")  # the service knows it, and does not say what it can do
+    emulator.set_model("Wizper", entry={"capabilities": {}, "supported_parameters": []})
 
     def attempt(**more):
         made = operator(audio_path=str(wav), model="Wizper", output_path=str(files.folder), formats=("vtt",), **more)

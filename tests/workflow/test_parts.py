@@ -101,8 +101,9 @@ def recordings(request: pytest.FixtureRequest, monkeypatch, shorter: int) -> dic
         return request.getfixturevalue("real_recordings")
     everywhere(monkeypatch, "MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES // shorter)
     for name, facts in KNOWN_MODELS.items():
-        if facts.max_seconds is not None:
-            monkeypatch.setitem(KNOWN_MODELS, name, replace(facts, max_seconds=facts.max_seconds / shorter))
+        if facts.can.max_seconds is not None:
+            can = replace(facts.can, max_seconds=facts.can.max_seconds / shorter)
+            monkeypatch.setitem(KNOWN_MODELS, name, replace(facts, can=can))
     return request.getfixturevalue("short_recordings")
 
 

@@ -6,32 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt.api.catalogue import Price, price_of
+from airflow_provider_nanostt.api.catalogue import Price
 from airflow_provider_nanostt.api.errors import CostLimit
 from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate, check_limit
 
-CATALOGUE = {"Wizper": 0.004, "New-STT": None}
 TWO_CENTS = Price(0.02, "the connection")
-
-
-@pytest.mark.parametrize(
-    ("model", "own", "price"),
-    [
-        ("Wizper", {"Wizper": 1.0}, Price(0.004, "the service's catalogue")),
-        ("New-STT", {"New-STT": 0.5}, Price(0.5, "the connection")),
-        ("Elevenlabs-STT", {"Elevenlabs-STT": 0.02}, Price(0.02, "the connection")),
-        ("Elevenlabs-STT", None, Price(0.03, "the built-in table")),
-        ("New-STT", None, Price(None, "nobody")),
-    ],
-)
-def test_the_price_names_its_source(model, own, price):
-    """The service's own catalogue comes first, then the connection, then the table; and it says which."""
-    assert price_of(model, catalogue=CATALOGUE, own=own) == price
-
-
-def test_without_a_catalogue_the_fallbacks_serve():
-    """A service that cannot be asked does not stop an estimate."""
-    assert price_of("Wizper", catalogue={}) == Price(0.01, "the built-in table")
 
 
 def test_an_estimate_is_minutes_times_price():
@@ -70,6 +49,27 @@ def test_too_much_is_refused_with_the_figures(estimate, unknown, words):
     """A limit that would be passed, or may be, is a refusal that shows the sum."""
     with pytest.raises(CostLimit, match=words):
         check_limit(estimate, CostRules(0.5, unknown), spent=0.0)
+
+
+def test_a_limit_counts_the_highest_price_seen():
+    """Where a price is not certain, what it may be at most is refused, with both figures and who says so."""
+    price = Price(0.01, "the table of May", 0.05, "the pages of June")
+    estimate = Estimate("M", 10.0, price)
+    assert (estimate.usd, estimate.worst_usd) == (pytest.approx(0.1), pytest.approx(0.5))
+    check_limit(estimate, CostRules(0.5), spent=0.0)
+    words = r"not certain.*max_cost_usd = \$0\.4: .*the table of May.*at most \$0\.5.*\$0\.05/min, the pages of June"
+    with pytest.raises(CostLimit, match=words):
+        check_limit(estimate, CostRules(0.4), spent=0.0)
+
+
+def test_a_model_without_any_price_counts_as_the_dearest():
+    """It is not refused for that alone; a limit that the dearest model would pass refuses it."""
+    estimate = Estimate("M", 1.0, Price(None, "nobody", 0.1, "another model"))
+    assert estimate.usd is None
+    for rule in ("worst", "fail", "allow"):
+        check_limit(estimate, CostRules(0.1, rule), spent=0.0)
+        with pytest.raises(CostLimit, match=r"unknown price.*another model"):
+            check_limit(estimate, CostRules(0.09, rule), spent=0.0)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def _transcode(
             method=plan.method,
             codec=options.preparation.codec,
             longest=plan.longest_seconds or 0.0,
-            at_most=MAX_UPLOAD_BYTES,
+            at_most=plan.max_bytes or MAX_UPLOAD_BYTES,
             points=list(points) if points else None,
         )
 

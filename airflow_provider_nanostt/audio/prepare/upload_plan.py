@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
+from airflow_provider_nanostt.api.catalogue import Abilities, KnownModels
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
@@ -34,7 +34,6 @@ OVERSIZE: tuple[OversizeMethod, ...] = ("stage", "compress", "split")
 MAX_URL_BYTES = 500_000_000
 _MARGIN_SECONDS = 10.0
 _MAX_GAPS = 0.25  # seconds by which captions may be early
-_URL_LIMIT = f"the service fetches up to {MAX_URL_BYTES:,} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +65,13 @@ class UploadPlan:
     """How a recording gets to the service, and why.
 
     :param longest_seconds: for ``split``: the longest part, seconds.
+    :param max_bytes: the largest file that may be uploaded; None for what the service takes for any model.
     """
 
     method: Method
     reason: str = ""
     longest_seconds: float | None = None
+    max_bytes: int | None = None
 
     @property
     def makes_anew(self) -> bool:
@@ -86,17 +87,23 @@ def plan_upload(
     diarize: bool,
     preparation: PreparationRules,
     base_url: str = "",
+    known: KnownModels | None = None,
 ) -> UploadPlan:
     """Decide how a recording gets to the service.
 
     :param info: see :func:`~airflow_provider_nanostt.audio.inspect.probe.probe`.
-    :param model: decides whether video is accepted, and how long a recording may be.
+    :param model: decides whether video is accepted, and how long and large a recording may be.
     :param base_url: where the service is, to know which storages it can fetch from; empty if that does not matter.
+    :param known: what is known of the models; None for the built-in table.
     :raises InvalidInput: if it is not a recording, or no method is possible; nothing has been spent then.
     """
     if info.format is not None and not info.format.is_media:
         raise InvalidInput(f"{source.name!r} is {info.format.name}, {info.format.refusal}")
-    case = _Case(info, preparation, base_url, diarize, _too_long(info, model), _refusal(info, model))
+    known = known or KnownModels()
+    can = known.facts(model).can
+    too_long, refusal = _too_long(info, model, can), _refusal(info, model, can, known)
+    limits = (min(service_takes, can.max_bytes or service_takes) for service_takes in (MAX_UPLOAD_BYTES, MAX_URL_BYTES))
+    case = _Case(info, preparation, base_url, diarize, _longest(can), too_long, refusal, *limits)
     if isinstance(source, WebAddress):
         return _plan_url(source, case)
     if not info.size:
@@ -106,17 +113,17 @@ def plan_upload(
     better = None if case.refusal else _better_made_anew(info)
     if better and can_transcode():
         with suppress(InvalidInput):  # where that is not allowed or possible, it goes as it is
-            return _plan_file(source, replace(case, refusal=better), longest_of(model))
-    plan = _plan_file(source, case, longest_of(model))
+            return _plan_file(source, replace(case, refusal=better))
+    plan = _plan_file(source, case)
     return replace(plan, reason="; ".join(filter(None, (plan.reason, better)))) if better else plan
 
 
-def _plan_file(source: LocalFile | StoredObject, case: _Case, longest: float | None) -> UploadPlan:
-    if case.size <= MAX_UPLOAD_BYTES and case.is_accepted:
+def _plan_file(source: LocalFile | StoredObject, case: _Case) -> UploadPlan:
+    if case.size <= case.upload_limit and case.is_accepted:
         return UploadPlan("upload")
-    if case.size <= MAX_UPLOAD_BYTES and not case.too_long and can_transcode():
-        return UploadPlan("convert", case.reason)
-    return _plan_oversize(source, case, longest)
+    if case.size <= case.upload_limit and not case.too_long and can_transcode():
+        return UploadPlan("convert", case.reason, max_bytes=case.upload_limit)
+    return _plan_oversize(source, case)
 
 
 def _better_made_anew(info: AudioInfo) -> str | None:
@@ -128,28 +135,26 @@ def _better_made_anew(info: AudioInfo) -> str | None:
     return None
 
 
-def longest_of(model: str) -> float | None:
+def _longest(can: Abilities) -> float | None:
     """Return how many seconds a recording for a model may last, with a margin; None if no limit is known."""
-    facts = KNOWN_MODELS.get(model)
-    return None if facts is None or facts.max_seconds is None else facts.max_seconds - _MARGIN_SECONDS
+    return None if can.max_seconds is None else can.max_seconds - _MARGIN_SECONDS
 
 
-def _too_long(info: AudioInfo, model: str) -> str | None:
+def _too_long(info: AudioInfo, model: str, can: Abilities) -> str | None:
     """Return why a recording is too long for a model; None if it is not, as far as that is known."""
-    longest, seconds = longest_of(model), info.length.played.seconds
+    longest, seconds = _longest(can), info.length.played.seconds
     if longest is None or seconds is None or seconds <= longest:
         return None
     return f"it lasts {seconds:,.0f} s and model={model!r} takes at most {longest:,.0f}"
 
 
-def _refusal(info: AudioInfo, model: str) -> str | None:
+def _refusal(info: AudioInfo, model: str, can: Abilities, known: KnownModels) -> str | None:
     """Return why a model does not accept a format; None if it does, as far as that is known."""
-    kind, facts = info.format, KNOWN_MODELS.get(model)
-    if kind is None or kind.accepted(takes_video=facts is None or facts.takes_video):
+    kind = info.format
+    if kind is None or kind.accepted(takes_video=can.takes_video is not False):
         return None
     if kind.is_video:
-        able = ", ".join(repr(known.id) for known in KNOWN_MODELS.values() if known.takes_video)
-        return f"{kind.name} is video; model={model!r} takes none, {able} does"
+        return f"{kind.name} is video; model={model!r} takes none, {known.able('takes_video')} does"
     return f"the service does not take {kind.name}"
 
 
@@ -164,18 +169,18 @@ def _plan_url(source: WebAddress, case: _Case) -> UploadPlan:
             f"{source.name!r}: {case.too_long}. Name the file by its path or object storage URI, and it is split, or "
             "take another model"
         )
-    if case.size > MAX_URL_BYTES:
-        raise InvalidInput(f"{source.name!r} has {case.size:,} bytes; {_URL_LIMIT}")
+    if case.size > case.url_limit:
+        raise InvalidInput(f"{source.name!r} has {case.size:,} bytes; {case.fetch_limit}")
     return UploadPlan("url")
 
 
-def _plan_oversize(source: LocalFile | StoredObject, case: _Case, longest: float | None) -> UploadPlan:
+def _plan_oversize(source: LocalFile | StoredObject, case: _Case) -> UploadPlan:
     """Choose the first method that is allowed and possible."""
     closed: dict[str, str] = {}
     if isinstance(source, StoredObject) and case.is_accepted:
         obstacle = case.no_presigning(source.path)
         if obstacle is None:
-            return UploadPlan("presign", case.reason)
+            return UploadPlan("presign", case.reason, max_bytes=case.upload_limit)
         closed["presign"] = obstacle
     checks = {"stage": case.no_staging, "compress": case.no_compressing, "split": case.no_splitting}
     for method in case.preparation.oversize:
@@ -183,8 +188,8 @@ def _plan_oversize(source: LocalFile | StoredObject, case: _Case, longest: float
         if obstacle is None:
             preferred = {"presign", "stage"} if case.preparation.staging_path else {"presign"}
             passed = [f"; not {other}: {why}" for other, why in closed.items() if other in preferred]
-            most = min(case.fitting, longest or case.fitting) if method == "split" else None
-            return UploadPlan(method, "".join([case.reason, *passed]), most)
+            most = min(case.fitting, case.longest or case.fitting) if method == "split" else None
+            return UploadPlan(method, "".join([case.reason, *passed]), most, case.upload_limit)
         closed[method] = obstacle
     reasons = "; ".join(f"{method}: {obstacle}" for method, obstacle in closed.items())
     raise InvalidInput(f"{source.name!r} cannot be submitted: {case.reason}. {reasons or 'oversize allows no method'}")
@@ -194,20 +199,32 @@ def _plan_oversize(source: LocalFile | StoredObject, case: _Case, longest: float
 class _Case:
     """A recording, and what decides about it. The ``no_`` methods say why a method is impossible, or None.
 
+    :param longest: seconds that the model takes, None if no limit is known.
     :param too_long: why the model does not take its length, None if it does.
     :param refusal: why the model does not take its format, None if it does.
+    :param upload_limit: bytes; a model may take less than the service does, and nothing takes more.
+    :param url_limit: bytes behind an address, likewise.
     """
 
     info: AudioInfo
     preparation: PreparationRules
     base_url: str
     diarize: bool
+    longest: float | None
     too_long: str | None
     refusal: str | None
+    upload_limit: int
+    url_limit: int
 
     @property
     def size(self) -> int:
         return self.info.size or 0
+
+    @property
+    def fetch_limit(self) -> str:
+        """The same for people."""
+        who = "the service fetches" if self.url_limit == MAX_URL_BYTES else "this model takes"
+        return f"{who} up to {self.url_limit:,} bytes"
 
     @property
     def is_accepted(self) -> bool:
@@ -217,15 +234,16 @@ class _Case:
     @property
     def reason(self) -> str:
         """Why it cannot simply be uploaded."""
-        return self.too_long or self.refusal or f"{self.size:,} bytes exceed the {MAX_UPLOAD_BYTES:,}-byte upload limit"
+        too_large = f"{self.size:,} bytes exceed the {self.upload_limit:,}-byte upload limit"
+        return self.too_long or self.refusal or too_large
 
     @property
     def fitting(self) -> float:
         """Seconds that fit into an upload at the lowest bit rate."""
-        return longest_seconds(MAX_UPLOAD_BYTES, codec=self.preparation.codec)
+        return longest_seconds(self.upload_limit, codec=self.preparation.codec)
 
     def no_presigning(self, path: ObjectStoragePath) -> str | None:
-        return _URL_LIMIT if self.size > MAX_URL_BYTES else _unfetchable_reason(path, self.base_url)
+        return self.fetch_limit if self.size > self.url_limit else _unfetchable_reason(path, self.base_url)
 
     def no_staging(self) -> str | None:
         uri = self.preparation.staging_path
@@ -233,8 +251,8 @@ class _Case:
             return "needs staging_path, a folder in object storage from which the service can fetch it"
         if not self.is_accepted:
             return "would leave it as it is"
-        if self.size > MAX_URL_BYTES:
-            return _URL_LIMIT
+        if self.size > self.url_limit:
+            return self.fetch_limit
         return _unfetchable_reason(_staged(uri), self.base_url) if self.base_url else None
 
     def no_compressing(self) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.common.errors import usd
 from airflow_provider_nanostt.common.urls import escaped
-from airflow_provider_nanostt.workflow.pricing import CostRules, likely_usd
+from airflow_provider_nanostt.workflow.pricing import CostRules, countable_usd, likely_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ class ListEstimate:
         """How many recordings may cost any amount."""
         if self.rules.unknown_length != "allow":
             return 0
-        return self.unknown
+        return sum(countable_usd(estimate, self.rules) is None for _, estimate in self.costing)
 
     def needs_approval(self, above: float) -> bool:
         """Return whether it costs more than so many USD, or nobody knows that it does not."""
@@ -160,17 +160,23 @@ class ListEstimate:
             for (model, price, source), count in prices.most_common(_MAX_NAMED)
         ]
         unknown = [one for _, one in self.costing if one.usd is None]
-        rule = self.rules.unknown_length
-        bounded = sum(one.worst_usd is not None for one in unknown) if rule == "worst" else 0
-        if bounded:
-            notes.append(f"{bounded:,} of unknown length: counted as the longest that their size allows")
+        bounded = [one for one in unknown if countable_usd(one, self.rules) is not None]
+        if longest := sum(one.minutes is None for one in bounded):
+            notes.append(f"{longest:,} of unknown length: counted as the longest that their size allows")
+        dearest = Counter(
+            (one.price.at_most, one.price.at_most_source) for _, one in self.costing if one.price.at_most is not None
+        )
+        notes += [
+            f"{count:,} of uncertain price: counted at the highest seen, ${price:g} a minute ({_code(source)})"
+            for (price, source), count in dearest.most_common(_MAX_NAMED)
+        ]
         if self.unlimited:
             notes.append(
                 f"**{self.unlimited:,} of unknown cost, counted as nothing (unknown_length is 'allow'): they may cost "
                 "any amount**"
             )
-        elif len(unknown) > bounded:
-            notes.append(f"{len(unknown) - bounded:,} of unknown cost: the batch stops before the first of them")
+        elif len(unknown) > len(bounded):
+            notes.append(f"{len(unknown) - len(bounded):,} of unknown cost: the batch stops before the first of them")
         notes += [f"{count:,} {_FREE.get(name, name)}" for name, count in sorted(self.free.items()) if count]
         if self.earlier_usd:
             notes.append(f"Earlier tries have spent {usd(self.earlier_usd)}, which is part of what is allowed")

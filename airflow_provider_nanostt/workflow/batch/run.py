@@ -186,7 +186,7 @@ class BatchRun:
         """Open shared clients before starting threads, and ask for the account: a refused key stops all submits."""
         try:
             self._account = self.service.try_balance()
-            self.service.catalogue()
+            self.service.known_models()
         except errors.AuthError as error:
             self.breaker.record_failure(error)
             self.log.error("%s. Nothing is submitted", str(error).rstrip("."))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.catalogue import YOUTUBE_MODEL, YOUTUBE_PRICE, Price
+from airflow_provider_nanostt.api.catalogue import DOCUMENTATION, YOUTUBE_MODEL, YOUTUBE_PRICE, Price
 from airflow_provider_nanostt.api.endpoints import MAX_YOUTUBE_URLS
 from airflow_provider_nanostt.api.http import is_refused_for_now
 from airflow_provider_nanostt.api.models import Options, Transcript
@@ -51,7 +51,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{11}(?![A-Za-z0-9_-])")
 _NO_IDS = ("videoseries", "live_stream")
 """Of the form of an id, and what YouTube calls players of a playlist and of a channel."""
 _OTHERS = {"playlist": "a playlist", "channel": "a channel", "c": "a channel", "user": "a channel", "clip": "a clip"}
-_COST = Estimate(YOUTUBE_MODEL, 1.0, Price(YOUTUBE_PRICE, "the built-in table"))
+_COST = Estimate(YOUTUBE_MODEL, 1.0, Price(YOUTUBE_PRICE, DOCUMENTATION))
 """A video costs the same however long it is."""
 
 
