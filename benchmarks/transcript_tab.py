@@ -74,7 +74,7 @@ def write(folder: Path, words: int, count: int) -> tuple[object, object]:
         rows.append(row if number % 50 else replace(row, status=FAILED, files={}, error="The service gave up"))
     manifest = write_manifest(path, "manifest", rows, ["jsonl"])
     rendered = {"output_path": str(folder), "manifest": "manifest"}
-    one = Task(identity, "success", is_ours=True, rendered=rendered, xcom={"return_value": result})
+    one = Task(identity, identity, "success", is_ours=True, rendered=rendered, xcom={"return_value": result})
     return one, replace(one, xcom={"return_value": {"manifest": manifest}})
 
 

@@ -88,18 +88,18 @@ def folder_inbox(name: str, folder: Path, output: Path) -> Inbox:
     return Inbox(name, write, lambda: {f"{path.stem}.wav" for path in output.glob(f"{name}-*.json")})
 
 
-def bucket_inbox(name: str, store: LocalStore) -> Inbox:
+def bucket_inbox(name: str, root: str, store: LocalStore) -> Inbox:
     """A bucket, in which an object is put several times."""
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
-    root = ObjectStoragePath(f"s3://store@{store.bucket}/inbox")
+    inbox = ObjectStoragePath(f"{root}/inbox")
     prefix = f"transcripts/{name}-"
 
     def results() -> set[str]:
         keys = (key.removeprefix("transcripts/") for key in store.keys(prefix))
         return {f"{key.removesuffix('.json')}.wav" for key in keys if key.endswith(".json")}
 
-    return Inbox(name, lambda key, data: root.fs.pipe_file(f"{root.path}/{key}", data), results)
+    return Inbox(name, lambda key, data: inbox.fs.pipe_file(f"{inbox.path}/{key}", data), results)
 
 
 def watched(*places: tuple[str, str, str, float]) -> str:
@@ -165,10 +165,12 @@ def arena(
         settings = {**SOON, "AIRFLOW_CONN_NANOGPT_DEFAULT": service.connection_json}
         if speaks_s3(python):
             store = held.enter_context(LocalStore())
-            settings["AIRFLOW_CONN_STORE"] = store.connection()
-            monkeypatch.setenv("AIRFLOW_CONN_STORE", store.connection())
-            inboxes.append(bucket_inbox("bucket", store))
-            root = f"s3://store@{store.bucket}"
+            # Airflow keeps what it connects to by the connection's id, in this process too: each store has one.
+            conn_id = f"store_{store.port}"
+            settings[f"AIRFLOW_CONN_{conn_id.upper()}"] = store.connection()
+            monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", store.connection())
+            root = f"s3://{conn_id}@{store.bucket}"
+            inboxes.append(bucket_inbox("bucket", root, store))
             places.append(("bucket", f"{root}/inbox/**/*.wav", f"{root}/transcripts", SETTLE))
         dags = home / "dags"
         dags.mkdir()
