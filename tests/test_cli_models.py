@@ -166,6 +166,16 @@ def test_the_ledgers_explain_what_was_spent(emulator: Emulator, spent: Path, cap
     assert len(emulator.charges) == 3
 
 
+def test_ledgers_in_object_storage_are_read_too(emulator: Emulator, bucket, wav, tmp_path, capsys):
+    """From the folder that is named and from all below it."""
+    for folder in ("s3://calls/a", "s3://calls/deep/er/b"):
+        made = TranscribeOperator(task_id="t", audio=str(wav), model=SYNC, output_path=folder)
+        made.execute(Memory("files", tmp_path).context())
+    for folder, submits in (("s3://calls/", 2), ("s3://calls/deep", 1), ("s3://calls/a", 1)):
+        (row,) = document(capsys, "costs", *SINCE, folder)[1]["rows"]
+        assert (row["requests"], row["submits"]) == (2, submits)
+
+
 def test_the_difference_is_told(emulator: Emulator, spent: Path, wav, capsys):
     """What somebody else spent with the key, with the reasons that there may be; and what cannot be read."""
     TranscribeOperator(task_id="else", audio=str(wav), model=ASYNC, poll_interval=0.03).execute({})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -43,9 +44,10 @@ def records_below(folder: ObjectStoragePath, take: Callable[[Record], T]) -> lis
     :raises LedgerError: if it cannot be listed.
     """
     root = str(folder.path).strip("/")
+    pattern = f"{glob.escape(str(folder.path).rstrip('/'))}/**/{FOLDER}/*.json"
     try:
         folder.fs.invalidate_cache()
-        found = [str(entry["name"]).strip("/") for entry in matching(folder.fs, f"{folder.path}/**/{FOLDER}/*.json")]
+        found = [str(entry["name"]).strip("/") for entry in matching(folder.fs, pattern)]
     except Exception as error:  # whatever a storage raises
         raise errors.LedgerError.of(f"{folder} cannot be listed", error) from error
     return _read_all((folder / name.removeprefix(root).strip("/") for name in found), take)

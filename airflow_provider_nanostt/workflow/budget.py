@@ -69,7 +69,7 @@ class Budget:
                 if self._refusal is not None and number not in self._held:
                     raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
                 others = self.spent + sum(self._held.values()) - self._held.get(number, 0.0)
-                usd = pricing.likely_usd(estimate, self.rules)
+                usd = pricing.countable_usd(estimate, self.rules) or 0.0
                 pricing.check_limit(estimate, self.rules, spent=self.earlier + others)
                 above = self.rules.check_balance_above
                 if above is not None and others + usd > above:
@@ -87,7 +87,7 @@ class Budget:
 
         :raises CostLimit: if it does not fit, or one before it did not.
         """
-        usd = pricing.likely_usd(estimate, self.rules)
+        usd = pricing.countable_usd(estimate, self.rules) or 0.0
         with self.turn:
             if number not in self._held or usd > self._held[number] + _ROUNDING:
                 self.check(number, estimate)

@@ -116,7 +116,7 @@ def likely_usd(estimate: Estimate, rules: CostRules) -> float:
 
 
 def countable_usd(estimate: Estimate, rules: CostRules) -> float | None:
-    """Return :func:`likely_usd`, None if nobody can say how much that is."""
+    """Return the amount that counts against a limit, None if nobody can say how much that is."""
     return estimate.worst_usd if estimate.minutes is not None or rules.unknown_length == "worst" else None
 
 

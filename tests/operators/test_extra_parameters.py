@@ -99,6 +99,16 @@ def test_nothing_that_is_kept_has_a_value(emulator: Emulator, wav, tmp_path, run
     assert [text for text in kept if NAME in text or "metoprolol" in text] == []
 
 
+def test_a_trigger_has_no_value(emulator: Emulator, wav):
+    """Airflow stores its arguments as they are."""
+    emulator.set_model("Elevenlabs-STT", mode="async")
+    with pytest.raises(BaseException) as deferred:  # noqa: PT011  TaskDeferred is not an Exception, and moves about
+        operator(audio=str(wav), deferrable=True, max_worker_wait=0).execute({})
+    stored = json.dumps(deferred.value.trigger.serialize())
+    assert "run_id" in stored
+    assert NAME not in stored
+
+
 def test_a_refusal_shows_no_value(emulator: Emulator, wav, logged):
     """Where the service repeats it in its message, and where the value itself cannot be sent."""
     emulator.fail("/transcribe", status=400, message=f"keyterms: {NAME} is not a word")
