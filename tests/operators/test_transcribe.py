@@ -109,6 +109,14 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
     }
 
 
+@pytest.mark.parametrize("option", ["diarize", "tag_audio_events"])
+def test_what_the_model_cannot_do_is_refused_by_the_catalogue(emulator: Emulator, option):
+    """Only the catalogue is asked for, which may know better than the built-in table; nothing is submitted."""
+    with pytest.raises(AirflowFailException, match=f"{option}=True does not work with"):
+        operator(audio_url="https://example.com/a.mp3", **{option: True}).execute({})
+    assert [request.endpoint for request in emulator.requests] == ["/v1/audio-models"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -118,8 +126,6 @@ def test_templates_are_rendered_and_checked_only_when_the_task_runs(emulator: Em
         ({"audio_path": "/nowhere/a.mp3"}, "does not exist"),
         ({"audio_url": "s3://bucket/a.mp3"}, "not an http"),
         ({"audio_url": "https://example.com/a.mp3", "model": "qwen-voice-clone"}, "clones voices"),
-        ({"audio_url": "https://example.com/a.mp3", "diarize": True}, "diarize=True does not work with"),
-        ({"audio_url": "https://example.com/a.mp3", "tag_audio_events": True}, "tag_audio_events=True does not work"),
         ({"audio_url": "https://example.com/a.mp3", "diarize": "perhaps"}, "diarize must be true or false"),
         (
             {"audio_url": "https://example.com/a.mp3", "actual_duration": "long"},
