@@ -11,10 +11,11 @@ import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api.catalogue import TABLE
-from airflow_provider_nanostt.api.errors import CostLimit
+from airflow_provider_nanostt.api.errors import CostLimit, InvalidInput
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.workflow import scripts
 from tests.audio.odd_files import everything
 from tests.audio.range_server import RangeServer
 from tests.audio.sounds import encoded, hiss, note
@@ -162,6 +163,17 @@ def test_an_estimate_is_free_and_says_whose_price_it_is(emulator: Emulator, wav)
     assert found.method == "upload"
     assert found.price.source.startswith("the service's catalogue of 20")
     assert asked(emulator, "/transcribe") == 0
+
+
+def test_an_estimate_needs_no_connection(emulator: Emulator, wav, monkeypatch):
+    """The price is then that of the table, with its date; what the model cannot do is refused as ever."""
+    monkeypatch.delenv("AIRFLOW_CONN_NANOGPT_DEFAULT")
+    found = scripts.estimate(None, wav, model=ASYNC)
+    assert (found.price.per_minute, found.price.source, found.method) == (0.051, TABLE, "upload")
+    assert found.usd == pytest.approx(12.036 / 60 * 0.051, rel=0.001)
+    with pytest.raises(InvalidInput, match="diarize=True does not work"):
+        scripts.estimate(None, wav, model=SYNC, diarize=True)
+    assert emulator.requests == []
 
 
 def test_the_catalogue_is_asked_for_once_an_hour(emulator: Emulator, wav, monkeypatch):
