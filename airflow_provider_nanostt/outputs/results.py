@@ -9,12 +9,13 @@ from typing import NotRequired, TypedDict
 
 
 class SegmentJson(TypedDict):
-    """A segment; times in seconds."""
+    """A segment; times in seconds, the confidence from 0 to 1."""
 
     speaker: str | None
     start: float | None
     end: float | None
     text: str
+    confidence: float | None
 
 
 class WordJson(SegmentJson):
@@ -33,13 +34,14 @@ class EventJson(TypedDict):
 
 
 class JobFacts(TypedDict):
-    """What is known of the job; costs in USD, None for what is unknown."""
+    """What is known of the job; costs in USD, the confidence from 0 to 1, None for what is unknown."""
 
     run_id: str | None
     model: str
     language: str | None
     charged_minutes: float | None
     cost_usd: float | None
+    confidence: float | None
 
 
 class TranscriptDocument(JobFacts):

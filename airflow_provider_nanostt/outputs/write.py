@@ -67,6 +67,7 @@ def write_outputs(
         "language": named.language,
         "charged_minutes": named.charged_minutes,
         "cost_usd": None if named.cost is None else round(named.cost + spent_before, 9),
+        "confidence": named.confidence,
     }
     if folder is None:
         return WrittenResult(_with_text(facts, named, settings), None)

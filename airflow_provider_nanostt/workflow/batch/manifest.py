@@ -104,6 +104,7 @@ def _write_parquet(file: BinaryIO, rows: Sequence[ManifestRow]) -> None:
         "number": pa.int64(),
         "charged_minutes": pa.float64(),
         "cost_usd": pa.float64(),
+        "confidence": pa.float64(),
         "words": pa.int64(),
         "retry": pa.bool_(),
     }

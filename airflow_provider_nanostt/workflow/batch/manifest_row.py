@@ -42,6 +42,7 @@ class ManifestRow:
     :param status: one of the words above.
     :param files: addresses of what was written, by format.
     :param cost_usd: USD that it has cost in this run; None if nobody said.
+    :param confidence: how sure the model was of the words, 0 to 1; None if it does not say.
     :param words: how many words the text has.
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
     :param retry: whether the next try may fix that.
@@ -60,6 +61,7 @@ class ManifestRow:
     language: str | None = None
     charged_minutes: float | None = None
     cost_usd: float | None = None
+    confidence: float | None = None
     speakers: Sequence[str] = ()
     words: int | None = None
     error: str | None = None
@@ -101,7 +103,7 @@ class ManifestRow:
         row = cls(**values)
         texts = [row.audio, row.name, row.key, *row.files.values(), *row.speakers]
         optional = (row.run_id, row.model, row.language, row.error, row.error_type)
-        numbers = (row.charged_minutes, row.cost_usd, row.words)
+        numbers = (row.charged_minutes, row.cost_usd, row.words, row.confidence)
         is_text = all(isinstance(one, str) for one in [*texts, *(one for one in optional if one is not None)])
         if not is_text or row.status not in (WAITING, *ENDS):
             raise TypeError("a row has other things than texts")
