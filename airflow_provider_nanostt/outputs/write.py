@@ -69,18 +69,7 @@ def write_outputs(
     renamed = _old_names(transcript, named, settings.speaker_names)
     named = _transformed(named, settings, applied)
     transform = settings.transform or applied
-    facts: TranscriptResult = {
-        "run_id": named.run_id,
-        "model": named.model,
-        "language": named.language,
-        "charged_minutes": named.charged_minutes,
-        "cost_usd": None if named.cost is None else round(named.cost + spent_before, 9),
-        "confidence": named.confidence,
-    }
-    if review := review_of(named, settings.review_below):
-        facts["review_words"], facts["review_segments"], facts["review"] = review
-    if transform:
-        facts["transform"] = transform
+    facts = _facts(named, settings, transform, spent_before)
     if folder is None:
         return WrittenResult(_with_text(facts, named, settings), None)
     document: TranscriptDocument = {
@@ -96,6 +85,25 @@ def write_outputs(
     uris, written = _Folder(folder, identity, settings).write(named, document)
     words = len(named.text.split())
     return WrittenResult({**facts, "files": uris, "speakers": speakers(named), "words": words}, written)
+
+
+def _facts(
+    transcript: Transcript, settings: OutputSettings, transform: str | None, spent_before: float
+) -> TranscriptResult:
+    """Return what every result has."""
+    facts: TranscriptResult = {
+        "run_id": transcript.run_id,
+        "model": transcript.model,
+        "language": transcript.language,
+        "charged_minutes": transcript.charged_minutes,
+        "cost_usd": None if transcript.cost is None else round(transcript.cost + spent_before, 9),
+        "confidence": transcript.confidence,
+    }
+    if review := review_of(transcript, settings.review_below):
+        facts["review_words"], facts["review_segments"], facts["review"] = review
+    if transform:
+        facts["transform"] = transform
+    return facts
 
 
 def save_locally(transcript: Transcript, source: str | None, settings: OutputSettings) -> str:
