@@ -16,6 +16,7 @@ its ``charged``, ``retry`` and ``scope``; ``docs/errors.md`` has the table. Noth
     │   └── LedgerMissing             it was there when the jobs were submitted, and is gone
     ├── BatchIncomplete           some items of a batch have no transcript; the others are written
     ├── ResultTooLarge            there is a transcript, and it is more than may go to XCom
+    ├── TransformFailed           there is a transcript, and the user's function over its texts does not work
     ├── TransportError            could not talk
     │   ├── ConnectError              nothing was sent
     │   └── ReadError                 the request may have arrived
@@ -59,6 +60,7 @@ from airflow_provider_nanostt.common.errors import RetryWorth as RetryWorth
 from airflow_provider_nanostt.common.errors import Scope as Scope
 from airflow_provider_nanostt.common.errors import StorageUnavailable as StorageUnavailable
 from airflow_provider_nanostt.common.errors import SubmittedElsewhere as SubmittedElsewhere
+from airflow_provider_nanostt.common.errors import TransformFailed as TransformFailed
 from airflow_provider_nanostt.common.errors import describe_exception as describe_exception
 from airflow_provider_nanostt.common.errors import format_duration as format_duration
 from airflow_provider_nanostt.common.errors import format_traceback as format_traceback

@@ -233,6 +233,7 @@ class Word:
     end: float | None = None
     type: str = "word"  # or "punctuation", "spacing", "audio_event", or something new of the service's
     speaker: str | None = None  # as shown to people
+    confidence: float | None = None  # the model's own probability of it, 0 to 1; None where it gives none
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,7 @@ class Segment:
     start: float | None
     end: float | None
     text: str
+    confidence: float | None = None  # the geometric mean of its words' (see ``confidence.overall``), 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +259,7 @@ class Transcript:
     cost: float | None = None
     charged_minutes: float | None = None
     run_id: str | None = None  # the job it came from; None for a synchronous answer
+    confidence: float | None = None  # of all words, as of a segment's
     metadata: Mapping[str, object] = field(default_factory=dict)  # as the service sent it
     raw: Mapping[str, object] = field(default_factory=dict, repr=False)  # the service's whole answer
 

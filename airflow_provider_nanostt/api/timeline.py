@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
+from airflow_provider_nanostt.api.confidence import overall
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.placing import placed
 from airflow_provider_nanostt.api.spacing import facing, has_gap, is_sound_event, is_visible
 
 PAUSE_SECONDS = 1.0
@@ -48,7 +50,18 @@ def normalised(transcript: Transcript) -> Transcript:
     segments = [_seen(one) for one in transcript.segments if is_visible(one.text)]
     segments = [one for run in in_order(segments, PAUSE_SECONDS) for one in run]
     words = _sorted([_seen(one) for one in transcript.words if one.type == "spacing" or _is_kept(one.text)])
-    return replace(transcript, segments=tuple(segments), words=tuple(with_speakers(words, segments)))
+    words = list(with_speakers(words, segments))
+    confidence = overall(words) if transcript.confidence is None else transcript.confidence
+    if confidence is not None and any(one.confidence is None for one in segments):
+        segments = list(_with_confidence(segments, words))
+    return replace(transcript, segments=tuple(segments), words=tuple(words), confidence=confidence)
+
+
+def _with_confidence(segments: Sequence[Segment], words: Sequence[Word]) -> Iterator[Segment]:
+    """Yield the segments, those of the service with the confidence of the words in them."""
+    for segment, places in zip(segments, placed(segments, words), strict=True):
+        known = segment.confidence is not None
+        yield segment if known else replace(segment, confidence=overall(words[number] for _, number in places))
 
 
 def _is_kept(text: str) -> bool:
@@ -206,4 +219,5 @@ def _segment(run: Sequence[tuple[Word, bool]]) -> Segment:
         start=next((word.start for word in words if word.start is not None), None),
         end=next((word.end for word in reversed(words) if word.end is not None), None),
         text="".join(f" {word.text.strip()}" if is_apart else word.text.strip() for word, is_apart in run).strip(),
+        confidence=overall(words),
     )

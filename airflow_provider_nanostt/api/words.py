@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from airflow_provider_nanostt.api.confidence import of_logprob
 from airflow_provider_nanostt.api.models import Segment, Word
 from airflow_provider_nanostt.api.timeline import rebuilt
 from airflow_provider_nanostt.common.numbers import number
@@ -32,6 +33,7 @@ def read_words(raw: object) -> tuple[Word, ...]:
             end=number(entry.get("end")),
             type=str(entry.get("type") or "word"),
             speaker=speaker_name(_first_present(entry, "speaker_id", "speaker")),
+            confidence=of_logprob(entry.get("logprob")),
         )
         for entry in raw
         if isinstance(entry, Mapping) and isinstance(entry.get("text"), str)

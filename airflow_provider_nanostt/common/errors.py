@@ -232,3 +232,24 @@ class ResultTooLarge(NanoGPTError, charged="yes"):
             f"The transcript has {self.size:,} bytes, and xcom_limit allows {self.limit:,} in XCom. It is paid for "
             f"({usd(self.cost)}).{there} {self.way_out}"
         )
+
+
+@dataclass(eq=False, repr=False, match_args=False, kw_only=True)
+class TransformFailed(NanoGPTError, charged="yes", retry="ledger"):
+    """There is a transcript, paid for, and the function given as ``transform`` does not work; nothing is written.
+
+    Neither the text nor what the function says of it is in the error.
+    """
+
+    path: str = field(kw_only=False)  # of the function
+    problem: str = field(kw_only=False)  # the class of what it raised, and where
+    run_id: str | None  # the job, which can be asked for the transcript again; None for an answer that came at once
+    cost: float | None  # USD, None if unknown
+    way_out: str = "Correct the function."
+
+    def __str__(self) -> str:
+        there = "an answer that came at once" if self.run_id is None else f"run {self.run_id}"
+        return (
+            f"transform={self.path!r} does not work: {self.problem}. Nothing was written. The transcript is paid for "
+            f"({there}, {usd(self.cost)}). {self.way_out}"
+        )

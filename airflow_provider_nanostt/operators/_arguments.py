@@ -16,7 +16,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.api.patience import PATIENCE_SECONDS
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules
-from airflow_provider_nanostt.common.numbers import from_text
+from airflow_provider_nanostt.common.numbers import from_text, number
 from airflow_provider_nanostt.common.parsing import (
     DAY_SECONDS,
     is_null,
@@ -47,6 +47,13 @@ def _parse_manifest_formats(name: str, value: object) -> tuple[str, ...]:
     from airflow_provider_nanostt.workflow.batch import manifest
 
     return manifest.check_formats(parse_words(name, value))
+
+
+def _parse_confidence(name: str, value: object) -> float:
+    read = number(value)
+    if read is None:
+        raise errors.InvalidInput(f"{name} must be a confidence above 0 and up to 1, got {value!r}")
+    return read
 
 
 def _parse_users(name: str, value: object) -> tuple[tuple[str, str], ...]:
@@ -86,6 +93,9 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "estimated_captions": parse_bool,
     "xcom_limit": partial(parse_whole, least=0, most=1_000_000_000),
     "page_audio_url": parse_text,
+    "review_below": _parse_confidence,
+    "transform": parse_text,
+    "keep_raw": parse_bool,
     # RecoveryRules
     "force": parse_bool,
     "on_changed_input": parse_word,

@@ -73,6 +73,10 @@ class OutputOptions(_Options):
     :param xcom_limit: bytes of JSON that may go to XCom without ``output_path``.
     :param page_audio_url: a web address at which a browser finds the recording, for the ``html`` page to play. It is
         written into the page as it is, with its signature if it has one.
+    :param review_below: mark what the model was less sure of, such as 0.6: on the page, and in result and manifest.
+    :param transform: the path of a function, such as ``my_package.redact``, that every text goes through before it is
+        written: text of a segment in, text out. The service's raw answer is then left out of the JSON file.
+    :param keep_raw: keep the raw answer all the same.
     """
 
     __repr__ = redacted_repr
@@ -82,6 +86,9 @@ class OutputOptions(_Options):
     estimated_captions: Flag = False
     xcom_limit: int | str | None = None
     page_audio_url: str | None = None
+    review_below: Number | None = None
+    transform: str | None = None
+    keep_raw: Flag = False
 
 
 @dataclass(frozen=True, slots=True)

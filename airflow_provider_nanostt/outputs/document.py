@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from importlib import resources
 
+from airflow_provider_nanostt.api.confidence import probability
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import is_sound_event
@@ -19,7 +20,8 @@ from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument
 from airflow_provider_nanostt.outputs.unicode_layout import event_name, one_line
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 2 has ``confidence``, of words, segments and the whole; files of version 1 are read, too."""
 
 
 def schema() -> dict[str, object]:
@@ -37,6 +39,7 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
         "language": transcript.language,
         "charged_minutes": number(transcript.charged_minutes),
         "cost_usd": number(transcript.cost),
+        "confidence": probability(transcript.confidence),
         "text": transcript.text,
         "segments": [entry_json(segment) for segment in transcript.segments],
         "words": [{**entry_json(word), "type": word.type} for word in transcript.words],
@@ -47,7 +50,13 @@ def to_document(transcript: Transcript, *, source: str | None) -> TranscriptDocu
 
 def entry_json(entry: Segment | Word) -> SegmentJson:
     """Return a segment as plain JSON; of a word, what it has in common with one."""
-    return {"speaker": entry.speaker, "start": number(entry.start), "end": number(entry.end), "text": entry.text}
+    return {
+        "speaker": entry.speaker,
+        "start": number(entry.start),
+        "end": number(entry.end),
+        "text": entry.text,
+        "confidence": probability(entry.confidence),
+    }
 
 
 def _event_json(word: Word) -> EventJson:
@@ -98,7 +107,8 @@ def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcrip
     found = Transcript(
         text=text,
         segments=tuple(
-            Segment(one.speaker, one.start, one.end, one.text) for one in _read_words(given.get("segments"))
+            Segment(one.speaker, one.start, one.end, one.text, one.confidence)
+            for one in _read_words(given.get("segments"))
         ),
         words=tuple(_read_words(given.get("words"))),
         language=_text(given.get("language")),
@@ -106,6 +116,7 @@ def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcrip
         cost=amount(given.get("cost_usd")),
         charged_minutes=amount(given.get("charged_minutes")),
         run_id=_text(given.get("run_id")),
+        confidence=probability(given.get("confidence")),
         metadata=mapping(metadata),
         raw=mapping(given.get("raw")),
     )
@@ -128,7 +139,8 @@ def _read_words(given: object) -> Iterator[Word]:
     for one in given if isinstance(given, list | tuple) else ():
         if isinstance(one, Mapping) and isinstance(text := one.get("text"), str):
             kind, speaker = _text(one.get("type")) or "word", _text(one.get("speaker"))
-            yield Word(text, number(one.get("start")), number(one.get("end")), kind, speaker)
+            confidence = probability(one.get("confidence"))
+            yield Word(text, number(one.get("start")), number(one.get("end")), kind, speaker, confidence)
 
 
 def mapping(value: object) -> Mapping[str, object]:

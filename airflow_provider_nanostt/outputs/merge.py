@@ -1,7 +1,7 @@
 """Merges the transcripts of a recording's parts into the transcript of the recording; pure functions on values.
 
-Times, words and cost are exact. Which speaker of one part is which of the next is unknown, so their names say which
-part they are of.
+Times, words, confidence and cost are exact. Which speaker of one part is which of the next is unknown, so their names
+say which part they are of.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from airflow_provider_nanostt.api.confidence import overall
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import has_gap
@@ -45,14 +46,16 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
     ]
     if len(moved) == 1:
         return moved[0]
+    words = tuple(join_words([one.words for one in moved]))
     return Transcript(
         text=join_texts(one.text for one in moved),
         segments=tuple(segment for one in moved for segment in one.segments),
-        words=tuple(join_words([one.words for one in moved])),
+        words=words,
         language=_language(moved),
         model=" + ".join(dict.fromkeys(one.model for one in moved if one.model)),
         cost=_sum(one.cost for one in moved),
         charged_minutes=_sum(one.charged_minutes for one in moved),
+        confidence=overall(words),
         metadata=_metadata(moved),
         raw={"parts": [{"start": start, "runId": one.run_id, "answer": one.raw} for start, one in ordered]},
     )

@@ -9,12 +9,13 @@ from typing import NotRequired, TypedDict
 
 
 class SegmentJson(TypedDict):
-    """A segment; times in seconds."""
+    """A segment; times in seconds, the confidence from 0 to 1."""
 
     speaker: str | None
     start: float | None
     end: float | None
     text: str
+    confidence: float | None
 
 
 class WordJson(SegmentJson):
@@ -33,19 +34,30 @@ class EventJson(TypedDict):
 
 
 class JobFacts(TypedDict):
-    """What is known of the job; costs in USD, None for what is unknown."""
+    """What is known of the job; costs in USD, the confidence from 0 to 1, None for what is unknown."""
 
     run_id: str | None
     model: str
     language: str | None
     charged_minutes: float | None
     cost_usd: float | None
+    confidence: float | None
+
+
+class ReviewPlace(TypedDict):
+    """A segment to look at: times in seconds, its confidence, and how many of its words are in doubt."""
+
+    start: float | None
+    end: float | None
+    confidence: float | None
+    words: int
 
 
 class TranscriptDocument(JobFacts):
-    """A whole JSON file. The last four keys are only in files of a task, not in a transcript that a script formats.
+    """A whole JSON file. The keys that may be missing are only in files of a task, not where a script formats.
 
-    ``files`` has the name and the SHA-256 of each file that was written together with it, by format.
+    ``files`` has the name and the SHA-256 of each file that was written together with it, by format. ``transform`` is
+    the function that every text in it went through, ``review_below`` what its page marks.
     """
 
     version: int
@@ -59,12 +71,15 @@ class TranscriptDocument(JobFacts):
     renamed: NotRequired[dict[str, str]]
     settings: NotRequired[str]
     files: NotRequired[dict[str, dict[str, str]]]
+    transform: NotRequired[str]
+    review_below: NotRequired[float]
 
 
 class TranscriptResult(JobFacts):
     """What goes to XCom: without a folder the text, with a folder the URIs of the files by format.
 
-    ``cost_usd`` is what this task instance has cost, earlier submits included.
+    ``cost_usd`` is what this task instance has cost, earlier submits included. Of words and segments below
+    ``review_below`` there are the numbers, and the first of the segments.
     """
 
     transcription: NotRequired[str]
@@ -73,6 +88,10 @@ class TranscriptResult(JobFacts):
     files: NotRequired[dict[str, str]]
     speakers: NotRequired[list[str]]
     words: NotRequired[int]
+    review_words: NotRequired[int]
+    review_segments: NotRequired[int]
+    review: NotRequired[list[ReviewPlace]]
+    transform: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)

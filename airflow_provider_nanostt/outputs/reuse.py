@@ -55,8 +55,15 @@ def check_existing(
     found = {fmt: _find(uri, listing, folder) for fmt, uri in uris.items()}
     is_complete = not moved and None not in found.values()
 
-    def rewrite(transcript: Transcript) -> ExistingResult:
-        new = write_outputs(transcript, folder=folder, source=source, identity=identity, settings=settings)
+    def rewrite(transcript: Transcript, applied: object) -> ExistingResult:
+        new = write_outputs(
+            transcript,
+            folder=folder,
+            source=source,
+            identity=identity,
+            settings=settings,
+            applied=applied if isinstance(applied, str) else None,
+        )
         # What it cost is known already.
         return ExistingResult({**new.result, "cost_usd": recorded.get("cost_usd")}, new.written, rewritten=True)
 
@@ -64,8 +71,9 @@ def check_existing(
         return folder is None or (is_complete and digest == settings.digest)
 
     if not uris:
-        is_kept = folder is None or "transcription" not in recorded
-        return ExistingResult(recorded) if is_kept else rewrite(read_result(recorded))
+        applied = recorded.get("transform")
+        is_kept = "transcription" not in recorded or (folder is None and applied == settings.transform)
+        return ExistingResult(recorded) if is_kept else rewrite(read_result(recorded), applied)
     uri, info = uris.get("json", ""), found.get("json")
     if written and is_current(written.settings) and _is_as_written(written.files.get("json"), uri, info):
         return ExistingResult(recorded, written)
@@ -77,7 +85,7 @@ def check_existing(
         return ExistingResult(recorded, _confirmed(written, data, info))
     # With the service's names of speakers, where these can be had again.
     renamed = {str(new): str(old) for new, old in mapping(document.get("renamed")).items()}
-    return rewrite(rename(from_document(document), renamed)[0])
+    return rewrite(rename(from_document(document), renamed)[0], document.get("transform"))
 
 
 def _find(uri: str, listing: Mapping[str, FileInfo] | None, folder: ObjectStoragePath | None) -> FileInfo | None:

@@ -12,6 +12,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.parsing import parse_mapping
 from airflow_provider_nanostt.common.reprs import redacted_repr
+from airflow_provider_nanostt.outputs import redaction
 from airflow_provider_nanostt.outputs.formats.registry import FORMATS, REGISTRY
 from airflow_provider_nanostt.outputs.naming import PATTERN, check_pattern
 
@@ -103,6 +104,9 @@ class OutputSettings:
     :param xcom_limit: bytes of JSON that may go to XCom where there is no folder.
     :param page_audio_url: where a browser finds the recording, for the page to play; it is written into the page.
     :param filename: pattern of the files' names, see :data:`~.naming.FIELDS`.
+    :param review_below: the confidence below which words and segments are marked for review; None marks nothing.
+    :param transform: path of a function that every text goes through before it is written; None for none.
+    :param keep_raw: keep the service's raw answer in the JSON file although there is a ``transform``.
     :raises InvalidInput: for anything that could not be followed.
     """
 
@@ -115,6 +119,9 @@ class OutputSettings:
     xcom_limit: int = XCOM_LIMIT
     filename: str = PATTERN
     page_audio_url: str | None = None
+    review_below: float | None = None
+    transform: str | None = None
+    keep_raw: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formats", check_formats(self.formats))
@@ -126,6 +133,10 @@ class OutputSettings:
             raise InvalidInput("speaker_names must be a mapping from names to names")
         if not all(name.strip() for name in names.values()):
             raise InvalidInput("speaker_names: a new name must not be empty")
+        if self.review_below is not None and not 0 < self.review_below <= 1:
+            raise InvalidInput(f"review_below must be a confidence above 0 and up to 1, got {self.review_below!r}")
+        if self.transform is not None:
+            redaction.load(self.transform)
 
     @property
     def digest(self) -> str:

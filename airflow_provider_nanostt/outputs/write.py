@@ -11,7 +11,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from airflow_provider_nanostt.outputs.document import encode, entry_json, mappin
 from airflow_provider_nanostt.outputs.formats.registry import FORMATS, file_name
 from airflow_provider_nanostt.outputs.formats.render import render_all
 from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem
+from airflow_provider_nanostt.outputs.redaction import transformed
 from airflow_provider_nanostt.outputs.results import (
     TranscriptDocument,
     TranscriptResult,
@@ -30,6 +31,7 @@ from airflow_provider_nanostt.outputs.results import (
     WrittenFiles,
     WrittenResult,
 )
+from airflow_provider_nanostt.outputs.review import review_of
 from airflow_provider_nanostt.outputs.settings import OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename, speakers
 
@@ -47,46 +49,71 @@ def write_outputs(
     identity: FileOwner | None,
     spent_before: float = 0.0,
     settings: OutputSettings | None = None,
+    applied: str | None = None,
 ) -> WrittenResult:
     """Write the transcript to files if there is a folder, and return what goes to XCom and what was written.
 
     :param folder: where files go; None puts the text into XCom.
     :param source: the recording's name.
     :param spent_before: USD that earlier submits of this task instance have cost.
+    :param applied: the transform that its texts have gone through already; the same one is not applied again.
     :raises OSError: if a file cannot be written.
     :raises InvalidInput: for captions of a transcript without times; then no file is written.
     :raises ResultTooLarge: if the text is more than may go to XCom.
+    :raises TransformFailed: if the transform does not do its work; then no file is written.
     """
     settings = settings or OutputSettings()
     named, unused = rename(transcript, settings.speaker_names)
     if unused:
         _LOG.warning("speaker_names: no such speakers: %s", ", ".join(unused))
-    facts: TranscriptResult = {
-        "run_id": named.run_id,
-        "model": named.model,
-        "language": named.language,
-        "charged_minutes": named.charged_minutes,
-        "cost_usd": None if named.cost is None else round(named.cost + spent_before, 9),
-    }
+    renamed = _old_names(transcript, named, settings.speaker_names)
+    named = _transformed(named, settings, applied)
+    transform = settings.transform or applied
+    facts = _facts(named, settings, transform, spent_before)
     if folder is None:
         return WrittenResult(_with_text(facts, named, settings), None)
     document: TranscriptDocument = {
         **to_document(named, source=source),
         "written_by": identity.digest if identity else None,
-        "renamed": _old_names(transcript, named, settings.speaker_names),
+        "renamed": renamed,
         "settings": settings.digest,
     }
+    if transform:
+        document["transform"] = transform
+    if settings.review_below is not None:
+        document["review_below"] = settings.review_below
     uris, written = _Folder(folder, identity, settings).write(named, document)
     words = len(named.text.split())
     return WrittenResult({**facts, "files": uris, "speakers": speakers(named), "words": words}, written)
 
 
-def save_locally(transcript: Transcript, source: str | None) -> str:
+def _facts(
+    transcript: Transcript, settings: OutputSettings, transform: str | None, spent_before: float
+) -> TranscriptResult:
+    """Return what every result has."""
+    facts: TranscriptResult = {
+        "run_id": transcript.run_id,
+        "model": transcript.model,
+        "language": transcript.language,
+        "charged_minutes": transcript.charged_minutes,
+        "cost_usd": None if transcript.cost is None else round(transcript.cost + spent_before, 9),
+        "confidence": transcript.confidence,
+    }
+    if review := review_of(transcript, settings.review_below):
+        facts["review_words"], facts["review_segments"], facts["review"] = review
+    if transform:
+        facts["transform"] = transform
+    return facts
+
+
+def save_locally(transcript: Transcript, source: str | None, settings: OutputSettings) -> str:
     """Save a transcript that is stored nowhere else to a file on this machine that only its user can read.
 
+    :param settings: of which only the transform counts.
     :return: the file's path.
     :raises OSError: if it cannot be written.
     """
+    transcript = _transformed(transcript, settings, None)
     with tempfile.NamedTemporaryFile(prefix="nanostt-", suffix=".json", delete=False) as file:
         file.write(encode(to_document(transcript, source=source)))
         return file.name
@@ -103,6 +130,13 @@ def _with_text(facts: TranscriptResult, transcript: Transcript, settings: Output
     if size > settings.xcom_limit:
         raise ResultTooLarge(size, settings.xcom_limit, run_id=transcript.run_id, cost=facts["cost_usd"])
     return result
+
+
+def _transformed(transcript: Transcript, settings: OutputSettings, applied: str | None) -> Transcript:
+    """Return what may be written of a transcript."""
+    if settings.transform and settings.transform != applied:
+        return transformed(transcript, settings.transform, keep_raw=settings.keep_raw)
+    return replace(transcript, raw={}) if applied and not settings.keep_raw else transcript
 
 
 def _old_names(before: Transcript, after: Transcript, names: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from airflow.models.connection import Connection
 
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.errors import describe_exception
+from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.presigning import presign
 from airflow_provider_nanostt.outputs import FORMATS, from_document
@@ -139,7 +140,8 @@ def transcript_page(
         raise NotShownError(_OTHER_FILE if row is None else f"{path.name} is not what the manifest says that it is.")
     title = str(document.get("source") or "").rstrip("/").rpartition("/")[2]
     downloads = {path.name: data.decode("utf-8", "replace"), **_beside(folder, path.name, document)}
-    return page(transcript, title=title, audio_url=audio_url, downloads=downloads, theme=theme)
+    below = number(document.get("review_below"))
+    return page(transcript, title=title, audio_url=audio_url, downloads=downloads, theme=theme, review_below=below)
 
 
 def _document_of(folder: ObjectStoragePath, files: Mapping[str, object], row: ManifestRow | None) -> ObjectStoragePath:

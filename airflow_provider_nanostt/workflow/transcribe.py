@@ -301,8 +301,8 @@ def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_b
             spent_before=spent_before + (record.spent_before if record else 0.0),
             settings=attempt.target.settings,
         )
-    except errors.ResultTooLarge as error:
-        raise error.replace(way_out=_way_out(attempt, transcript, job, record)) from None
+    except (errors.ResultTooLarge, errors.TransformFailed) as error:
+        raise error.replace(way_out=_way_out(error, attempt, transcript, job, record)) from None
     except Exception:
         attempt.log.error(
             "The transcript of %s is paid for (%s), but cannot be written to %s; a retry writes it without paying "
@@ -327,14 +327,25 @@ def _file_name(job: Job | None) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _way_out(attempt: Attempt, transcript: Transcript, job: Job | None, record: Record | None) -> str:
-    """Say how to get at a transcript that is too large for XCom; one that nothing else keeps is saved here."""
+def _way_out(
+    error: errors.ResultTooLarge | errors.TransformFailed,
+    attempt: Attempt,
+    transcript: Transcript,
+    job: Job | None,
+    record: Record | None,
+) -> str:
+    """Say how to get at a transcript that could not be written; one that nothing else keeps is saved here."""
+    is_transform = isinstance(error, errors.TransformFailed)
+    mend = "correct the function" if is_transform else "set output_path= to a folder"
     if record is not None and attempt.ledger.is_kept:
+        place = "" if is_transform else " there"
         return (
-            f"{attempt.ledger.path} has its record: set output_path= to a folder and clear the task, and it is written "
-            "there without paying again."
+            f"{attempt.ledger.path} has its record: {mend} and clear the task, and it is written{place} without paying "
+            "again."
         )
+    mend = mend.capitalize()
     if job is not None:
-        return f"{attempt.service.recovery_hint(job)} Set output_path= to a folder before the next submit."
-    path = save_locally(transcript, record.source if record else None)
-    return f"Nothing else keeps it, so it is in {path} on this machine. Set output_path= to a folder."
+        return f"{attempt.service.recovery_hint(job)} {mend} before the next submit."
+    settings = replace(attempt.target.settings, transform=None) if is_transform else attempt.target.settings
+    path = save_locally(transcript, record.source if record else None, settings)
+    return f"Nothing else keeps it, so it is {'as it came ' * is_transform}in {path} on this machine. {mend}."

@@ -80,6 +80,7 @@ EVERY_ERROR = [
     errors.LedgerMissing("/srv/out/.nanostt/x.json"),
     errors.BatchIncomplete(1, 3, "  a.mp3: it does not exist", manifest="s3://calls/manifest.jsonl", retry="no"),
     errors.ResultTooLarge(60_000, 48_000, run_id="run-1", cost=0.5),
+    errors.TransformFailed("my_package.redact", "it raised KeyError", run_id="run-1", cost=0.5),
     errors.JobError("about a job", job=JOB),
     errors.JobLost(job=JOB, record="unknown run"),
     errors.TranscriptionFailed("too noisy", job=JOB),

@@ -20,7 +20,9 @@ times = st.none() | st.floats(-2, 100) | st.floats() | st.sampled_from([0.0, 359
 kinds = st.sampled_from(["word", "word", "word", "punctuation", "spacing", "audio_event", "something"])
 speakers = st.sampled_from(SPEAKERS)
 
-wild_words = st.lists(st.builds(Word, texts, times, times, kinds, speakers), max_size=25)
+confidences = st.none() | st.floats(0, 1).map(lambda one: round(one, 4))
+
+wild_words = st.lists(st.builds(Word, texts, times, times, kinds, speakers, confidences), max_size=25)
 wild_segments = st.lists(st.builds(Segment, speakers, times, times, texts), max_size=8)
 
 

@@ -20,6 +20,7 @@ from airflow_provider_nanostt.outputs.document import encode, own_document
 from tests.outputs import strategies
 
 ALONE = TaskIdentity("calls", "transcribe", "manual__1")
+SAMPLES = Path(__file__).parents[1] / "samples" / "documents"
 
 
 def valid(document):
@@ -68,7 +69,9 @@ def test_what_is_written_can_be_read_again(transcript):
     assert [(one.text, one.type) for one in again.words] == [
         (text(one.text) or "", one.type) for one in transcript.words
     ]
-    assert len(again.segments) == len(transcript.segments)
+    assert [one.confidence for one in again.segments] == [one.confidence for one in transcript.segments]
+    assert [one.confidence for one in again.words] == [one.confidence for one in transcript.words]
+    assert again.confidence == transcript.confidence
 
 
 @pytest.mark.airflow
@@ -118,7 +121,7 @@ def test_signatures_are_left_out_of_the_answer_however_deep():
         ([], "no 'text'"),
         ({"version": 1}, "no 'text'"),
         ({"text": "Yes."}, "has version None"),
-        ({"text": "Yes.", "version": 2}, "has version 2; this provider reads up to 1"),
+        ({"text": "Yes.", "version": 3}, "has version 3; this provider reads up to 2"),
     ],
 )
 def test_what_is_no_document_is_refused(document, words):
@@ -133,10 +136,23 @@ def test_a_document_of_an_earlier_provider_can_be_read():
     assert found == Transcript("Yes.", words=(Word("Yes."),))
 
 
+def test_a_file_of_version_1_is_read_as_it_is():
+    """All that stands in it, and no confidence, which it does not have."""
+    document = json.loads((SAMPLES / "version-1.json").read_bytes())
+    found = from_document(document)
+    assert [(one.speaker, one.text) for one in found.segments] == [
+        ("Speaker 1", "Did it arrive?"),
+        ("Customer", "No, not yet."),
+    ]
+    assert (found.run_id, found.cost, len(found.words), found.raw) == ("run_4f2c81", 0.00255, 11, document["raw"])
+    assert {one.confidence for one in (*found.words, *found.segments, found)} == {None}
+    valid(to_document(found, source="call.wav"))
+
+
 def test_the_beginning_of_a_file_can_be_read_by_people():
     """One key to a line, the words last but for the answer itself."""
     lines = encode(to_document(Transcript("Grüße", language="de"), source="note.wav")).decode().split("\n")
-    assert lines[:3] == ["{", '"version": 1,', '"source": "note.wav",']
+    assert lines[:3] == ["{", '"version": 2,', '"source": "note.wav",']
     assert '"text": "Grüße",' in lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -217,3 +218,14 @@ def test_merging_is_the_same_in_one_step_or_two():
     stepwise = merge([(0.0, merge(three[:2])), three[2]])
     assert (at_once.text, at_once.words, at_once.segments) == (stepwise.text, stepwise.words, stepwise.segments)
     assert all(a.start <= b.start for a, b in itertools.pairwise(at_once.words))
+
+
+def test_the_figure_of_a_recording_is_that_of_all_its_words():
+    """Not the mean of the parts' figures: a short part counts for as much as it says."""
+    sure, unsure = said("yes yes yes"), said("no")
+    first = replace(sure, words=tuple(replace(one, confidence=1.0) for one in sure.words), confidence=1.0)
+    second = replace(unsure, words=(replace(unsure.words[0], confidence=0.5),), confidence=0.5)
+    merged = merge([(0.0, first), (10.0, second)])
+    assert merged.confidence == pytest.approx(0.5 ** (1 / 4), abs=1e-4)
+    assert [one.confidence for one in merged.words] == [1.0, 1.0, 1.0, 0.5]
+    assert merge([(0.0, sure), (10.0, unsure)]).confidence is None

@@ -24,6 +24,7 @@ from tests.conftest import Bucket
 pytestmark = pytest.mark.airflow
 
 ALONE = TaskIdentity("calls", "transcribe", "manual__1")
+SAMPLES = Path(__file__).parents[1] / "samples" / "documents"
 ALL_TEXT = OutputSettings(formats=("json", "txt", "srt", "vtt"))
 TRANSCRIPT = Transcript(
     "Good morning.",
@@ -274,3 +275,23 @@ def test_a_result_with_its_text_becomes_files(night, tmp_path):
     assert found.rewritten
     assert json.loads(Path(found.result["files"]["json"]).read_bytes())["text"] == TRANSCRIPT.text
     assert found.written.files["json"].name == "note.json"
+
+
+def test_a_file_of_version_1_is_written_again_as_version_2(tmp_path):
+    """On changed settings, from itself: with the names, times and figures in it, and the service's names to rename."""
+    (tmp_path / "call.json").write_bytes((SAMPLES / "version-1.json").read_bytes())
+    (tmp_path / "call.srt").write_text("as it was")
+    arguments = {"listing": None, "folder": object_storage.resolve(str(tmp_path)), "source": "call.wav"}
+    settings = OutputSettings(formats=("txt",), speaker_names={"Speaker 2": "Client"})
+    result = {
+        "run_id": "run_4f2c81",
+        "cost_usd": 0.00255,
+        "files": {fmt: str(tmp_path / f"call.{fmt}") for fmt in ("json", "srt")},
+    }
+    found = check_existing(result, None, identity=ALONE, settings=settings, **arguments)
+    assert found.rewritten
+    document = json.loads((tmp_path / "call.json").read_bytes())
+    before = json.loads((SAMPLES / "version-1.json").read_bytes())
+    assert (document["version"], document["confidence"], document["raw"]) == (2, None, before["raw"])
+    assert [word["text"] for word in document["words"]] == [word["text"] for word in before["words"]]
+    assert (tmp_path / "call.txt").read_text() == "Speaker 1: Did it arrive?\n\nClient: No, not yet.\n"

@@ -21,13 +21,14 @@ ALONE = TaskIdentity("calls", "transcribe", "manual__1")
 
 TRANSCRIPT = Transcript(
     text="Grüße … good morning.",
-    segments=(Segment("Speaker 1", 0.0, 1.5, "Grüße …"), Segment("Speaker 2", 1.5, 2.0, "good morning.")),
+    segments=(Segment("Speaker 1", 0.0, 1.5, "Grüße …", 0.9), Segment("Speaker 2", 1.5, 2.0, "good morning.")),
     words=(Word("Grüße", 0.0, 0.5, speaker="Speaker 1"),),
     language="en",
     model="Elevenlabs-STT",
     cost=0.015,
     charged_minutes=0.5,
     run_id="run-1",
+    confidence=0.8,
     metadata={"fileName": "https://me:pw@example.com/a.mp3?X-Amz-Signature=abcdef", "chargedDuration": 0.5},
     raw={"transcription": "Grüße … good morning."},
 )
@@ -45,8 +46,8 @@ def test_without_a_folder_everything_but_the_words_goes_to_xcom():
     assert result == {
         "transcription": TRANSCRIPT.text,
         "segments": [
-            {"speaker": "Speaker 1", "start": 0.0, "end": 1.5, "text": "Grüße …"},
-            {"speaker": "Speaker 2", "start": 1.5, "end": 2.0, "text": "good morning."},
+            {"speaker": "Speaker 1", "start": 0.0, "end": 1.5, "text": "Grüße …", "confidence": 0.9},
+            {"speaker": "Speaker 2", "start": 1.5, "end": 2.0, "text": "good morning.", "confidence": None},
         ],
         "metadata": {"fileName": "https://example.com/a.mp3", "chargedDuration": 0.5},
         "run_id": "run-1",
@@ -54,6 +55,7 @@ def test_without_a_folder_everything_but_the_words_goes_to_xcom():
         "language": "en",
         "charged_minutes": 0.5,
         "cost_usd": 0.015,
+        "confidence": 0.8,
     }
 
 
@@ -67,6 +69,7 @@ def test_with_a_folder_the_text_stays_out_of_xcom(tmp_path):
         "language": "en",
         "charged_minutes": 0.5,
         "cost_usd": 0.015,
+        "confidence": 0.8,
         "speakers": ["Speaker 1", "Speaker 2"],
         "words": 4,
     }
@@ -78,7 +81,7 @@ def test_with_a_folder_the_text_stays_out_of_xcom(tmp_path):
         "settings": OutputSettings().digest,
         "files": {},
     }
-    assert (document["version"], document["text"], document["words"][0]["start"]) == (1, TRANSCRIPT.text, 0.0)
+    assert (document["version"], document["text"], document["words"][0]["start"]) == (2, TRANSCRIPT.text, 0.0)
 
 
 @pytest.mark.parametrize(("cost", "before", "total"), [(0.1, 0.2, 0.3), (None, 0.2, None), (0.0, 0.0, 0.0)])

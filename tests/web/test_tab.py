@@ -69,6 +69,18 @@ def test_a_task_that_asked_for_another_format_only_has_its_page(viewer, ran):
         assert TEXT in viewer.get(ran.path("derived", "/view")).text
 
 
+def test_what_is_to_be_looked_at_is_marked_as_the_file_says(viewer, ran):
+    """The page in the tab is made anew, with the figure that the task was given; without one nothing is marked."""
+    (file,) = (ran.out / "derived").glob("*.json")
+    document = json.loads(file.read_bytes())
+    for word in document["words"]:
+        word["confidence"] = 0.3 if word["text"] == "parcels" else 0.9
+    for below, marks in ((None, 0), ("often", 0), (0.6, 1)):
+        with replaced(file, json.dumps({**document, "confidence": 0.8, "review_below": below}).encode()):
+            page = viewer.get(ran.path("derived", "/page")).text
+        assert page.count("<mark") == marks
+
+
 def test_a_folder_may_be_given_as_a_path_object(viewer, ran):
     """Airflow records such an argument in parts."""
     with changed("derived", rendered={"output_path": {"path": f"{ran.out}/derived", "conn_id": None, "kwargs": {}}}):

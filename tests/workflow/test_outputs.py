@@ -126,6 +126,15 @@ def test_a_cleared_task_with_other_wishes_pays_nothing(emulator: Emulator, wav, 
         ({"output_options": {"speaker_names": "Agent"}}, "speaker_names is neither a mapping nor JSON"),
         ({"output_options": {"estimated_captions": "perhaps"}}, "estimated_captions must be true or false"),
         ({"output_options": {"xcom_limit": "much"}}, "xcom_limit must be a whole number from 0"),
+        (
+            {"output_options": {"review_below": "often"}},
+            "review_below must be a confidence above 0 and up to 1, got 'o",
+        ),
+        ({"output_options": {"review_below": 60}}, "review_below must be a confidence above 0 and up to 1, got 60"),
+        ({"output_options": {"review_below": 0}}, "review_below must be a confidence above 0 and up to 1, got 0"),
+        ({"output_options": {"transform": "no_such.redact"}}, "transform='no_such.redact' cannot be imported"),
+        ({"output_options": {"transform": "math.pi"}}, "transform='math.pi' must be a function from text to text"),
+        ({"output_options": {"keep_raw": "perhaps"}}, "keep_raw must be true or false"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_paid_for(emulator: Emulator, wav, arguments, words):

@@ -10,4 +10,11 @@ def render(job: RenderJob) -> str:
     """Return the page."""
     title = (job.source or "").rstrip("/").rpartition("/")[2] or "Transcript"
     inside = {file: job.text(name) for name, file in job.downloads.items()}
-    return page(job.transcript, title=title, audio_url=job.settings.page_audio_url, downloads=inside)
+    settings = job.settings
+    return page(
+        job.transcript,
+        title=title,
+        audio_url=settings.page_audio_url,
+        downloads=inside,
+        review_below=settings.review_below,
+    )

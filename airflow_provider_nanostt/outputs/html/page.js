@@ -132,6 +132,29 @@ document.addEventListener("DOMContentLoaded", () => {
     if (P[i]) focus(P[i]);
   };
 
+  // What the model was not sure of
+  const doubts = [...document.querySelectorAll("mark, .d:not(:has(mark))")];
+  const holder = (one) => one.closest(".p");
+  let checked = null;
+  const check = (by) => {
+    const open = doubts.filter((one) => !holder(one).hidden), near = checked && isVisible(checked.getBoundingClientRect());
+    if (!open.length) return say("No place to check in what is shown");
+    let i = near ? open.indexOf(checked) : -1;
+    if (i < 0) { // from where the reader is
+      const edge = topmost();
+      i = open.findIndex((one) => indexOf.get(holder(one)) >= edge);
+      i = (i < 0 ? open.length : i) - (by > 0 ? 1 : 0);
+    }
+    i = (i + by + open.length) % open.length;
+    checked = open[i];
+    $("#place").textContent = `${i + 1} of ${open.length}`;
+    checked.tabIndex = -1;
+    checked.focus({ preventScroll: true });
+    show(holder(checked), checked);
+    const time = $(".t", holder(checked))?.textContent;
+    say([`Place ${i + 1} of ${open.length} to check`, checked.title, time].filter(Boolean).join(", "));
+  };
+
   // Playback
   const timed = P.filter((p) => p.dataset.t).map((p) => [+p.dataset.t, p]).sort((a, b) => a[0] - b[0]);
   const words = (p) => p.words ??= (() => { // place, end, seconds
@@ -237,7 +260,7 @@ document.addEventListener("DOMContentLoaded", () => {
   // What a person does
   const help = () => keys.showModal();
   const clicks = {
-    up: () => step(-1), down: () => step(1), theme: toggleTheme, help,
+    up: () => step(-1), down: () => step(1), before: () => check(-1), after: () => check(1), theme: toggleTheme, help,
     copy: (button) => copy(P.filter((p) => !p.hidden).map(line).join("\n\n") + "\n", button),
   };
   document.addEventListener("click", (event) => {
@@ -262,14 +285,14 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   const presses = {
     "/": () => { field.focus(); field.select(); },
-    "?": help, t: toggleTheme, j: () => move(1), k: () => move(-1),
+    "?": help, t: toggleTheme, j: () => move(1), k: () => move(-1), d: () => check(1), D: () => check(-1),
     c: () => { const p = document.activeElement.closest(".p"); if (p) copy(line(p), $(".c", p)); },
     Escape: () => { clear(); only(null); },
   };
   if (audio) Object.assign(presses, {
     p: () => {
-      const p = document.activeElement.closest(".p");
-      if (!audio.paused) audio.pause(); else if (p?.dataset.t && p !== nowP) seek(+p.dataset.t); else seek(audio.currentTime);
+      const { activeElement } = document, p = activeElement.closest(".p"), word = activeElement.closest("mark[data-t]");
+      if (!audio.paused) audio.pause(); else if (word) seek(Math.max(0, word.dataset.t - 2)); else if (p?.dataset.t && p !== nowP) seek(+p.dataset.t); else seek(audio.currentTime);
     },
     ArrowLeft: () => { audio.currentTime -= 5; },
     ArrowRight: () => { audio.currentTime += 5; },

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.formats.registry import suffix_of
-from airflow_provider_nanostt.outputs.html.page_text import Paragraph, clean, paragraphs
+from airflow_provider_nanostt.outputs.html.page_text import Paragraph, Place, clean, paragraphs
 from airflow_provider_nanostt.outputs.unicode_layout import event_name
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def page(
     audio_url: str | None = None,
     downloads: Mapping[str, str] | None = None,
     theme: str = "",
+    review_below: float | None = None,
 ) -> str:
     """Return a transcript as one self-contained HTML page.
 
@@ -47,10 +48,13 @@ def page(
         with its signature if it has one. Any other address makes a page without a player.
     :param downloads: the same transcript in other formats, text by file name, carried inside the page.
     :param theme: ``light`` or ``dark``; empty for the reader's system's.
+    :param review_below: mark what the model was less sure of than this, 0 to 1; None marks nothing, and so does a
+        transcript whose model does not say how sure it was.
     :return: the page, to be written as UTF-8; the same for the same transcript.
     """
     audio = playable(audio_url)
-    content = list(paragraphs(transcript))
+    below = None if transcript.confidence is None else review_below
+    content = list(paragraphs(transcript, below))
     speakers = _shares(content)
     language = html_language(transcript.language)
     rendered = _template().render(
@@ -68,6 +72,8 @@ def page(
         turns=[(one, *_texts(one, seekable=audio is not None)) for one in content],
         files={name: _packed(text) for name, text in (downloads or {}).items()},
         transcript=transcript,
+        below=below,
+        doubts=sum(_stops(one) for one in content),
     )
     return clean(rendered)
 
@@ -110,7 +116,9 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
-    environment.filters.update(clock=_clock, duration=_duration, name_above=_name_above, suffix=suffix_of)
+    environment.filters.update(
+        clock=_clock, duration=_duration, name_above=_name_above, suffix=suffix_of, percent=_percent
+    )
     environment.globals.update(
         style=Markup(style),  # noqa: S704  our own files
         script=Markup(script),  # noqa: S704
@@ -141,6 +149,16 @@ def _shares(content: Sequence[Paragraph]) -> dict[str, int]:
     return {name: round(100 * spoken / total) for name, spoken in seconds.items()}
 
 
+def _stops(paragraph: Paragraph) -> int:
+    """Return how many places of a paragraph a reader is led to: its words in doubt, else itself."""
+    words = sum(word.doubt is not None for word in paragraph.words)
+    return words or (paragraph.doubt is not None)
+
+
+def _percent(share: float) -> str:
+    return f"{int(100 * share)}\u202f%"  # never the figure that it is below
+
+
 def _name_above(paragraph: Paragraph) -> str:
     """Return the name above a turn; a sound event without a speaker needs none."""
     if paragraph.speaker:
@@ -161,26 +179,29 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _texts(paragraph: Paragraph, *, seekable: bool) -> tuple[list[tuple[str, bool]], str]:
+def _texts(paragraph: Paragraph, *, seekable: bool) -> tuple[list[tuple[str, Place | None]], str]:
     """Return a paragraph's text in parts, and where its words are and start.
+
+    A part that is a sound, or a word in doubt, comes with its place.
 
     The words are triples of whole numbers, each counted from what came before: characters (of UTF-16, as JavaScript
     counts) from the end of the last word, length, and hundredths of a second from its start.
     """
     text = paragraph.text
-    if not paragraph.words or not (seekable or any(word.is_event for word in paragraph.words)):
-        return [(text, False)], ""
+    if not paragraph.words or not (seekable or any(map(_is_marked, paragraph.words))):
+        return [(text, None)], ""
     count = _utf16 if max(text) > "\uffff" else len
-    parts: list[tuple[str, bool]] = []
+    parts: list[tuple[str, Place | None]] = []
     times: list[str] = []
     copied = read = position = ended = 0
     clock = round((paragraph.start or 0.0) * 100)
-    for at, word, start, is_event in paragraph.words:
+    for place in paragraph.words:
+        at, shown, start = place.at, place.text, place.start
         position += count(text[read:at])
-        read, shown = at + len(word), word
-        if is_event:
-            shown = f"[{event_name(word)}]"
-            parts += [(text[copied:at], False), (shown, True)]
+        read = at + len(shown)
+        if _is_marked(place):
+            shown = f"[{event_name(shown)}]" if place.is_event else shown
+            parts += [(text[copied:at], None), (shown, place)]
             copied = read
         size = count(shown)
         if start is not None:
@@ -188,8 +209,12 @@ def _texts(paragraph: Paragraph, *, seekable: bool) -> tuple[list[tuple[str, boo
             times.append(f"{position - ended} {size} {now - clock}")
             ended, clock = position + size, now
         position += size
-    parts.append((text[copied:], False))
+    parts.append((text[copied:], None))
     return parts, " ".join(times) if seekable and paragraph.start is not None else ""
+
+
+def _is_marked(place: Place) -> bool:
+    return place.is_event or place.doubt is not None
 
 
 def _utf16(text: str) -> int:

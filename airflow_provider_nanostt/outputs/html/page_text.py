@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.placing import placed
 from airflow_provider_nanostt.api.spacing import is_sound_event
+from airflow_provider_nanostt.outputs.review import is_doubtful, is_unsure
 from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE_END
 
 LONGEST = 900
 """Characters; a longer text is cut at the ends of sentences."""
 _FULL = 500  # characters after which the next end of a sentence ends a paragraph, too
 _TOO_FULL = 1400  # characters after which any space does: not every model sets full stops
-_REACH = 64  # characters of the text that may be missing from the list of words before the position is lost
-_EARLY = 0.05  # seconds: times are rounded here and there
 
 _SPACE = re.compile(r"\s+")
 _NEWLINE = re.compile(r"\r\n?")
@@ -26,32 +27,45 @@ _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class Place(NamedTuple):
-    """A word of the list, found in its paragraph at character ``at``; ``start`` in seconds or None."""
+    """A word of the list, found in its paragraph at character ``at``; ``start`` in seconds or None.
+
+    ``doubt`` is its confidence if that is low, else None.
+    """
 
     at: int
     text: str
     start: float | None
     is_event: bool
+    doubt: float | None = None
 
 
 class Paragraph(NamedTuple):
-    """A part of the text: speaker, start and end in seconds (or None), and its words in order."""
+    """A part of the text: speaker, start and end in seconds (or None), and its words in order.
+
+    ``doubt`` is the confidence of the whole segment if that is low, else None; ``is_first`` of its paragraphs.
+    """
 
     text: str
     speaker: str | None
     start: float | None
     end: float | None
     words: Sequence[Place]
+    doubt: float | None = None
+    is_first: bool = True
 
 
-def paragraphs(transcript: Transcript) -> Iterator[Paragraph]:
-    """Yield the paragraphs of a transcript: its segments, or its text if it has none; long ones in several."""
+def paragraphs(transcript: Transcript, review_below: float | None = None) -> Iterator[Paragraph]:
+    """Yield the paragraphs of a transcript: its segments, or its text if it has none; long ones in several.
+
+    :param review_below: the confidence below which words and segments are in doubt; None doubts nothing.
+    """
     words = transcript.words if transcript.segments else ()
     lines = clean(transcript.text).split("\n")
     segments = transcript.segments or [Segment(None, None, None, line.strip()) for line in lines]
-    texts = [clean(segment.text) for segment in segments]
-    for segment, text, places in zip(segments, texts, _found(segments, texts, words), strict=True):
-        yield from _split(segment, text, places)
+    segments = [replace(segment, text=clean(segment.text)) for segment in segments]
+    below = review_below or 0.0
+    for segment, places in zip(segments, _found(segments, words, below), strict=True):
+        yield from _split(segment, places, segment.confidence if is_unsure(segment, below) else None)
 
 
 def text_paragraphs(text: str) -> list[str]:
@@ -66,44 +80,20 @@ def clean(text: str) -> str:
     return text if text.isprintable() else _NOT_TEXT.sub("\ufffd", text)
 
 
-def _found(segments: Sequence[Segment], texts: Sequence[str], words: Sequence[Word]) -> list[list[Place]]:
-    """Find every word in the segments' texts, in order; words that are not found are left out.
-
-    Several segments may last at the same time: what is said inside of another's turn comes first.
-    """
-    places: list[list[Place]] = [[] for _ in texts]
-    at, here, last, lasting = [0] * len(texts), 0, len(texts) - 1, [0]
-    for word in words:
-        if word.type == "spacing" or not (text := clean(word.text).strip()):
-            continue
-        reach, place, index = len(text) + _REACH, -1, here
-        lasting = [one for one in lasting if one == here or _lasts(segments[one], word)]
-        for index in reversed(lasting):
-            place = texts[index].find(text, at[index], at[index] + reach)
-            if place >= 0:
-                break
-        while place < 0 and here < last and _begun(word, segments[here + 1], texts[here + 1], text):
-            here = index = here + 1
-            lasting.append(here)
-            place = texts[here].find(text, 0, reach)
-        if place >= 0:
-            places[index].append(Place(place, text, word.start, is_sound_event(word.type, text)))
-            at[index] = place + len(text)
-    return places
+def _found(segments: Sequence[Segment], words: Sequence[Word], below: float) -> list[list[Place]]:
+    """Return the words of every segment that are found in its text."""
+    shown = [word if word.text.isprintable() else replace(word, text=clean(word.text)) for word in words]
+    return [[_place(at, shown[number], below) for at, number in places] for places in placed(segments, shown)]
 
 
-def _lasts(segment: Segment, word: Word) -> bool:
-    return segment.end is not None and word.start is not None and word.start < segment.end
+def _place(at: int, word: Word, below: float) -> Place:
+    text = word.text.strip()
+    doubt = word.confidence if is_doubtful(word, below) else None
+    return Place(at, text, word.start, is_sound_event(word.type, text), doubt)
 
 
-def _begun(word: Word, segment: Segment, text: str, wanted: str) -> bool:
-    """Whether a word may belong to this later segment: by time if both have one, else by the look of it."""
-    if word.start is not None and segment.start is not None:
-        return word.start >= segment.start - _EARLY
-    return text.find(wanted, 0, len(wanted) + _REACH) >= 0
-
-
-def _split(segment: Segment, text: str, places: Sequence[Place]) -> Iterator[Paragraph]:
+def _split(segment: Segment, places: Sequence[Place], doubt: float | None) -> Iterator[Paragraph]:
+    text = segment.text
     spans = list(_cut(text))
     taken = 0
     for number, (begin, end) in enumerate(spans):
@@ -113,7 +103,7 @@ def _split(segment: Segment, text: str, places: Sequence[Place]) -> Iterator[Par
             taken += 1
         start = segment.start if number == 0 and segment.start is not None else _first(inside)
         following = _first(places[taken:]) if number + 1 < len(spans) else segment.end
-        yield Paragraph(text[begin:end].rstrip(), segment.speaker, start, following, inside)
+        yield Paragraph(text[begin:end].rstrip(), segment.speaker, start, following, inside, doubt, number == 0)
 
 
 def _first(places: Sequence[Place]) -> float | None:

@@ -23,6 +23,8 @@ from airflow_provider_nanostt.common.urls import display, identity_url
 
 _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
 _WRITING = ("speaker_names", "page_audio_url")
+WRITING = ("filename", *_WRITING)
+"""Which settings of the outputs may differ from item to item."""
 OPTIONS = (*_OF_THE_JOB, "actual_duration", *_WRITING)
 """What an item may say for itself; what it does not say, the operator says for all."""
 

@@ -16,6 +16,7 @@ from airflow_provider_nanostt.common.parsing import parse_words
 from airflow_provider_nanostt.ledger import FOLDER
 from airflow_provider_nanostt.outputs import FORMATS as FILE_FORMATS
 from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
+from airflow_provider_nanostt.workflow.batch.items import WRITING
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
 if TYPE_CHECKING:
@@ -73,12 +74,17 @@ def write_lines(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
 def _flat(row: ManifestRow) -> dict[str, object]:
     """Return a row as columns: lists become text, files a column for each format."""
     flat = {name: getattr(row, name) for name in _FIELDS} | {"speakers": "; ".join(row.speakers)}
+    flat["review"] = "; ".join(f"{_seconds(one.get('start'))}-{_seconds(one.get('end'))}" for one in row.review)
     flat |= {f"{name}_file": row.files.get(name) for name in FILE_FORMATS}
     # Names on a disk may be bytes that are no text.
     return {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in flat.items()
     }
+
+
+def _seconds(time: float | None) -> str:
+    return "?" if time is None else f"{time:.2f}"
 
 
 def _write_csv(file: BinaryIO, rows: Iterable[ManifestRow]) -> None:
@@ -104,7 +110,10 @@ def _write_parquet(file: BinaryIO, rows: Sequence[ManifestRow]) -> None:
         "number": pa.int64(),
         "charged_minutes": pa.float64(),
         "cost_usd": pa.float64(),
+        "confidence": pa.float64(),
         "words": pa.int64(),
+        "review_words": pa.int64(),
+        "review_segments": pa.int64(),
         "retry": pa.bool_(),
     }
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in _COLUMNS])
@@ -163,7 +172,7 @@ class Checkpoint:
             lines = None if data is None else [json.loads(line) for line in data.splitlines()]
             if lines is not None:
                 return [self._read(number, one["row"]) for number, one in enumerate(lines)], [
-                    one["writing"] for one in lines
+                    {name: value for name, value in one["writing"].items() if name in WRITING} for one in lines
                 ]
         except Exception as error:
             raise errors.LedgerError(

@@ -42,7 +42,11 @@ class ManifestRow:
     :param status: one of the words above.
     :param files: addresses of what was written, by format.
     :param cost_usd: USD that it has cost in this run; None if nobody said.
+    :param confidence: how sure the model was of the words, 0 to 1; None if it does not say.
     :param words: how many words the text has.
+    :param review_words: how many of them are below ``review_below``; None if nobody asked, or nothing is known of it.
+    :param review_segments: how many segments are to be looked at, of which ``review`` has the first: ``start``, ``end``
+        (seconds), ``confidence``, and how many ``words`` are in doubt.
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
     :param retry: whether the next try may fix that.
     """
@@ -60,8 +64,12 @@ class ManifestRow:
     language: str | None = None
     charged_minutes: float | None = None
     cost_usd: float | None = None
+    confidence: float | None = None
     speakers: Sequence[str] = ()
     words: int | None = None
+    review_words: int | None = None
+    review_segments: int | None = None
+    review: Sequence[Mapping[str, float | None]] = ()
     error: str | None = None
     error_type: str | None = None
     retry: bool = False
@@ -88,7 +96,8 @@ class ManifestRow:
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
-        return {**asdict(self), "files": dict(self.files), "speakers": list(self.speakers)}
+        lists = {"speakers": list(self.speakers), "review": [dict(one) for one in self.review]}
+        return {**asdict(self), "files": dict(self.files), **lists}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> ManifestRow:
@@ -101,7 +110,8 @@ class ManifestRow:
         row = cls(**values)
         texts = [row.audio, row.name, row.key, *row.files.values(), *row.speakers]
         optional = (row.run_id, row.model, row.language, row.error, row.error_type)
-        numbers = (row.charged_minutes, row.cost_usd, row.words)
+        numbers = [row.charged_minutes, row.cost_usd, row.words, row.confidence, row.review_words, row.review_segments]
+        numbers += [value for one in row.review for value in one.values()]
         is_text = all(isinstance(one, str) for one in [*texts, *(one for one in optional if one is not None)])
         if not is_text or row.status not in (WAITING, *ENDS):
             raise TypeError("a row has other things than texts")
