@@ -68,6 +68,17 @@ def whole_turns(tokens: Iterable[Token]) -> Iterator[Passage]:
     return passages(tokens, _never)
 
 
+def words(passage: Passage) -> Iterator[Passage]:
+    """Yield the words of a passage, marks with the word they belong to; in scripts without spaces, each entry."""
+    word: list[Token] = []
+    for token in passage.tokens:
+        if word and can_break(word[-1].text, token.text, spaced=token.spaced):
+            yield Passage(passage.speaker, word)
+            word = []
+        word.append(token)
+    yield Passage(passage.speaker, word)
+
+
 def parts(turn: Sequence[Token], fits: Fits) -> Iterator[Sequence[Token]]:
     """Yield the sentences of a turn; those that do not fit are cut, rather after a comma. A word stays whole."""
     for sentence in turns(turn, _ends_sentence):

@@ -174,8 +174,9 @@ class OutputSettings:
 
     @property
     def timed_formats(self) -> list[str]:
-        """The formats to write that say when something was said, if times may not be estimated."""
-        return [name for name in self.formats if REGISTRY[name].needs_times and not self.estimated_captions]
+        """The formats to write that need times of the model's own."""
+        wanted = [(name, REGISTRY[name]) for name in self.formats]
+        return [name for name, one in wanted if one.needs_times and not (one.may_estimate and self.estimated_captions)]
 
     def check_model(self, model: str, known: KnownModels) -> None:
         """Refuse formats with times from a model that is known to give no times.

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript
-from airflow_provider_nanostt.outputs.captions.layout import Captions, make
+from airflow_provider_nanostt.outputs.captions.layout import Captions, make, no_times
 from airflow_provider_nanostt.outputs.document import read_result
 from airflow_provider_nanostt.outputs.formats.registry import FORMATS
+from airflow_provider_nanostt.outputs.passages import Passage, sentences
 from airflow_provider_nanostt.outputs.settings import CaptionStyle, ChunkRules, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.timed_tokens import Spoken, spoken
@@ -50,6 +51,16 @@ class RenderJob:
     def speech(self) -> Spoken:
         """All that was said, in order."""
         return spoken(self.transcript)
+
+    @functools.cached_property
+    def sentences(self) -> list[Passage]:
+        """All that was said with its times, which are never estimated ones.
+
+        :raises InvalidInput: if the transcript has no times.
+        """
+        if not self.speech.timed:
+            raise no_times(self.transcript.model)
+        return list(sentences(self.speech.tokens))
 
     @functools.cached_property
     def captions(self) -> Captions:
