@@ -405,7 +405,7 @@ FOREIGN = {
     "True", "ValueError", "WAY", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest",
     "ApprovalOperator", "COUNT", "DISTRIBUTED", "MINUTES", "TAB_SCREENSHOTS", "awaiting_input", "dag", "dag_run",
     "queue", "triggering_asset_events", "capabilities", "keyterms", "max_file_size_mb", "pricing",
-    "supported_parameters",
+    "supported_parameters", "DocumentLoaderOperator", "JSONLoader", "JSONReader", "metadata_func",
     "default_deferrable", "execution_timeout", "keep_task_state", "long", "max_active_runs", "max_active_tis_per_dag",
     "once", "operators", "pool", "pyproject", "render_template_as_native_obj", "retries", "retry_delay",
     "soft_fail", "state_store", "test", "timedelta", "tojson", "toml",
