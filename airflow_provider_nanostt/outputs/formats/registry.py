@@ -36,6 +36,7 @@ REGISTRY: Mapping[str, Format] = {
     "whisperx": Format("whisperx.json", needs_times=True),
     "diarized_json": Format("diarized.json", needs_times=True),
     "podcast": Format("podcast.json", needs_times=True),
+    "tsv": Format("tsv", needs_times=True),
 }
 """All formats. New ones come last, since a manifest has a column for each."""
 
