@@ -123,6 +123,13 @@ clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azur
 			.envs/clouds/bin/python -m pytest tests --ignore=tests/e2e --ignore=tests/distributed -m store -rs $(ARGS) || exit 1; \
 	done
 
+.PHONY: readers
+readers: ## read our formats with programs that somebody else wrote: Airflow's, LangChain's and LlamaIndex's loaders, OpenAI's types
+	@EDITABLE=1 scripts/bootstrap.sh env .envs/readers requirements/readers.lock
+	@scripts/bootstrap.sh clean-db .envs/readers
+	READERS=1 AIRFLOW_HOME=$(CURDIR)/.envs/readers/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
+		.envs/readers/bin/python -m pytest tests/readers -rs $(ARGS)
+
 .PHONY: nightly
 nightly: ## all that .ci/run has no time for: everything whole, the fuzzer, every benchmark in its quick form
 	@$(MAKE) --no-print-directory unit WHOLE=1
@@ -132,6 +139,7 @@ nightly: ## all that .ci/run has no time for: everything whole, the fuzzer, ever
 	@$(MAKE) --no-print-directory fuzz
 	@$(MAKE) --no-print-directory matrix WHOLE=1
 	@$(MAKE) --no-print-directory clouds
+	@$(MAKE) --no-print-directory readers
 	@$(MAKE) --no-print-directory bench QUICK=1
 
 .PHONY: bench

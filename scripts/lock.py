@@ -24,6 +24,7 @@ TEST_GROUPS = ("build", "e2e", "test")
 DEV_GROUPS = (*TEST_GROUPS, "lint", "real")
 BENCH_GROUPS = ("build", "store")
 CLOUD_GROUPS = ("build", "test")
+READER_GROUPS = ("build", "test")
 DISTRIBUTED_GROUPS = ("build", "e2e", "store", "test")
 FOREIGN = re.compile(r"https?:|file:|--(extra-)?index|--find-links|^[^#]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE)
 
@@ -99,6 +100,9 @@ def plan(folder: Path) -> Iterator[Lock]:
             about = f"The environment with every cloud's file system: Airflow {version.version}, the emulator, tests."
             inputs = [*project_inputs(airflow, CLOUD_GROUPS), "requirements/clouds.in"]
             yield Lock(REQUIREMENTS / "clouds.lock", version.date, inputs, about)
+            about = f"The environment of `make readers`: Airflow {version.version}, readers of our formats, tests."
+            inputs = [*project_inputs(airflow, READER_GROUPS), "requirements/readers.in"]
+            yield Lock(REQUIREMENTS / "readers.lock", version.date, inputs, about)
             about = (
                 f"The environment of `make distributed`: Airflow {version.version} with Celery, the emulator, tests."
             )

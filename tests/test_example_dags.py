@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,7 @@ def ran(home: Path) -> Any:
             "example_mapped": {"output": str(output)},
             "example_nightly_bucket": {"output": str(output)},
             "example_multilingual": {"output": str(output)},
+            "example_search": {"output": str(output)},
             **({"example_watched_bucket": {"output": str(output)}} if HAS_WATCHERS else {}),
             **({"example_approve_above": {"output": str(output)}} if can_ask_people() else {}),
         }
@@ -172,7 +175,7 @@ def test_every_dag_of_every_file_runs(ran: Ran):
     """No file of the folder fails to parse, and no DAG in it is left out here."""
     assert_only_what_needs_more_is_refused(ran.report["errors"])
     assert ran.report["all"] == sorted([*ran.report["dags"], *([NEEDS_A_PERSON] if can_ask_people() else [])])
-    assert len(FILES) == 13
+    assert len(FILES) == 14
 
 
 def test_a_note_a_call_and_a_list(ran: Ran):
@@ -285,6 +288,18 @@ def test_items_of_a_list_have_options_of_their_own(ran: Ran):
     }
 
 
+def test_a_question_is_answered_from_recordings(ran: Ran):
+    """With the passage, and where it was said; the index has each chunk of both recordings once."""
+    (place,) = ran.results("example_search", "index")
+    (found,) = ran.results("example_search", "answer")
+    assert "parcels have arrived" in found[0]["text"]
+    assert found[0]["source"] in ("weekly-note.wav", "delivery-call.wav")
+    assert {"id", "start", "speaker"} <= found[0].keys()
+    chunks = [json.loads(line) for file in (ran.output / "search").glob("*.chunks.jsonl") for line in file.open()]
+    with closing(sqlite3.connect(place.removeprefix("file://"))) as database:
+        assert database.execute("SELECT count(*) FROM chunks").fetchone() == (len(chunks),)
+
+
 def test_what_costs_little_asks_nobody(ran: Ran):
     """Both recordings cost less than what a person would be asked for."""
     (batch,) = ran.results("example_approve_above", "transcribe")
@@ -303,4 +318,4 @@ def test_the_hook_in_a_task(ran: Ran):
 def test_every_job_is_paid_for_once(ran: Ran):
     """All the examples together are charged as often as they have recordings (and videos that have a transcript)."""
     extra = 2 * (HAS_WATCHERS + can_ask_people())
-    assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1 + 1 + 2 + 1 + 2 + 3 + 2 + 3 + extra
+    assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1 + 1 + 2 + 1 + 2 + 3 + 2 + 3 + 2 + extra

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.airflow
 
 ALONE = TaskIdentity("calls", "transcribe", "manual__1")
 SAMPLES = Path(__file__).parents[1] / "samples" / "documents"
-ALL_TEXT = OutputSettings(formats=("json", "txt", "srt", "vtt"))
+ALL_TEXT = OutputSettings(formats=("json", "txt", "srt", "vtt", "chunks", "whisperx"))
 TRANSCRIPT = Transcript(
     "Good morning.",
     (Segment("Speaker 1", 0.0, 1.0, "Good morning."),),
@@ -81,7 +81,7 @@ def test_the_record_has_what_was_written(night, tmp_path):
     """Name, size and digests of every file, from the bytes; on a disk the time of its last change, too."""
     written = night.write().written
     assert written.settings == ALL_TEXT.digest
-    assert list(written.files) == ["json", "txt", "srt", "vtt"]
+    assert list(written.files) == ["json", "txt", "srt", "vtt", "chunks", "whisperx"]
     listing = object_storage.list_folder(night.folder)
     assert {one.name: (one.size, one.mtime) for one in written.files.values()} == {
         name: (info.size, info.mtime) for name, info in listing.items()
@@ -104,10 +104,10 @@ def test_without_a_folder_there_is_no_record():
 
 
 def test_files_as_they_were_written_are_not_read(night, request):
-    """Two hundred files are known by one listing of their folder."""
+    """Three hundred files are known by one listing of their folder."""
     before = [night.write(f"note{number}.wav") for number in range(50)]
     listing = object_storage.list_folder(night.folder)
-    assert len(listing) == 200
+    assert len(listing) == 300
     request.getfixturevalue("nothing_is_read")
     for one in before:
         found = night.check(one, listing=listing)

@@ -34,6 +34,9 @@ TRANSCRIPT = Transcript(
 )
 
 
+TIMED = replace(TRANSCRIPT, words=())
+
+
 def written(folder=None, source="note.wav", identity=None, transcript=TRANSCRIPT, **more):
     place = object_storage.resolve(str(folder)) if folder else None
     return write_outputs(transcript, folder=place, source=source, identity=identity, **more).result
@@ -199,6 +202,39 @@ def test_a_format_that_is_added_later_does_not_replace_a_file_of_somebody_else(t
         result = written(tmp_path, identity=ALONE, settings=OutputSettings(formats=("txt",)))
         assert result["files"]["txt"] == str(tmp_path / f"note-{ALONE.digest}.txt")
         assert (tmp_path / "note.txt").read_text() == "my own notes"
+
+
+DOTTED = OutputSettings(formats=("txt", "whisperx", "diarized_json", "podcast", "chunks"))
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("inner", ["whisperx", "diarized", "podcast", "chunks"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_recording_that_is_called_like_a_format_of_another_keeps_its_files(tmp_path, inner, first, earlier):
+    """Whichever is written first, and also if an earlier attempt has written the JSON file already."""
+    sources = ["note.wav", f"note.{inner}.wav"]
+    found = {}
+    for source in [*sources, *sources][first : first + 2]:
+        for settings in [OutputSettings(), DOTTED][not earlier :]:
+            found[source] = written(
+                tmp_path, source, TaskIdentity("d", "t", source), settings=settings, transcript=TIMED
+            )["files"]
+    files = [file for one in found.values() for file in one.values()]
+    assert len(set(files)) == len(files) == len(names(tmp_path)) == 12
+    for source, one in found.items():
+        assert json.loads(Path(one["json"]).read_bytes())["source"] == source
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_another_tasks_transcript_is_not_replaced_by_a_format_that_would_have_its_name(tmp_path, earlier):
+    """Such as one that was written before there was that format."""
+    other = written(tmp_path, "other.wav", TaskIdentity("d", "t", "other"), transcript=TIMED)["files"]["json"]
+    kept = Path(other).rename(tmp_path / "note.whisperx.json").read_bytes()
+    if earlier:
+        written(tmp_path, identity=ALONE, transcript=TIMED)
+    result = written(tmp_path, identity=ALONE, settings=DOTTED, transcript=TIMED)
+    assert (tmp_path / "note.whisperx.json").read_bytes() == kept
+    assert result["files"]["whisperx"] == str(tmp_path / f"note-{ALONE.digest}.whisperx.json")
 
 
 def test_captions_that_cannot_be_made_leave_no_file(tmp_path):

@@ -62,10 +62,11 @@ def test_the_page_is_made_of_the_json_file_and_never_read(viewer, ran):
         assert "alert(1)" not in viewer.get(ran.path("one", "/view")).text
 
 
-def test_a_task_that_asked_for_another_format_only_has_its_page(viewer, ran):
+@pytest.mark.parametrize(("name", "suffix"), [("srt", ".srt"), ("whisperx", ".whisperx.json")])
+def test_a_task_that_asked_for_another_format_only_has_its_page(viewer, ran, name, suffix):
     """The JSON file is there whatever formats were asked for."""
     (file,) = (ran.out / "derived").glob("*.json")
-    with changed("derived", return_value={"files": {"srt": str(ObjectStoragePath(str(file.with_suffix(".srt"))))}}):
+    with changed("derived", return_value={"files": {name: str(ObjectStoragePath(str(file.with_suffix(suffix))))}}):
         assert TEXT in viewer.get(ran.path("derived", "/view")).text
 
 

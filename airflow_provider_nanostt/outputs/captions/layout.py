@@ -79,17 +79,22 @@ def make(
     if speech.timed:
         return Captions(tuple(_shown(speech.tokens, style)), style)
     if not estimate:
-        model = f"The model {transcript.model!r}" if transcript.model else "The model"
-        raise InvalidInput(
-            f"{model} has given no times, which captions (srt, vtt) need. Use a model that gives times, such as "
-            "'Elevenlabs-STT'; or set estimated_captions=True for captions with estimated times; or remove srt and vtt "
-            "from formats"
-        )
+        raise no_times(transcript.model)
     shown = round(style.min_seconds * 1000)
     begin = shown + round(style.gap_seconds * 1000)
     mark = Cue(0, shown, (ESTIMATED if style.line_width >= len(ESTIMATED) else "[estimated]",))
     tokens = estimated(speech.tokens, transcript.charged_minutes, begin=begin)
     return Captions((mark, *_shown(tokens, style)), style, estimated=True)
+
+
+def no_times(model: str) -> InvalidInput:
+    """Return the error for formats that need times, of a transcript without any."""
+    named = f"The model {model!r}" if model else "The model"
+    return InvalidInput(
+        f"{named} has given no times, which captions (srt, vtt) and some other formats need. Use a model that gives "
+        "times, such as 'Elevenlabs-STT'; or set estimated_captions=True for captions with estimated times; or remove "
+        "from formats what needs times"
+    )
 
 
 def label(speaker: str, style: CaptionStyle) -> str:

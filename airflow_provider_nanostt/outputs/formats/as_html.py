@@ -8,12 +8,11 @@ from airflow_provider_nanostt.outputs.html.page import page
 
 def render(job: RenderJob) -> str:
     """Return the page."""
-    title = (job.source or "").rstrip("/").rpartition("/")[2] or "Transcript"
     inside = {file: job.text(name) for name, file in job.downloads.items()}
     settings = job.settings
     return page(
         job.transcript,
-        title=title,
+        title=job.title,
         audio_url=settings.page_audio_url,
         downloads=inside,
         review_below=settings.review_below,

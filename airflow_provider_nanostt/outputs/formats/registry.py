@@ -17,18 +17,26 @@ class Format:
 
     :param suffix: of its file, without the dot before it.
     :param needs_times: whether it says when something was said, and so needs a model that gives times.
+    :param may_estimate: whether these may be estimated times, if the user wants so.
     """
 
     suffix: str
     needs_times: bool = False
+    may_estimate: bool = False
 
 
 REGISTRY: Mapping[str, Format] = {
     "json": Format("json"),
     "txt": Format("txt"),
-    "srt": Format("srt", needs_times=True),
-    "vtt": Format("vtt", needs_times=True),
+    "srt": Format("srt", needs_times=True, may_estimate=True),
+    "vtt": Format("vtt", needs_times=True, may_estimate=True),
     "html": Format("html"),
+    "md": Format("md"),
+    "chunks": Format("chunks.jsonl"),
+    "whisperx": Format("whisperx.json", needs_times=True),
+    "diarized_json": Format("diarized.json", needs_times=True),
+    "podcast": Format("podcast.json", needs_times=True),
+    "tsv": Format("tsv", needs_times=True),
 }
 """All formats. New ones come last, since a manifest has a column for each."""
 

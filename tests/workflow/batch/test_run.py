@@ -247,14 +247,15 @@ def test_in_a_real_store(batch: Batch, shelf: Shelf):
     """A night in a bucket with a connection, twice: the second pays only for what is new."""
     for name in ("a.wav", "b.wav"):
         shelf.put(f"calls/{name}", Path(batch.recording(name)).read_bytes())
-    given = {"output_path": f"{shelf.uri}/results", "skip_existing": True, "formats": ("json", "txt")}
+    given = {"output_path": f"{shelf.uri}/results", "skip_existing": True, "formats": ("txt", "whisperx")}
     assert batch.run(f"{shelf.uri}/calls/*.wav", {"run_id": "monday"}, **given)["written"] == 2
     shelf.put("calls/c.wav", Path(batch.recording("c.wav")).read_bytes())
     result = batch.run(f"{shelf.uri}/calls/*.wav", {"run_id": "tuesday"}, **given)
     assert (result["written"], result["skipped"]) == (1, 2)
     rows = [json.loads(line) for line in shelf.read("results/manifest.jsonl").splitlines()]
     assert [row["status"] for row in rows] == ["skipped", "skipped", "written"]
-    assert all(row["files"]["txt"] in {f"{shelf.uri}/{key}" for key in shelf.keys("results")} for row in rows)
+    there = {f"{shelf.uri}/{key}" for key in shelf.keys("results")}
+    assert all(row["files"]["txt"] in there and row["files"]["whisperx"] in there for row in rows)
     assert sum(batch.charged.values()) == 3
 
 

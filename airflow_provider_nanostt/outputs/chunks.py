@@ -1,0 +1,128 @@
+"""Cuts a transcript into chunks for search: whole sentences of one speaker with flat values beside the text.
+
+Pure functions on values; which file they go to is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
+from typing import NamedTuple, NotRequired, TypedDict, cast
+
+from airflow_provider_nanostt.api.models import Transcript
+from airflow_provider_nanostt.outputs.passages import Fits, Passage, parts, whole_turns
+from airflow_provider_nanostt.outputs.settings import ChunkRules
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken
+
+_IDS = uuid.UUID("fac09154-4859-5432-b2b6-e82fddd4a352")
+
+
+class Chunk(TypedDict):
+    """A chunk: its text, and values that are never nested and never null; what is unknown is left out.
+
+    ``start`` and ``end`` are seconds, ``chunk`` counts from 1, ``recorded_at`` is as it was given.
+    """
+
+    text: str
+    id: str
+    source: NotRequired[str]
+    start: NotRequired[float]
+    end: NotRequired[float]
+    speaker: NotRequired[str]
+    language: NotRequired[str]
+    model: NotRequired[str]
+    run_id: NotRequired[str]
+    chunk: int
+    chunk_count: int
+    recorded_at: NotRequired[str]
+
+
+class _Piece(NamedTuple):
+    """A sentence, or a part of one that is too long: what is not cut any more; its size with the space before it."""
+
+    tokens: Sequence[Token]
+    size: int
+
+    @classmethod
+    def of(cls, tokens: Sequence[Token]) -> _Piece:
+        return cls(tokens, sum(len(one.text) + one.spaced for one in tokens))
+
+
+def to_chunks(
+    transcript: Transcript,
+    *,
+    source: str | None,
+    rules: ChunkRules | None = None,
+    recorded_at: str | None = None,
+    speech: Spoken | None = None,
+) -> Iterator[Chunk]:
+    """Yield the chunks of a transcript, in order.
+
+    The ``id`` is a UUID, the same for the same source, run, rules and times, so that a later index of the same
+    transcript replaces the chunks of an earlier one, also with other names of speakers. A transcript that has no run
+    id, such as of an answer that came at once, is known by its text instead.
+
+    :param source: the recording's name or address, without what may be secret in it.
+    :param recorded_at: when it was recorded, ISO 8601, where that is known.
+    :param speech: the result of ``spoken`` for the transcript, if it is known already.
+    """
+    rules, speech = rules or ChunkRules(), speech or spoken(transcript)
+    made = list(_chunks(speech.tokens, rules))
+    run = transcript.run_id or hashlib.sha256(transcript.text.encode("utf-8", "replace")).hexdigest()
+    seen: Counter[tuple[float, float]] = Counter()
+    for number, passage in enumerate(made, 1):
+        times = passage.start, passage.end
+        seen[times] += 1
+        values = {
+            "text": passage.text,
+            "id": str(uuid.uuid5(_IDS, json.dumps([source, run, *astuple(rules), *times, seen[times]]))),
+            "source": source,
+            "start": passage.start if speech.timed else None,
+            "end": passage.end if speech.timed else None,
+            "speaker": passage.speaker,
+            "language": transcript.language,
+            "model": transcript.model,
+            "run_id": transcript.run_id,
+            "chunk": number,
+            "chunk_count": len(made),
+            "recorded_at": recorded_at,
+        }
+        yield cast("Chunk", {name: value for name, value in values.items() if value not in (None, "")})
+
+
+def _chunks(tokens: Sequence[Token], rules: ChunkRules) -> Iterator[Passage]:
+    def fits(size: int, first: Token, last: Token) -> bool:
+        is_short = not rules.seconds or last.end - first.start <= rules.seconds * 1000
+        return is_short and (not rules.size or size <= rules.size)
+
+    for turn in whole_turns(tokens):
+        for packed in _packed(map(_Piece.of, parts(turn.tokens, fits)), rules.overlap, fits):
+            yield Passage(turn.speaker, [token for piece in packed for token in piece.tokens])
+
+
+def _packed(pieces: Iterable[_Piece], overlap: int, fits: Fits) -> Iterator[list[_Piece]]:
+    """Put pieces into chunks, as many as fit; the first ones repeat the end of the chunk before."""
+    held: list[_Piece] = []
+    size, is_new = 0, False
+
+    def takes(piece: _Piece) -> bool:
+        first = held[0].tokens[0]
+        return fits(size + piece.size - first.spaced, first, piece.tokens[-1])
+
+    for piece in pieces:
+        if is_new and not takes(piece):
+            yield held
+            sizes = itertools.accumulate(one.size for one in reversed(held))
+            held = held[len(held) - sum(one <= overlap for one in sizes) :]
+            size, is_new = sum(one.size for one in held), False
+            while held and not takes(piece):
+                size -= held.pop(0).size
+        held.append(piece)
+        size, is_new = size + piece.size, True
+    if held:
+        yield held
