@@ -78,7 +78,7 @@ def write_outputs(
     }
     uris, written = _Folder(folder, identity, settings).write(named, document)
     words = len(named.text.split())
-    return WrittenResult({**facts, "files": uris, "speakers": speakers(named), "words": words}, written)
+    return WrittenResult({**facts, "files": uris, "speakers": speakers(named), "words": words}, written, named)
 
 
 def save_locally(transcript: Transcript, source: str | None) -> str:

@@ -41,6 +41,7 @@ class ManifestRow:
     :param key: what the ledger knows it by; empty if it could not be looked at.
     :param status: one of the words above.
     :param files: addresses of what was written, by format.
+    :param tables: by table, the file in the table's folder that has its rows.
     :param cost_usd: USD that it has cost in this run; None if nobody said.
     :param words: how many words the text has.
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
@@ -55,6 +56,7 @@ class ManifestRow:
     key: str = ""
     status: str = WAITING
     files: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
     run_id: str | None = None
     model: str | None = None
     language: str | None = None
@@ -78,7 +80,7 @@ class ManifestRow:
 
     def with_result(self, status: str, result: Mapping[str, object]) -> ManifestRow:
         """Return the row with what a single transcription's result says."""
-        known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status"}
+        known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status", "tables"}
         values: dict[str, Any] = {name: value for name, value in result.items() if name in known}
         return replace(self, status=status, error=None, error_type=None, retry=False, **values)
 
@@ -88,7 +90,7 @@ class ManifestRow:
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
-        return {**asdict(self), "files": dict(self.files), "speakers": list(self.speakers)}
+        return {**asdict(self), "files": dict(self.files), "tables": dict(self.tables), "speakers": list(self.speakers)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> ManifestRow:
@@ -99,7 +101,7 @@ class ManifestRow:
         known = {one.name for one in fields(cls)}
         values: dict[str, Any] = {name: value for name, value in data.items() if name in known}
         row = cls(**values)
-        texts = [row.audio, row.name, row.key, *row.files.values(), *row.speakers]
+        texts = [row.audio, row.name, row.key, *row.files.values(), *row.tables.values(), *row.speakers]
         optional = (row.run_id, row.model, row.language, row.error, row.error_type)
         numbers = (row.charged_minutes, row.cost_usd, row.words)
         is_text = all(isinstance(one, str) for one in [*texts, *(one for one in optional if one is not None)])
@@ -115,15 +117,17 @@ def stopped(rows: Iterable[ManifestRow]) -> list[ManifestRow]:
     return [row for row in rows if row.status == NOT_STARTED and row.error_type != CostLimit.__name__]
 
 
-def summary(rows: Sequence[ManifestRow], manifest: Mapping[str, str]) -> dict[str, Any]:
+def summary(rows: Sequence[ManifestRow], manifest: Mapping[str, str], tables: Mapping[str, str]) -> dict[str, Any]:
     """Return what goes to XCom: counts and sums, never a row for each file.
 
     :param manifest: addresses of the manifest, by format.
+    :param tables: addresses of this run's files, by table.
     """
     counts = Counter(row.status for row in rows)
     languages = Counter(row.language for row in rows if row.language)
     return {
         "manifest": dict(manifest),
+        "tables": dict(tables),
         "total": len(rows),
         **{status: counts[status] for status in ENDS},
         "cost_usd": round(sum(row.cost_usd or 0.0 for row in rows), 9),

@@ -53,7 +53,7 @@ def test_the_sum_has_counts_and_no_rows():
         *(ManifestRow(number, f"/{number}.wav").with_error(errors.InvalidInput("no")) for number in range(3, 1000)),
         ManifestRow(1000, "/z.wav", status=NOT_STARTED),
     ]
-    found = summary(rows, {"jsonl": "/t/manifest.jsonl"})
+    found = summary(rows, {"jsonl": "/t/manifest.jsonl"}, {})
     assert found["manifest"] == {"jsonl": "/t/manifest.jsonl"}
     counts = {name: found[name] for name in ("total", WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED)}
     assert counts == {"total": 1001, WRITTEN: 1, SKIPPED: 1, DUPLICATE: 1, FAILED: 997, NOT_STARTED: 1}
