@@ -44,8 +44,8 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     :param job: the job, or the whole dict that ``TranscribeOperator(wait_for_completion=False)`` returns, also as JSON
         text. (templated)
     :param output_path: the folder for the transcript's files; None puts the text into XCom. (templated)
-    :param formats: files to write into ``output_path``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json``
-        is always written. (templated)
+    :param formats: files to write into ``output_path``, by the names in
+        :data:`~airflow_provider_nanostt.outputs.FORMATS`; ``json`` is always written. (templated)
     :param filename: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
         ``{map_index}``. (templated)
     :param nanogpt_conn_id: the connection that submitted the job. (templated)

@@ -36,7 +36,7 @@ from airflow_provider_nanostt.operators.options import (
     OutputOptions,
     RecoveryPolicy,
 )
-from airflow_provider_nanostt.outputs import CaptionStyle, format_transcript, schema
+from airflow_provider_nanostt.outputs import CaptionStyle, ChunkRules, format_transcript, schema
 from airflow_provider_nanostt.sensors import TranscriptionSensor
 from airflow_provider_nanostt.triggers import TranscriptionTrigger
 from airflow_provider_nanostt.workflow import scripts
@@ -286,7 +286,8 @@ def test_the_defaults_in_the_tables_are_those_of_the_code():
 def test_every_key_of_the_file_is_on_its_page():
     """The page has what the schema of the JSON file has, and the defaults of the reading rules."""
     rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", PAGES["docs/outputs.md"], re.MULTILINE))
-    assert {name: float(value) for name, value in rows.items() if name != "version"} == asdict(CaptionStyle())
+    defaults = asdict(CaptionStyle()) | asdict(ChunkRules())
+    assert {name: float(value) for name, value in rows.items() if name != "version"} == defaults
     properties: Any = schema()["properties"]
     keys = {*properties, *properties["words"]["items"]["properties"]}
     assert keys - ticked("docs/outputs.md") == set()

@@ -32,7 +32,7 @@ from airflow_provider_nanostt.common.parsing import (
 )
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
-from airflow_provider_nanostt.outputs import CaptionStyle, OutputSettings
+from airflow_provider_nanostt.outputs import CaptionStyle, ChunkRules, OutputSettings
 from airflow_provider_nanostt.outputs.tables import check_tables
 from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, ApprovalRules, CostRules
 
@@ -82,6 +82,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     "filename": parse_text,
     "speaker_names": parse_mapping,
     "captions": lambda _, value: CaptionStyle.of(value),
+    "chunks": lambda _, value: ChunkRules.of(value),
     "estimated_captions": parse_bool,
     "xcom_limit": partial(parse_whole, least=0, most=1_000_000_000),
     "page_audio_url": parse_text,

@@ -69,6 +69,8 @@ class OutputOptions(_Options):
     :param speaker_names: new names for speakers, as in ``{"Speaker 1": "Agent"}``.
     :param captions: the reading rules of ``srt`` and ``vtt``, by the names in
         :class:`~airflow_provider_nanostt.outputs.settings.CaptionStyle`.
+    :param chunks: how ``chunks`` are cut, by the names in
+        :class:`~airflow_provider_nanostt.outputs.settings.ChunkRules`.
     :param estimated_captions: guess the times of captions if the model gives none.
     :param xcom_limit: bytes of JSON that may go to XCom without ``output_path``.
     :param page_audio_url: a web address at which a browser finds the recording, for the ``html`` page to play. It is
@@ -79,6 +81,7 @@ class OutputOptions(_Options):
 
     speaker_names: Mapping[str, str] | str | None = None
     captions: Mapping[str, object] | str | None = None
+    chunks: Mapping[str, object] | str | None = None
     estimated_captions: Flag = False
     xcom_limit: int | str | None = None
     page_audio_url: str | None = None

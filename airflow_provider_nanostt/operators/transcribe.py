@@ -36,8 +36,8 @@ class TranscribeOperator(NanoGPTOperator):
     :param output_path: the folder for the transcript's files and for the ledger of what was paid for: local, or
         anything ``ObjectStoragePath`` knows (``s3://conn@bucket/key/``), the same for every try. None puts the text
         into XCom. (templated)
-    :param formats: files to write into ``output_path``: any of ``json``, ``txt``, ``srt``, ``vtt``, ``html``; ``json``
-        is always written. (templated)
+    :param formats: files to write into ``output_path``, by the names in
+        :data:`~airflow_provider_nanostt.outputs.FORMATS`; ``json`` is always written. (templated)
     :param filename: pattern of the files' names, with ``{name}``, ``{run_id}``, ``{model}``, ``{language}`` and
         ``{map_index}``. (templated)
     :param max_cost_usd: a recording that would cost more, with all that earlier tries have cost, is not submitted.

@@ -24,8 +24,8 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
 
     :param urls: addresses of videos. (templated)
     :param output_path: the folder for results, ledger and manifest. (templated)
-    :param formats: ``json``, ``txt``, ``html``; ``srt`` and ``vtt`` need ``estimated_captions`` in ``output_options``,
-        since there are no times. (templated)
+    :param formats: as for the batch operator; those with times, such as ``srt``, need ``estimated_captions`` in
+        ``output_options``, since there are none. (templated)
     :param filename: pattern of the files' names; ``{name}`` is title and id. (templated)
     :param max_cost_usd: for all of them; it stops before the video that would exceed it. (templated)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from typing import ClassVar, Self
 
 from airflow_provider_nanostt.api.catalogue import KNOWN_MODELS
 from airflow_provider_nanostt.api.errors import InvalidInput
@@ -37,8 +38,43 @@ def check_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name == "json" or name in wanted)
 
 
+class _Rules:
+    """What groups of numbers have in common: each is in its range, and a mapping may stand for them."""
+
+    __slots__ = ()
+
+    argument: ClassVar[str]
+
+    def _ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Return the least and the most that each rule may be."""
+        raise NotImplementedError
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in self._ranges().items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InvalidInput(f"{self.argument}: {name} must be between {least} and {most}, got {value!r}")
+
+    @classmethod
+    def of(cls, given: object) -> Self:
+        """Read the rules from a mapping, or from what a template may have made of one; its numbers may be text.
+
+        :raises InvalidInput: for what is not a mapping, an unknown rule, and a value that is not a number.
+        """
+        kinds = {rule.name: rule.type for rule in fields(cls)}  # type: ignore[arg-type]  # each of them is a dataclass
+        values: dict[str, int | float] = {}
+        for name, value in parse_mapping(cls.argument, given).items():
+            if name not in kinds:
+                raise InvalidInput(f"{cls.argument}: unknown rule {name!r}; allowed: {', '.join(kinds)}")
+            read, is_whole = number(value), kinds[name] == "int"
+            if read is None or (is_whole and read != int(read)):
+                raise InvalidInput(f"{cls.argument}: {name} must be a {'whole ' * is_whole}number, got {value!r}")
+            values[name] = int(read) if is_whole else read
+        return cls(**values)
+
+
 @dataclass(frozen=True, slots=True)
-class CaptionStyle:
+class CaptionStyle(_Rules):
     """The reading rules of captions.
 
     :param max_lines: lines of one caption.
@@ -51,6 +87,8 @@ class CaptionStyle:
     :raises InvalidInput: if a value is outside of its range.
     """
 
+    argument: ClassVar[str] = "captions"
+
     max_lines: int = 2
     line_width: int = 42
     min_seconds: float = 1.0
@@ -59,8 +97,8 @@ class CaptionStyle:
     gap_seconds: float = 0.08
     pause_seconds: float = 0.7
 
-    def __post_init__(self) -> None:
-        ranges = {
+    def _ranges(self) -> Mapping[str, tuple[float, float]]:
+        return {
             "max_lines": (1, 10),
             "line_width": (12, 1000),
             "min_seconds": (0.2, 60.0),
@@ -69,27 +107,26 @@ class CaptionStyle:
             "gap_seconds": (0.0, 5.0),
             "pause_seconds": (0.05, 600.0),
         }
-        for name, (least, most) in ranges.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise InvalidInput(f"captions: {name} must be between {least} and {most}, got {value!r}")
 
-    @classmethod
-    def of(cls, given: object) -> CaptionStyle:
-        """Read the rules from a mapping, or from what a template may have made of one; its numbers may be text.
 
-        :raises InvalidInput: for what is not a mapping, an unknown rule, and a value that is not a number.
-        """
-        kinds = {rule.name: rule.type for rule in fields(cls)}
-        values: dict[str, int | float] = {}
-        for name, value in parse_mapping("captions", given).items():
-            if name not in kinds:
-                raise InvalidInput(f"captions: unknown rule {name!r}; allowed: {', '.join(kinds)}")
-            read, is_whole = number(value), kinds[name] == "int"
-            if read is None or (is_whole and read != int(read)):
-                raise InvalidInput(f"captions: {name} must be a {'whole ' * is_whole}number, got {value!r}")
-            values[name] = int(read) if is_whole else read
-        return cls(**values)  # type: ignore[arg-type]  # whole numbers where the fields are whole
+@dataclass(frozen=True, slots=True)
+class ChunkRules(_Rules):
+    """How a transcript is cut into chunks: whole sentences, and never across a speaker's turn.
+
+    :param size: characters of a chunk at most; 0 leaves a turn whole.
+    :param overlap: characters at most, in whole sentences, that a chunk repeats of the one before in the same turn.
+    :param seconds: how long a chunk is at most; 0 for any length.
+    :raises InvalidInput: if a value is outside of its range.
+    """
+
+    argument: ClassVar[str] = "chunks"
+
+    size: int = 1200
+    overlap: int = 0
+    seconds: float = 0.0
+
+    def _ranges(self) -> Mapping[str, tuple[float, float]]:
+        return {"size": (0, 1_000_000), "overlap": (0, self.size // 2 or 1_000_000), "seconds": (0.0, 86_400.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +136,7 @@ class OutputSettings:
     :param formats: as :func:`check_formats` takes them.
     :param speaker_names: new names of speakers, by the service's names.
     :param captions: the reading rules.
+    :param chunks: how a transcript is cut for search.
     :param estimated_captions: estimate the times of captions where a model has given none.
     :param xcom_limit: bytes of JSON that may go to XCom where there is no folder.
     :param page_audio_url: where a browser finds the recording, for the page to play; it is written into the page.
@@ -111,6 +149,7 @@ class OutputSettings:
     formats: Sequence[str] = ("json",)
     speaker_names: Mapping[str, str] = field(default_factory=dict)
     captions: CaptionStyle = field(default_factory=CaptionStyle)
+    chunks: ChunkRules = field(default_factory=ChunkRules)
     estimated_captions: bool = False
     xcom_limit: int = XCOM_LIMIT
     filename: str = PATTERN

@@ -21,6 +21,7 @@ from airflow_provider_nanostt.outputs import (
     to_document,
     write_outputs,
 )
+from airflow_provider_nanostt.outputs.formats.registry import REGISTRY
 from airflow_provider_nanostt.outputs.settings import check_formats
 
 PACKED = re.compile(r'<script type="application/gzip" data-file="([^"]+)">([^<]+)</script>')
@@ -106,7 +107,7 @@ def test_a_file_of_a_task_can_be_formatted(tmp_path):
 @pytest.mark.parametrize(
     ("given", "fmt", "words"),
     [
-        (CALL, "docx", "unknown format 'docx'; allowed: json, txt, srt, vtt, html"),
+        (CALL, "docx", f"unknown format 'docx'; allowed: {', '.join(FORMATS)}"),
         ({"files": {"json": "s3://b/a.json"}}, "txt", "not in this result but in its files"),
         ({"something": "else"}, "txt", "not a transcript"),
         (Transcript("Yes."), "srt", "estimated_captions=True"),
@@ -122,6 +123,14 @@ def test_estimated_captions_are_marked():
     """In both formats."""
     assert "[estimated times]" in format_transcript(Transcript("Yes."), "srt", estimated_captions=True)
     assert "NOTE The times" in format_transcript(Transcript("Yes."), "vtt", estimated_captions=True)
+
+
+def test_every_format_has_a_row_in_the_docs():
+    """With the name of its file, and whether a model without times can have it."""
+    table = re.compile(r"^\| `(\w+)` \| `call\.([\w.]+)` \| (yes|no) \|", re.MULTILINE)
+    docs = Path(__file__).parents[2] / "docs" / "outputs.md"
+    listed = {name: (suffix, times == "yes") for name, suffix, times in table.findall(docs.read_text())}
+    assert listed == {name: (one.suffix, one.needs_times) for name, one in REGISTRY.items()}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,7 @@ def test_formats_are_put_in_order(given, formats):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"formats": ["json", "docx"]}, "unknown format 'docx'; allowed: json, txt, srt, vtt, html"),
+        ({"formats": ["json", "docx"]}, f"unknown format 'docx'; allowed: {', '.join(FORMATS)}"),
         ({"formats": 5}, "must be a list of json"),
         ({"filename": "{day}"}, "unknown field {day}"),
         ({"xcom_limit": -1}, "non-negative number of bytes"),
@@ -170,7 +179,9 @@ def test_captions_of_a_model_without_times_are_refused_before_they_are_paid_for(
 @pytest.mark.airflow
 def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
     """html is a format like the others; what was written beside it is inside it, byte for byte."""
-    settings = OutputSettings(formats=("txt", "vtt", "html"), page_audio_url="https://recordings.example/note.wav")
+    settings = OutputSettings(
+        formats=("txt", "vtt", "chunks", "html"), page_audio_url="https://recordings.example/note.wav"
+    )
     files = write_outputs(
         CALL, folder=object_storage.resolve(str(tmp_path)), source="note.wav", identity=None, settings=settings
     ).result
@@ -179,10 +190,11 @@ def test_the_page_carries_the_other_files_that_were_asked_for(tmp_path):
         name: gzip.decompress(base64.b64decode(packed))
         for packed, name in ((one[2], one[1]) for one in PACKED.finditer(html))
     }
-    assert set(inside) == {"note.json", "note.txt", "note.vtt"}
+    assert set(inside) == {"note.json", "note.txt", "note.vtt", "note.chunks.jsonl"}
     assert inside["note.txt"] == Path(files["files"]["txt"]).read_bytes()
     assert json.loads(inside["note.json"])["text"] == CALL.text
     assert "https://recordings.example/note.wav" in html
+    assert re.findall(r'data-get="[^"]+" aria-label="[^"]+">([^<]+)<', html) == ["JSON", "TXT", "VTT", "CHUNKS.JSONL"]
 
 
 @pytest.mark.airflow

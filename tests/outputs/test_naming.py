@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.ledger import TaskIdentity
-from airflow_provider_nanostt.outputs import file_stem
+from airflow_provider_nanostt.outputs import FORMATS, file_stem
+from airflow_provider_nanostt.outputs.formats.registry import REGISTRY, file_name
 from airflow_provider_nanostt.outputs.naming import check_pattern
 
 ALONE = TaskIdentity("calls", "transcribe", "manual__1")
@@ -41,6 +42,17 @@ def test_files_are_named_after_the_audio(source, stem):
     """The name is the audio's own, less what a file system or a shell could take amiss."""
     assert file_stem(source, ALONE) == stem
     assert file_stem(source, MAPPED) == f"{stem}-{MAPPED.digest}"
+
+
+NAMES = st.lists(st.sampled_from(["a", ".", *".".join(one.suffix for one in REGISTRY.values()).split(".")]), max_size=5)
+
+
+@given(NAMES, NAMES)
+def test_no_file_of_one_name_is_a_file_of_another(one, other):
+    """Whatever a recording's own name looks like, and in whatever formats the two are written."""
+    stems = {file_stem(f"{'.'.join(parts)}.mp3", ALONE) for parts in (one, other, [*one, *other])}
+    files = [file_name(stem, name) for stem in stems for name in FORMATS]
+    assert len(set(files)) == len(files)
 
 
 @given(st.text(max_size=300), st.sampled_from([None, ALONE, MAPPED]))

@@ -12,7 +12,7 @@ from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.captions.layout import Captions, make
 from airflow_provider_nanostt.outputs.document import read_result
 from airflow_provider_nanostt.outputs.formats.registry import FORMATS
-from airflow_provider_nanostt.outputs.settings import CaptionStyle, OutputSettings
+from airflow_provider_nanostt.outputs.settings import CaptionStyle, ChunkRules, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
 from airflow_provider_nanostt.outputs.timed_tokens import Spoken, spoken
 
@@ -79,6 +79,7 @@ def format_transcript(
     *,
     speaker_names: Mapping[str, str] | None = None,
     captions: Mapping[str, object] | None = None,
+    chunks: Mapping[str, object] | None = None,
     estimated_captions: bool = False,
     source: str | None = None,
     audio_url: str | None = None,
@@ -89,6 +90,7 @@ def format_transcript(
         ``output_path``.
     :param fmt: one of :data:`FORMATS`.
     :param captions: reading rules, by the names in :class:`~airflow_provider_nanostt.outputs.settings.CaptionStyle`.
+    :param chunks: how chunks are cut, by the names in :class:`~airflow_provider_nanostt.outputs.settings.ChunkRules`.
     :param estimated_captions: estimate times where there are none.
     :param source: the recording's name; default as in a JSON file.
     :param audio_url: where a browser finds the recording, for ``html``.
@@ -101,6 +103,7 @@ def format_transcript(
     settings = OutputSettings(
         speaker_names=speaker_names or {},
         captions=CaptionStyle.of(captions),
+        chunks=ChunkRules.of(chunks),
         estimated_captions=estimated_captions,
         page_audio_url=audio_url,
     )

@@ -1,0 +1,17 @@
+"""Chunks for search and retrieval, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+
+from airflow_provider_nanostt.outputs.chunks import to_chunks
+from airflow_provider_nanostt.outputs.formats.render import RenderJob
+
+# Some readers end a line at these, too.
+_LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def render(job: RenderJob) -> str:
+    """Return the chunks as JSON lines."""
+    found = to_chunks(job.transcript, source=job.source, rules=job.settings.chunks, speech=job.speech)
+    return "".join(json.dumps(chunk, ensure_ascii=False).translate(_LINE_ENDS) + "\n" for chunk in found)
