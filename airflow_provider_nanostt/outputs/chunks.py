@@ -15,9 +15,9 @@ from dataclasses import astuple
 from typing import NamedTuple, NotRequired, TypedDict, cast
 
 from airflow_provider_nanostt.api.models import Transcript
+from airflow_provider_nanostt.outputs.passages import Fits, Passage, parts, whole_turns
 from airflow_provider_nanostt.outputs.settings import ChunkRules
-from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken, turns
-from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, can_break, ending, join_spaced, one_line
+from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken
 
 _IDS = uuid.UUID("fac09154-4859-5432-b2b6-e82fddd4a352")
 
@@ -48,6 +48,10 @@ class _Piece(NamedTuple):
     tokens: Sequence[Token]
     size: int
 
+    @classmethod
+    def of(cls, tokens: Sequence[Token]) -> _Piece:
+        return cls(tokens, sum(len(one.text) + one.spaced for one in tokens))
+
 
 def to_chunks(
     transcript: Transcript,
@@ -70,17 +74,17 @@ def to_chunks(
     rules, speech = rules or ChunkRules(), speech or spoken(transcript)
     made = list(_chunks(speech.tokens, rules))
     run = transcript.run_id or hashlib.sha256(transcript.text.encode("utf-8", "replace")).hexdigest()
-    seen: Counter[tuple[int, int]] = Counter()
-    for number, (speaker, tokens) in enumerate(made, 1):
-        times = tokens[0].start, tokens[-1].end
+    seen: Counter[tuple[float, float]] = Counter()
+    for number, passage in enumerate(made, 1):
+        times = passage.start, passage.end
         seen[times] += 1
         values = {
-            "text": join_spaced((one.text, one.spaced) for one in tokens),
+            "text": passage.text,
             "id": str(uuid.uuid5(_IDS, json.dumps([source, run, *astuple(rules), *times, seen[times]]))),
             "source": source,
-            "start": times[0] / 1000 if speech.timed else None,
-            "end": times[1] / 1000 if speech.timed else None,
-            "speaker": speaker,
+            "start": passage.start if speech.timed else None,
+            "end": passage.end if speech.timed else None,
+            "speaker": passage.speaker,
             "language": transcript.language,
             "model": transcript.model,
             "run_id": transcript.run_id,
@@ -91,67 +95,34 @@ def to_chunks(
         yield cast("Chunk", {name: value for name, value in values.items() if value not in (None, "")})
 
 
-def _chunks(tokens: Sequence[Token], rules: ChunkRules) -> Iterator[tuple[str | None, Sequence[Token]]]:
-    """Yield the speaker and the tokens of each chunk."""
-    speaker: str | None = None
-    for turn in turns(tokens, lambda *_: False):
-        speaker = next((one.speaker for one in turn if one.speaker), speaker)
-        pieces = (piece for sentence in turns(turn, _is_sentence) for piece in _pieces(sentence, rules))
-        for packed in _packed(pieces, rules):
-            yield one_line(speaker or "") or None, [token for piece in packed for token in piece.tokens]
+def _chunks(tokens: Sequence[Token], rules: ChunkRules) -> Iterator[Passage]:
+    def fits(size: int, first: Token, last: Token) -> bool:
+        is_short = not rules.seconds or last.end - first.start <= rules.seconds * 1000
+        return is_short and (not rules.size or size <= rules.size)
+
+    for turn in whole_turns(tokens):
+        for packed in _packed(map(_Piece.of, parts(turn.tokens, fits)), rules.overlap, fits):
+            yield Passage(turn.speaker, [token for piece in packed for token in piece.tokens])
 
 
-def _is_sentence(tokens: Sequence[Token], after: Token) -> bool:
-    """Whether a sentence ends before a token; a mark that stands for itself, such as a closing quote, belongs to it."""
-    last = tokens[-1].text
-    return ending(last) == SENTENCE and can_break(last, after.text, spaced=after.spaced)
-
-
-def _pieces(sentence: Sequence[Token], rules: ChunkRules) -> Iterator[_Piece]:
-    """Yield a sentence, in parts if it is too long for a chunk."""
-    while sentence:
-        until, size = _until(sentence, rules)
-        yield _Piece(sentence[:until], size)
-        sentence = sentence[until:]
-
-
-def _until(tokens: Sequence[Token], rules: ChunkRules) -> tuple[int, int]:
-    """Return where the first part of a sentence ends, rather after a comma, and its characters; a word stays whole."""
-    size = word = clause = 0
-    for at, token in enumerate(tokens):
-        if at and can_break(tokens[at - 1].text, token.text, spaced=token.spaced):
-            word = at
-            clause = at if ending(tokens[at - 1].text) else clause
-        size += len(token.text) + token.spaced
-        if at and not _fits(rules, size, tokens[0], token):
-            until = clause if clause > at // 2 else word or at
-            return until, sum(len(one.text) + one.spaced for one in tokens[:until])
-    return len(tokens), size
-
-
-def _packed(pieces: Iterable[_Piece], rules: ChunkRules) -> Iterator[list[_Piece]]:
+def _packed(pieces: Iterable[_Piece], overlap: int, fits: Fits) -> Iterator[list[_Piece]]:
     """Put pieces into chunks, as many as fit; the first ones repeat the end of the chunk before."""
     held: list[_Piece] = []
     size, is_new = 0, False
+
+    def takes(piece: _Piece) -> bool:
+        first = held[0].tokens[0]
+        return fits(size + piece.size - first.spaced, first, piece.tokens[-1])
+
     for piece in pieces:
-        last = piece.tokens[-1]
-        if is_new and not _fits(rules, size + piece.size, held[0].tokens[0], last):
+        if is_new and not takes(piece):
             yield held
             sizes = itertools.accumulate(one.size for one in reversed(held))
-            held = held[len(held) - sum(one <= rules.overlap for one in sizes) :]
+            held = held[len(held) - sum(one <= overlap for one in sizes) :]
             size, is_new = sum(one.size for one in held), False
-            while held and not _fits(rules, size + piece.size, held[0].tokens[0], last):
+            while held and not takes(piece):
                 size -= held.pop(0).size
         held.append(piece)
         size, is_new = size + piece.size, True
     if held:
         yield held
-
-
-def _fits(rules: ChunkRules, size: int, first: Token, last: Token) -> bool:
-    """Whether a chunk may go from one token to another.
-
-    :param size: its characters, with the space before it.
-    """
-    is_short = not rules.seconds or last.end - first.start <= rules.seconds * 1000
-    return is_short and (not rules.size or size - first.spaced <= rules.size)

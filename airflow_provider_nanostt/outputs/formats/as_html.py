@@ -8,6 +8,5 @@ from airflow_provider_nanostt.outputs.html.page import page
 
 def render(job: RenderJob) -> str:
     """Return the page."""
-    title = (job.source or "").rstrip("/").rpartition("/")[2] or "Transcript"
     inside = {file: job.text(name) for name, file in job.downloads.items()}
-    return page(job.transcript, title=title, audio_url=job.settings.page_audio_url, downloads=inside)
+    return page(job.transcript, title=job.title, audio_url=job.settings.page_audio_url, downloads=inside)

@@ -29,6 +29,7 @@ REGISTRY: Mapping[str, Format] = {
     "srt": Format("srt", needs_times=True),
     "vtt": Format("vtt", needs_times=True),
     "html": Format("html"),
+    "md": Format("md"),
     "chunks": Format("chunks.jsonl"),
 }
 """All formats. New ones come last, since a manifest has a column for each."""

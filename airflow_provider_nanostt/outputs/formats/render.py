@@ -41,6 +41,11 @@ class RenderJob:
             self._texts[name] = render(self)
         return self._texts[name]
 
+    @property
+    def title(self) -> str:
+        """What stands above the text: the recording's name without its folder."""
+        return (self.source or "").rstrip("/").rpartition("/")[2] or "Transcript"
+
     @functools.cached_property
     def speech(self) -> Spoken:
         """All that was said, in order."""
