@@ -176,7 +176,9 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
         costs=arguments.costs,
         request=request,
         settings=arguments.settings,
-        tables=BatchTables(folder, arguments.tables, task, day=day_of(context), log=operator.log),
+        tables=BatchTables(
+            folder, arguments.tables, task, day=day_of(context), rules=arguments.settings.chunks, log=operator.log
+        ),
         is_retryable=partial(operator.is_retryable, context=context),
         staging_path=arguments.preparation.staging_path,
         skip_existing=arguments.skip_existing,

@@ -42,8 +42,8 @@ class TranscribeBatchOperator(NanoGPTOperator):
     :param output_path: the folder for results, ledger and manifest. (templated)
     :param manifest: name of the manifest in ``output_path``, without suffix; one of that name is replaced. (templated)
     :param manifest_formats: any of ``jsonl``, ``csv``, ``parquet``; the last needs the extra ``[parquet]``. (templated)
-    :param tables: any of ``segments``, ``words`` (Parquet, which need the extra ``[parquet]``): a folder for each in
-        ``output_path``, to which each run adds one file with the rows of what it has written. (templated)
+    :param tables: any of ``segments``, ``words``, ``chunks``; the first two need the extra ``[parquet]``: a folder for
+        each in ``output_path``, to which each run adds one file with the rows of what it has written. (templated)
     :param on_item_error: when some recordings fail, write the others and then ``fail`` the task, naming them, or
         ``continue``: succeed, and leave them to the manifest. Trouble with the key, the account or the service fails
         the task either way. (templated)
@@ -110,7 +110,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         output_path: str | None,
         manifest: str = "manifest",
         manifest_formats: Sequence[Literal["jsonl", "csv", "parquet"]] | str = ("jsonl",),
-        tables: Sequence[Literal["segments", "words"]] | str = (),
+        tables: Sequence[Literal["segments", "words", "chunks"]] | str = (),
         on_item_error: Literal["fail", "continue"] | str = "fail",
         on_no_match: Literal["warn", "fail"] | str = "warn",
         skip_existing: bool | str = False,

@@ -5,16 +5,22 @@ Which recordings go into which file is not decided here, nor what their rows are
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from airflow_provider_nanostt.outputs.tables import TABLES
+from airflow_provider_nanostt.outputs.chunks import to_chunks
+from airflow_provider_nanostt.outputs.formats.as_chunks import lines
+from airflow_provider_nanostt.outputs.merge import run_id_of
+from airflow_provider_nanostt.outputs.tables import PARQUET, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_provider_nanostt.api.models import Transcript
+    from airflow_provider_nanostt.outputs.settings import ChunkRules
 
 _ROW_GROUP = 100_000
 """Rows that are written at once, about."""
@@ -36,21 +42,34 @@ class TableFile(Protocol):
         """Write what is left, and the end of the file, which stays open."""
 
 
-def write_table(table: str, file: BinaryIO) -> TableFile:
-    """Begin the file of a table."""
-    return _ParquetFile(table, file)
+def write_table(table: str, file: BinaryIO, rules: ChunkRules | None = None) -> TableFile:
+    """Begin the file of a table; ``rules`` are those of the chunks."""
+    return _ParquetFile(PARQUET[table], file) if table in PARQUET else _ChunksFile(file, rules)
 
 
-def read_keys(file: BinaryIO) -> Mapping[str, Collection[str | None]]:
+def read_keys(table: str, file: BinaryIO) -> Mapping[str, Collection[str | None]]:
     """Return which recordings a file has rows of, each with its run ids.
 
     :raises ValueError: if it is no such file.
     """
     found: defaultdict[str, set[str | None]] = defaultdict(set)
+    for source, run_id in _parquet_keys(file) if table in PARQUET else map(_chunk_key, file):
+        found[source].add(run_id)
+    return found
+
+
+def _parquet_keys(file: BinaryIO) -> Iterator[tuple[str, str | None]]:
     for group in _row_groups(file, ["source", "run_id"]):
         for row in group.group_by(["source", "run_id"]).aggregate([]).to_pylist():
-            found[row["source"]].add(row["run_id"])
-    return found
+            yield row["source"], row["run_id"]
+
+
+def _chunk_key(line: bytes) -> tuple[str, str | None]:
+    chunk = json.loads(line)
+    source = chunk.get("source") if isinstance(chunk, dict) else None
+    if not isinstance(source, str):
+        raise ValueError("a line is no chunk")  # noqa: TRY004  its value is wrong, whatever it is
+    return source, chunk.get("run_id")
 
 
 def _row_groups(file: BinaryIO, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -64,13 +83,12 @@ def _row_groups(file: BinaryIO, columns: list[str] | None = None) -> Iterator[pa
 class _ParquetFile:
     """Parquet, compressed; a row group has the rows of several recordings."""
 
-    def __init__(self, table: str, file: BinaryIO) -> None:
+    def __init__(self, table: Table, file: BinaryIO) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
-        self._rows = TABLES[table].rows
-        columns = TABLES[table].columns
-        self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+        self._rows = table.rows
+        self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in table.columns.items()])
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._waiting = [self._schema.empty_table()]
 
@@ -112,3 +130,21 @@ class _ParquetFile:
 
 def _utf8(value: object) -> object:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+class _ChunksFile:
+    """Chunks for search, as JSON lines."""
+
+    def __init__(self, file: BinaryIO, rules: ChunkRules | None) -> None:
+        self._file = file
+        self._rules = rules
+
+    def add(self, transcript: Transcript, source: str) -> None:
+        of_all_parts = replace(transcript, run_id=run_id_of(transcript))
+        self._file.write(lines(to_chunks(of_all_parts, source=source, rules=self._rules)).encode("utf-8", "replace"))
+
+    def keep(self, old: BinaryIO, without: Collection[str]) -> None:
+        self._file.writelines(line for line in old if _chunk_key(line)[0] not in without)
+
+    def close(self) -> None:
+        """Nothing is left: each line was written at once."""

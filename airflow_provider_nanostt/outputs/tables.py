@@ -1,4 +1,4 @@
-"""Transcripts as rows of tables: which tables and columns there are. Pure; what holds the rows is ``table_files``.
+"""Transcripts as rows of tables: which tables and columns there are. Pure; files of them are made in ``table_files``.
 
 A row has the recording and the job it comes from, so that tables can be joined, and one transcript told from the next.
 """
@@ -15,18 +15,17 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import is_visible
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.parsing import parse_words
-from airflow_provider_nanostt.outputs.document import mapping
+from airflow_provider_nanostt.outputs.merge import run_id_of
 
 Columns = Mapping[str, Sequence[object]]
 
-_RUN_ID_SEPARATOR = ", "
 _LOOK_BACK = 8
 """Segments before a word's time of which one may be the one it is in, where people speak at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table.
+    """A table in Parquet.
 
     :param columns: their names and Arrow's names of their types; times are seconds. New ones come at the end.
     :param rows: makes the rows of a transcript, by column; the text is the recording's name.
@@ -34,7 +33,6 @@ class Table:
 
     columns: Mapping[str, str]
     rows: Callable[[Transcript, str], Columns]
-    suffix: str = "parquet"
 
 
 def check_tables(name: str, value: object) -> tuple[str, ...]:
@@ -46,7 +44,7 @@ def check_tables(name: str, value: object) -> tuple[str, ...]:
     for one in wanted:
         if one not in TABLES:
             raise InvalidInput(f"{name} must be any of {', '.join(TABLES)}; got {one!r}")
-    parquet = [one for one in wanted if TABLES[one].suffix == "parquet"]
+    parquet = [one for one in wanted if one in PARQUET]
     if parquet and importlib.util.find_spec("pyarrow") is None:
         raise InvalidInput(
             f"{name}: {' and '.join(parquet)} as Parquet need pyarrow: pip install 'airflow-provider-nanostt[parquet]' "
@@ -92,15 +90,6 @@ def word_rows(transcript: Transcript, source: str) -> Columns:
     }
 
 
-def run_id_of(transcript: Transcript) -> str | None:
-    """Return the id of the job; of a recording in parts, of all of them; None for an answer that came at once."""
-    if transcript.run_id is not None:
-        return transcript.run_id
-    parts = transcript.raw.get("parts")
-    ids = [mapping(part).get("runId") for part in parts] if isinstance(parts, list) else []
-    return _RUN_ID_SEPARATOR.join(one for one in ids if isinstance(one, str)) or None
-
-
 def confidence_of(entry: Segment | Word) -> float | None:
     """Return how sure the model is, from 0 to 1; None where it does not say."""
     return number(getattr(entry, "confidence", None))
@@ -125,7 +114,7 @@ def _covers(segment: Segment, word: Word, middle: float) -> bool:
     return word.speaker == segment.speaker and (segment.end is None or segment.end >= middle)
 
 
-TABLES = {
+PARQUET = {
     "segments": Table(
         {
             "source": "string",
@@ -156,4 +145,6 @@ TABLES = {
         word_rows,
     ),
 }
-"""All tables, by name."""
+
+TABLES: Mapping[str, str] = {**dict.fromkeys(PARQUET, "parquet"), "chunks": "jsonl"}
+"""All tables, each with how its files' names end; the chunks are JSON lines."""

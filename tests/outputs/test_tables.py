@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.outputs.merge import merge
+from airflow_provider_nanostt.outputs.settings import ChunkRules
 from airflow_provider_nanostt.outputs.table_files import read_keys, write_table
-from airflow_provider_nanostt.outputs.tables import TABLES
+from airflow_provider_nanostt.outputs.tables import PARQUET
 from tests.outputs.talk import talk
 
 pa = pytest.importorskip("pyarrow")
@@ -126,7 +128,7 @@ def test_every_word_has_a_segment_that_exists(transcript):
     assert {row["segment"] for row in words} <= {row["segment"] for row in segments} or not transcript.segments
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", PARQUET)
 def test_many_recordings_are_a_few_row_groups(table):
     """Rows are written as they come, many at a time, all with the columns of the table."""
     transcript, file = talk(3_000), None
@@ -136,8 +138,8 @@ def test_many_recordings_are_a_few_row_groups(table):
     assert len(sizes) > 1
     assert all(size >= 100_000 for size in sizes[:-1])
     schema = file.schema_arrow
-    assert {name: str(schema.field(name).type) for name in schema.names} == dict(TABLES[table].columns)
-    assert len(read_keys(written(table, [("a", transcript), ("b", transcript)]))) == 2
+    assert {name: str(schema.field(name).type) for name in schema.names} == dict(PARQUET[table].columns)
+    assert len(read_keys(table, written(table, [("a", transcript), ("b", transcript)]))) == 2
 
 
 def test_rows_of_an_older_file_are_kept():
@@ -148,14 +150,37 @@ def test_rows_of_an_older_file_are_kept():
         ("a", "new a"),
         ("b", "old b"),
     ]
-    assert read_keys(file) == {"a": {"3"}, "b": {"2"}}
+    assert read_keys("segments", file) == {"a": {"3"}, "b": {"2"}}
     earlier = io.BytesIO()
     parquet.write_table(parquet.read_table(old).drop_columns(["confidence"]), earlier)
     kept = parquet.read_table(written("segments", [], old=earlier, without=[])).to_pylist()
     assert [(row["text"], row["confidence"]) for row in kept] == [("old a", None), ("old b", None)]
 
 
+def test_chunks_are_lines_and_kept_like_rows():
+    """Each says which recording and which jobs it is of; the rules are those that were given."""
+    whole = merge([(0.0, Transcript("One. Two.", run_id="r1")), (60.0, Transcript("Three.", run_id="r2"))])
+    old = written("chunks", [("a", Transcript("Old.", run_id="1")), ("b", Transcript("Other.", run_id="2"))])
+    file = io.BytesIO()
+    rows = write_table("chunks", file, ChunkRules(size=5))
+    rows.add(whole, "a")
+    rows.keep(old, ["a"])
+    rows.close()
+    found = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [(one["source"], one["text"]) for one in found] == [
+        ("a", "One."),
+        ("a", "Two."),
+        ("a", "Three."),
+        ("b", "Other."),
+    ]
+    assert len({one["id"] for one in found}) == 4
+    assert read_keys("chunks", io.BytesIO(file.getvalue())) == {"a": {"r1, r2"}, "b": {"2"}}
+
+
 def test_what_is_no_table_is_said_so():
     """A damaged file is told from a storage in trouble."""
     with pytest.raises(ValueError, match="magic bytes"):
-        read_keys(io.BytesIO(b"not a table at all"))
+        read_keys("words", io.BytesIO(b"not a table at all"))
+    for line in (b"not a chunk\n", b"[]\n", b'{"source": 1}\n'):
+        with pytest.raises(ValueError, match=r"no chunk|Expecting value"):
+            read_keys("chunks", io.BytesIO(line))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt.api.errors import CostLimit
 from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.common.reprs import redacted_repr
+from airflow_provider_nanostt.outputs.merge import RUN_ID_SEPARATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +25,6 @@ ELSEWHERE = "elsewhere"
 """What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
 run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it; it
 matches no recording, which is no failure; another run is submitting it just now."""
-
-RUN_ID_SEPARATOR = ", "
-"""Between the run ids of a recording that went in parts."""
 
 ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED, ELSEWHERE, NO_MATCH)
 _MAX_NAMED = 20

@@ -19,6 +19,7 @@ from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.s3_puts import send_small_files_at_once
 from airflow_provider_nanostt.common.urls import redact
+from airflow_provider_nanostt.outputs.merge import RUN_ID_SEPARATOR
 from airflow_provider_nanostt.workflow import transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
@@ -39,7 +40,6 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
     FAILED,
     NO_MATCH,
     NOT_STARTED,
-    RUN_ID_SEPARATOR,
     SKIPPED,
     WAITING,
     WRITTEN,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.ledger import TaskIdentity
+    from airflow_provider_nanostt.outputs import ChunkRules
     from airflow_provider_nanostt.outputs.table_files import TableFile
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
@@ -49,14 +50,23 @@ class BatchTables:
     :param folder: of the results; each table has a folder in it, with one for each day.
     :param names: of the tables.
     :param day: the run's, as in ``2026-11-26``.
+    :param rules: of the chunks.
     """
 
     def __init__(
-        self, folder: ObjectStoragePath, names: Sequence[str], task: TaskIdentity, *, day: str, log: Log
+        self,
+        folder: ObjectStoragePath,
+        names: Sequence[str],
+        task: TaskIdentity,
+        *,
+        day: str,
+        rules: ChunkRules,
+        log: Log,
     ) -> None:
         stem = f"batch-{task.file_name.removesuffix('.json')}"  # a leading _ or . would hide it from readers
-        self.files = {name: f"day={day}/{stem}.{TABLES[name].suffix}" for name in names}
+        self.files = {name: f"day={day}/{stem}.{TABLES[name]}" for name in names}
         self._folder = folder
+        self._rules = rules
         self._log = log
         self._marker = folder / FOLDER / _MARKERS / f"{stem}.json"
         self._opened: dict[str, tuple[BinaryIO, TableFile]] = {}
@@ -152,7 +162,7 @@ class BatchTables:
         """Return the file that a table is collected in, which has no name and is gone with the process."""
         if name not in self._opened:
             file = cast("BinaryIO", tempfile.TemporaryFile(prefix="nanostt-"))  # noqa: SIM115  see above
-            self._opened[name] = file, write_table(name, file)
+            self._opened[name] = file, write_table(name, file, self._rules)
         return self._opened[name]
 
     def _put(self, name: str, path: ObjectStoragePath, sources: Sequence[str]) -> None:
@@ -217,7 +227,7 @@ class _OtherFiles:
         if (table, file) not in self._keys:
             path = self._folder / table / file
             with path.fs.open(path.path, "rb") as opened:
-                self._keys[table, file] = read_keys(opened)
+                self._keys[table, file] = read_keys(table, opened)
         run_ids = self._keys[table, file].get(row.audio, ())
         return row.run_id in run_ids or (row.run_id is None and bool(run_ids))
 

@@ -24,6 +24,7 @@ dataset = pytest.importorskip("pyarrow.dataset")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 BOTH = ("segments", "words")
+ALL = (*BOTH, "chunks")
 DAYS = 86_400.0
 
 
@@ -37,7 +38,7 @@ class Night:
         self.dag_run = SimpleNamespace(logical_date=datetime(2026, 11, number, tzinfo=UTC))
 
     def run(self, audio: Any, **arguments: Any) -> dict[str, Any]:
-        made = {"tables": BOTH, "skip_existing": True, **arguments}
+        made = {"tables": ALL, "skip_existing": True, **arguments}
         context = {**self.batch.memory.context(**self.instance), "dag_run": self.dag_run}
         result: dict[str, Any] = self.batch.run_task(lambda: self.batch.make(audio, **made), context)
         return result
@@ -62,21 +63,20 @@ def files(batch: Batch, table: str = "segments") -> list[Path]:
 
 def rows(batch: Batch, table: str = "segments") -> list[dict[str, Any]]:
     """All rows of a table, as DuckDB reads it."""
-    pattern = f"{batch.memory.folder}/{table}/*/*.parquet"
-    found = duckdb.sql(
-        f"select * from read_parquet('{pattern}', hive_partitioning = true) order by source, segment, start"
-    )
+    reader, suffix = ("read_json", "jsonl") if table == "chunks" else ("read_parquet", "parquet")
+    files = f"'{batch.memory.folder}/{table}/*/*.{suffix}'"
+    found = duckdb.sql(f"select * from {reader}({files}, hive_partitioning = true) order by source, start")
     return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
 
 
 def told(batch: Batch, table: str = "segments") -> Counter[str]:
     """How often each recording begins in a table."""
-    first = {"segments": "segment", "words": "start"}[table]
-    return Counter(Path(row["source"]).name for row in rows(batch, table) if row[first] == 0)
+    first, value = {"segments": ("segment", 0), "words": ("start", 0.0), "chunks": ("chunk", 1)}[table]
+    return Counter(Path(row["source"]).name for row in rows(batch, table) if row[first] == value)
 
 
 def assert_each_once(batch: Batch, audio: list[str]) -> None:
-    for table in BOTH:
+    for table in ALL:
         assert told(batch, table) == once(audio)
     by_source = {Path(row["source"]).name: row["text"] for row in rows(batch)}
     assert by_source == {Path(one).name: text_of(Path(one).name) for one in audio}
@@ -91,7 +91,7 @@ def test_a_night_is_in_the_tables(batch: Batch, night, deferrable):
     result = night(26).run(audio, deferrable=deferrable)
     assert_each_once(batch, audio)
     assert [uri.removeprefix("file://") for uri in result["tables"].values()] == [
-        str(files(batch, table)[0]) for table in BOTH
+        str(files(batch, table)[0]) for table in ALL
     ]
     read = dataset.dataset(str(batch.memory.folder / "segments"), partitioning="hive").to_table().to_pylist()
     key = lambda row: (row["source"], row["segment"])  # noqa: E731
@@ -100,7 +100,8 @@ def test_a_night_is_in_the_tables(batch: Batch, night, deferrable):
     assert {row["audio"]: (row["run_id"], row["model"], row["language"]) for row in batch.rows} == {
         row["source"]: (row["run_id"], row["model"], row["language"]) for row in rows(batch)
     }
-    assert all(set(row["tables"]) == set(BOTH) for row in batch.rows)
+    assert all(set(row["tables"]) == set(ALL) for row in batch.rows)
+    assert {row["text"] for row in rows(batch, "chunks")} == {text_of(Path(one).name) for one in audio}
     for table in BOTH:
         duckdb.sql(f"create or replace view {table} as from '{batch.memory.folder}/{table}/*/*.parquet'")
     texts = "select text, string_agg(word, ' ' order by words.start) from words"
@@ -113,9 +114,9 @@ def test_several_nights_are_one_data_set(batch: Batch, night):
     """Each night adds one file with what is new, and touches no other; a night that brings nothing adds none."""
     audio = batch.recordings(2)
     night(1).run(audio)
-    first = {file: file.stat().st_mtime_ns for table in BOTH for file in files(batch, table)}
+    first = {file: file.stat().st_mtime_ns for table in ALL for file in files(batch, table)}
     audio.append(batch.recording("new.wav"))
-    assert set(night(2).run(audio)["tables"]) == set(BOTH)
+    assert set(night(2).run(audio)["tables"]) == set(ALL)
     assert night(3).run(audio)["tables"] == {}
     assert_each_once(batch, audio)
     assert [file.parent.name for file in files(batch)] == ["day=2026-11-01", "day=2026-11-02"]
@@ -131,7 +132,8 @@ KILLS: dict[str, dict[str, Any]] = {
     "while landing": {"after": record("written"), "nth": 3},
     "before the first file": {"before": output("*.parquet")},
     "between the files": {"after": output("*.parquet")},
-    "after the last file": {"after": output("*.parquet"), "nth": 2},
+    "before the last file": {"before": output("chunks/*/*.jsonl")},
+    "after the last file": {"after": output("chunks/*/*.jsonl")},
 }
 AT = pytest.mark.parametrize("at", KILLS)
 
@@ -144,9 +146,9 @@ def test_killed_and_retried_each_is_there_once(batch: Batch, night, at):
         night(1).run(audio)
     for table in BOTH:
         assert all(len(parquet.read_table(file)) for file in files(batch, table))
-    assert set(night(1).run(audio)["tables"]) == set(BOTH)
+    assert set(night(1).run(audio)["tables"]) == set(ALL)
     assert_each_once(batch, audio)
-    assert len(files(batch)) == len(files(batch, "words")) == 1
+    assert [len(files(batch, table)) for table in ALL] == [1, 1, 1]
     assert batch.charged == once(audio)
 
 
@@ -160,7 +162,7 @@ def test_killed_and_never_retried_the_next_night_has_what_is_missing(batch: Batc
     days_pass()
     audio.append(batch.recording("new.wav"))
     night(2).run(audio)
-    for table in BOTH:
+    for table in ALL:
         assert told(batch, table) == once(audio)
     assert list((batch.memory.folder / ".nanostt" / "tables").glob("*")) == marked
     night(1).run(audio)
@@ -293,7 +295,8 @@ def test_a_damaged_file_is_written_anew(batch: Batch, night, logged):
     """Whatever stands in its place, the run's file has all of the run."""
     audio = batch.recordings(2)
     night(1).run(audio)
-    files(batch)[0].write_bytes(b"not a table")
+    for table in ALL:
+        files(batch, table)[0].write_bytes(b"not a table")
     night(1).run(audio)
     assert_each_once(batch, audio)
     assert any("is damaged, and written anew" in line for line in logged())
@@ -330,6 +333,7 @@ def test_without_its_library_nothing_is_sent(batch: Batch, night, monkeypatch):
     with pytest.raises(AirflowFailException, match=r"airflow-provider-nanostt\[parquet\]"):
         night(1).run(batch.recordings(1))
     assert batch.submits == 0
+    assert set(night(1).run(batch.recordings(1), tables="chunks")["tables"]) == {"chunks"}
 
 
 def test_a_storage_that_cannot_be_written_is_found_out_before_anything_is_sent(batch: Batch, night):
