@@ -135,7 +135,10 @@ KILLS: dict[str, dict[str, Any]] = {
     "before the last file": {"before": output("chunks/*/*.jsonl")},
     "after the last file": {"after": output("chunks/*/*.jsonl")},
 }
-AT = pytest.mark.parametrize("at", KILLS)
+QUICK = "between the files"
+AT = pytest.mark.parametrize(
+    "at", [pytest.param(at, marks=[] if at == QUICK else pytest.mark.long, id=at) for at in KILLS]
+)
 
 
 @AT
@@ -170,6 +173,7 @@ def test_killed_and_never_retried_the_next_night_has_what_is_missing(batch: Batc
     assert batch.charged == once(audio)
 
 
+@pytest.mark.long
 def test_what_another_run_is_about_to_write_is_left_to_it(batch: Batch, night):
     """As long as it may be at work, nobody takes its recordings over."""
     audio = batch.recordings(3)
@@ -222,6 +226,22 @@ def test_a_clear_writes_its_own_file_anew(batch: Batch, night):
     assert files(batch)[1].read_bytes() == other
 
 
+def test_a_recording_that_changed_has_its_newest_rows_in_the_newest_file(batch: Batch, night):
+    """It is another transcript; the query on the page of tables leaves the old one out."""
+    audio = batch.recordings(2)
+    night(1).run(audio)
+    batch.script("call-000.wav", text="Something else was said.")
+    Path(audio[0]).write_bytes(Path(batch.recording("other.wav")).read_bytes())
+    night(2).run(audio)
+    texts = [row["text"] for row in rows(batch) if row["source"] == audio[0]]
+    assert sorted(texts) == ["Something else was said.", text_of("call-000.wav")]
+    page = (Path(__file__).parents[3] / "docs" / "tables.md").read_text()
+    query = page.partition("```sql\n")[2].partition("```")[0].replace("transcripts/", f"{batch.memory.folder}/")
+    newest = duckdb.sql(f"select text from ({query}) order by source").fetchall()
+    assert newest == [("Something else was said.",), (text_of("call-001.wav"),)]
+
+
+@pytest.mark.long
 def test_a_forced_run_has_only_its_new_transcripts(batch: Batch, night):
     """Runs without shared records pay for themselves, and force replaces what the run had."""
     audio = batch.recordings(2)
@@ -279,6 +299,7 @@ def test_a_storage_that_refuses_a_table_loses_no_transcript(batch: Batch, night)
     assert batch.charged == once(audio)
 
 
+@pytest.mark.long
 def test_a_transcript_that_is_gone_is_written_again(batch: Batch, night):
     """Rows are never left out: the retry fetches what the tables need, for nothing."""
     audio = batch.recordings(2)
@@ -291,6 +312,7 @@ def test_a_transcript_that_is_gone_is_written_again(batch: Batch, night):
     assert batch.charged == once(audio)
 
 
+@pytest.mark.long
 def test_a_damaged_file_is_written_anew(batch: Batch, night, logged):
     """Whatever stands in its place, the run's file has all of the run."""
     audio = batch.recordings(2)
@@ -302,6 +324,7 @@ def test_a_damaged_file_is_written_anew(batch: Batch, night, logged):
     assert any("is damaged, and written anew" in line for line in logged())
 
 
+@pytest.mark.long
 def test_instances_of_a_mapped_batch_have_files_of_their_own(batch: Batch, night):
     """Two instances of a task in one run never write the same file."""
     audio = batch.recordings(4)
