@@ -39,11 +39,11 @@ class ManifestRow:
     :param key: what the ledger knows it by; empty if it could not be looked at.
     :param status: one of the words above.
     :param files: addresses of what was written, by format.
-    :param tables: by table, the file in the table's folder that has its rows.
     :param cost_usd: USD that it has cost in this run; None if nobody said.
     :param words: how many words the text has.
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
     :param retry: whether the next try may fix that.
+    :param tables: by table, the file in the table's folder that has its rows.
     """
 
     __repr__ = redacted_repr
@@ -54,7 +54,6 @@ class ManifestRow:
     key: str = ""
     status: str = WAITING
     files: Mapping[str, str] = field(default_factory=dict)
-    tables: Mapping[str, str] = field(default_factory=dict)
     run_id: str | None = None
     model: str | None = None
     language: str | None = None
@@ -65,6 +64,7 @@ class ManifestRow:
     error: str | None = None
     error_type: str | None = None
     retry: bool = False
+    tables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run_ids(self) -> list[str]:
@@ -80,6 +80,7 @@ class ManifestRow:
         """Return the row with what a single transcription's result says."""
         known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status", "tables"}
         values: dict[str, Any] = {name: value for name, value in result.items() if name in known}
+        values["run_id"] = values.get("run_id") or self.run_id  # a recording in parts has no single one
         return replace(self, status=status, error=None, error_type=None, retry=False, **values)
 
     def with_error(self, error: BaseException, status: str = FAILED) -> ManifestRow:

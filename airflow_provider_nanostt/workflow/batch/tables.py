@@ -187,52 +187,60 @@ class _OtherFiles:
         self._folder = folder
         self._names: dict[str, set[str]] = {}
         self._keys: dict[tuple[str, str], Mapping[str, Collection[str | None]]] = {}
-        self._until: dict[str, float] = {}
+        self._at_work: dict[str, float] | None = None
 
     def have(self, table: str, file: str, row: ManifestRow) -> bool:
         """Whether a file has a recording, or will have it when the run that writes it ends.
 
         :raises StorageUnavailable: if that cannot be seen.
         """
-        path = self._folder / table
         try:
-            is_there = file in self._listed(table)
-            until = self._marked(PurePosixPath(file).stem)
-            if until is None or until > time.time():
-                return is_there or until is not None
-            path /= file
-            return is_there and self._has_rows(table, file, row)
-        except (OSError, ValueError) as error:
-            raise object_storage.wrap_error(error, "It cannot be seen what the tables have", path) from error
+            if table not in self._names:
+                self._names[table] = names_below(self._folder / table)
+            is_there = file in self._names[table]
+            until = self._runs_at_work().get(PurePosixPath(file).stem)
+            if until is None:
+                return is_there
+            return until > time.time() or (is_there and self._has_rows(table, file, row))
+        except OSError as error:
+            problem = "It cannot be seen what the tables have"
+            raise object_storage.wrap_error(error, problem, self._folder / table) from error
 
-    def _listed(self, table: str) -> set[str]:
-        if table not in self._names:
-            self._names[table] = names_below(self._folder / table)
-        return self._names[table]
-
-    def _marked(self, stem: str) -> float | None:
-        """Return until when a run is at work, epoch seconds; None if it has ended."""
-        markers = self._folder / FOLDER / _MARKERS
-        if _MARKERS not in self._names:
-            self._names[_MARKERS] = set(object_storage.list_folder(markers))
-        if f"{stem}.json" not in self._names[_MARKERS]:
-            return None
-        if stem not in self._until:
-            data = json.loads(object_storage.read(markers / f"{stem}.json") or b"{}")
-            self._until[stem] = amount(data.get("until")) or 0.0
-        return self._until[stem]
+    def _runs_at_work(self) -> Mapping[str, float]:
+        """Return the runs that have not come to their end, by the stems of their files, and until when they may."""
+        if self._at_work is None:
+            markers = self._folder / FOLDER / _MARKERS
+            names = object_storage.list_folder(markers)
+            self._at_work = {name.removesuffix(".json"): _read_marker(markers / name) for name in names}
+        return self._at_work
 
     def _has_rows(self, table: str, file: str, row: ManifestRow) -> bool:
         """Look into a file whose run did not come to its end."""
         if (table, file) not in self._keys:
             path = self._folder / table / file
             with path.fs.open(path.path, "rb") as opened:
-                self._keys[table, file] = read_keys(table, opened)
+                try:
+                    self._keys[table, file] = read_keys(table, opened)
+                except ValueError:  # it is damaged
+                    self._keys[table, file] = {}
         run_ids = self._keys[table, file].get(row.audio, ())
         return row.run_id in run_ids or (row.run_id is None and bool(run_ids))
 
 
+def _read_marker(path: ObjectStoragePath) -> float:
+    """Return until when a run may be at work, epoch seconds; 0 if that cannot be read."""
+    try:
+        data = json.loads(object_storage.read(path) or b"")
+    except ValueError:
+        return 0.0
+    return (amount(data.get("until")) if isinstance(data, dict) else None) or 0.0
+
+
 def _written_transcript(row: ManifestRow) -> Transcript:
+    """Read a transcript from its JSON file.
+
+    :raises StorageUnavailable: if that is gone, or something else.
+    """
     uri = row.files["json"]
     data = object_storage.read(object_storage.resolve(uri))
     try:

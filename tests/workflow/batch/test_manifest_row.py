@@ -34,6 +34,12 @@ def test_a_row_takes_in_a_result():
     assert not row.is_missing
 
 
+def test_a_recording_in_parts_keeps_the_ids_of_its_jobs():
+    """Its result has none, since no job has all of it."""
+    row = ManifestRow(0, "/a.wav", run_id="r1, r2").with_result(WRITTEN, {**RESULT, "run_id": None})
+    assert row.run_ids == ["r1", "r2"]
+
+
 def test_a_row_survives_json():
     """What is written is read back, with what a later version may add."""
     row = ManifestRow(3, "/ü.wav", "n", "k").with_result(WRITTEN, RESULT)

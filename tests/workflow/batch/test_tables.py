@@ -19,7 +19,6 @@ from tests.outside import failing, killed, output, record
 from tests.real_store import Shelf
 from tests.workflow.batch.conftest import ASYNC, SYNC, Batch, once, text_of
 
-duckdb = pytest.importorskip("duckdb")
 dataset = pytest.importorskip("pyarrow.dataset")
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -57,6 +56,11 @@ def days_pass(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda: passed.__setitem__(0, passed[0] + DAYS)
 
 
+def duckdb() -> Any:
+    """The reader that nobody here wrote; the environments of the clouds and of other Airflows have none."""
+    return pytest.importorskip("duckdb")
+
+
 def files(batch: Batch, table: str = "segments") -> list[Path]:
     return sorted((batch.memory.folder / table).rglob("*.*"))
 
@@ -65,7 +69,7 @@ def rows(batch: Batch, table: str = "segments") -> list[dict[str, Any]]:
     """All rows of a table, as DuckDB reads it."""
     reader, suffix = ("read_json", "jsonl") if table == "chunks" else ("read_parquet", "parquet")
     files = f"'{batch.memory.folder}/{table}/*/*.{suffix}'"
-    found = duckdb.sql(f"select * from {reader}({files}, hive_partitioning = true) order by source, start")
+    found = duckdb().sql(f"select * from {reader}({files}, hive_partitioning = true) order by source, start")
     return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
 
 
@@ -103,9 +107,9 @@ def test_a_night_is_in_the_tables(batch: Batch, night, deferrable):
     assert all(set(row["tables"]) == set(ALL) for row in batch.rows)
     assert {row["text"] for row in rows(batch, "chunks")} == {text_of(Path(one).name) for one in audio}
     for table in BOTH:
-        duckdb.sql(f"create or replace view {table} as from '{batch.memory.folder}/{table}/*/*.parquet'")
+        duckdb().sql(f"create or replace view {table} as from '{batch.memory.folder}/{table}/*/*.parquet'")
     texts = "select text, string_agg(word, ' ' order by words.start) from words"
-    found = duckdb.sql(f"{texts} join segments using (source, run_id, segment) group by all").fetchall()
+    found = duckdb().sql(f"{texts} join segments using (source, run_id, segment) group by all").fetchall()
     assert len(found) == 4
     assert all(text == words for text, words in found)
 
@@ -186,6 +190,23 @@ def test_what_another_run_is_about_to_write_is_left_to_it(batch: Batch, night):
     assert_each_once(batch, audio)
 
 
+@pytest.mark.long
+def test_what_is_damaged_of_a_killed_run_is_taken_over(batch: Batch, night):
+    """Neither a marker nor a file that cannot be read stops the next night, and nothing is left out."""
+    audio = batch.recordings(2)
+    with killed(**KILLS["between the files"]):
+        night(1).run(audio)
+    (marker,) = (batch.memory.folder / ".nanostt" / "tables").glob("*")
+    for content in (b"{", b"[]", b'{"until": "soon"}'):
+        marker.write_bytes(content)
+        files(batch)[0].write_bytes(b"not a table")
+        night(2).run(audio)
+    files(batch)[0].unlink()
+    marker.unlink()
+    for table in ALL:
+        assert told(batch, table) == once(audio)
+
+
 @pytest.mark.parametrize("is_retried", [True, False])
 def test_what_failed_first_and_landed_later(batch: Batch, night, days_pass, is_retried):
     """It comes into the file of its run, or into that of the next night if the retry was killed before that."""
@@ -237,7 +258,7 @@ def test_a_recording_that_changed_has_its_newest_rows_in_the_newest_file(batch: 
     assert sorted(texts) == ["Something else was said.", text_of("call-000.wav")]
     page = (Path(__file__).parents[3] / "docs" / "tables.md").read_text()
     query = page.partition("```sql\n")[2].partition("```")[0].replace("transcripts/", f"{batch.memory.folder}/")
-    newest = duckdb.sql(f"select text from ({query}) order by source").fetchall()
+    newest = duckdb().sql(f"select text from ({query}) order by source").fetchall()
     assert newest == [("Something else was said.",), (text_of("call-001.wav"),)]
 
 
