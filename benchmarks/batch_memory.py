@@ -43,16 +43,16 @@ def held(what: str) -> float:
     return int(re.search(rf"{what}:\s*(\d+)", Path("/proc/self/status").read_text())[1]) * 1024 / 1e6
 
 
-def made(url: str, count: int, folder: str, formats: str):
+def made(url: str, count: int, folder: str, formats: str, tables: str):
     silence()
     connect(url.removesuffix("/api"), 25.0)
     urls = [f"https://192.0.2.7/{number:05d}.mp3" for number in range(count)]
-    return operator(urls, folder, formats=formats.split(","))
+    return operator(urls, folder, formats=formats.split(","), tables=tables)
 
 
-def submit(url: str, count: int, folder: str, formats: str) -> None:
+def submit(url: str, count: int, folder: str, formats: str, tables: str) -> None:
     try:
-        made(url, count, folder, formats).execute(context())
+        made(url, count, folder, formats, tables).execute(context())
     except BaseException as deferred:
         if type(deferred).__name__ != "TaskDeferred":
             raise
@@ -69,13 +69,13 @@ def empty(folder: str, done: threading.Event) -> None:
                 file.write_bytes(b"")
 
 
-def land(url: str, count: int, folder: str, formats: str) -> None:
+def land(url: str, count: int, folder: str, formats: str, tables: str) -> None:
     """Be the worker that is started for the resume."""
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.outputs import write  # noqa: F401
     from airflow_provider_nanostt.workflow.batch import manifest, run  # noqa: F401  as the idle task has them
 
-    task = made(url, count, folder, formats)
+    task = made(url, count, folder, formats, tables)
     NanoGPTHook().try_balance()
     idle, done = held("VmRSS"), threading.Event()
     threading.Thread(target=empty, args=(folder, done), daemon=True).start()
@@ -86,15 +86,16 @@ def land(url: str, count: int, folder: str, formats: str) -> None:
     print(json.dumps(told))
 
 
-def batch(count: int, formats: str) -> dict[str, float]:
+def batch(count: int, formats: str, tables: str = "") -> dict[str, float]:
     from airflow_provider_nanostt.emulator import EmulatorControl
 
     with Emulator() as url, tempfile.TemporaryDirectory() as folder:
         control = EmulatorControl(url, timeout=60.0)
         control.script("*.mp3", text="ok", words=spoken(), duration=3600.0, processing_seconds=0.1)
         control.add_key(KEY, balance=RICH, requests_per_second=0)
-        fresh(__file__, "--submit", url, count, folder, formats)
-        told = fresh(__file__, "--land", url, count, folder, formats, timeout=3600)
+        fresh(__file__, "--submit", url, count, folder, formats, tables)
+        told = fresh(__file__, "--land", url, count, folder, formats, tables, timeout=3600)
+        told["bytes"] = {one.parts[-3]: one.stat().st_size for one in Path(folder).glob("*/day=*/*")}
     if told["written"] != count:
         raise RuntimeError(f"{told['written']} of {count} are written")
     return {**told, "above": told["most"] - told["idle"]}
@@ -121,6 +122,6 @@ def measure(options: argparse.Namespace) -> list[Row]:
 if __name__ == "__main__":
     steps = {"--submit": submit, "--land": land}
     if step := steps.get(sys.argv[1] if len(sys.argv) > 1 else ""):
-        step(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
+        step(sys.argv[2], int(sys.argv[3]), *sys.argv[4:7])
     else:
         run(measure, __doc__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ EXAMPLES = Path(__file__).parents[1] / "example_dags"
 FILES = sorted(EXAMPLES.glob("example_*.py"))
 VIDEO = "https://www.youtube.com/watch?v=the-parcels"
 HAS_WATCHERS = not airflow.__version__.startswith("3.0.")
+HAS_DUCKDB = importlib.util.find_spec("duckdb") is not None
 TEXT = "Good morning, the parcels have arrived."
 NEEDS_A_PERSON = "example_approve"  # which nobody answers here; the end-to-end tests do
 
@@ -107,6 +109,7 @@ def ran(home: Path) -> Any:
             "example_nightly_bucket": {"output": str(output)},
             "example_multilingual": {"output": str(output)},
             "example_search": {"output": str(output)},
+            **({"example_tables": {"output": str(output / "talks")}} if HAS_DUCKDB else {}),
             **({"example_watched_bucket": {"output": str(output)}} if HAS_WATCHERS else {}),
             **({"example_approve_above": {"output": str(output)}} if can_ask_people() else {}),
         }
@@ -174,8 +177,9 @@ def test_every_file_parses(home: Path):
 def test_every_dag_of_every_file_runs(ran: Ran):
     """No file of the folder fails to parse, and no DAG in it is left out here."""
     assert_only_what_needs_more_is_refused(ran.report["errors"])
-    assert ran.report["all"] == sorted([*ran.report["dags"], *([NEEDS_A_PERSON] if can_ask_people() else [])])
-    assert len(FILES) == 14
+    not_run = [*([NEEDS_A_PERSON] if can_ask_people() else []), *([] if HAS_DUCKDB else ["example_tables"])]
+    assert ran.report["all"] == sorted([*ran.report["dags"], *not_run])
+    assert len(FILES) == 15
 
 
 def test_a_note_a_call_and_a_list(ran: Ran):
@@ -268,6 +272,19 @@ def test_a_night_in_one_task(ran: Ran):
     assert names == {f"weekly-note.{form}" for form in ("json", "txt", "srt", "html")}
 
 
+@pytest.mark.skipif(not HAS_DUCKDB, reason="DuckDB is in the development environment only")
+def test_sql_says_who_speaks_how_much(ran: Ran):
+    """The answer is that of the segments in the JSON files, day by day."""
+    (night,) = ran.results("example_tables", "night")
+    (answer,) = ran.results("example_tables", "speaking_time")
+    files = [json.loads(file.read_text()) for file in (ran.output / "talks").glob("*.json")]
+    seconds = sum(segment["end"] - segment["start"] for file in files for segment in file["segments"])
+    (row,) = answer
+    assert row["minutes"] == pytest.approx(seconds / 60, abs=0.01) != 0
+    assert (row["speaker"], row["turns"], row["recordings"]) == ("Speaker 1", 2, 2)
+    assert f"/segments/day={row['day']}/" in night["tables"]["segments"]
+
+
 @pytest.mark.skipif(not HAS_WATCHERS, reason="Airflow 3.0 has no watchers that are fit for it")
 def test_a_watched_folder_is_transcribed(ran: Ran):
     """The run lists the folder itself, whatever the event has said."""
@@ -317,5 +334,5 @@ def test_the_hook_in_a_task(ran: Ran):
 
 def test_every_job_is_paid_for_once(ran: Ran):
     """All the examples together are charged as often as they have recordings (and videos that have a transcript)."""
-    extra = 2 * (HAS_WATCHERS + can_ask_people())
+    extra = 2 * (HAS_WATCHERS + can_ask_people() + HAS_DUCKDB)
     assert len(ran.emulator.charges) == 4 + 1 + 1 + 2 + 1 + 1 + 2 + 1 + 2 + 3 + 2 + 3 + 2 + extra

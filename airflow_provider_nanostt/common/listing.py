@@ -1,4 +1,5 @@
-"""Which objects of a store match a pattern, as they come: page by page from S3, where a listing has no end in memory.
+"""Which objects of a store match a pattern, page by page from S3, where a listing has no end in memory, or are below a
+folder.
 
 fsspec's own ``glob`` holds all that it has listed, some kilobyte for each object, before it looks at the first. What a
 match is for is not known here.
@@ -10,8 +11,12 @@ import re
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow_provider_nanostt.common.storage_errors import as_os_errors
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from airflow_provider_nanostt._compat import ObjectStoragePath
 
 _PAGE = 1000
 """Objects that a store lists in one answer."""
@@ -37,6 +42,22 @@ def matching(fs: Any, pattern: str) -> Iterator[Mapping[str, object]]:
         name = str(entry["name"])
         if entry.get("type") == "file" and not name.endswith("/") and is_match(name):
             yield entry
+
+
+def names_below(folder: ObjectStoragePath) -> set[str]:
+    """Return the files in a folder and in all below it, as they are named from there; none if there is no such folder.
+
+    :raises OSError: if the storage cannot be listed.
+    """
+    fs = folder.fs
+    fs.invalidate_cache()
+    root = str(folder.path).strip("/") + "/"
+    try:
+        with as_os_errors():
+            found = fs.find(folder.path)
+    except FileNotFoundError:
+        return set()
+    return {str(name).lstrip("/").removeprefix(root) for name in found}
 
 
 def _entries(fs: Any, pattern: str) -> Iterator[Mapping[str, object]] | None:

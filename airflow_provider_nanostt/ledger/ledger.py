@@ -156,12 +156,14 @@ class Ledger:
         result: Mapping[str, object],
         *,
         written: Mapping[str, object] | None = None,
+        tables: Mapping[str, str] | None = None,
         job: Job | None = None,
         cost: float | None = None,
     ) -> None:
         """Record that the result exists; kept whole where it may be and the service could not be asked for it again.
 
         :param written: the files, as ``outputs`` describes them.
+        :param tables: as :meth:`record_tables` takes them.
         :param job: the job it came from, if there was one.
         :param cost: USD, if the result came with a cost of its own.
         """
@@ -174,8 +176,17 @@ class Ledger:
         done = replace(
             self.record, state=states.WRITTEN, written_at=self._clock(), written=written, job=job, answer=None
         )
+        done = replace(done, tables={**(done.tables or {}), **(tables or {})} or None)
         cost = self.record.cost if cost is None else amount(cost)
         self._save(replace(done, result=result if is_kept else None, cost=cost))
+
+    def record_tables(self, tables: Mapping[str, str]) -> None:
+        """Record in which files the rows of a result are, by table; other tables stay where they are.
+
+        :raises LedgerError: if it cannot be recorded.
+        """
+        if self.record:
+            self._save(replace(self.record, tables={**(self.record.tables or {}), **tables}))
 
     def _save(self, record: Record) -> None:
         self.record = record

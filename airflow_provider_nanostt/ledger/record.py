@@ -86,6 +86,7 @@ class Record:
     :param written_at: epoch seconds at which the result was written.
     :param result: what the task returned, once it is written.
     :param written: names, sizes and digests of the files, as ``outputs`` describes them.
+    :param tables: by table, the file that has its rows, or will have them when the batch run that writes it ends.
     :param source_version: what identified the recording, as ``audio`` describes it.
     :param split_points: where the recording was split into parts, seconds; each part has a record of its own.
     :param history: what was submitted before for this task instance, with run ids and costs.
@@ -108,6 +109,7 @@ class Record:
     written_at: float | None = None
     result: Mapping[str, object] | None = None
     written: Mapping[str, object] | None = None
+    tables: Mapping[str, str] | None = None
     source_version: Mapping[str, object] | None = None
     split_points: tuple[float, ...] = ()
     history: tuple[Mapping[str, object], ...] = ()
@@ -182,6 +184,9 @@ class Record:
             raise ValueError("its list of files has other things than addresses")
         for name in ("cost_usd", "charged_minutes", "words"):
             _usd(result or {}, name)
+        tables = _read(data, "tables", dict)
+        if tables and not all(isinstance(file, str) for file in tables.values()):
+            raise ValueError("its tables have other things than files")
         return cls(
             state=_state(data),
             fingerprint=fingerprint,
@@ -198,6 +203,7 @@ class Record:
             written_at=number(data.get("written_at")),
             result=result,
             written=_read(data, "written", dict),
+            tables=tables,
             source_version=_read(data, "source_version", dict),
             split_points=_points(_read(data, "split_points", list) or []),
             claim=Claim.from_json(data.get("claim"), at=at),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.ledger.decision import TaskTry
@@ -85,6 +86,17 @@ def task_identity_of(context: Mapping[str, object]) -> TaskIdentity | None:
     if run_id.startswith(_TEMPORARY) or _is_dag_test(run):
         run_id = _test_run_id(run)
     return TaskIdentity(dag_id, task_id, run_id, getattr(instance, "map_index", -1))
+
+
+def day_of(context: Mapping[str, object]) -> str:
+    """Return the day of a run, as in ``2026-11-26``: of its logical date, or of when it was due; the same on every try.
+
+    Outside of a run it is today. All in UTC.
+    """
+    run = context.get("dag_run")
+    dates = (getattr(run, name, None) for name in ("logical_date", "run_after"))
+    when = next((date for date in dates if isinstance(date, datetime)), None) or datetime.now(UTC)
+    return when.astimezone(UTC).date().isoformat()
 
 
 def _is_dag_test(run: object) -> bool:

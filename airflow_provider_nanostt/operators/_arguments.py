@@ -34,6 +34,7 @@ from airflow_provider_nanostt.common.reprs import Private
 from airflow_provider_nanostt.ledger import RecoveryRules
 from airflow_provider_nanostt.operators.options import GROUPS
 from airflow_provider_nanostt.outputs import CaptionStyle, ChunkRules, OutputSettings
+from airflow_provider_nanostt.outputs.tables import check_tables
 from airflow_provider_nanostt.workflow.pricing import UNKNOWN_LENGTH, ApprovalRules, CostRules
 
 _PRESIGN_MARGIN_SECONDS = 300.0 + PATIENCE_SECONDS
@@ -120,6 +121,7 @@ PARSERS: Mapping[str, Callable[[str, object], object]] = {
     # batches
     "manifest": parse_text,
     "manifest_formats": _parse_manifest_formats,
+    "tables": check_tables,
     "on_item_error": partial(parse_choice, words=("fail", "continue")),
     "on_no_match": partial(parse_choice, words=("warn", "fail")),
     "skip_existing": parse_bool,
@@ -173,6 +175,7 @@ class Arguments:
     max_worker_wait: float = 5.0
     manifest: str = "manifest"
     manifest_formats: tuple[str, ...] = ("jsonl",)
+    tables: tuple[str, ...] = ()
     on_item_error: str = "fail"
     on_no_match: str = "warn"
     skip_existing: bool = False

@@ -15,7 +15,7 @@ from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import FOLDER
-from airflow_provider_nanostt.ledger.task_identity import task_identity_of
+from airflow_provider_nanostt.ledger.task_identity import day_of, task_identity_of
 from airflow_provider_nanostt.operators._approval import Asking
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
@@ -24,6 +24,7 @@ from airflow_provider_nanostt.polling import describe_wait, is_short, job_list
 from airflow_provider_nanostt.triggers import BatchTrigger, PauseTrigger, is_pause
 from airflow_provider_nanostt.workflow.batch import Item, collect, expand, look, manifest, manifest_row, settled
 from airflow_provider_nanostt.workflow.batch.run import BatchRun
+from airflow_provider_nanostt.workflow.batch.tables import BatchTables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,7 @@ def run_batch(
         operator.log.warning("%d recordings are still being written, and left for a later run: %s", len(growing), names)
     elif not items:
         operator.log.warning("audio names no recording; there is nothing to do")
+    run.tables.begin(time.time() + arguments.timeout)
     pending = run.submit_all(items)
     if pending:
         operator.log.info("%d of %d recordings are submitted and have to be waited for", len(pending), len(items))
@@ -134,6 +136,7 @@ def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str
         raise errors.LedgerError("The trigger's event cannot be read; a retry finds all that is paid for")
     until_row, more = batch.get("until_row"), batch.get("more")
     run.resume()
+    run.tables.begin(time.time() + arguments.timeout)
     if reason := batch.get("unreadable"):
         operator.log.warning(_UNREADABLE, reason)
     collect.collect_jobs(
@@ -171,6 +174,9 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
         costs=arguments.costs,
         request=request,
         settings=arguments.settings,
+        tables=BatchTables(
+            folder, arguments.tables, task, day=day_of(context), rules=arguments.settings.chunks, log=operator.log
+        ),
         is_retryable=partial(operator.is_retryable, context=context),
         staging_path=arguments.preparation.staging_path,
         skip_existing=arguments.skip_existing,
@@ -180,13 +186,15 @@ def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context
 
 
 def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context, run: BatchRun) -> TaskResult:
-    """End the task: the manifest written, then success, or the names of what is missing."""
+    """End the task: manifest and tables written, then success, or the names of what is missing."""
     collect.resolve_duplicates(run)
+    in_tables = run.tables.assign(run.rows, run.open_items)
     written = manifest.write(run.folder, arguments.manifest, run.rows, arguments.manifest_formats)
+    tables = run.tables.write(run.rows, in_tables)
     collect.cleanup(run)
     if arguments.settle:
         run.checkpoint.forget_look()
-    result = manifest_row.summary(run.rows, written)
+    result = manifest_row.summary(run.rows, written, tables)
     counts = ", ".join(f"{result[status]} {status}" for status in manifest_row.ENDS)
     cost, files = errors.usd(result["cost_usd"]), ", ".join(written.values())
     operator.log.info("%d recordings: %s; %s in all. Manifest: %s", result["total"], counts, cost, files)
@@ -194,7 +202,7 @@ def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Conte
     stopped = manifest_row.stopped(missing)
     if missing and (stopped or arguments.on_item_error == "fail"):
         costs = {name: result[name] for name in ("cost_usd", "charged_minutes")}
-        push(operator, context, **costs, manifest=written)
+        push(operator, context, **costs, manifest=written, tables=tables or None)
         raise errors.BatchIncomplete(
             len(missing),
             len(run.rows),

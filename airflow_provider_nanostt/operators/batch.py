@@ -42,6 +42,8 @@ class TranscribeBatchOperator(NanoGPTOperator):
     :param output_path: the folder for results, ledger and manifest. (templated)
     :param manifest: name of the manifest in ``output_path``, without suffix; one of that name is replaced. (templated)
     :param manifest_formats: any of ``jsonl``, ``csv``, ``parquet``; the last needs the extra ``[parquet]``. (templated)
+    :param tables: any of ``segments``, ``words``, ``chunks``; the first two need the extra ``[parquet]``: a folder for
+        each in ``output_path``, to which each run adds one file with the rows of what it has written. (templated)
     :param on_item_error: when some recordings fail, write the others and then ``fail`` the task, naming them, or
         ``continue``: succeed, and leave them to the manifest. Trouble with the key, the account or the service fails
         the task either way. (templated)
@@ -62,9 +64,9 @@ class TranscribeBatchOperator(NanoGPTOperator):
 
     The other arguments are as for :class:`~airflow_provider_nanostt.operators.TranscribeOperator`.
 
-    :return: ``manifest`` (URIs by format), ``total``, ``written``, ``skipped``, ``duplicate``, ``failed``,
-        ``not_started``, ``no_match`` (counts), ``cost_usd``, ``charged_minutes``, ``words``, ``languages`` (counts),
-        ``failed_audio``.
+    :return: ``manifest`` (URIs by format), ``tables`` (URIs of this run's files by table), ``total``, ``written``,
+        ``skipped``, ``duplicate``, ``failed``, ``not_started``, ``no_match`` (counts), ``cost_usd``,
+        ``charged_minutes``, ``words``, ``languages`` (counts), ``failed_audio``.
     """
 
     template_fields: Sequence[str] = (
@@ -72,6 +74,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         "output_path",
         "manifest",
         "manifest_formats",
+        "tables",
         "on_item_error",
         "on_no_match",
         "skip_existing",
@@ -108,6 +111,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         output_path: str | None,
         manifest: str = "manifest",
         manifest_formats: Sequence[Literal["jsonl", "csv", "parquet"]] | str = ("jsonl",),
+        tables: Sequence[Literal["segments", "words", "chunks"]] | str = (),
         on_item_error: Literal["fail", "continue"] | str = "fail",
         on_no_match: Literal["warn", "fail"] | str = "warn",
         skip_existing: bool | str = False,
@@ -141,6 +145,7 @@ class TranscribeBatchOperator(NanoGPTOperator):
         self.output_path = output_path
         self.manifest = manifest
         self.manifest_formats = manifest_formats
+        self.tables = tables
         self.on_item_error = on_item_error
         self.on_no_match = on_no_match
         self.skip_existing = skip_existing

@@ -21,6 +21,9 @@ from airflow_provider_nanostt.outputs.speakers import speakers
 
 _Timed = TypeVar("_Timed", Word, Segment)
 
+RUN_ID_SEPARATOR = ", "
+"""Between the run ids of a recording that went in parts."""
+
 _SUMMED = ("cost", "chargedDuration", "actualDuration", "fileSize")
 
 
@@ -59,6 +62,13 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
         metadata=_metadata(moved),
         raw={"parts": [{"start": start, "runId": one.run_id, "answer": one.raw} for start, one in ordered]},
     )
+
+
+def run_id_of(transcript: Transcript) -> str | None:
+    """Return the id of the job; of a merged transcript, of all its jobs; None if the answer came at once."""
+    parts = transcript.raw.get("parts") if transcript.run_id is None else None
+    ids = [part.get("runId") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return transcript.run_id or RUN_ID_SEPARATOR.join(one for one in ids if isinstance(one, str)) or None
 
 
 def join_texts(texts: Iterable[str]) -> str:

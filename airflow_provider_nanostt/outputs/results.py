@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import NotRequired, TypedDict
+
+from airflow_provider_nanostt.api.models import Transcript
 
 
 class SegmentJson(TypedDict):
@@ -146,10 +148,14 @@ class WrittenFiles:
 
 @dataclass(frozen=True, slots=True)
 class WrittenResult:
-    """What goes to XCom, and the record of the files for the ledger; None if there are no files, or no record."""
+    """What goes to XCom, and the record of the files for the ledger; None if there are no files, or no record.
+
+    :param transcript: what was written just now, as the files have it.
+    """
 
     result: TranscriptResult
     written: WrittenFiles | None = None
+    transcript: Transcript | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

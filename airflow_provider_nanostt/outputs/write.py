@@ -84,7 +84,7 @@ def write_outputs(
         document["review_below"] = settings.review_below
     uris, written = _Folder(folder, identity, settings).write(named, document)
     words = len(named.text.split())
-    return WrittenResult({**facts, "files": uris, "speakers": speakers(named), "words": words}, written)
+    return WrittenResult({**facts, "files": uris, "speakers": speakers(named), "words": words}, written, named)
 
 
 def _facts(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
+    from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.outputs import OutputSettings
@@ -49,11 +50,14 @@ class Target:
 
     :param folder: None puts the text into XCom.
     :param listing: lists the folder's files, once for a whole batch; None looks at each file by itself.
+    :param collect: takes what has been written, and in which tables' files it was before, into those of a whole batch;
+        returns in which files it will be.
     """
 
     folder: ObjectStoragePath | None
     settings: OutputSettings
     listing: Callable[[], Mapping[str, FileInfo]] | None = None
+    collect: Callable[[Transcript, Mapping[str, str]], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,11 +313,12 @@ def _write(attempt: Attempt, transcript: Transcript, job: Job | None, *, spent_b
         )
         raise
     if record:
-        written = done.written.to_json() if done.written else None
+        written, collect = done.written.to_json() if done.written else None, attempt.target.collect
+        tables = collect(done.transcript, record.tables or {}) if collect and done.transcript else None
         keep_recording(
             attempt.log.error,
             "the result",
-            partial(ledger.record_result, done.result, written=written, job=job, cost=transcript.cost),
+            partial(ledger.record_result, done.result, written=written, tables=tables, job=job, cost=transcript.cost),
         )
     return done.result
 

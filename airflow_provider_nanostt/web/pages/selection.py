@@ -30,7 +30,7 @@ def select(rows: Sequence[ManifestRow], query: BatchQuery, per_page: int = PER_P
     ordered = [row for _, row in having] + [row for row in found if value(row) is None]
     pages = max(1, -(-len(ordered) // per_page))
     page = min(max(1, query.page), pages)
-    whole = summary(rows, {})
+    whole = summary(rows, {}, {})
     return BatchTable(
         rows=ordered[(page - 1) * per_page : page * per_page],
         found=len(ordered),

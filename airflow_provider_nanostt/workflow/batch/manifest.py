@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Writing = Mapping[str, object]
 
-_FIELDS = [field.name for field in fields(ManifestRow) if field.name not in ("key", "files")]
+_FIELDS = [field.name for field in fields(ManifestRow) if field.name not in ("key", "files", "tables")]
 _COLUMNS = [*_FIELDS, *(f"{name}_file" for name in FILE_FORMATS)]
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are the wide forms of the first
 _ROWS_AT_ONCE = 5_000

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt.api.errors import CostLimit
 from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.common.reprs import redacted_repr
+from airflow_provider_nanostt.outputs.merge import RUN_ID_SEPARATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +25,6 @@ ELSEWHERE = "elsewhere"
 """What became of an input: submitted and waited for; its files are in place; they were there before, from an earlier
 run; the same as another input of this batch; it failed; it was not begun, since the batch had to stop before it; it
 matches no recording, which is no failure; another run is submitting it just now."""
-
-RUN_ID_SEPARATOR = ", "
-"""Between the run ids of a recording that went in parts."""
 
 ENDS = (WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED, ELSEWHERE, NO_MATCH)
 _MAX_NAMED = 20
@@ -49,6 +47,7 @@ class ManifestRow:
         (seconds), ``confidence``, and how many ``words`` are in doubt.
     :param error: why it failed or was left, for people; ``error_type`` is the name of the exception's class.
     :param retry: whether the next try may fix that.
+    :param tables: by table, the file in the table's folder that has its rows.
     """
 
     __repr__ = redacted_repr
@@ -73,6 +72,7 @@ class ManifestRow:
     error: str | None = None
     error_type: str | None = None
     retry: bool = False
+    tables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run_ids(self) -> list[str]:
@@ -86,8 +86,9 @@ class ManifestRow:
 
     def with_result(self, status: str, result: Mapping[str, object]) -> ManifestRow:
         """Return the row with what a single transcription's result says."""
-        known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status"}
+        known = {one.name for one in fields(self)} - {"number", "audio", "name", "key", "status", "tables"}
         values: dict[str, Any] = {name: value for name, value in result.items() if name in known}
+        values["run_id"] = values.get("run_id") or self.run_id  # a recording in parts has no single one
         return replace(self, status=status, error=None, error_type=None, retry=False, **values)
 
     def with_error(self, error: BaseException, status: str = FAILED) -> ManifestRow:
@@ -97,7 +98,7 @@ class ManifestRow:
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
         lists = {"speakers": list(self.speakers), "review": [dict(one) for one in self.review]}
-        return {**asdict(self), "files": dict(self.files), **lists}
+        return {**asdict(self), "files": dict(self.files), "tables": dict(self.tables), **lists}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> ManifestRow:
@@ -108,7 +109,7 @@ class ManifestRow:
         known = {one.name for one in fields(cls)}
         values: dict[str, Any] = {name: value for name, value in data.items() if name in known}
         row = cls(**values)
-        texts = [row.audio, row.name, row.key, *row.files.values(), *row.speakers]
+        texts = [row.audio, row.name, row.key, *row.files.values(), *row.tables.values(), *row.speakers]
         optional = (row.run_id, row.model, row.language, row.error, row.error_type)
         numbers = [row.charged_minutes, row.cost_usd, row.words, row.confidence, row.review_words, row.review_segments]
         numbers += [value for one in row.review for value in one.values()]
@@ -125,15 +126,17 @@ def stopped(rows: Iterable[ManifestRow]) -> list[ManifestRow]:
     return [row for row in rows if row.status == NOT_STARTED and row.error_type != CostLimit.__name__]
 
 
-def summary(rows: Sequence[ManifestRow], manifest: Mapping[str, str]) -> dict[str, Any]:
+def summary(rows: Sequence[ManifestRow], manifest: Mapping[str, str], tables: Mapping[str, str]) -> dict[str, Any]:
     """Return what goes to XCom: counts and sums, never a row for each file.
 
     :param manifest: addresses of the manifest, by format.
+    :param tables: addresses of this run's files, by table.
     """
     counts = Counter(row.status for row in rows)
     languages = Counter(row.language for row in rows if row.language)
     return {
         "manifest": dict(manifest),
+        "tables": dict(tables),
         "total": len(rows),
         **{status: counts[status] for status in ENDS},
         "cost_usd": round(sum(row.cost_usd or 0.0 for row in rows), 9),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import Counter
 from dataclasses import InitVar, dataclass, replace
 from functools import partial
@@ -20,10 +19,19 @@ from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.s3_puts import send_small_files_at_once
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.workflow import recovery, transcribe
+from airflow_provider_nanostt.outputs.merge import RUN_ID_SEPARATOR
+from airflow_provider_nanostt.workflow import transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, list_once
+from airflow_provider_nanostt.workflow.batch.item import (
+    ItemGate,
+    ItemLog,
+    Pending,
+    is_own,
+    list_once,
+    records_of,
+    spent_so_far,
+)
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance, ListEstimate
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
@@ -32,7 +40,6 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
     FAILED,
     NO_MATCH,
     NOT_STARTED,
-    RUN_ID_SEPARATOR,
     SKIPPED,
     WAITING,
     WRITTEN,
@@ -49,11 +56,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import Record, RecoveryRules
+    from airflow_provider_nanostt.ledger import RecoveryRules
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.items import Item
     from airflow_provider_nanostt.workflow.batch.manifest import Checkpoint
+    from airflow_provider_nanostt.workflow.batch.tables import BatchTables
     from airflow_provider_nanostt.workflow.pricing import CostRules
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
     from airflow_provider_nanostt.workflow.transcribe import Part
@@ -72,6 +80,7 @@ class BatchRun:
     :param folder: for results and records.
     :param request: makes the request for an item.
     :param settings: how results are written; an item's own are laid over them.
+    :param tables: the files in which the rows of all results are written.
     :param is_retryable: whether an error may be gone the next time.
     :param skip_existing: leave alone what any run has written in this folder.
     :param max_parallel: how many items are at work at once; None for as many as use every request slot, within bounds.
@@ -88,6 +97,7 @@ class BatchRun:
     costs: InitVar[CostRules]
     request: Callable[[Item], TranscriptionRequest]
     settings: OutputSettings
+    tables: BatchTables
     is_retryable: Callable[[errors.NanoGPTError], bool]
     staging_path: str | None
     skip_existing: bool
@@ -170,8 +180,8 @@ class BatchRun:
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
         readers = self.max_parallel or (FIRST_WIDTH if object_storage.is_local(self.folder) else LAST_WIDTH)
-        self.budget.add_earlier(sum(self._in_threads(_spent_so_far, attempts.values(), lambda: readers)))
-        self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in _records(one)))
+        self.budget.add_earlier(sum(self._in_threads(spent_so_far, attempts.values(), lambda: readers)))
+        self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in records_of(one)))
         return attempts
 
     def _not_found(self, number: int, problem: errors.NanoGPTError, *, is_no_match: bool) -> None:
@@ -209,7 +219,7 @@ class BatchRun:
                     self.context,
                     ItemGate(self.service, self.breaker, self.checkpoint.spool),
                     self.budget,
-                    Target(self.folder, settings, self._listing if many else None),
+                    Target(self.folder, settings, self._listing if many else None, partial(self.tables.collect, row)),
                     rules=self.rules,
                     log=ItemLog(self.log, row.audio),
                     uncertain=self._uncertain,
@@ -257,7 +267,7 @@ class BatchRun:
     def accept(self, number: int, attempt: Attempt, found: ReusedResult | list[Part]) -> Pending | None:
         """Write what is there; return what has to be waited for."""
         if isinstance(found, ReusedResult):
-            self._record_result(number, attempt, WRITTEN if _is_own(attempt) else SKIPPED, found.result)
+            self._record_result(number, attempt, WRITTEN if is_own(attempt) else SKIPPED, found.result)
             return None
         pending = Pending(number, attempt, [(part.start, part.found) for part in found])
         jobs = pending.jobs
@@ -291,8 +301,9 @@ class BatchRun:
 
     def _record_result(self, number: int, attempt: Attempt, status: str, result: Mapping[str, object]) -> None:
         """Take a result into the row; what another task has paid for costs this one nothing."""
-        row = self.rows[number].with_result(status, result)
-        self.rows[number] = row if _is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
+        row, record = self.rows[number].with_result(status, result), attempt.ledger.record
+        row = replace(row, tables=dict(record.tables or {}) if record else {})
+        self.rows[number] = row if is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
 
     @contextlib.contextmanager
     def recording_errors(self, number: int, attempt: Attempt | None = None) -> Iterator[None]:
@@ -322,28 +333,3 @@ class BatchRun:
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
         status = ELSEWHERE if isinstance(error, errors.SubmittedElsewhere) else status
         self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
-
-
-def _is_own(attempt: Attempt) -> bool:
-    """Return whether what the record describes was submitted by this task instance."""
-    record = attempt.ledger.record
-    return record is not None and record.owner == attempt.owner
-
-
-def _records(attempt: Attempt) -> list[Record]:
-    """Return the records of an item; none of one that is submitted whatever they say."""
-    try:
-        record = attempt.ledger.load()
-        if record is None or record.open_claim(time.time()):  # nothing is uncertain while somebody is at work
-            return []
-        of_item, _ = recovery.read_record(attempt, attempt.ledger)
-        return [] if of_item.rules.force else attempt.records()
-    except errors.NanoGPTError:
-        return []  # it will fail for the same reason in a moment
-
-
-def _spent_so_far(attempt: Attempt) -> float:
-    try:
-        return recovery.spent_so_far(attempt, attempt.ledger.load())
-    except errors.NanoGPTError:
-        return 0.0  # likewise

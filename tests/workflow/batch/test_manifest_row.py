@@ -34,6 +34,12 @@ def test_a_row_takes_in_a_result():
     assert not row.is_missing
 
 
+def test_a_recording_in_parts_keeps_the_ids_of_its_jobs():
+    """Its result has none, since no job has all of it."""
+    row = ManifestRow(0, "/a.wav", run_id="r1, r2").with_result(WRITTEN, {**RESULT, "run_id": None})
+    assert row.run_ids == ["r1", "r2"]
+
+
 def test_a_row_survives_json():
     """What is written is read back, with what a later version may add."""
     row = ManifestRow(3, "/ü.wav", "n", "k").with_result(WRITTEN, RESULT)
@@ -53,7 +59,7 @@ def test_the_sum_has_counts_and_no_rows():
         *(ManifestRow(number, f"/{number}.wav").with_error(errors.InvalidInput("no")) for number in range(3, 1000)),
         ManifestRow(1000, "/z.wav", status=NOT_STARTED),
     ]
-    found = summary(rows, {"jsonl": "/t/manifest.jsonl"})
+    found = summary(rows, {"jsonl": "/t/manifest.jsonl"}, {})
     assert found["manifest"] == {"jsonl": "/t/manifest.jsonl"}
     counts = {name: found[name] for name in ("total", WRITTEN, SKIPPED, DUPLICATE, FAILED, NOT_STARTED)}
     assert counts == {"total": 1001, WRITTEN: 1, SKIPPED: 1, DUPLICATE: 1, FAILED: 997, NOT_STARTED: 1}

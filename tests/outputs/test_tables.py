@@ -1,0 +1,186 @@
+"""Transcripts as rows: which columns there are, which segment a word is in, and files that hold many recordings."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.outputs.merge import merge
+from airflow_provider_nanostt.outputs.settings import ChunkRules
+from airflow_provider_nanostt.outputs.table_files import read_keys, write_table
+from airflow_provider_nanostt.outputs.tables import PARQUET
+from tests.outputs.talk import talk
+
+pa = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+times = st.none() | st.floats(-5, 3600, allow_nan=False)
+names = st.sampled_from([None, "Ana", "Ben"])
+texts = st.sampled_from(["", " ", "so", "ja \udcff", "好"])
+transcripts = st.builds(
+    Transcript,
+    text=texts,
+    segments=st.lists(st.builds(Segment, names, times, times, texts), max_size=6).map(tuple),
+    words=st.lists(st.builds(Word, texts, times, times, st.just("word"), names), max_size=8).map(tuple),
+    language=st.none() | st.just("en"),
+    run_id=st.none() | st.just("run-1"),
+)
+
+
+def written(table: str, recordings: Iterable[tuple[str, Transcript]], **old: Any) -> io.BytesIO:
+    file = io.BytesIO()
+    rows = write_table(table, file)
+    for source, transcript in recordings:
+        rows.add(transcript, source)
+    if old:
+        rows.keep(**old)
+    rows.close()
+    file.seek(0)
+    return file
+
+
+def read(table: str, *recordings: tuple[str, Transcript]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = parquet.read_table(written(table, recordings)).to_pylist()
+    return found
+
+
+def said(text: str, speaker: str | None, start: float, seconds: float = 0.5) -> Word:
+    return Word(text, start, start + seconds, "word", speaker)
+
+
+def test_a_talk_becomes_rows():
+    """A row for each segment and for each word, with what both are joined by."""
+    transcript = talk(200)
+    segments, words = read("segments", ("a.wav", transcript)), read("words", ("a.wav", transcript))
+    assert [row["text"] for row in segments] == [one.text for one in transcript.segments]
+    assert [row["segment"] for row in segments] == list(range(len(transcript.segments)))
+    assert len(words) == 200
+    for row in segments:
+        own = [word for word in words if word["segment"] == row["segment"]]
+        assert " ".join(word["word"] for word in own) == row["text"]
+        assert {word["speaker"] for word in own} == {row["speaker"]}
+    shared = {"source": "a.wav", "run_id": "run_4f2c81"}
+    assert all(row.items() >= {**shared, "language": "en", "model": "Elevenlabs-STT"}.items() for row in segments)
+    assert all(row.items() >= {**shared, "type": "word"}.items() for row in words)
+
+
+def test_people_who_speak_at_once_keep_their_words():
+    """A word is in the segment of its own speaker, though another one has begun later."""
+    transcript = Transcript(
+        "",
+        segments=(
+            Segment("Ana", 0.0, 9.0, "one two three"),
+            Segment("Ben", 2.0, 3.0, "no"),
+            Segment("Ben", 20.0, None, "x"),
+        ),
+        words=(said("one", "Ana", 0.0), said("no", "Ben", 2.1), said("two", "Ana", 2.5), said("three", "Ana", 8.0)),
+    )
+    assert [(row["word"], row["segment"]) for row in read("words", ("a", transcript))] == [
+        ("one", 0),
+        ("no", 1),
+        ("two", 0),
+        ("three", 0),
+    ]
+
+
+def test_a_word_without_a_time_is_where_the_one_before_it_is():
+    """And the entries for spaces are no words."""
+    words = (
+        said("a", None, 0.0),
+        Word("b"),
+        Word(" ", 0.5, 5.0, "spacing"),
+        said("c", None, 5.0),
+        Word("[noise]", type="sound"),
+    )
+    transcript = Transcript("", segments=(Segment(None, 0.0, 1.0, "a b"), Segment(None, 5.0, 6.0, "c")), words=words)
+    found = [(row["word"], row["segment"], row["type"]) for row in read("words", ("x", transcript))]
+    assert found == [("a", 0, "word"), ("b", 0, "word"), ("c", 1, "word"), ("[noise]", 1, "sound")]
+
+
+def test_text_without_segments_is_one_and_silence_is_none():
+    """So no text is missing from the table."""
+    assert [(row["segment"], row["text"], row["start"]) for row in read("segments", ("a", Transcript("Hello.")))] == [
+        (0, "Hello.", None)
+    ]
+    assert read("segments", ("a", Transcript(" "))) == []
+
+
+def test_a_recording_in_parts_has_the_ids_of_all_its_jobs():
+    """Rows can be joined, though no job has the whole."""
+    whole = merge([(0.0, Transcript("a", run_id="r1")), (60.0, Transcript("b", run_id="r2"))])
+    assert [row["run_id"] for row in read("segments", ("a.wav", whole))] == ["r1, r2"]
+
+
+@given(transcripts)
+def test_every_word_has_a_segment_that_exists(transcript):
+    """Whatever the times are; and whatever the texts are, they can be written."""
+    segments, words = read("segments", ("a", transcript)), read("words", ("a", transcript))
+    assert [row["word"] for row in words] == [
+        one.text.strip().replace("\udcff", "?") for one in transcript.words if one.text.strip()
+    ]
+    assert {row["segment"] for row in words} <= {row["segment"] for row in segments} or not transcript.segments
+
+
+@pytest.mark.parametrize("table", PARQUET)
+def test_many_recordings_are_a_few_row_groups(table):
+    """Rows are written as they come, many at a time, all with the columns of the table."""
+    transcript, file = talk(3_000), None
+    count = 40 if table == "words" else 1_100
+    file = parquet.ParquetFile(written(table, ((f"{number}.wav", transcript) for number in range(count))))
+    sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+    assert len(sizes) > 1
+    assert all(size >= 100_000 for size in sizes[:-1])
+    schema = file.schema_arrow
+    assert {name: str(schema.field(name).type) for name in schema.names} == dict(PARQUET[table].columns)
+    assert len(read_keys(table, written(table, [("a", transcript), ("b", transcript)]))) == 2
+
+
+def test_rows_of_an_older_file_are_kept():
+    """But those of recordings that come anew; of an earlier version's file what it has not is empty."""
+    old = written("segments", [("a", Transcript("old a", run_id="1")), ("b", Transcript("old b", run_id="2"))])
+    file = written("segments", [("a", Transcript("new a", run_id="3"))], old=old, without=["a"])
+    assert [(row["source"], row["text"]) for row in parquet.read_table(file).to_pylist()] == [
+        ("a", "new a"),
+        ("b", "old b"),
+    ]
+    assert read_keys("segments", file) == {"a": {"3"}, "b": {"2"}}
+    earlier = io.BytesIO()
+    parquet.write_table(parquet.read_table(old).drop_columns(["confidence"]), earlier)
+    kept = parquet.read_table(written("segments", [], old=earlier, without=[])).to_pylist()
+    assert [(row["text"], row["confidence"]) for row in kept] == [("old a", None), ("old b", None)]
+
+
+def test_chunks_are_lines_and_kept_like_rows():
+    """Each says which recording and which jobs it is of; the rules are those that were given."""
+    whole = merge([(0.0, Transcript("One. Two.", run_id="r1")), (60.0, Transcript("Three.", run_id="r2"))])
+    old = written("chunks", [("a", Transcript("Old.", run_id="1")), ("b", Transcript("Other.", run_id="2"))])
+    file = io.BytesIO()
+    rows = write_table("chunks", file, ChunkRules(size=5))
+    rows.add(whole, "a")
+    rows.keep(old, ["a"])
+    rows.close()
+    found = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [(one["source"], one["text"]) for one in found] == [
+        ("a", "One."),
+        ("a", "Two."),
+        ("a", "Three."),
+        ("b", "Other."),
+    ]
+    assert len({one["id"] for one in found}) == 4
+    assert read_keys("chunks", io.BytesIO(file.getvalue())) == {"a": {"r1, r2"}, "b": {"2"}}
+
+
+def test_what_is_no_table_is_said_so():
+    """A damaged file is told from a storage in trouble."""
+    with pytest.raises(ValueError, match="magic bytes"):
+        read_keys("words", io.BytesIO(b"not a table at all"))
+    for line in (b"not a chunk\n", b"[]\n", b'{"source": 1}\n'):
+        with pytest.raises(ValueError, match=r"no chunk|Expecting value"):
+            read_keys("chunks", io.BytesIO(line))
