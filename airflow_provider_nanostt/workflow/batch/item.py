@@ -1,9 +1,10 @@
-"""An item of a batch as the workflow sees it: its gate, its log, its parts, and the listing that all items share."""
+"""An item of a batch as the workflow sees it: its gate, log, records and parts, and the listing that all share."""
 
 from __future__ import annotations
 
 import functools
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.api.responses import stored_status
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.polling import is_transient
+from airflow_provider_nanostt.polling import expected_seconds, is_transient
+from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.gate import ask_status
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import JobStatus
     from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.ledger import Record
     from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
@@ -79,6 +82,11 @@ class Pending:
         """The jobs that have not ended."""
         return [found for _, found in self.parts if isinstance(found, Job)]
 
+    @property
+    def expected_at(self) -> float:
+        """When the last of its jobs is expected to end, epoch seconds."""
+        return max((job.submitted_at + expected_seconds(job.charged_minutes) for job in self.jobs), default=0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class ItemLog:
@@ -121,3 +129,29 @@ def list_once(folder: ObjectStoragePath) -> Callable[[], Mapping[str, FileInfo]]
             return found()
 
     return listing
+
+
+def is_own(attempt: Attempt) -> bool:
+    """Return whether what the record describes was submitted by this task instance."""
+    record = attempt.ledger.record
+    return record is not None and record.owner == attempt.owner
+
+
+def records_of(attempt: Attempt) -> list[Record]:
+    """Return the records of an item; none of one that is submitted whatever they say."""
+    try:
+        record = attempt.ledger.load()
+        if record is None or record.open_claim(time.time()):  # nothing is uncertain while somebody is at work
+            return []
+        of_item, _ = recovery.read_record(attempt, attempt.ledger)
+        return [] if of_item.rules.force else attempt.records()
+    except errors.NanoGPTError:
+        return []  # it will fail for the same reason in a moment
+
+
+def spent_so_far(attempt: Attempt) -> float:
+    """Return USD that earlier attempts have spent on an item; nothing of one whose record cannot be read."""
+    try:
+        return recovery.spent_so_far(attempt, attempt.ledger.load())
+    except errors.NanoGPTError:
+        return 0.0  # it will fail for the same reason in a moment

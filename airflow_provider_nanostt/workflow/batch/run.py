@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import Counter
 from dataclasses import InitVar, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.s3_puts import send_small_files_at_once
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.workflow import recovery, transcribe
+from airflow_provider_nanostt.workflow import transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
 from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-from airflow_provider_nanostt.workflow.batch.item import ItemGate, ItemLog, Pending, list_once
+from airflow_provider_nanostt.workflow.batch.item import (
+    ItemGate,
+    ItemLog,
+    Pending,
+    is_own,
+    list_once,
+    records_of,
+    spent_so_far,
+)
 from airflow_provider_nanostt.workflow.batch.items import own_names
 from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance, ListEstimate
 from airflow_provider_nanostt.workflow.batch.manifest_row import (
@@ -49,7 +56,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import Record, RecoveryRules
+    from airflow_provider_nanostt.ledger import RecoveryRules
     from airflow_provider_nanostt.outputs import OutputSettings
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.batch.items import Item
@@ -60,6 +67,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+Stage = ToSubmit | Literal["sending"] | Pending | ManifestRow
+"""How a recording stands: measured and not paid for, being prepared and submitted, waited for, ended."""
 
 _LISTING_PAYS_FROM = 10
 """Items from which one listing of the folder is quicker than to look at each file by itself."""
@@ -77,6 +87,8 @@ class BatchRun:
     :param max_parallel: how many items are at work at once; None for as many as use every request slot, within bounds.
     :param on_no_match: ``warn`` or ``fail``, for what finds no recording.
     :param allow: asked once before the first submit, with what the whole list would cost; None asks nobody.
+    :param on_stage: called with the number of an item and how it stands; in any thread, so it must neither raise nor
+        wait.
     """
 
     service: NanoGPTHook
@@ -94,6 +106,7 @@ class BatchRun:
     max_parallel: int | None
     on_no_match: str
     allow: Callable[[ListEstimate], Allowance] | None = None
+    on_stage: Callable[[int, Stage], object] = lambda _number, _stage: None
 
     def __post_init__(self, costs: CostRules) -> None:
         self.rows: list[ManifestRow] = []
@@ -170,8 +183,8 @@ class BatchRun:
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
         readers = self.max_parallel or (FIRST_WIDTH if object_storage.is_local(self.folder) else LAST_WIDTH)
-        self.budget.add_earlier(sum(self._in_threads(_spent_so_far, attempts.values(), lambda: readers)))
-        self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in _records(one)))
+        self.budget.add_earlier(sum(self._in_threads(spent_so_far, attempts.values(), lambda: readers)))
+        self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in records_of(one)))
         return attempts
 
     def _not_found(self, number: int, problem: errors.NanoGPTError, *, is_no_match: bool) -> None:
@@ -179,7 +192,7 @@ class BatchRun:
         if not is_no_match or self.on_no_match == "fail":
             self.record_error(number, problem, None)
             return
-        self.rows[number] = self.rows[number].with_error(problem, NO_MATCH)
+        self._set(self.rows[number].with_error(problem, NO_MATCH))
         self.log.warning("%s", problem)
 
     def _warm_up(self, items: Iterable[Item]) -> None:
@@ -236,8 +249,11 @@ class BatchRun:
                 if isinstance(self.breaker.error, errors.LedgerError):
                     self.breaker.raise_if_open()
                 found = transcribe.find(attempt, self.request(item))
-                left = found if isinstance(found, ToSubmit) else self.accept(number, attempt, found)
-                if left is not found:
+                if isinstance(found, ToSubmit):
+                    left = found
+                    self.on_stage(number, found)
+                else:
+                    left = self.accept(number, attempt, found)
                     self.breaker.record_success()
         finally:
             if not isinstance(left, ToSubmit):
@@ -248,6 +264,7 @@ class BatchRun:
         pending = None
         try:
             with self.recording_errors(number, attempt):
+                self.on_stage(number, "sending")
                 pending = self.accept(number, attempt, transcribe.submit(attempt, found))
                 self.breaker.record_success()
         finally:
@@ -257,7 +274,7 @@ class BatchRun:
     def accept(self, number: int, attempt: Attempt, found: ReusedResult | list[Part]) -> Pending | None:
         """Write what is there; return what has to be waited for."""
         if isinstance(found, ReusedResult):
-            self._record_result(number, attempt, WRITTEN if _is_own(attempt) else SKIPPED, found.result)
+            self._record_result(number, attempt, WRITTEN if is_own(attempt) else SKIPPED, found.result)
             return None
         pending = Pending(number, attempt, [(part.start, part.found) for part in found])
         jobs = pending.jobs
@@ -270,6 +287,7 @@ class BatchRun:
             "cost_usd": sum(job.cost or 0.0 for job in jobs),
         }
         self._record_result(number, attempt, WAITING, known)
+        self.on_stage(number, pending)
         return pending
 
     def hand_over(self) -> dict[str, str] | None:
@@ -292,7 +310,12 @@ class BatchRun:
     def _record_result(self, number: int, attempt: Attempt, status: str, result: Mapping[str, object]) -> None:
         """Take a result into the row; what another task has paid for costs this one nothing."""
         row = self.rows[number].with_result(status, result)
-        self.rows[number] = row if _is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
+        self._set(row if is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0))
+
+    def _set(self, row: ManifestRow) -> None:
+        self.rows[row.number] = row
+        if row.status != WAITING:
+            self.on_stage(row.number, row)
 
     @contextlib.contextmanager
     def recording_errors(self, number: int, attempt: Attempt | None = None) -> Iterator[None]:
@@ -321,29 +344,4 @@ class BatchRun:
         retry = not isinstance(error, errors.NanoGPTError) or self.is_retryable(error)
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
         status = ELSEWHERE if isinstance(error, errors.SubmittedElsewhere) else status
-        self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
-
-
-def _is_own(attempt: Attempt) -> bool:
-    """Return whether what the record describes was submitted by this task instance."""
-    record = attempt.ledger.record
-    return record is not None and record.owner == attempt.owner
-
-
-def _records(attempt: Attempt) -> list[Record]:
-    """Return the records of an item; none of one that is submitted whatever they say."""
-    try:
-        record = attempt.ledger.load()
-        if record is None or record.open_claim(time.time()):  # nothing is uncertain while somebody is at work
-            return []
-        of_item, _ = recovery.read_record(attempt, attempt.ledger)
-        return [] if of_item.rules.force else attempt.records()
-    except errors.NanoGPTError:
-        return []  # it will fail for the same reason in a moment
-
-
-def _spent_so_far(attempt: Attempt) -> float:
-    try:
-        return recovery.spent_so_far(attempt, attempt.ledger.load())
-    except errors.NanoGPTError:
-        return 0.0  # likewise
+        self._set(replace(row.with_error(error, status), error=text, retry=retry))
