@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
-from airflow_provider_nanostt.cli.output import connection_check, console_on, reason, write_json
+from airflow_provider_nanostt.cli.output import (
+    as_given,
+    connection_check,
+    console_on,
+    from_the_root,
+    printing,
+    reason,
+    write_json,
+)
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -17,9 +25,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from airflow_provider_nanostt.audio.find import Found
     from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.workflow.batch import Item
 
 _OVERSIZE = "stage,compress,split"
 
@@ -72,38 +80,45 @@ def _ways(text: str) -> tuple[str, ...]:
 
 def run(given: argparse.Namespace) -> int:
     """Look at each recording and show it; return 1 if one could not be submitted."""
-    from airflow_provider_nanostt.audio.find import find
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.workflow.batch import expand
 
     hook = NanoGPTHook(given.conn)
     connection = connection_check(hook)
-    if connection.state != "ok":
-        print(f"nanostt: {connection.text}", file=sys.stderr)  # noqa: T201  a command line speaks
-        return 2
-    found = [one for pattern in given.audio for one in find(pattern, may_be_relative=True)]
-    rows = [_row(hook, one, given) for one in _with_progress(found, quiet=given.json)]
+    service, problem = (hook, "") if connection.state == "ok" else (None, connection.text)
+    found = expand([from_the_root(name) for name in given.audio])
+    rows = [_row(service, one, given) for one in _with_progress(found, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]
     whole = len(known) == len(rows)
     if given.json:
         total = {"usd": round(sum(known), 9), "is_complete": whole}
-        write_json(given.out, {"model": given.model, "files": [asdict(row) for row in rows], "total": total})
+        files = [asdict(row) for row in rows]
+        write_json(given.out, {"model": given.model, "problem": problem, "files": files, "total": total})
     else:
-        _show_rows(console_on(given.out), rows, escaped(given.model), sum(known), whole=whole)
+        with printing(given.out) as console:
+            _show_rows(console, rows, escaped(given.model), sum(known), whole=whole, problem=problem)
     return int(any(row.problem for row in rows))
 
 
-def _row(hook: NanoGPTHook, one: Found, given: argparse.Namespace) -> Row:
-    name = one.audio
+def _row(service: NanoGPTHook | None, one: Item, given: argparse.Namespace) -> Row:
+    from airflow_provider_nanostt.workflow.scripts import estimate
+
+    name = as_given(one.audio)
     try:
         if one.problem is not None:
             raise one.problem
-        found = hook.estimate(
-            name, model=given.model, diarize=given.diarize, staging_path=given.staging, oversize=given.oversize
+        found = estimate(
+            service,
+            one.audio,
+            model=given.model,
+            diarize=given.diarize,
+            staging_path=given.staging,
+            oversize=given.oversize,
         )
     except Exception as error:  # noqa: BLE001  one that fails must not hide the others
-        return Row(escaped(name), problem=escaped(reason(error)))
+        return Row(name, problem=escaped(reason(error)))
     return Row(
-        escaped(name),
+        name,
         minutes=found.minutes,
         price_per_minute=found.price.per_minute,
         price_source=escaped(found.price.source),
@@ -114,7 +129,7 @@ def _row(hook: NanoGPTHook, one: Found, given: argparse.Namespace) -> Row:
     )
 
 
-def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, whole: bool) -> None:
+def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, whole: bool, problem: str) -> None:
     from rich import box
     from rich.table import Table
 
@@ -136,11 +151,13 @@ def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, w
     console.print("Total: " + (errors.usd(total) if whole else f"at least {errors.usd(total)}" if total else "unknown"))
     for source in dict.fromkeys(row.price_source for row in rows if row.price_per_minute is not None):
         console.print(f"Prices from {source}.")
+    if problem:
+        console.print(f"Without the service's catalogue: {problem}")
     if any(row.price_source and row.price_per_minute is None for row in rows):
         console.print(f"Neither the service's catalogue nor the connection has a price for {model}.")
 
 
-def _with_progress(names: list[Found], *, quiet: bool) -> Iterator[Found]:
+def _with_progress(names: list[Item], *, quiet: bool) -> Iterator[Item]:
     """Go through names behind a progress bar, if there is a person to see it."""
     if quiet or len(names) < 2 or not sys.stderr.isatty():
         yield from names
