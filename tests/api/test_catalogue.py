@@ -182,6 +182,25 @@ def test_what_is_not_where_it_should_be_is_said_once():
     assert KnownModels().news("Wizper") == ""
 
 
+def test_the_table_is_compared_with_the_catalogue():
+    """Price, abilities, new and vanished models; what the catalogue does not say is no difference."""
+    listed = [entry(row.id, pricing={"per_minute": row.per_minute}) for row in KNOWN_MODELS.values()]
+    assert known(*listed).differences() == []
+    changed = known(
+        *listed[:-1],
+        entry("Wizper", pricing={"per_minute": 0.5}, capabilities={"diarization": True, "word_timestamps": False}),
+        entry("New-STT"),
+        entry("new-voice-clone"),
+    )
+    found = [(one.model, one.what, one.table, one.catalogue, one.is_price) for one in changed.differences()]
+    assert found == [
+        ("New-STT", "it", "missing", "there", False),
+        ("Wizper", "the price", "$0.017/min", "$0.5/min", True),
+        ("Wizper", "diarizes", "False", "True", False),
+        ("fun-asr-flash-2026-06-15", "it", "there", "missing", False),
+    ]
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
     lambda inner: (

@@ -24,7 +24,7 @@ from airflow_provider_nanostt.emulator.__main__ import main
 from airflow_provider_nanostt.emulator.control import control_routes
 from airflow_provider_nanostt.emulator.testing import nanogpt_emulator
 
-from .conftest import ASYNC, SYNC, Caller
+from .conftest import ASYNC, MP3, SYNC, Caller
 
 assert nanogpt_emulator  # a fixture: pytest finds it by its name
 
@@ -332,7 +332,7 @@ def test_the_catalogue_can_be_changed_while_it_runs(nanogpt, api, control):
     assert listed() == {name: price for name, price in wanted.items() if name not in ("Wizper", ASYNC)}
     assert [api.url(model=model).status_code for model in ("New-STT", SYNC, "Wizper", ASYNC)] == [202, 202, 200, 400]
     assert [charge.cost / charge.minutes for charge in nanogpt.charges] == pytest.approx([0.5, 0.25, 0.01])
-    assert api.upload("a.wav", bytes(1_600_000), model=SYNC).status_code == 413
+    assert api.upload("a.mp3", MP3 + bytes(1_600_000), model=SYNC).status_code == 413
     nanogpt.set_model("New-STT", entry={"pricing": None})
     with pytest.raises(TypeError):
         listed()
