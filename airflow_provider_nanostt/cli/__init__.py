@@ -8,19 +8,20 @@ output.
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt import __version__
-from airflow_provider_nanostt.cli import costs, doctor, estimate, models
-from airflow_provider_nanostt.cli.output import CONN, Parser, quiet
+from airflow_provider_nanostt.cli import costs, doctor, estimate, models, transcribe
+from airflow_provider_nanostt.cli.output import CONN, KEY_VARIABLE, Parser, chosen_connection, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (estimate, models, costs, doctor)
+_COMMANDS = (transcribe, estimate, models, costs, doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,8 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.out = sys.stdout
     if isinstance(given.out, io.TextIOWrapper):
         given.out.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks hides nothing else
-    with redirect_stdout(sys.stderr), quiet():  # some versions of Airflow log to the standard output
-        return int(given.run(given))
+    try:
+        # Some versions of Airflow log to the standard output.
+        with redirect_stdout(sys.stderr), quiet(), chosen_connection(given):
+            return int(given.run(given))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parser() -> Parser:
@@ -42,7 +47,12 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shared = Parser(add_help=False)
-    shared.add_argument("--conn", default=CONN, metavar="ID", help=f"the Airflow connection (default {CONN})")
+    shared.add_argument(
+        "--conn",
+        dest="nanogpt_conn_id",
+        metavar="ID",
+        help=f"the Airflow connection (default: the key in {KEY_VARIABLE}, else {CONN})",
+    )
     shared.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     for command in _COMMANDS:
         command.add_parser(partial(commands.add_parser, parents=[shared]))

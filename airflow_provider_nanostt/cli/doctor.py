@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import Check, connection_check, console_on, tried, write_json
+from airflow_provider_nanostt.cli.output import Check, connection_check, printing, tried, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +27,15 @@ def add_parser(add_command: AddParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Check one thing after the other and show them; return 1 if one failed."""
-    checks = list(_checks(given.conn))
+    checks = list(_checks(given.nanogpt_conn_id))
     if given.json:
         write_json(given.out, {"checks": [asdict(check) for check in checks]})
     else:
-        console = console_on(given.out)
         styles = {"ok": "green", "warning": "yellow", "failed": "red"}
-        for check in checks:
-            console.print(f"{check.state:<8}", style=styles[check.state], end="")
-            console.print(check.text)
+        with printing(given.out) as console:
+            for check in checks:
+                console.print(f"{check.state:<8}", style=styles[check.state], end="")
+                console.print(check.text)
     return int(any(check.state == "failed" for check in checks))
 
 

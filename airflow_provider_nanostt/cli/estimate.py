@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
-from airflow_provider_nanostt.cli.output import connection_check, console_on, reason, write_json
+from airflow_provider_nanostt.cli.output import (
+    as_given,
+    connection_check,
+    console_on,
+    from_the_root,
+    printing,
+    reason,
+    write_json,
+)
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -17,9 +25,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from airflow_provider_nanostt.audio.find import Found
     from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.workflow.batch import Item
 
 _OVERSIZE = "stage,compress,split"
 
@@ -72,15 +80,15 @@ def _ways(text: str) -> tuple[str, ...]:
 
 def run(given: argparse.Namespace) -> int:
     """Look at each recording and show it; return 1 if one could not be submitted."""
-    from airflow_provider_nanostt.audio.find import find
     from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.workflow.batch import expand
 
-    hook = NanoGPTHook(given.conn)
+    hook = NanoGPTHook(given.nanogpt_conn_id)
     connection = connection_check(hook)
     if connection.state != "ok":
         print(f"nanostt: {connection.text}", file=sys.stderr)  # noqa: T201  a command line speaks
         return 2
-    found = [one for pattern in given.audio for one in find(pattern, may_be_relative=True)]
+    found = expand([from_the_root(name) for name in given.audio])
     rows = [_row(hook, one, given) for one in _with_progress(found, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]
     whole = len(known) == len(rows)
@@ -88,22 +96,23 @@ def run(given: argparse.Namespace) -> int:
         total = {"usd": round(sum(known), 9), "is_complete": whole}
         write_json(given.out, {"model": given.model, "files": [asdict(row) for row in rows], "total": total})
     else:
-        _show_rows(console_on(given.out), rows, escaped(given.model), sum(known), whole=whole)
+        with printing(given.out) as console:
+            _show_rows(console, rows, escaped(given.model), sum(known), whole=whole)
     return int(any(row.problem for row in rows))
 
 
-def _row(hook: NanoGPTHook, one: Found, given: argparse.Namespace) -> Row:
-    name = one.audio
+def _row(hook: NanoGPTHook, one: Item, given: argparse.Namespace) -> Row:
+    name = as_given(one.audio)
     try:
         if one.problem is not None:
             raise one.problem
         found = hook.estimate(
-            name, model=given.model, diarize=given.diarize, staging_path=given.staging, oversize=given.oversize
+            one.audio, model=given.model, diarize=given.diarize, staging_path=given.staging, oversize=given.oversize
         )
     except Exception as error:  # noqa: BLE001  one that fails must not hide the others
-        return Row(escaped(name), problem=escaped(reason(error)))
+        return Row(name, problem=escaped(reason(error)))
     return Row(
-        escaped(name),
+        name,
         minutes=found.minutes,
         price_per_minute=found.price.per_minute,
         price_source=escaped(found.price.source),
@@ -140,7 +149,7 @@ def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, w
         console.print(f"Neither the service's catalogue nor the connection has a price for {model}.")
 
 
-def _with_progress(names: list[Found], *, quiet: bool) -> Iterator[Found]:
+def _with_progress(names: list[Item], *, quiet: bool) -> Iterator[Item]:
     """Go through names behind a progress bar, if there is a person to see it."""
     if quiet or len(names) < 2 or not sys.stderr.isatty():
         yield from names

@@ -1,4 +1,7 @@
-"""What the commands share: how they write to the two outputs, and how a problem becomes one line."""
+"""What the commands share: the connection, names of recordings, the two outputs, and how a problem becomes one line.
+
+Nothing is asked or decided here.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from airflow_provider_nanostt.api import errors
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.hooks import NanoGPTHook
 
 CONN = "nanogpt_default"
+KEY_VARIABLE = "NANOGPT_API_KEY"
+"""The environment variable with the key; also the id of the connection that is made of it, as messages name it."""
+
+URL_VARIABLE = "NANOGPT_URL"
 AddParser = Callable[..., argparse.ArgumentParser]
 """Adds a command by its name; it has the options of all commands then, unless it is given other ``parents``."""
 
@@ -53,6 +61,38 @@ class Parser(argparse.ArgumentParser):
 
 
 @contextmanager
+def chosen_connection(given: argparse.Namespace) -> Iterator[None]:
+    """Set the id of the connection: the one that is named, else one of the key in the environment, else the default.
+
+    A key is never taken from the command line, which every user of the machine may read.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if given.nanogpt_conn_id or not key:
+        given.nanogpt_conn_id = given.nanogpt_conn_id or CONN
+        yield
+        return
+    given.nanogpt_conn_id = KEY_VARIABLE
+    name, url = f"AIRFLOW_CONN_{KEY_VARIABLE}", os.environ.get(URL_VARIABLE, "").strip()
+    os.environ[name] = json.dumps({"conn_type": "nanogpt", "password": key, **({"host": url} if url else {})})
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def from_the_root(name: str) -> str:
+    """Return a path as it is from the root, whichever way leads to its folder; an address or a URI as it is."""
+    path = Path(name)
+    return name if "://" in name else str(path.parent.resolve() / path.name)
+
+
+def as_given(audio: str) -> str:
+    """Return how a person here writes a path: from the working directory, if it is below that."""
+    here = f"{Path.cwd()}{os.sep}"
+    return escaped(audio.removeprefix(here))
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Keep the log lines of Airflow and its providers out of a table."""
     before, given = logging.root.manager.disable, os.environ.get(_LEVEL)
@@ -70,7 +110,7 @@ def connection_check(hook: NanoGPTHook) -> Check:
     """Check that the connection can be used, before anything is asked."""
     conn_id = hook.nanogpt_conn_id
     outside = "Outside a task, Airflow 3 looks in environment variables and secrets backends only: set "
-    outside += f"AIRFLOW_CONN_{conn_id.upper()}."
+    outside += f"AIRFLOW_CONN_{conn_id.upper()}, or {KEY_VARIABLE} to the key alone."
     return tried("connection", lambda: f"{conn_id!r} leads to {hook.get_conn().config.base_url}", outside)
 
 
@@ -96,6 +136,26 @@ def console_on(stream: TextIO) -> Console:
     return Console(file=stream, width=None if stream.isatty() else 1000, highlight=False, markup=False)
 
 
+@contextmanager
+def printing(stream: TextIO) -> Iterator[Console]:
+    """Give a console, and write what is printed on it when the block has ended."""
+    console = console_on(stream)
+    with console.capture() as captured:
+        yield console
+    write(stream, captured.get())
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write a text; that nobody reads it any more is no failure of the command."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # Python flushes it once more at its end
+        os.close(nowhere)
+
+
 def write_json(stream: TextIO, document: Mapping[str, object]) -> None:
     """Write the one document of ``--json``."""
-    stream.write(json.dumps(document, indent=1) + "\n")
+    write(stream, json.dumps(document, indent=1) + "\n")

@@ -72,6 +72,11 @@ class TaskIdentity:
         return f"{readable[:150]}{mapped}{item}{part}-{self.digest}.json"
 
 
+SHELL = TaskIdentity("nanostt", "transcribe", "from the shell")
+"""Of whoever transcribes with the command ``nanostt``: in one folder, one record for a recording and the options of its
+job, however often and with whatever else the command is run. Airflow allows no blank in a run id, so no task has it."""
+
+
 def _clean(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", text)[:60]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.operators._arguments import Arguments
     from airflow_provider_nanostt.operators._base import NanoGPTOperator
+    from airflow_provider_nanostt.workflow.attempt import Log
     from airflow_provider_nanostt.workflow.batch.item import Pending
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
@@ -150,8 +151,22 @@ def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str
     return finish_batch(operator, arguments, context, run)
 
 
-def open_batch(operator: NanoGPTOperator, arguments: Arguments, context: Context) -> BatchRun:
-    """Check what the arguments of a batch mean together, and return the batch."""
+class BatchOwner(Protocol):
+    """What a batch needs of whoever runs it: an operator, or the command line."""
+
+    @property
+    def log(self) -> Log:
+        """Where the batch says what is out of the ordinary."""
+
+    def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
+        """Return whether another try is worth it, and pays for nothing twice."""
+
+
+def open_batch(operator: BatchOwner, arguments: Arguments, context: Context) -> BatchRun:
+    """Check what the arguments of a batch mean together, and return the batch.
+
+    :raises InvalidInput: naming the argument that is wrong.
+    """
     task = task_identity_of(context)
     if not arguments.output_path or task is None:
         raise errors.InvalidInput("output_path is needed: a folder for the transcripts, the ledger and the manifest")

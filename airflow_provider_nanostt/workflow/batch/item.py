@@ -14,7 +14,7 @@ from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.api.responses import stored_status
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.polling import is_transient
+from airflow_provider_nanostt.polling import expected_seconds, is_transient
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.gate import ask_status
 
@@ -81,6 +81,11 @@ class Pending:
     def jobs(self) -> list[Job]:
         """The jobs that have not ended."""
         return [found for _, found in self.parts if isinstance(found, Job)]
+
+    @property
+    def expected_at(self) -> float:
+        """When the last of its jobs is expected to end, epoch seconds."""
+        return max((job.submitted_at + expected_seconds(job.charged_minutes) for job in self.jobs), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from dataclasses import InitVar, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
@@ -69,6 +69,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+Stage = ToSubmit | Literal["sending"] | Pending | ManifestRow
+"""How a recording stands: measured and not paid for, being prepared and submitted, waited for, ended."""
+
 _LISTING_PAYS_FROM = 10
 """Items from which one listing of the folder is quicker than to look at each file by itself."""
 
@@ -86,6 +89,8 @@ class BatchRun:
     :param max_parallel: how many items are at work at once; None for as many as use every request slot, within bounds.
     :param on_no_match: ``warn`` or ``fail``, for what finds no recording.
     :param allow: asked once before the first submit, with what the whole list would cost; None asks nobody.
+    :param on_stage: called with the number of an item and how it stands; in any thread, so it must neither raise nor
+        wait.
     """
 
     service: NanoGPTHook
@@ -104,6 +109,7 @@ class BatchRun:
     max_parallel: int | None
     on_no_match: str
     allow: Callable[[ListEstimate], Allowance] | None = None
+    on_stage: Callable[[int, Stage], object] = lambda _number, _stage: None
 
     def __post_init__(self, costs: CostRules) -> None:
         self.rows: list[ManifestRow] = []
@@ -189,7 +195,7 @@ class BatchRun:
         if not is_no_match or self.on_no_match == "fail":
             self.record_error(number, problem, None)
             return
-        self.rows[number] = self.rows[number].with_error(problem, NO_MATCH)
+        self._set(self.rows[number].with_error(problem, NO_MATCH))
         self.log.warning("%s", problem)
 
     def _warm_up(self, items: Iterable[Item]) -> None:
@@ -246,8 +252,11 @@ class BatchRun:
                 if isinstance(self.breaker.error, errors.LedgerError):
                     self.breaker.raise_if_open()
                 found = transcribe.find(attempt, self.request(item))
-                left = found if isinstance(found, ToSubmit) else self.accept(number, attempt, found)
-                if left is not found:
+                if isinstance(found, ToSubmit):
+                    left = found
+                    self.on_stage(number, found)
+                else:
+                    left = self.accept(number, attempt, found)
                     self.breaker.record_success()
         finally:
             if not isinstance(left, ToSubmit):
@@ -258,6 +267,7 @@ class BatchRun:
         pending = None
         try:
             with self.recording_errors(number, attempt):
+                self.on_stage(number, "sending")
                 pending = self.accept(number, attempt, transcribe.submit(attempt, found))
                 self.breaker.record_success()
         finally:
@@ -280,6 +290,7 @@ class BatchRun:
             "cost_usd": sum(job.cost or 0.0 for job in jobs),
         }
         self._record_result(number, attempt, WAITING, known)
+        self.on_stage(number, pending)
         return pending
 
     def hand_over(self) -> dict[str, str] | None:
@@ -303,7 +314,12 @@ class BatchRun:
         """Take a result into the row; what another task has paid for costs this one nothing."""
         row, record = self.rows[number].with_result(status, result), attempt.ledger.record
         row = replace(row, tables=dict(record.tables or {}) if record else {})
-        self.rows[number] = row if is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0)
+        self._set(row if is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0))
+
+    def _set(self, row: ManifestRow) -> None:
+        self.rows[row.number] = row
+        if row.status != WAITING:
+            self.on_stage(row.number, row)
 
     @contextlib.contextmanager
     def recording_errors(self, number: int, attempt: Attempt | None = None) -> Iterator[None]:
@@ -332,4 +348,4 @@ class BatchRun:
         retry = not isinstance(error, errors.NanoGPTError) or self.is_retryable(error)
         status = NOT_STARTED if not_started and row.status == NOT_STARTED else FAILED
         status = ELSEWHERE if isinstance(error, errors.SubmittedElsewhere) else status
-        self.rows[number] = replace(row.with_error(error, status), error=text, retry=retry)
+        self._set(replace(row.with_error(error, status), error=text, retry=retry))

@@ -1,0 +1,124 @@
+"""What a command has come to: one word and one exit code for all recordings, the next step, and how that is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.cli.output import as_given, printing, write_json
+from airflow_provider_nanostt.common.errors import usd
+from airflow_provider_nanostt.common.urls import escaped
+from airflow_provider_nanostt.workflow.batch.manifest_row import WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+    from airflow_provider_nanostt.workflow.batch import ManifestRow
+
+_AGAIN = "Run the same command again: it goes on from here, and pays for nothing twice."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command has come to.
+
+    :param word: for programs.
+    :param code: the exit code.
+    :param next_step: what to do about it; empty if there is nothing to do.
+    """
+
+    word: str
+    code: int
+    next_step: str = ""
+
+
+DONE = Outcome("done", 0)
+FAILED = Outcome(
+    "failed", 1, f"Some recordings have no transcript. Once that is fixed: {_AGAIN[0].lower()}{_AGAIN[1:]}"
+)
+BAD_INPUT = Outcome("bad_input", 2)
+REFUSED = Outcome("refused_for_cost", 3, "--yes-up-to allows more; what is paid for already is not paid for again.")
+UNCERTAIN = Outcome(
+    "uncertain_charge",
+    4,
+    "A submit may have been charged, and nobody knows. Add --on-ambiguous-submit verify, which submits again if the "
+    "account shows no charge, or --on-ambiguous-submit resubmit, which pays again at worst.",
+)
+UNFINISHED = Outcome("unfinished", 5, _AGAIN)
+
+
+def interrupted_by(signal_number: int) -> Outcome:
+    """Return the outcome of a command that a signal has ended."""
+    return Outcome("interrupted", 128 + signal_number, _AGAIN)
+
+
+_BY_ERROR = {
+    "AmbiguousSubmit": UNCERTAIN,
+    "OrphanedSubmit": UNCERTAIN,
+    "AuthError": BAD_INPUT,
+    "CostLimit": REFUSED,
+    "NotApproved": REFUSED,
+    "PaymentRequired": REFUSED,
+    "DailyLimitReached": UNFINISHED,
+    "SubmittedElsewhere": UNFINISHED,
+    "TranscriptionTimeout": UNFINISHED,
+}
+_WORST_FIRST = (UNCERTAIN, BAD_INPUT, FAILED, REFUSED, UNFINISHED)
+
+
+def outcome_of(rows: Sequence[ManifestRow]) -> Outcome:
+    """Return what the rows of a batch come to: that of the recording that is worst off."""
+    found = [_BY_ERROR.get(row.error_type or "", FAILED) for row in rows if row.is_missing]
+    return next((one for one in _WORST_FIRST if one in found), DONE)
+
+
+def show(stream: TextIO, outcome: Outcome, rows: Sequence[ManifestRow], *, spent: float) -> None:
+    """Print a line for each recording, and what they come to.
+
+    :param spent: USD of this command.
+    """
+    with printing(stream) as console:
+        for row in rows:
+            console.print(f"{as_given(row.audio)}: {_line(row)}", soft_wrap=True)
+        counts = Counter(row.status for row in rows)
+        each = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
+        console.print(
+            f"{len(rows)} recordings{each and ': '}{each}. This command has spent {usd(spent)}.", soft_wrap=True
+        )
+        if outcome.next_step:
+            console.print(outcome.next_step, soft_wrap=True)
+
+
+def _line(row: ManifestRow) -> str:
+    status = row.status.replace("_", " ")
+    if row.files:
+        cost = "" if row.cost_usd is None else f", {usd(row.cost_usd)}"
+        return f"{status}{cost}: {', '.join(map(as_given, row.files.values()))}"
+    if row.status == WAITING:
+        return f"paid for ({usd(row.cost_usd)}), and its transcript is not here yet"
+    return f"{status}: {escaped(row.error)}" if row.error else status
+
+
+def write_document(
+    stream: TextIO, outcome: Outcome, rows: Sequence[ManifestRow] = (), *, spent: float = 0.0, problem: str = ""
+) -> None:
+    """Write the document of ``--json``.
+
+    :param problem: why nothing was begun; empty if something was.
+    """
+    recordings = []
+    for row in rows:
+        plain = {name: value for name, value in row.to_json().items() if name not in ("number", "name", "key")}
+        recordings.append({**plain, "audio": escaped(row.audio), "error": row.error and escaped(row.error)})
+    document = {
+        "outcome": outcome.word,
+        "exit_code": outcome.code,
+        "problem": problem,
+        "recordings": recordings,
+        "counts": dict(Counter(row.status for row in rows)),
+        "spent_usd": round(spent, 9),
+        "next_step": outcome.next_step,
+    }
+    write_json(stream, document)

@@ -1,0 +1,233 @@
+"""``nanostt transcribe``: recordings become files, with the workflow and the ledger of the operators, without a DAG.
+
+Who is asked before money is spent, and how a command ends, is decided here; all else is the batch's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
+from airflow_provider_nanostt.cli.interrupts import stopping
+from airflow_provider_nanostt.cli.output import as_given, connection_check, from_the_root, reason
+from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
+from airflow_provider_nanostt.common.urls import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_nanostt.cli.output import AddParser
+    from airflow_provider_nanostt.cli.stages import Stages
+    from airflow_provider_nanostt.operators._arguments import Arguments
+    from airflow_provider_nanostt.workflow.batch import Item
+    from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance, ListEstimate
+    from airflow_provider_nanostt.workflow.batch.run import BatchRun
+
+_YES_UP_TO = 0.10
+_LIMIT = "--yes-up-to"
+_MAX_NAMED = 10
+
+
+def add_parser(add_command: AddParser) -> None:
+    """Add the command to the others."""
+    about = "transcribe recordings into a folder; the same command again pays for nothing twice"
+    parser = add_command("transcribe", help=about, description=about)
+    add = parser.add_argument
+    add("audio", nargs="+", help="a path, a web address, an object storage URI, or a pattern of these")
+    add("--output", dest="output_path", required=True, metavar="FOLDER", help="for transcripts and the ledger")
+    add("--formats", default="json,txt", help="of the files, with commas between (default %(default)s)")
+    add("--model", default=DEFAULT_MODEL, help="the service's model id (default %(default)s)")
+    add("--language", default="auto", type=str.lower, help="such as en; default: the service finds out")
+    add("--diarize", action="store_true", help="tell speakers apart")
+    add("--tag-audio-events", action="store_true", help="mark laughter and the like")
+    add("--estimated-captions", action="store_true", help="guess the times of captions if the model gives none")
+    add("--actual-duration", metavar="MINUTES", help="the length of each recording; default: it is measured")
+    add("--staging", dest="staging_path", metavar="URI", help="the folder in which recordings may be staged")
+    add("--oversize", metavar="WAYS", help="what may be done with what is too large, of stage,compress,split, in order")
+    add(
+        _LIMIT,
+        type=float,
+        default=_YES_UP_TO,
+        metavar="USD",
+        help="ask before more than this is spent (default %(default)s); without a terminal, refuse",
+    )
+    add("--unknown-length", choices=("worst", "fail", "allow"), help="how a recording of unknown length counts")
+    add("--max-parallel", metavar="N", help="how many recordings are at work at once, 1 to 64")
+    add("--timeout", metavar="SECONDS", help="for which transcripts are waited for (default 6 hours)")
+    add("--force", action="store_true", help="submit and pay once more, whatever was paid for before")
+    add(
+        "--on-ambiguous-submit",
+        choices=("fail", "verify", "resubmit"),
+        help="what to do if nobody knows whether an earlier submit was charged (default fail)",
+    )
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Who runs the batch, as the batch sees it."""
+
+    log: Stages
+
+    def is_retryable(self, error: NanoGPTError, context: object) -> bool:  # noqa: ARG002  an operator needs it
+        """Return whether the same command may do better later."""
+        return error.retry != "no"
+
+
+def run(given: argparse.Namespace) -> int:
+    """Transcribe what is not transcribed yet; return the exit code of the outcome."""
+    from airflow_provider_nanostt.cli import outcome
+    from airflow_provider_nanostt.cli.stages import Stages
+
+    try:
+        items, arguments = _read(given)
+        stages = Stages([as_given(item.shown) for item in items], sys.stderr, is_quiet=given.json)
+        batch = _open(arguments, stages)
+    except Exception as error:  # noqa: BLE001  whatever it is, nothing was begun
+        problem = escaped(reason(error))
+        print(f"nanostt: {problem}", file=sys.stderr)  # noqa: T201  a command line speaks
+        if given.json:
+            outcome.write_document(given.out, outcome.BAD_INPUT, problem=problem)
+        return outcome.BAD_INPUT.code
+    batch.allow = partial(_allow, given, stages, batch)
+    batch.on_stage = stages.on_stage
+    stopped_by = _transcribe(batch, items, arguments, stages)
+    rows = batch.rows
+    for line in stages.errors:  # what is not in the line of a recording
+        if not any(row.error and row.error in line for row in rows):
+            stages.say(line)
+    end = outcome.interrupted_by(stopped_by) if stopped_by else outcome.outcome_of(rows)
+    if given.json:
+        outcome.write_document(given.out, end, rows, spent=batch.budget.spent)
+    else:
+        outcome.show(given.out, end, rows, spent=batch.budget.spent)
+    return end.code
+
+
+def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
+    """Read all that is given, before anything is asked or sent.
+
+    :raises InvalidInput: for what means nothing, or if there is no recording.
+    """
+    from airflow_provider_nanostt.operators._arguments import read_arguments
+    from airflow_provider_nanostt.workflow.batch import expand
+
+    given.output_path = from_the_root(given.output_path)
+    if not given.yes_up_to >= 0:  # nor a NaN
+        raise InvalidInput(f"{_LIMIT} must be a number of USD, got {given.yes_up_to}")
+    arguments = read_arguments(given)
+    arguments.settings.check_model(arguments.job.model)
+    job = {name: getattr(given, name) for name in ("model", "language", "diarize", "tag_audio_events")}
+    # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
+    items = expand([{"audio": from_the_root(name), **job} for name in given.audio])
+    if all(item.problem for item in items):
+        raise items[0].problem or InvalidInput("there is no recording")
+    return items, arguments
+
+
+def _open(arguments: Arguments, stages: Stages) -> BatchRun:
+    """Return the batch, once it is certain that the key is good and that results can be written."""
+    from airflow_provider_nanostt.common import object_storage
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.ledger.task_identity import SHELL
+    from airflow_provider_nanostt.operators._batch import open_batch
+
+    connection = connection_check(NanoGPTHook(arguments.nanogpt_conn_id))
+    if connection.state != "ok":
+        raise InvalidInput(connection.text)
+    batch = open_batch(_Owner(stages), arguments, {"ti": SHELL})  # type: ignore[typeddict-item]
+    if object_storage.is_local(batch.folder):
+        folder = Path(batch.folder.path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
+    batch.service.try_balance()
+    return batch
+
+
+def _transcribe(batch: BatchRun, items: Sequence[Item], arguments: Arguments, stages: Stages) -> int:
+    """Submit and wait, and write what there is; return the signal that has ended that, 0 if none has."""
+    from airflow_provider_nanostt.workflow.batch import collect
+
+    def wait_for_what_is_sent() -> None:
+        if sending := stages.sending:
+            stages.say(
+                f"Stopping. {sending} recordings are being sent; what that costs is recorded first. Ctrl-C once more "
+                "ends this at once, and nobody knows then whether these are paid for."
+            )
+
+    with stopping(wait_for_what_is_sent, stages.close) as stop, stages.shown():
+        try:
+            pending = batch.submit_all(items)
+            if pending:
+                deadline = time.time() + arguments.timeout
+                collect.wait(batch, pending, deadline=deadline, poll_interval=arguments.poll_interval)
+        except KeyboardInterrupt:
+            if not stop.signal:
+                raise
+        collect.resolve_duplicates(batch)
+    return stop.signal
+
+
+def _allow(given: argparse.Namespace, stages: Stages, batch: BatchRun, found: ListEstimate) -> Allowance:
+    """Return what may be spent on what is not paid for; a person is asked if it is more than ``--yes-up-to``."""
+    from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance
+
+    boundless = [name for name, one in found.costing if one.worst_usd is None and one.usd is None]
+    is_open = bool(boundless) and found.rules.unknown_length == "worst"
+    if found.new_usd <= given.yes_up_to and not is_open:
+        return Allowance(found.earlier_usd + given.yes_up_to, _LIMIT)
+    most = math.ceil(found.new_usd * 102.0) / 100.0  # what is charged may be for a little more sound
+    question = _describe(found, boundless if is_open else [], given.yes_up_to)
+    if _agrees(given, stages, question, most, is_open=is_open):
+        if is_open:
+            batch.budget.rules = replace(batch.budget.rules, unknown_length="allow")
+        return Allowance(math.inf if is_open else found.earlier_usd + most, "what was agreed to")
+    return Allowance(found.earlier_usd, _LIMIT, frozenset())
+
+
+def _describe(found: ListEstimate, boundless: Sequence[str], yes_up_to: float) -> list[str]:
+    """Say what would be spent, and on what; the dearest first."""
+    from airflow_provider_nanostt.workflow.pricing import likely_usd
+
+    head = f"{len(found.costing)} recordings are not paid for: {usd(found.new_usd)} for {found.minutes:.1f} minutes"
+    lines = [f"{head}; {_LIMIT} is {usd(yes_up_to)}."]
+    dearest = sorted(found.costing, key=lambda one: -likely_usd(one[1], found.rules))
+    known = [(name, one) for name, one in dearest if name not in boundless]
+    for name, one in known[:_MAX_NAMED]:
+        length = "unknown length" if one.minutes is None else f"{one.minutes:.1f} min"
+        lines.append(f"  {as_given(name)}: {length}, up to {usd(likely_usd(one, found.rules))}")
+    if len(known) > _MAX_NAMED:
+        lines.append(f"  and {len(known) - _MAX_NAMED} more")
+    if boundless:
+        lines.append(f"{len(boundless)} of unknown length or price may cost any amount:")
+        lines += [f"  {as_given(name)}" for name in boundless[:_MAX_NAMED]]
+    sources = dict.fromkeys(one.price.source for _, one in found.costing if one.price.per_minute is not None)
+    return [*lines, *(f"Prices from {escaped(source)}." for source in sources)]
+
+
+def _agrees(given: argparse.Namespace, stages: Stages, question: Sequence[str], most: float, *, is_open: bool) -> bool:
+    """Ask a person; without one, nobody agrees."""
+    can_ask = not given.json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    with stages.paused():
+        for line in question:
+            stages.say(line)
+        if not can_ask:
+            remedy = "--actual-duration MINUTES or --unknown-length allow" if is_open else f"{_LIMIT} {most:.2f}"
+            stages.say(f"Nobody can be asked here, so nothing is submitted. To go on: {remedy}")
+            return False
+        amount = "any amount" if is_open else f"up to {usd(most)}"
+        sys.stderr.write(f"Spend {amount}? [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
