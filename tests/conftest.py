@@ -58,6 +58,7 @@ ONCE = (
     "common",
     "operators/test_nothing_given.py",
     "security/",
+    "cli/",
     "test_cli.py",
     "test_connection.py",
     "test_dashboard.py",

@@ -15,13 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt import __version__
-from airflow_provider_nanostt.cli import costs, doctor, estimate, models, transcribe
+from airflow_provider_nanostt.cli import costs, doctor, emulator, estimate, models, transcribe
 from airflow_provider_nanostt.cli.output import CONN, KEY_VARIABLE, Parser, chosen_connection, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COMMANDS = (transcribe, estimate, models, costs, doctor)
+_COMMANDS = (transcribe, estimate, models, costs, doctor, emulator)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: those of the command line, if None.
     :return: 0 if all went well, 1 if a recording could not be submitted or a check failed, 2 if nothing could be done.
     """
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given, others = parser.parse_known_args(arguments)
+    if others and not given.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    given.others = others
     given.out = sys.stdout
     if isinstance(given.out, io.TextIOWrapper):
         given.out.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks hides nothing else
@@ -47,9 +51,9 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     shared = Parser(add_help=False)
+    shared.set_defaults(passes_on=False)
     shared.add_argument(
         "--conn",
-        dest="nanogpt_conn_id",
         metavar="ID",
         help=f"the Airflow connection (default: the key in {KEY_VARIABLE}, else {CONN})",
     )

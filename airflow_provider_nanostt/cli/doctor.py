@@ -27,7 +27,7 @@ def add_parser(add_command: AddParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Check one thing after the other and show them; return 1 if one failed."""
-    checks = list(_checks(given.nanogpt_conn_id))
+    checks = list(_checks(given.conn))
     if given.json:
         write_json(given.out, {"checks": [asdict(check) for check in checks]})
     else:

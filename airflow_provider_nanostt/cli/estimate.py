@@ -11,6 +11,7 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.output import (
     as_given,
+    complain,
     connection_check,
     console_on,
     from_the_root,
@@ -83,10 +84,10 @@ def run(given: argparse.Namespace) -> int:
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.batch import expand
 
-    hook = NanoGPTHook(given.nanogpt_conn_id)
+    hook = NanoGPTHook(given.conn)
     connection = connection_check(hook)
     if connection.state != "ok":
-        print(f"nanostt: {connection.text}", file=sys.stderr)  # noqa: T201  a command line speaks
+        complain(connection.text)
         return 2
     found = expand([from_the_root(name) for name in given.audio])
     rows = [_row(hook, one, given) for one in _with_progress(found, quiet=given.json)]

@@ -6,9 +6,12 @@ Nothing is asked or decided here.
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +35,9 @@ KEY_VARIABLE = "NANOGPT_API_KEY"
 URL_VARIABLE = "NANOGPT_URL"
 AddParser = Callable[..., argparse.ArgumentParser]
 """Adds a command by its name; it has the options of all commands then, unless it is given other ``parents``."""
+
+_NOBODY_READS = (errno.EPIPE, errno.EIO)
+"""Of a pipe whose other end is closed, and of a terminal that is."""
 
 _LEVEL = "AIRFLOW__LOGGING__LOGGING_LEVEL"
 
@@ -67,11 +73,11 @@ def chosen_connection(given: argparse.Namespace) -> Iterator[None]:
     A key is never taken from the command line, which every user of the machine may read.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
-    if given.nanogpt_conn_id or not key:
-        given.nanogpt_conn_id = given.nanogpt_conn_id or CONN
+    if given.conn or not key:
+        given.conn = given.conn or CONN
         yield
         return
-    given.nanogpt_conn_id = KEY_VARIABLE
+    given.conn = KEY_VARIABLE
     name, url = f"AIRFLOW_CONN_{KEY_VARIABLE}", os.environ.get(URL_VARIABLE, "").strip()
     os.environ[name] = json.dumps({"conn_type": "nanogpt", "password": key, **({"host": url} if url else {})})
     try:
@@ -136,13 +142,19 @@ def console_on(stream: TextIO) -> Console:
     return Console(file=stream, width=None if stream.isatty() else 1000, highlight=False, markup=False)
 
 
+def complain(problem: str) -> None:
+    """Say in one line why nothing was done."""
+    write(sys.stderr, f"nanostt: {escaped(problem)}\n")
+
+
 @contextmanager
 def printing(stream: TextIO) -> Iterator[Console]:
     """Give a console, and write what is printed on it when the block has ended."""
-    console = console_on(stream)
-    with console.capture() as captured:
-        yield console
-    write(stream, captured.get())
+    console, encoding = console_on(stream), stream.encoding or "utf-8"
+    printed = io.BytesIO()
+    console.file = io.TextIOWrapper(printed, encoding, "backslashreplace", newline="", write_through=True)
+    yield console
+    write(stream, printed.getvalue().decode(encoding))
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -150,7 +162,9 @@ def write(stream: TextIO, text: str) -> None:
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in _NOBODY_READS:
+            raise
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # Python flushes it once more at its end
         os.close(nowhere)

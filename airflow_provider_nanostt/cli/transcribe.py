@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.interrupts import stopping
-from airflow_provider_nanostt.cli.output import as_given, connection_check, from_the_root, reason
+from airflow_provider_nanostt.cli.output import as_given, complain, connection_check, from_the_root, reason
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
 from airflow_provider_nanostt.common.urls import escaped
 
@@ -92,10 +92,9 @@ def run(given: argparse.Namespace) -> int:
         stages = Stages([as_given(item.shown) for item in items], sys.stderr, is_quiet=given.json)
         batch = _open(arguments, stages)
     except Exception as error:  # noqa: BLE001  whatever it is, nothing was begun
-        problem = escaped(reason(error))
-        print(f"nanostt: {problem}", file=sys.stderr)  # noqa: T201  a command line speaks
+        complain(reason(error))
         if given.json:
-            outcome.write_document(given.out, outcome.BAD_INPUT, problem=problem)
+            outcome.write_document(given.out, outcome.BAD_INPUT, problem=escaped(reason(error)))
         return outcome.BAD_INPUT.code
     batch.allow = partial(_allow, given, stages, batch)
     batch.on_stage = stages.on_stage
@@ -117,17 +116,18 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 
     :raises InvalidInput: for what means nothing, or if there is no recording.
     """
+    from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.operators._arguments import read_arguments
     from airflow_provider_nanostt.workflow.batch import expand
 
-    given.output_path = from_the_root(given.output_path)
+    given.nanogpt_conn_id, given.output_path = given.conn, from_the_root(given.output_path)
     if not given.yes_up_to >= 0:  # nor a NaN
         raise InvalidInput(f"{_LIMIT} must be a number of USD, got {given.yes_up_to}")
     arguments = read_arguments(given)
-    arguments.settings.check_model(arguments.job.model)
-    job = {name: getattr(given, name) for name in ("model", "language", "diarize", "tag_audio_events")}
+    job = Options(given.model, given.language, given.diarize, given.tag_audio_events)
+    arguments.settings.check_model(job.model)
     # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
-    items = expand([{"audio": from_the_root(name), **job} for name in given.audio])
+    items = expand([{"audio": from_the_root(name), **asdict(job)} for name in given.audio])
     if all(item.problem for item in items):
         raise items[0].problem or InvalidInput("there is no recording")
     return items, arguments
@@ -137,13 +137,12 @@ def _open(arguments: Arguments, stages: Stages) -> BatchRun:
     """Return the batch, once it is certain that the key is good and that results can be written."""
     from airflow_provider_nanostt.common import object_storage
     from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger.task_identity import SHELL
-    from airflow_provider_nanostt.operators._batch import open_batch
+    from airflow_provider_nanostt.operators._batch import FROM_THE_SHELL, open_batch
 
     connection = connection_check(NanoGPTHook(arguments.nanogpt_conn_id))
     if connection.state != "ok":
         raise InvalidInput(connection.text)
-    batch = open_batch(_Owner(stages), arguments, {"ti": SHELL})  # type: ignore[typeddict-item]
+    batch = open_batch(_Owner(stages), arguments, FROM_THE_SHELL)
     if object_storage.is_local(batch.folder):
         folder = Path(batch.folder.path)
         try:

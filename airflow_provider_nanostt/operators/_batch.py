@@ -15,7 +15,7 @@ from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import FOLDER
-from airflow_provider_nanostt.ledger.task_identity import day_of, task_identity_of
+from airflow_provider_nanostt.ledger.task_identity import SHELL, day_of, task_identity_of
 from airflow_provider_nanostt.operators._approval import Asking
 from airflow_provider_nanostt.operators._arguments import read_arguments
 from airflow_provider_nanostt.operators._base import TaskResult, push
@@ -149,6 +149,10 @@ def resume_batch(operator: NanoGPTOperator, context: Context, event: Mapping[str
     deadline = amount(batch.get("deadline")) or time.time() + arguments.timeout
     _defer_some(operator, arguments, run, deadline)
     return finish_batch(operator, arguments, context, run)
+
+
+FROM_THE_SHELL: Context = {"ti": SHELL}  # type: ignore[typeddict-item]  # of it, a batch needs the names only
+"""What the command line has in place of Airflow's context."""
 
 
 class BatchOwner(Protocol):

@@ -1,0 +1,178 @@
+"""The command as people have it: a process of its own, on a terminal, in a pipe, killed in the middle."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_nanostt.emulator import Emulator
+from tests.cli.conftest import PATIENCE_SECONDS, Ended, start, until
+from tests.conftest import AUDIO, TEXT
+
+pytestmark = pytest.mark.long
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d[;m]")
+
+
+@pytest.fixture
+def job_seconds() -> float:
+    return 2.0
+
+
+@pytest.fixture
+def calls(tmp_path: Path, emulator: Emulator) -> Path:
+    """A folder of recordings whose names are too long for a line."""
+    emulator.script("*", text=TEXT, duration=12.0)
+    place = tmp_path / "calls"
+    place.mkdir()
+    for number in range(3):
+        name = f"the-weekly-meeting-of-everybody-in-the-large-room-upstairs-{number}.wav"
+        (place / name).write_bytes((AUDIO / "weekly-note.wav").read_bytes() + bytes([number]))
+    return place
+
+
+@pytest.fixture
+def given(calls: Path, folder: Path) -> list[object]:
+    """What the commands are given: they differ in nothing."""
+    return ["transcribe", f"{calls}/*.wav", "--output", folder, "--model", "Elevenlabs-STT"]
+
+
+def ended(process: subprocess.Popen[str]) -> Ended:
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    return Ended(process.returncode, out, err)
+
+
+def test_a_board_shows_how_they_stand(emulator: Emulator, given, terminal):
+    """In 80 columns, with the expected rest; then it is gone, and a line for each stays."""
+    command = terminal(*given)
+    assert command.end() == 0
+    lines = [_CONTROL.sub("", line) for line in re.split(r"[\r\n]+", command.shown)]
+    of_board = [line.rstrip() for line in lines if re.search(r" {2}(measured|uploading|waiting) ", f"{line} ")]
+    assert any("about 4 s more" in line or "about 3 s more" in line for line in of_board)
+    assert all(len(line) <= 80 and line.startswith("…") for line in of_board)
+    assert any("upstairs-2.wav" in line for line in of_board)
+    assert command.shown.count("written, $0.0") == 3
+    assert command.shown.rindex("\x1b[?25h") > command.shown.rindex("\x1b[?25l")  # the cursor is there again
+    assert _COLOUR.search(command.shown)
+
+
+def test_a_terminal_without_colours_gets_none(emulator: Emulator, given, terminal):
+    """As NO_COLOR asks for; and one that can do nothing gets plain lines."""
+    plain, dumb = terminal(*given, NO_COLOR="1"), terminal(*given, TERM="dumb")
+    assert (plain.end(), dumb.end()) == (0, 0)
+    assert not _COLOUR.search(plain.shown)
+    assert "\x1b" not in dumb.shown
+    assert dumb.shown.count("waiting: ") == 3
+    assert len(emulator.charges) == 3
+
+
+@pytest.mark.parametrize(("answer", "code", "charges"), [("y\n", 0, 3), ("\n", 3, 0), ("\x04", 3, 0), ("\x03", 130, 0)])
+def test_a_person_is_asked(emulator: Emulator, given, terminal, answer, code, charges):
+    """What it costs is shown first; whatever is not a yes is a no, and Ctrl-C ends it."""
+    command = terminal(*given, "--yes-up-to", "0.01")
+    until(lambda: "Spend up to $0.02? [y/N]" in command.shown)
+    assert "3 recordings are not paid for: $0.018" in command.shown
+    command.type(answer)
+    assert command.end() == code
+    assert len(emulator.charges) == charges
+
+
+def test_ctrl_c_in_the_middle(emulator: Emulator, given, terminal, folder):
+    """The terminal is as it was, all that is paid for is said, and the same command pays for nothing twice."""
+    command = terminal(*given)
+    until(lambda: len(emulator.charges) == 3 and "waiting" in command.shown)
+    command.type("\x03")
+    assert command.end() == 130
+    assert command.shown.rindex("\x1b[?25h") > command.shown.rindex("\x1b[?25l")
+    assert "Traceback" not in command.shown
+    assert command.shown.count("paid for ($0.0") == 3
+    again = ended(start(*given))
+    assert (again.code, again.err.count("uploading")) == (0, 0)
+    assert len(list(folder.glob("*.txt"))) == 3
+    assert len(emulator.charges) == 3
+
+
+def test_ctrl_c_twice_ends_it_at_once(emulator: Emulator, given, terminal):
+    """Though a submit hangs; nobody knows then whether it is paid for, and it is not sent again by itself."""
+    emulator.fail("/transcribe", kind="hang", times=3)
+    command = terminal(*given)
+    until(lambda: not emulator.faults)
+    command.type("\x03")
+    until(lambda: "Stopping. 3 recordings are being sent" in _CONTROL.sub("", command.shown))
+    command.type("\x03")
+    assert command.end() == 130
+    assert "Traceback" not in command.shown
+    again = ended(start(*given))
+    assert again.code == 4
+    assert "--on-ambiguous-submit" in again.out
+    assert emulator.charges == []
+
+
+def test_a_terminal_that_is_closed(emulator: Emulator, given, terminal, folder):
+    """As by Ctrl-C: nothing that is paid for is lost."""
+    command = terminal(*given)
+    until(lambda: len(emulator.charges) == 3 and "waiting" in command.shown)
+    command.hang_up()
+    assert command.end() == 128 + signal.SIGHUP
+    assert ended(start(*given)).code == 0
+    assert len(emulator.charges) == 3
+
+
+def test_killed_while_waiting(emulator: Emulator, given, folder):
+    """The same command finds the jobs."""
+    process = start(*given)
+    until(lambda: "/transcribe/status" in str(emulator.counts))
+    process.kill()
+    ended(process)
+    assert ended(start(*given)).code == 0
+    assert len(list(folder.glob("*.txt"))) == 3
+    assert len(emulator.charges) == 3
+
+
+def test_killed_while_sending(emulator: Emulator, given):
+    """Those whose answer was not recorded are uncertain; nothing is paid for twice."""
+    emulator.fail("/transcribe", kind="slow", delay=2.0, times=3)
+    process = start(*given)
+    until(lambda: not emulator.faults)
+    process.kill()
+    ended(process)
+    again = ended(start(*given))
+    assert again.code == 4
+    assert again.out.count("An earlier attempt submitted this and never recorded an answer") == 3
+    assert len(emulator.charges) <= 3
+
+
+def test_two_processes_at_once(emulator: Emulator, given, folder):
+    """Each recording is charged once, and whoever has come late is told to come back or waits along."""
+    emulator.fail("/transcribe", kind="slow", delay=0.5, times=3)
+    codes = [one.code for one in map(ended, [start(*given), start(*given)])]
+    assert set(codes) <= {0, 5}
+    assert 0 in codes
+    assert ended(start(*given)).code == 0
+    assert len(emulator.charges) == 3
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_pipe_that_nobody_reads(emulator: Emulator, given, folder, closed):
+    """As with ``| head``: the work is done all the same, and there is no traceback."""
+    process = start(*given, **{closed: subprocess.PIPE})
+    getattr(process, closed).close()
+    other = process.stderr if closed == "stdout" else process.stdout
+    said = other.read()
+    assert process.wait(PATIENCE_SECONDS) == 0
+    assert "Traceback" not in said
+    assert "Exception" not in said
+    assert len(list(folder.glob("*.txt"))) == 3
+    assert len(emulator.charges) == 3
+
+
+def test_an_estimate_that_nobody_reads(emulator: Emulator, calls):
+    """Likewise for the commands that only show."""
+    process = start("estimate", f"{calls}/*.wav")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(PATIENCE_SECONDS) == 0

@@ -1,0 +1,299 @@
+"""``nanostt transcribe``: what is paid for once is found again, whoever asks first, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from airflow_provider_nanostt.emulator import Emulator
+from airflow_provider_nanostt.operators import TranscribeBatchOperator
+from tests.cli.conftest import signalled, until
+from tests.conftest import AUDIO, TEXT
+
+ASYNC = "Elevenlabs-STT"
+pytestmark = pytest.mark.usefixtures("asked_often")
+
+
+@pytest.fixture(autouse=True)
+def no_key_around(monkeypatch):
+    """The connection is what the emulator's fixture sets."""
+    for name in ("NANOGPT_API_KEY", "NANOGPT_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """A folder with two recordings of a few seconds."""
+    place = tmp_path / "calls"
+    place.mkdir()
+    for name in ("weekly-note.wav", "closed-office.ogg"):
+        (place / name).write_bytes((AUDIO / name).read_bytes())
+    return place
+
+
+def test_recordings_become_files(emulator: Emulator, recordings, folder, nanostt):
+    """One line for each, with its files, and what it has cost; each is charged once."""
+    emulator.script("*", text=TEXT, duration=12.0)
+    done = nanostt("transcribe", f"{recordings}/*", "--output", folder, "--formats", "txt,srt", "--model", ASYNC)
+    assert done.code == 0, done
+    assert (folder / "weekly-note.txt").read_text().strip() == TEXT
+    assert (folder / "closed-office.srt").read_text().startswith("1\n00:00:0")
+    lines = done.out.splitlines()
+    assert f"{recordings}/weekly-note.wav: written, $" in done.out
+    assert str(folder / "weekly-note.srt") in next(line for line in lines if "weekly-note.wav" in line)
+    assert lines[-1].startswith("2 recordings: 2 written. This command has spent $0.0")
+    assert len(emulator.charges) == 2
+
+
+def test_the_same_command_again_pays_nothing(emulator: Emulator, wav, folder, nanostt, monkeypatch):
+    """From whichever folder, and whichever way leads to the recording; other formats are written from what is there."""
+    assert nanostt("transcribe", wav, "--output", folder).code == 0
+    link = wav.parent / "link"
+    link.symlink_to(wav.parent)
+    monkeypatch.chdir(wav.parent)
+    for name, output in (
+        (wav.name, folder.name),
+        (f"./link/../{wav.parent.name}/{wav.name}", folder),
+        ("*.wav", folder),
+    ):
+        again = nanostt("transcribe", name, "--output", output, "--formats", "html", "--json")
+        assert (again.code, again.document["spent_usd"]) == (0, 0.0)
+        assert [row["status"] for row in again.document["recordings"]] == ["written"]
+    assert (folder / "note.html").exists()
+    assert len(emulator.charges) == 1
+
+
+def test_other_options_are_another_transcript_beside(emulator: Emulator, wav, folder, nanostt):
+    """A model that is tried in between replaces nothing, and to come back to the first one costs nothing."""
+    emulator.script("note.wav", text=TEXT, duration=12.0)
+    files = []
+    for model in ("Whisper-Large-V3", ASYNC, "Whisper-Large-V3", ASYNC):
+        done = nanostt("transcribe", wav, "--output", folder, "--model", model, "--json")
+        assert done.code == 0
+        files.append(done.document["recordings"][0]["files"]["json"])
+    assert len(emulator.charges) == 2
+    assert files[:2] == files[2:]
+    assert [json.loads(Path(one).read_text())["model"] for one in files[:2]] == ["Whisper-Large-V3", ASYNC]
+
+
+def test_a_task_and_the_command_do_not_use_each_others_records(emulator: Emulator, wav, folder, nanostt):
+    """Both in one folder: each pays for its own, and finds it again."""
+    assert nanostt("transcribe", wav, "--output", folder).code == 0
+    names = {"dag_id": "nanostt", "task_id": "transcribe", "run_id": "manual__1", "map_index": -1, "max_tries": 0}
+    for _ in range(2):
+        task = TranscribeBatchOperator(
+            task_id="transcribe", audio=[str(wav)], output_path=str(folder), deferrable=False
+        )
+        assert task.execute({"ti": SimpleNamespace(**names)})["written"] == 1
+    assert nanostt("transcribe", wav, "--output", folder).code == 0
+    assert len(emulator.charges) == 2
+
+
+def test_without_a_terminal_nothing_dear_is_submitted(emulator: Emulator, recordings, folder, nanostt):
+    """The figures are said, and how to go on; what was paid for before does not count."""
+    emulator.script("*", text=TEXT, duration=12.0)
+    dear = ["transcribe", f"{recordings}/*", "--output", folder, "--model", ASYNC, "--yes-up-to", "0.008"]
+    done = nanostt(*dear)
+    assert done.code == 3
+    assert "2 recordings are not paid for: $0.0097" in done.err
+    assert "To go on: --yes-up-to 0.01" in done.err
+    assert emulator.charges == []
+    assert nanostt("transcribe", f"{recordings}/weekly-note.wav", *dear[2:]).code == 0
+    assert nanostt(*dear).code == 0
+    assert len(emulator.charges) == 2
+
+
+def test_what_nobody_can_price_is_refused_unless_it_is_allowed(emulator: Emulator, folder, nanostt):
+    """An address of unknown length may cost any amount."""
+    emulator.script("https://recordings.example/a.mp3", text=TEXT, duration=12.0)
+    given = ["transcribe", "https://recordings.example/a.mp3", "--output", folder, "--model", ASYNC]
+    refused = nanostt(*given, "--yes-up-to", "1000")
+    assert refused.code == 3
+    assert "1 of unknown length or price may cost any amount" in refused.err
+    assert emulator.charges == []
+    assert nanostt(*given, "--unknown-length", "allow").code == 0
+    assert len(emulator.charges) == 1
+
+
+def test_programs_get_one_document(emulator: Emulator, recordings, folder, nanostt):
+    """Whatever the outcome, and nothing else on either output if all goes well."""
+    emulator.script("*", text=TEXT, duration=12.0)
+    done = nanostt("transcribe", f"{recordings}/*.wav", "--output", folder, "--json")
+    assert (done.code, done.err) == (0, "")
+    found = done.document
+    assert (found["outcome"], found["exit_code"], found["counts"]) == ("done", 0, {"written": 1})
+    (row,) = found["recordings"]
+    assert set(row["files"]) == {"json", "txt"}
+    assert row["cost_usd"] == pytest.approx(found["spent_usd"])
+    (recordings / "broken.mp3").write_text("<!doctype html><html></html>")
+    some = nanostt("transcribe", f"{recordings}/*", "--output", folder, "--json")
+    assert (some.code, some.document["outcome"], some.document["counts"]) == (1, "failed", {"failed": 1, "written": 2})
+    none = nanostt("transcribe", f"{recordings}/*.flac", "--output", folder, "--json")
+    assert (none.code, none.document["outcome"]) == (2, "bad_input")
+    assert "matches no recording" in none.document["problem"]
+
+
+BAD = {
+    "a format": (["--formats", "docx"], "unknown format 'docx'"),
+    "captions without times": (["--formats", "srt"], "gives no times"),
+    "a model that clones": (["--model", "qwen-voice-clone"], "clones voices"),
+    "speakers": (["--diarize"], "does not work with model"),
+    "an amount": (["--yes-up-to", "nan"], "--yes-up-to must be"),
+    "a length": (["--actual-duration", "long"], "actual_duration"),
+    "a width": (["--max-parallel", "1000"], "max_parallel"),
+    "a connection": (["--conn", "nobody"], "AIRFLOW_CONN_NOBODY"),
+    "a storage": (["--output", "nosuch://bucket/x"], "nosuch"),
+    "a folder below a file": (["--output", "/dev/null/x"], "--output cannot be written to"),
+    "a folder nobody may write": (["--output", "/proc/nanostt"], "--output cannot be written to"),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), BAD.values(), ids=BAD)
+def test_bad_input_is_one_line_before_anything_is_paid(emulator: Emulator, wav, folder, nanostt, options, words):
+    """What is wrong, code 2, and nothing submitted."""
+    done = nanostt("transcribe", wav, "--output", folder, *options)
+    assert done.code == 2
+    (line,) = done.err.splitlines()
+    assert line.startswith("nanostt: ")
+    assert words in line
+    assert done.out == ""
+    assert emulator.charges == []
+
+
+@pytest.mark.parametrize("name", ["nosuch.wav", "*.wav", ".", "page.mp3"])
+def test_what_is_no_recording_is_said(emulator: Emulator, tmp_path, folder, nanostt, name):
+    """A missing file, a pattern without a match, a folder, an error page."""
+    place = tmp_path / "empty"
+    place.mkdir()
+    (place / "page.mp3").write_text("<!doctype html><html></html>")
+    done = nanostt("transcribe", f"{place}/{name}", "--output", folder)
+    assert done.code in (1, 2)
+    assert "Traceback" not in done.err
+    assert emulator.charges == []
+
+
+def test_the_key_alone_is_enough_and_is_never_shown(emulator: Emulator, wav, folder, nanostt, monkeypatch):
+    """From the environment, before a connection that nobody named; a wrong one is one line that names the variable."""
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps({**emulator.connection, "password": "sk-nano-other-key"})
+    )
+    monkeypatch.setenv("NANOGPT_URL", emulator.url)
+    wrong = "sk-nano-00000000-1111-2222-3333-444444444444"
+    monkeypatch.setenv("NANOGPT_API_KEY", wrong)
+    refused = nanostt("transcribe", wav, "--output", folder)
+    assert refused.code == 2
+    (line,) = refused.err.splitlines()
+    assert "401" in line
+    assert "'NANOGPT_API_KEY'" in line
+    monkeypatch.setenv("NANOGPT_API_KEY", f" {emulator.api_key}\n")
+    done = nanostt("transcribe", wav, "--output", folder)
+    named = nanostt("transcribe", wav, "--output", folder, "--conn", "nanogpt_default")
+    assert (done.code, named.code) == (0, 2)
+    shown = "".join([*refused[1:], *done[1:], *named[1:]])
+    kept = "".join(one.read_text() for one in folder.rglob("*") if one.is_file())
+    assert not any(key in shown + kept for key in (wrong, emulator.api_key, "sk-nano-other-key"))
+    assert "AIRFLOW_CONN_NANOGPT_API_KEY" not in os.environ
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.parametrize(("words", "pays"), [((), 1), (("--on-ambiguous-submit", "resubmit"), 2), (("--force",), 2)])
+def test_a_charge_of_which_nobody_knows_has_a_code_of_its_own(emulator, wav, folder, nanostt, no_pauses, words, pays):
+    """It is not submitted again until somebody says so, and how to say that is said."""
+    emulator.fail("/transcribe", kind="reset", after_charge=True)
+    given = ["transcribe", wav, "--output", folder, "--json"]
+    for _ in range(2):
+        lost = nanostt(*given)
+        assert (lost.code, lost.document["outcome"]) == (4, "uncertain_charge")
+        assert "--on-ambiguous-submit" in lost.document["next_step"]
+        assert len(emulator.charges) == 1
+    assert nanostt(*given, *words).code == (0 if words else 4)
+    assert len(emulator.charges) == pays
+
+
+class TestInterrupted:
+    """A signal in the middle loses nothing, and says how to go on."""
+
+    @pytest.fixture
+    def job_seconds(self) -> float:
+        return 1.0
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_while_waiting(self, emulator: Emulator, wav, folder, nanostt, number):
+        """The same command waits on for the job, and pays for nothing twice."""
+        given = ["transcribe", wav, "--output", folder, "--model", ASYNC]
+        before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        with signalled(number, lambda: "/transcribe/status" in str(emulator.counts)):
+            stopped = nanostt(*given)
+        assert stopped.code == 128 + number
+        assert "note.wav: paid for ($0.0" in stopped.out
+        assert "Run the same command again" in stopped.out
+        assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+        again = nanostt(*given)
+        assert again.code == 0
+        assert "has spent $0." in again.out
+        assert len(emulator.charges) == 1
+
+    def test_while_it_is_sent(self, emulator: Emulator, recordings, folder, nanostt):
+        """What is on its way is recorded before the end; what was not begun is not begun."""
+        emulator.script("*", text=TEXT, duration=12.0)
+        emulator.fail("/transcribe", kind="slow", delay=0.5)
+        given = ["transcribe", f"{recordings}/*", "--output", folder, "--model", ASYNC, "--max-parallel", "1"]
+        with signalled(signal.SIGINT, lambda: not emulator.faults):
+            stopped = nanostt(*given)
+        assert stopped.code == 130
+        assert "Stopping. 1 recordings are being sent" in stopped.err
+        assert stopped.out.count("paid for ($0.0") == 1
+        assert len(emulator.charges) == 1
+        assert nanostt(*given).code == 0
+        assert len(emulator.charges) == 2
+
+    def test_by_a_deadline(self, emulator: Emulator, wav, folder, nanostt):
+        """A wait that ends is no failure: the same command waits on."""
+        given = ["transcribe", wav, "--output", folder, "--model", ASYNC, "--json"]
+        late = nanostt(*given, "--timeout", "0.1")
+        assert (late.code, late.document["outcome"]) == (5, "unfinished")
+        assert nanostt(*given).code == 0
+        assert len(emulator.charges) == 1
+
+
+def test_two_at_once_pay_once(emulator: Emulator, wav, folder, nanostt):
+    """Whichever is second waits for the job of the first, or is told to come back."""
+    emulator.fail("/transcribe", kind="slow", delay=0.3)
+    given = ["transcribe", str(wav), "--output", str(folder), "--model", ASYNC]
+    codes: list[int] = []
+    other = threading.Thread(target=lambda: codes.append(nanostt(*given).code))
+    other.start()
+    until(lambda: not emulator.faults)
+    codes.append(nanostt(*given).code)
+    other.join()
+    assert codes == [0, 0]
+    assert len(emulator.charges) == 1
+
+
+def test_lines_say_how_each_recording_stands(emulator: Emulator, wav, folder, nanostt):
+    """Without a terminal, in order: measured, uploading, waiting with the expected rest, written."""
+    done = nanostt("transcribe", wav, "--output", folder, "--model", ASYNC)
+    states = [line.removeprefix(f"{wav}: ") for line in done.err.splitlines()]
+    assert [one.partition(":")[0] for one in states] == ["measured", "uploading", "waiting", "written"]
+    assert states[0] == "measured: 0.20 min, $0.006018"
+    assert states[2].startswith("waiting: about ")
+
+
+def test_no_name_does_anything_to_a_terminal(emulator: Emulator, tmp_path, folder, nanostt):
+    """Controls, line breaks and bytes that are no text are escaped wherever a name is shown."""
+    emulator.script("*", text=TEXT, duration=12.0)
+    for name in (b"\x1b[31mred.wav", b"new\nline.wav", b"mod\x85.wav", "\u202eevil.wav".encode()):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes((AUDIO / "weekly-note.wav").read_bytes())
+    done = nanostt("transcribe", f"{tmp_path}/*.wav", "--output", folder, "--yes-up-to", "0")
+    assert done.code == 3
+    done = nanostt("transcribe", f"{tmp_path}/*.wav", "--output", folder)
+    assert done.code == 0, done
+    assert not any(raw in done.out + done.err for raw in ("\x1b", "\x85", "\u202e"))
+    assert r"\x1b[31mred.wav" in done.out
+    assert len(emulator.charges) == 4
