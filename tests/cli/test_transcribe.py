@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -11,10 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from airflow_provider_nanostt.cli import outcome
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator
 from tests.cli.conftest import signalled, until
-from tests.conftest import AUDIO, TEXT
+from tests.conftest import AUDIO, TESTS, TEXT
 
 ASYNC = "Elevenlabs-STT"
 pytestmark = pytest.mark.usefixtures("asked_often")
@@ -297,3 +299,13 @@ def test_no_name_does_anything_to_a_terminal(emulator: Emulator, tmp_path, folde
     assert not any(raw in done.out + done.err for raw in ("\x1b", "\x85", "\u202e"))
     assert r"\x1b[31mred.wav" in done.out
     assert len(emulator.charges) == 4
+
+
+def test_the_page_has_every_option_and_every_end(nanostt):
+    """What may be given, and what a command may come to, for people and for programs."""
+    page = (TESTS.parent / "docs" / "cli.md").read_text()
+    options = set(re.findall(r"--[a-z][a-z-]+", nanostt("transcribe", "--help").out)) - {"--help"}
+    assert {one for one in options if f"`{one}`" not in page} == set()
+    ends = [one for one in vars(outcome).values() if isinstance(one, outcome.Outcome)]
+    assert len(ends) > 5
+    assert all(f"| {one.code} | `{one.word}` |" in page for one in ends)

@@ -40,6 +40,8 @@ COMMANDS = {
     "a connection": lambda name: ["doctor", "--conn", name],
     "the connection of an estimate": lambda name: ["estimate", "--conn", name, "note.wav"],
     "an option": lambda name: ["estimate", "note.wav", f"--{name}"],
+    "a recording": lambda name: ["transcribe", name, "--output", f"{name}-none"],
+    "a format": lambda name: ["transcribe", "note.wav", "--output", "out", "--formats", name],
     "a way": lambda name: ["estimate", "note.wav", "--oversize", name],
     "a command": lambda name: [name],
 }
