@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -206,14 +207,21 @@ def test_a_price_nobody_knows_is_said_to_be_unknown(emulator: Emulator, calls, c
     assert "Prices from" not in out
 
 
-def test_without_a_connection_one_line_says_what_to_set(monkeypatch, calls, capsys):
-    """Not once for each recording."""
+def test_without_a_connection_the_prices_of_the_table_count_and_that_is_said(monkeypatch, calls, capsys):
+    """With the day of the table, and once how to set a connection."""
     monkeypatch.delenv("AIRFLOW_CONN_NANOGPT_DEFAULT", raising=False)
-    assert main(["estimate", f"{calls}/*"]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "AIRFLOW_CONN_NANOGPT_DEFAULT" in captured.err
-    assert captured.err.count("nanogpt_default") == 1
+    monkeypatch.delenv("NANOGPT_API_KEY", raising=False)
+    code, out = run(capsys, "estimate", f"{calls}/*")
+    assert code == 1  # one is no recording
+    assert re.search(r"Prices from .*table of 20\d\d-\d\d-\d\d", out)
+    assert out.count("Without the service's catalogue: connection: ") == 1
+    assert "AIRFLOW_CONN_NANOGPT_DEFAULT" in out
+    assert "Total: at least $0.00" in out
+    code, found = document(capsys, "estimate", f"{calls}/weekly-note.wav")
+    assert code == 0
+    assert "NANOGPT_API_KEY" in found["problem"]
+    assert re.search(r"table of 20\d\d-\d\d-\d\d", found["files"][0]["price_source"])
+    assert found["total"]["usd"] > 0
 
 
 def test_a_way_that_is_none_is_refused(capsys):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import connection_check, console_on, reason, write_json
+from airflow_provider_nanostt.cli.output import complain, connection_check, printing, reason, write_json
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def run(given: argparse.Namespace) -> int:
             raise errors.InvalidInput(connection.text)
         found = hook.spending(given.since, last, folders)
     except errors.NanoGPTError as error:
-        print(f"nanostt: {escaped(reason(error))}", file=sys.stderr)  # noqa: T201  a command line speaks
+        complain(reason(error))
         return 2
     notes = _notes(found, with_ledgers=bool(folders))
     if given.json:
@@ -67,9 +66,10 @@ def run(given: argparse.Namespace) -> int:
         days = [{**asdict(row), "difference": round(row.difference, 9)} for row in found.rows]
         write_json(given.out, {**document, "rows": days})
     else:
-        _show(console_on(given.out), found, with_ledgers=bool(folders))
-        for note in notes:
-            console_on(given.out).print(note)
+        with printing(given.out) as console:
+            _show(console, found, with_ledgers=bool(folders))
+            for note in notes:
+                console.print(note)
     return 0
 
 

@@ -11,7 +11,6 @@ from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.output import (
     as_given,
-    complain,
     connection_check,
     console_on,
     from_the_root,
@@ -86,29 +85,35 @@ def run(given: argparse.Namespace) -> int:
 
     hook = NanoGPTHook(given.conn)
     connection = connection_check(hook)
-    if connection.state != "ok":
-        complain(connection.text)
-        return 2
+    service, problem = (hook, "") if connection.state == "ok" else (None, connection.text)
     found = expand([from_the_root(name) for name in given.audio])
-    rows = [_row(hook, one, given) for one in _with_progress(found, quiet=given.json)]
+    rows = [_row(service, one, given) for one in _with_progress(found, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]
     whole = len(known) == len(rows)
     if given.json:
         total = {"usd": round(sum(known), 9), "is_complete": whole}
-        write_json(given.out, {"model": given.model, "files": [asdict(row) for row in rows], "total": total})
+        files = [asdict(row) for row in rows]
+        write_json(given.out, {"model": given.model, "problem": problem, "files": files, "total": total})
     else:
         with printing(given.out) as console:
-            _show_rows(console, rows, escaped(given.model), sum(known), whole=whole)
+            _show_rows(console, rows, escaped(given.model), sum(known), whole=whole, problem=problem)
     return int(any(row.problem for row in rows))
 
 
-def _row(hook: NanoGPTHook, one: Item, given: argparse.Namespace) -> Row:
+def _row(service: NanoGPTHook | None, one: Item, given: argparse.Namespace) -> Row:
+    from airflow_provider_nanostt.workflow.scripts import estimate
+
     name = as_given(one.audio)
     try:
         if one.problem is not None:
             raise one.problem
-        found = hook.estimate(
-            one.audio, model=given.model, diarize=given.diarize, staging_path=given.staging, oversize=given.oversize
+        found = estimate(
+            service,
+            one.audio,
+            model=given.model,
+            diarize=given.diarize,
+            staging_path=given.staging,
+            oversize=given.oversize,
         )
     except Exception as error:  # noqa: BLE001  one that fails must not hide the others
         return Row(name, problem=escaped(reason(error)))
@@ -124,7 +129,7 @@ def _row(hook: NanoGPTHook, one: Item, given: argparse.Namespace) -> Row:
     )
 
 
-def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, whole: bool) -> None:
+def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, whole: bool, problem: str) -> None:
     from rich import box
     from rich.table import Table
 
@@ -146,6 +151,8 @@ def _show_rows(console: Console, rows: list[Row], model: str, total: float, *, w
     console.print("Total: " + (errors.usd(total) if whole else f"at least {errors.usd(total)}" if total else "unknown"))
     for source in dict.fromkeys(row.price_source for row in rows if row.price_per_minute is not None):
         console.print(f"Prices from {source}.")
+    if problem:
+        console.print(f"Without the service's catalogue: {problem}")
     if any(row.price_source and row.price_per_minute is None for row in rows):
         console.print(f"Neither the service's catalogue nor the connection has a price for {model}.")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import KnownModels
-from airflow_provider_nanostt.cli.output import connection_check, console_on, reason, write_json
+from airflow_provider_nanostt.cli.output import complain, connection_check, printing, reason, write_json
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def run(given: argparse.Namespace) -> int:
     """Show the models; with ``--check`` return 1 if a price of the table is wrong, 2 if nobody can say so."""
     known, problem = _ask(given.conn)
     if given.check and known.listed is None:
-        print(f"nanostt: {escaped(problem)}", file=sys.stderr)  # noqa: T201  a command line speaks
+        complain(problem)
         return 2
     differences = known.differences() if given.check else []
     if given.json:
@@ -45,9 +44,11 @@ def run(given: argparse.Namespace) -> int:
             document["differences"] = [asdict(one) for one in differences]
         write_json(given.out, document)
     elif given.check:
-        _show_differences(console_on(given.out), known, differences)
+        with printing(given.out) as console:
+            _show_differences(console, known, differences)
     else:
-        _show(console_on(given.out), known, problem)
+        with printing(given.out) as console:
+            _show(console, known, problem)
     return int(any(one.is_price for one in differences))
 
 

@@ -9,7 +9,7 @@ import argparse
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _YES_UP_TO = 0.10
 _LIMIT = "--yes-up-to"
 _MAX_NAMED = 10
+_OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
 
 
 def add_parser(add_command: AddParser) -> None:
@@ -90,7 +91,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         items, arguments = _read(given)
         stages = Stages([as_given(item.shown) for item in items], sys.stderr, is_quiet=given.json)
-        batch = _open(arguments, stages)
+        batch = _open(given, arguments, stages)
     except Exception as error:  # noqa: BLE001  whatever it is, nothing was begun
         complain(reason(error))
         if given.json:
@@ -116,7 +117,6 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 
     :raises InvalidInput: for what means nothing, or if there is no recording.
     """
-    from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.operators._arguments import read_arguments
     from airflow_provider_nanostt.workflow.batch import expand
 
@@ -124,17 +124,17 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
     if not given.yes_up_to >= 0:  # nor a NaN
         raise InvalidInput(f"{_LIMIT} must be a number of USD, got {given.yes_up_to}")
     arguments = read_arguments(given)
-    job = Options(given.model, given.language, given.diarize, given.tag_audio_events)
-    arguments.settings.check_model(job.model)
     # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
-    items = expand([{"audio": from_the_root(name), **asdict(job)} for name in given.audio])
+    job = {name: getattr(given, name) for name in _OF_THE_JOB}
+    items = expand([{"audio": from_the_root(name), **job} for name in given.audio])
     if all(item.problem for item in items):
         raise items[0].problem or InvalidInput("there is no recording")
     return items, arguments
 
 
-def _open(arguments: Arguments, stages: Stages) -> BatchRun:
-    """Return the batch, once it is certain that the key is good and that results can be written."""
+def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> BatchRun:
+    """Return the batch, once it is certain that key and model are good and that results can be written."""
+    from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.common import object_storage
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators._batch import FROM_THE_SHELL, open_batch
@@ -152,6 +152,9 @@ def _open(arguments: Arguments, stages: Stages) -> BatchRun:
         except OSError as error:
             raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
     batch.service.try_balance()
+    known = batch.service.known_models()
+    known.check(Options(**{name: getattr(given, name) for name in _OF_THE_JOB}))
+    arguments.settings.check_model(given.model, known)
     return batch
 
 
@@ -182,8 +185,9 @@ def _transcribe(batch: BatchRun, items: Sequence[Item], arguments: Arguments, st
 def _allow(given: argparse.Namespace, stages: Stages, batch: BatchRun, found: ListEstimate) -> Allowance:
     """Return what may be spent on what is not paid for; a person is asked if it is more than ``--yes-up-to``."""
     from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance
+    from airflow_provider_nanostt.workflow.pricing import countable_usd
 
-    boundless = [name for name, one in found.costing if one.worst_usd is None and one.usd is None]
+    boundless = [name for name, one in found.costing if countable_usd(one, found.rules) is None]
     is_open = bool(boundless) and found.rules.unknown_length == "worst"
     if found.new_usd <= given.yes_up_to and not is_open:
         return Allowance(found.earlier_usd + given.yes_up_to, _LIMIT)
