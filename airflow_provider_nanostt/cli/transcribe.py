@@ -117,6 +117,7 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 
     :raises InvalidInput: for what means nothing, or if there is no recording.
     """
+    from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.operators._arguments import read_arguments
     from airflow_provider_nanostt.workflow.batch import expand
 
@@ -126,6 +127,7 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
     arguments = read_arguments(given)
     # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
     job = {name: getattr(given, name) for name in _OF_THE_JOB}
+    Options(**job)  # refuses what no model takes
     items = expand([{"audio": from_the_root(name), **job} for name in given.audio])
     if all(item.problem for item in items):
         raise items[0].problem or InvalidInput("there is no recording")
@@ -134,7 +136,6 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 
 def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> BatchRun:
     """Return the batch, once it is certain that key and model are good and that results can be written."""
-    from airflow_provider_nanostt.api.models import Options
     from airflow_provider_nanostt.common import object_storage
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators._batch import FROM_THE_SHELL, open_batch
@@ -153,7 +154,7 @@ def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> Ba
             raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
     batch.service.try_balance()
     known = batch.service.known_models()
-    known.check(Options(**{name: getattr(given, name) for name in _OF_THE_JOB}))
+    known.check(given.model, diarize=given.diarize, tag_audio_events=given.tag_audio_events)
     arguments.settings.check_model(given.model, known)
     return batch
 
