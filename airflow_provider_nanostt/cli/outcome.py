@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_nanostt.workflow.batch import ManifestRow
 
+_NOT_IN_TIME = "TranscriptionTimeout"
 _AGAIN = "Run the same command again: it goes on from here, and pays for nothing twice."
 
 
@@ -63,7 +64,7 @@ _BY_ERROR = {
     "PaymentRequired": REFUSED,
     "DailyLimitReached": UNFINISHED,
     "SubmittedElsewhere": UNFINISHED,
-    "TranscriptionTimeout": UNFINISHED,
+    _NOT_IN_TIME: UNFINISHED,
 }
 _WORST_FIRST = (UNCERTAIN, BAD_INPUT, FAILED, REFUSED, UNFINISHED)
 
@@ -96,7 +97,7 @@ def _line(row: ManifestRow) -> str:
     if row.files:
         cost = "" if row.cost_usd is None else f", {usd(row.cost_usd)}"
         return f"{status}{cost}: {', '.join(map(as_given, row.files.values()))}"
-    if row.status == WAITING:
+    if row.status == WAITING or row.error_type == _NOT_IN_TIME:
         return f"paid for ({usd(row.cost_usd)}), and its transcript is not here yet"
     return f"{status}: {escaped(row.error)}" if row.error else status
 

@@ -122,6 +122,7 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
     from airflow_provider_nanostt.workflow.batch import expand
 
     given.nanogpt_conn_id, given.output_path = given.conn, from_the_root(given.output_path)
+    given.on_no_match = "fail"  # whoever types a name wants to know that it is none
     if not given.yes_up_to >= 0:  # nor a NaN
         raise InvalidInput(f"{_LIMIT} must be a number of USD, got {given.yes_up_to}")
     arguments = read_arguments(given)

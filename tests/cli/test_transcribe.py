@@ -169,15 +169,19 @@ def test_bad_input_is_one_line_before_anything_is_paid(emulator: Emulator, wav, 
 
 
 @pytest.mark.parametrize("name", ["nosuch.wav", "*.wav", ".", "page.mp3"])
-def test_what_is_no_recording_is_said(emulator: Emulator, tmp_path, folder, nanostt, name):
-    """A missing file, a pattern without a match, a folder, an error page."""
+def test_what_is_no_recording_is_said(emulator: Emulator, tmp_path, wav, folder, nanostt, name):
+    """A missing file, a pattern without a match, a folder, an error page: alone, and beside one that is written."""
     place = tmp_path / "empty"
     place.mkdir()
     (place / "page.mp3").write_text("<!doctype html><html></html>")
-    done = nanostt("transcribe", f"{place}/{name}", "--output", folder)
-    assert done.code in (1, 2)
-    assert "Traceback" not in done.err
+    alone = nanostt("transcribe", f"{place}/{name}", "--output", folder)
+    assert alone.code in (1, 2)
+    assert "Traceback" not in alone.err
     assert emulator.charges == []
+    beside = nanostt("transcribe", f"{place}/{name}", wav, "--output", folder, "--json")
+    assert beside.code == 1
+    assert beside.document["counts"] == {"failed": 1, "written": 1}
+    assert len(emulator.charges) == 1
 
 
 def test_the_key_alone_is_enough_and_is_never_shown(emulator: Emulator, wav, folder, nanostt, monkeypatch):
