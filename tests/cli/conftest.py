@@ -38,6 +38,17 @@ class Ended(NamedTuple):
         return json.loads(self.out)
 
 
+@pytest.fixture(autouse=True)
+def signals_arrive() -> Iterator[None]:
+    """Heed what a shell has ignored for whatever it starts in the background."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    for one, old in before.items():
+        signal.signal(one, old)
+
+
 @pytest.fixture
 def nanostt(capfd) -> Callable[..., Ended]:
     """Run a command in this process."""

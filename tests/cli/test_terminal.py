@@ -62,12 +62,12 @@ def test_a_board_shows_how_they_stand(emulator: Emulator, given, terminal):
 
 def test_a_terminal_without_colours_gets_none(emulator: Emulator, given, terminal):
     """As NO_COLOR asks for; and one that can do nothing gets plain lines."""
-    plain, dumb = terminal(*given, NO_COLOR="1"), terminal(*given, TERM="dumb")
+    plain, dumb = terminal(*given, NO_COLOR="1"), terminal(*given, "--output", f"{given[3]}-2", TERM="dumb")
     assert (plain.end(), dumb.end()) == (0, 0)
     assert not _COLOUR.search(plain.shown)
     assert "\x1b" not in dumb.shown
     assert dumb.shown.count("waiting: ") == 3
-    assert len(emulator.charges) == 3
+    assert len(emulator.charges) == 6
 
 
 @pytest.mark.parametrize(("answer", "code", "charges"), [("y\n", 0, 3), ("\n", 3, 0), ("\x04", 3, 0), ("\x03", 130, 0)])
