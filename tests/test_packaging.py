@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import release_check
+import versions
 import yaml
 
 from airflow_provider_nanostt import __version__
@@ -103,6 +104,27 @@ def test_the_citation_is_of_this_version():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert cited["version"] == __version__
     assert cited["authors"] == [{"name": "The airflow-provider-nanostt project"}]
+
+
+def test_the_versions_on_the_page_are_those_that_are_tested():
+    """The page of compatibility has every Airflow of `make matrix` and every Python of the classifiers."""
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    rows = re.findall(r"^\| (\d\.\d+) \| (\S+) \|", page, re.MULTILINE)
+    tested = [one.version for one in versions.read_versions()]
+    assert rows == [(re.match(r"\d\.\d+", version)[0], version) for version in tested]
+    assert f"| {', '.join(version for version, _ in release_check.pythons())} |" in page
+
+
+def test_the_commits_of_contributing_are_in_the_history():
+    """Whoever copies a command from the page gets that commit."""
+    begins = re.findall(r"`git show ':/([^']+)'`", (ROOT / "CONTRIBUTING.md").read_text())
+    log = ["git", "log", "--format=%s"]
+    done = subprocess.run(log, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode or len(done.stdout.splitlines()) < 500:
+        pytest.skip("no history here")
+    assert len(begins) == 3
+    for begin in begins:
+        assert [line for line in done.stdout.splitlines() if line.startswith(begin)], begin
 
 
 def steps(workflow: Path) -> Iterator[dict[str, Any]]:
