@@ -129,7 +129,7 @@ clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azur
 	done
 
 .PHONY: readers
-readers: ## read our formats with what somebody else wrote: loaders of Airflow, LangChain and LlamaIndex, OpenAI's types
+readers: ## read our formats with loaders and types of Airflow, LangChain, LlamaIndex, OpenAI
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/readers requirements/readers.lock
 	@scripts/bootstrap.sh clean-db .envs/readers
 	READERS=1 AIRFLOW_HOME=$(CURDIR)/.envs/readers/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
