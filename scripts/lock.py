@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from versions import REQUIREMENTS, ROOT, AirflowVersion, read_versions
+from versions import NEWEST, REQUIREMENTS, ROOT, AirflowVersion, read_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,8 @@ def compile_lock(uv: str, lock: Lock) -> None:
 
 def pin(version: AirflowVersion) -> str:
     """Return the requirements that hold Airflow at one version."""
+    if version.version == NEWEST:  # a bound with a pre-release in it asks for pre-releases
+        return "apache-airflow>=3.4.0b1\napache-airflow-core>=3.4.0b1\napache-airflow-task-sdk>=1.4.0b1\n"
     lines = [f"apache-airflow=={version.version}"]
     if re.search(r"[a-z]", version.version):
         # The parts of Airflow are named too: a pre-release is only taken where it is asked for by name.
@@ -86,6 +88,8 @@ def plan(folder: Path) -> Iterator[Lock]:
     versions = read_versions()
     newest = max(version.date for version in versions)
     yield Lock(REQUIREMENTS / "tools.lock", newest, ["requirements/tools.in"], "What sets everything else up.")
+    about = "What `make release-check` and `make lint-workflows` use: no Airflow."
+    yield Lock(REQUIREMENTS / "release.lock", newest, ["--group", "release"], about)
     for version in versions:
         airflow = folder / f"{version.version}.in"
         airflow.write_text(pin(version), encoding="utf-8")
@@ -94,6 +98,10 @@ def plan(folder: Path) -> Iterator[Lock]:
         if version.dev:
             about = f"The development environment: Airflow {version.version}, the emulator, tests, linters."
             yield Lock(REQUIREMENTS / "dev.lock", version.date, project_inputs(airflow, DEV_GROUPS), about)
+            about = (
+                f"What `pip install` brings a user, and nothing else: Airflow {version.version} and the wheel's needs."
+            )
+            yield Lock(REQUIREMENTS / "bare.lock", version.date, ["pyproject.toml", str(airflow)], about)
             about = f"The benchmarks' environment: Airflow {version.version}, the emulator, providers to compare with."
             inputs = [*project_inputs(airflow, BENCH_GROUPS), "requirements/bench.in"]
             yield Lock(REQUIREMENTS / "bench.lock", version.date, inputs, about)
@@ -108,6 +116,17 @@ def plan(folder: Path) -> Iterator[Lock]:
             )
             inputs = [*project_inputs(airflow, DISTRIBUTED_GROUPS), "requirements/distributed.in"]
             yield Lock(REQUIREMENTS / "distributed.lock", version.date, inputs, about)
+
+
+def lock_newest(uv: str, today: str) -> AirflowVersion:
+    """Lock the newest Airflow of the index, pre-releases included; git does not keep that lock."""
+    version = AirflowVersion(NEWEST, today, dev=False, s3=False)
+    with tempfile.TemporaryDirectory() as folder:
+        airflow = Path(folder) / "airflow.in"
+        airflow.write_text(pin(version), encoding="utf-8")
+        about = "The test environment on the newest Airflow of that day."
+        compile_lock(uv, Lock(version.lock, today, project_inputs(airflow, TEST_GROUPS), about))
+    return version
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ same. Every version also has to list the provider. One line a version, two versi
 The version of the development environment is left to ``make unit``, and so are the tests with the marks ``anywhere``
 and ``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take time, run
 on the oldest only; those with the mark ``long`` are left to the night. With ``--whole`` everything runs everywhere.
+``newest`` in place of a version is what the index has today, pre-releases included: its dependencies are resolved anew,
+and not kept.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from versions import ROOT, AirflowVersion, read_versions
+from lock import lock_newest
+from versions import NEWEST, ROOT, AirflowVersion, read_versions
 
 ENVS = ROOT / ".envs"
 DISTRIBUTION = "airflow-provider-nanostt"
@@ -149,6 +153,9 @@ def main() -> None:
     whole = "--whole" in sys.argv[1:]
     wanted = [argument for argument in sys.argv[1:] if argument != "--whole"]
     known = read_versions()
+    if NEWEST in wanted:
+        uv = subprocess.run(["scripts/bootstrap.sh", "uv"], cwd=ROOT, capture_output=True, text=True, check=True)
+        known.append(lock_newest(uv.stdout.strip(), datetime.now(UTC).date().isoformat()))
     versions = [one for one in known if (one.version in wanted if wanted else whole or not one.dev)]
     if not versions:
         sys.exit(f"matrix: none of {', '.join(wanted)} is in requirements/airflow.txt")

@@ -24,6 +24,10 @@ class AirflowVersion:
         return REQUIREMENTS / f"airflow-{self.version}.lock"
 
 
+NEWEST = "newest"
+"""The word for the newest Airflow on the index today, pre-releases included; its lock is made anew each time."""
+
+
 def read_versions() -> list[AirflowVersion]:
     """Return the versions in the order of the file."""
     lines = (REQUIREMENTS / "airflow.txt").read_text(encoding="utf-8").splitlines()
