@@ -458,7 +458,21 @@ EVIL, OTHER = " ".join(HOSTILE), " ".join(HOSTILE[::-1])
 def hostile_batch(query, opened):
     """A batch with hostile values wherever a manifest or an address could have put them."""
     row = ManifestRow(
-        0, EVIL, OTHER, EVIL, "failed", {EVIL: OTHER}, EVIL, OTHER, EVIL, 1.0, 1.0, [EVIL, OTHER] * 3, 1, EVIL, EVIL
+        0,
+        EVIL,
+        OTHER,
+        EVIL,
+        "failed",
+        {EVIL: OTHER},
+        run_id=EVIL,
+        model=OTHER,
+        language=EVIL,
+        charged_minutes=1.0,
+        cost_usd=1.0,
+        speakers=[EVIL, OTHER] * 3,
+        words=1,
+        error=EVIL,
+        error_type=EVIL,
     )
     nameless = replace(row, number=1, name="", error="<b onclick=hacked>", status=EVIL)
     table = replace(select([row, nameless], BatchQuery()), query=query, counts={EVIL: 1, "failed": 1}, pages=3)
