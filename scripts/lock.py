@@ -86,6 +86,7 @@ def plan(folder: Path) -> Iterator[Lock]:
     versions = read_versions()
     newest = max(version.date for version in versions)
     yield Lock(REQUIREMENTS / "tools.lock", newest, ["requirements/tools.in"], "What sets everything else up.")
+    yield Lock(REQUIREMENTS / "docs.lock", newest, ["requirements/docs.in"], "What builds the site.")
     for version in versions:
         airflow = folder / f"{version.version}.in"
         airflow.write_text(pin(version), encoding="utf-8")
