@@ -88,7 +88,7 @@ def plan(folder: Path) -> Iterator[Lock]:
     versions = read_versions()
     newest = max(version.date for version in versions)
     yield Lock(REQUIREMENTS / "tools.lock", newest, ["requirements/tools.in"], "What sets everything else up.")
-    about = "What `make release-check` and `make lint-workflows` use: no Airflow."
+    about = "What `make release-check` and `make workflows` use: no Airflow."
     yield Lock(REQUIREMENTS / "release.lock", newest, ["--group", "release"], about)
     yield Lock(REQUIREMENTS / "docs.lock", newest, ["requirements/docs.in"], "What builds the site.")
     for version in versions:
