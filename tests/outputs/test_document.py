@@ -15,8 +15,9 @@ from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.ledger import TaskIdentity
-from airflow_provider_nanostt.outputs import OutputSettings, from_document, schema, to_document, write_outputs
+from airflow_provider_nanostt.outputs import FORMATS, OutputSettings, from_document, schema, to_document, write_outputs
 from airflow_provider_nanostt.outputs.document import encode, own_document
+from airflow_provider_nanostt.outputs.formats.registry import file_name
 from tests.outputs import strategies
 
 ALONE = TaskIdentity("calls", "transcribe", "manual__1")
@@ -76,20 +77,18 @@ def test_what_is_written_can_be_read_again(transcript):
 
 @pytest.mark.airflow
 def test_a_file_of_a_task_validates(tmp_path):
-    """With everything a task adds to it."""
+    """With everything a task adds to it, whatever formats there are."""
     transcript = Transcript(
         "Yes.", (Segment("Speaker 1", 0.0, 1.0, "Yes."),), (Word("Yes.", 0.0, 1.0, speaker="Speaker 1"),), raw={"a": 1}
     )
-    settings = OutputSettings(formats=("txt", "srt", "vtt"), speaker_names={"Speaker 1": "Agent"})
+    settings = OutputSettings(formats=FORMATS, speaker_names={"Speaker 1": "Agent"})
     folder = object_storage.resolve(str(tmp_path))
     result = write_outputs(transcript, folder=folder, source="note.wav", identity=ALONE, settings=settings).result
     document = json.loads(Path(result["files"]["json"]).read_bytes())
     valid(document)
     assert document["renamed"] == {"Agent": "Speaker 1"}
     assert {fmt: file["name"] for fmt, file in document["files"].items()} == {
-        "txt": "note.txt",
-        "srt": "note.srt",
-        "vtt": "note.vtt",
+        fmt: file_name("note", fmt) for fmt in FORMATS if fmt != "json"
     }
     assert replace(from_document(document), raw={}) == replace(
         transcript,
