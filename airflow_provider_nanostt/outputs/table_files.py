@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.outputs.settings import ChunkRules
 
-_ROW_GROUP = 100_000
+_ROW_GROUP = 50_000
 """Rows that are written at once, about."""
 
 
@@ -89,17 +89,19 @@ class _ParquetFile:
 
         self._rows = table.rows
         self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in table.columns.items()])
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._pool = pa.system_memory_pool()  # Arrow's own keeps what is freed
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd", memory_pool=self._pool)
         self._waiting = [self._schema.empty_table()]
 
     def add(self, transcript: Transcript, source: str) -> None:
         import pyarrow as pa
 
-        rows = dict(self._rows(transcript, source))
+        rows = self._rows(transcript, source)
         try:
-            self._add(pa.table(rows, schema=self._schema))
+            columns = [pa.array(rows[one.name], one.type, memory_pool=self._pool) for one in self._schema]
         except UnicodeError:  # halves of characters, which no file can hold
-            self._add(pa.table({name: [*map(_utf8, values)] for name, values in rows.items()}, schema=self._schema))
+            columns = [pa.array(map(_utf8, rows[one.name]), one.type, memory_pool=self._pool) for one in self._schema]
+        self._add(pa.Table.from_arrays(columns, schema=self._schema))
 
     def keep(self, old: BinaryIO, without: Collection[str]) -> None:
         import pyarrow as pa
