@@ -30,7 +30,7 @@ def test_an_asynchronous_job_becomes_a_plain_dict(emulator: Emulator, wav, run_t
     result = run_task(lambda: operator(audio_path=str(wav), model=ASYNC, diarize=True, deferrable=deferrable))
     assert json.loads(json.dumps(result)) == result
     assert TEXT in result["transcription"]
-    assert result["segments"][0].keys() == {"speaker", "start", "end", "text"}
+    assert result["segments"][0].keys() == {"speaker", "start", "end", "text", "confidence"}
     assert result["segments"][0]["speaker"] == "Speaker 1"
     assert result["metadata"]["chargedDuration"] == result["charged_minutes"]
     (charge,) = emulator.charges
