@@ -15,11 +15,11 @@ from airflow_provider_nanostt._compat import AirflowFailException
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeOperator
+from airflow_provider_nanostt.outputs import FORMATS
 from tests.conftest import TEXT, Memory
 from tests.workflow.batch.conftest import Batch, batch  # noqa: F401  a fixture
 
 ASYNC, SYNC = "Elevenlabs-STT", "Whisper-Large-V3"
-FORMATS = ("json", "txt", "srt", "vtt", "html")
 
 pytestmark = pytest.mark.airflow
 
@@ -126,15 +126,16 @@ def test_a_cleared_task_with_a_new_transform_pays_nothing(emulator: Emulator, wa
 
 @pytest.mark.parametrize("model", [ASYNC, SYNC])
 def test_a_batch_leaves_nothing_that_is_hidden(batch: Batch, rules, model):  # noqa: F811
-    """In no file of the folder: results, manifest, records, and what the triggerer had left for the worker."""
+    """In no file of the folder: results in every format, manifest, chunks, records, and what was handed over."""
     names = [batch.recording(f"call-{number}.wav", text=f"Call {number}: {TEXT}") for number in range(3)]
     seen: list[int] = []
     batch.before_resume = lambda: seen.append(len(batch.answers))
     batch.run(
         names,
         model=model,
-        formats=FORMATS,
+        formats=FORMATS if model == ASYNC else ("txt", "srt", "vtt", "html", "md", "chunks"),
         manifest_formats=("jsonl", "csv"),
+        tables="chunks",
         output_options={"transform": rules(HIDE), "estimated_captions": True, "review_below": 0.9},
     )
     assert seen == ([3] if model == ASYNC else [])
