@@ -11,6 +11,8 @@ UNIT_PARALLEL := -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
 UNIT_TESTS := tests --ignore=tests/e2e --ignore=tests/distributed $(UNIT_PARALLEL) --durations=30 $(ARGS)
 TESTS_E2E := $(wildcard tests/e2e/test_*.py)
 
+MKDOCS := NO_MKDOCS_2_WARNING=1 .envs/docs/bin/python -m mkdocs
+
 # Whether `make lint` holds the architecture to the limits of scripts/architecture.py.
 LIMITS :=
 
@@ -169,6 +171,23 @@ workflows: ## check .github/ and CITATION.cff: published schemas, actionlint, zi
 	@.envs/release/bin/python scripts/workflows.py
 
 ##@ Measure and look after
+.PHONY: docs-env
+docs-env:
+	@scripts/bootstrap.sh env .envs/docs requirements/docs.lock
+
+# Neither Airflow nor another host is needed: the reference is read from the code, fonts and scripts lie in the site.
+.PHONY: docs
+docs: docs-env ## build the documentation's site into .site; a warning fails
+	@SECONDS=0; $(MKDOCS) build --strict && echo "the site is in .site, built in $$SECONDS s, no warnings"
+
+.PHONY: docs-serve
+docs-serve: docs-env ## show the site on this machine, and again after each change; PORT=8000
+	@$(MKDOCS) serve --strict --dev-addr 127.0.0.1:$(or $(PORT),8000)
+
+.PHONY: docs-version
+docs-version: docs-env ## add the site of one version to the branch gh-pages, by mike; VERSION=0.1, LATEST=1 makes it the latest
+	@PATH=$(CURDIR)/.envs/docs/bin:$$PATH PYTHONPATH=$(CURDIR) NO_MKDOCS_2_WARNING=1 mike deploy --update-aliases \
+		$(or $(VERSION),$(error say which VERSION)) $(if $(LATEST),latest)
 
 .PHONY: bench
 bench: env ## measure what benchmarks/RESULTS.md says about speed | ONLY="cpu_per_poll" some, QUICK=1 only to see that it works
@@ -186,6 +205,6 @@ lock: ## resolve all dependencies anew and write requirements/*.lock | ONLY="dev
 
 .PHONY: clean
 clean: demo-stop ## remove everything that can be made again
-	rm -rf .venv .envs .demo .tools dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf .venv .envs .demo .site .tools dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -90,6 +90,7 @@ def plan(folder: Path) -> Iterator[Lock]:
     yield Lock(REQUIREMENTS / "tools.lock", newest, ["requirements/tools.in"], "What sets everything else up.")
     about = "What `make release-check` and `make lint-workflows` use: no Airflow."
     yield Lock(REQUIREMENTS / "release.lock", newest, ["--group", "release"], about)
+    yield Lock(REQUIREMENTS / "docs.lock", newest, ["requirements/docs.in"], "What builds the site.")
     for version in versions:
         airflow = folder / f"{version.version}.in"
         airflow.write_text(pin(version), encoding="utf-8")

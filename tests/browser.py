@@ -61,7 +61,7 @@ def visit(browser, tmp_path):
         view.on("console", lambda message: view.seen["console"].append(message.text))
         file = tmp_path / f"page{len(contexts)}.html"
         file.write_text(text, encoding="utf-8")
-        view.goto(url or file.as_uri())
+        view.goto(url or file.as_uri(), timeout=120_000)  # some machines are busy
         return view
 
     yield open_

@@ -47,6 +47,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {str(page.relative_to(ROOT)): page.read_text() for page in (ROOT / "README.md", *sorted(DOCS.glob("*.md")))}
 PAGES["CONTRIBUTING.md"] = (ROOT / "CONTRIBUTING.md").read_text()
+PAGES = {str(page.relative_to(ROOT)): page.read_text() for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))}
 AUDIO = ROOT / "example_dags" / "audio"
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 QUOTE = re.compile(r"<!-- begin (\S+) -->\n```python\n(.*?)```\n<!-- end -->", re.DOTALL)
@@ -157,9 +158,11 @@ def test_every_module_says_what_lives_there():
 
 
 def test_the_index_has_every_page():
-    """Whoever reads docs/README.md finds all of docs/."""
-    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", PAGES["docs/README.md"]))
-    assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
+    """Whoever reads docs/README.md, or that of a folder in it, finds all pages of the folder."""
+    for index in (page for page in PAGES if page.startswith("docs/") and page.endswith("/README.md")):
+        folder = Path(index).parent
+        linked = set(re.findall(r"\]\(([\w-]+\.md)\)", PAGES[index]))
+        assert linked == {Path(page).name for page in PAGES if Path(page).parent == folder} - {"README.md"}
 
 
 def parameters(thing: Any) -> set[str]:
@@ -416,6 +419,7 @@ FOREIGN = {
     "do_xcom_push", "up_for_reschedule", "airflow_nanostt_jobs_waiting", "airflow_nanostt_noticed_within",
     "airflow_nanostt_noticed_within_bucket", "airflow_nanostt_polls", "airflow_nanostt_polls_total",
     "AirflowProviderDeprecationWarning", "hatch_build", "load_examples",
+    "LATEST", "PORT", "VERSION",
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
 

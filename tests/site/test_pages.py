@@ -1,0 +1,113 @@
+"""The new pages say what is so: their figures are measured, their sentences short, their versions those of Airflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from statistics import median
+from xml.etree import ElementTree
+
+import docs_drawing
+import docs_words
+import pytest
+
+from airflow_provider_nanostt._compat import AIRFLOW, HAS_TABS, NEVER_EXPIRE, can_ask_people, find
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def rows(page: str, first: str) -> list[list[str]]:
+    """Return the rows of the table on a page whose header begins with a word."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    lines = text.partition(f"\n| {first} |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert lines
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+@pytest.mark.anywhere
+def test_sentences_are_short():
+    """Half of all sentences of the documentation have at most 16 words."""
+    pages = docs_words.by_page()
+    assert len(pages) > 40
+    assert median(count for counts in pages.values() for count in counts) <= 16
+
+
+@pytest.mark.anywhere
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("One two. Three four five? Six!", [2, 3, 1]),
+        ("- one two\n- three\n\n1. four five six", [2, 1, 3]),
+        ("# No heading\n\n| no | table |\n|---|---|\n\n```python\nno = code\n```\n\nBut [this](page.md) here.", [3]),
+        ("A line that is\nwrapped once.", [6]),
+    ],
+)
+def test_words_are_counted_as_a_reader_does(text, counts):
+    """Code, tables and headings are no sentences; a line's end is not a sentence's."""
+    assert docs_words.sentences(text) == counts
+
+
+@pytest.mark.anywhere
+@pytest.mark.parametrize("row", rows("explanation/waiting.md", "question"), ids=lambda row: row[0])
+def test_each_figure_of_waiting_was_measured(row):
+    """It is in the results of the benchmark that the row names."""
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))["figures"]
+    _, script, figures = row
+    said = " ".join(f"{found['beside']} {found['ours']}" for found in results[script]["rows"])
+    for figure in figures.split(", "):
+        assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.])", said), f"{figure} is not in {script}: {said}"
+
+
+@pytest.mark.airflow
+def test_the_table_of_versions_is_that_of_this_airflow():
+    """Each row says what this Airflow can do; `make matrix` asks every other one."""
+    header = (DOCS / "airflow-versions.md").read_text(encoding="utf-8").partition("\n| what |")[2].partition("\n")[0]
+    column = [cell.strip() for cell in header.strip("|").split("|")].index(".".join(map(str, AIRFLOW))) + 1
+    said = {row[0]: row[column] for row in rows("airflow-versions.md", "what")}
+    can = {
+        "a record without `output_path`": NEVER_EXPIRE is not None,
+        "recordings that arrive start DAGs": find("AssetWatcher") is not None and AIRFLOW >= (3, 1),
+        "a person is asked": can_ask_people(),
+        "the tab *Transcript*": HAS_TABS,
+        "the retry policy": has_retry_policies(),
+    }
+    assert {what: said[what] for what in can} == {what: "yes" if able else "no" for what, able in can.items()}
+    assert {said[what] for what in said if what not in can} <= {"yes", "no" if AIRFLOW < (3,) else "yes", "most"}
+
+
+def has_retry_policies() -> bool:
+    try:
+        import airflow_provider_nanostt.retry_policy  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@pytest.mark.anywhere
+def test_a_picture_shows_each_step_and_says_it_aloud():
+    """It is one line of well-formed SVG, has every word of its text, and a label for those who do not see it."""
+    drawn = docs_drawing.draw("Task | NanoGPT\nTask -> NanoGPT: submit <now>\nnote: it costs\nNanoGPT -x Task: ticket")
+    assert "\n" not in drawn
+    root = ElementTree.fromstring(drawn)
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["Task", "NanoGPT", "submit <now>", "it costs", "ticket"]
+    (svg,) = root
+    assert "submit <now>" in svg.attrib["aria-label"]
+
+
+@pytest.mark.anywhere
+@pytest.mark.parametrize("line", ["Task -> Nobody: submit", "Task NanoGPT", "Task -> NanoGPT"])
+def test_a_picture_of_somebody_unknown_is_refused(line):
+    """A slip in a picture's text ends the build, and is not drawn."""
+    with pytest.raises(ValueError, match="a step is"):
+        docs_drawing.draw(f"Task | NanoGPT\n{line}")
+
+
+@pytest.mark.anywhere
+@pytest.mark.parametrize("page", sorted(page.name for page in (DOCS / "how-to").glob("*.md")))
+def test_each_task_has_an_example_or_code(page):
+    """A how-to page shows something that runs: an example DAG, a block of code or a command."""
+    text = (DOCS / "how-to" / page).read_text(encoding="utf-8")
+    assert re.search(r"\]\(\.\./\.\./example_dags/\w+\.py\)|^ *```|`nanostt ", text, re.MULTILINE)
