@@ -16,6 +16,7 @@ from airflow_provider_nanostt._compat import AIRFLOW, HAS_TABS, NEVER_EXPIRE, ca
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+SITE = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def rows(page: str, first: str) -> list[list[str]]:
@@ -83,6 +84,17 @@ def has_retry_policies() -> bool:
     except ImportError:
         return False
     return True
+
+
+@pytest.mark.anywhere
+def test_every_page_has_its_place_on_the_site():
+    """The navigation in mkdocs.yml names each page of docs/ once, and none that is not made."""
+    named = re.findall(r": ((?:[\w-]+/)*[\w-]+\.md)$|- ((?:[\w-]+/)*README\.md)$", SITE, re.MULTILINE)
+    names = [one or other for one, other in named]
+    made = {"changelog.md", "security-policy.md", "results.md"}
+    written = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    assert len(names) == len(set(names))
+    assert {name for name in names if not name.startswith("reference/")} - made == written
 
 
 @pytest.mark.anywhere
