@@ -184,6 +184,10 @@ docs: docs-env ## build the documentation's site into .site; a warning fails
 docs-serve: docs-env ## show the site on this machine, and again after each change; PORT=8000
 	@$(MKDOCS) serve --strict --dev-addr 127.0.0.1:$(or $(PORT),8000)
 
+.PHONY: screenshots
+screenshots: env ## take the pictures of the documentation anew, in a running Airflow
+	@$(BIN)/python scripts/screenshots.py
+
 .PHONY: docs-version
 docs-version: docs-env ## add the site of one version to the branch gh-pages, by mike; VERSION=0.1, LATEST=1 makes it the latest
 	@PATH=$(CURDIR)/.envs/docs/bin:$$PATH PYTHONPATH=$(CURDIR) NO_MKDOCS_2_WARNING=1 mike deploy --update-aliases \

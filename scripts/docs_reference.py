@@ -56,7 +56,7 @@ def pages() -> dict[str, str]:
             "waiting for a job that another task submitted",
             described("sensors.TranscriptionSensor"),
         ),
-        "hook.md": ("Hook", "the service's calls in tasks of your own", described("hooks.NanoGPTHook")),
+        "hook.md": ("Hook", "the service's calls in tasks of your own", described("hooks.NanoGPTHook", members=True)),
         "triggers.md": (
             "Triggers and assets",
             "what waits in the triggerer, and what starts DAGs",
@@ -90,7 +90,7 @@ def operators() -> list[str]:
 def options() -> list[str]:
     """Return the names of the groups of options, in the order of their module."""
     return re.findall(
-        r"^class (\w+Options|AudioPreparation|CostLimits|RecoveryPolicy)\b",
+        r"^class ([A-Z]\w+Options|AudioPreparation|CostLimits|RecoveryPolicy)\b",
         source("operators/options.py"),
         re.MULTILINE,
     )
@@ -109,9 +109,10 @@ def source(module: str) -> str:
     return files(PACKAGE).joinpath(module).read_text(encoding="utf-8")
 
 
-def described(*names: str) -> str:
-    """Return the directives that have mkdocstrings describe some objects."""
-    return "\n\n".join(f"::: {PACKAGE}.{name}" for name in names) + "\n"
+def described(*names: str, members: bool = False) -> str:
+    """Return the directives that have mkdocstrings describe some objects, with their methods if these are for users."""
+    how = "" if members else "\n    options:\n      members: false"
+    return "\n\n".join(f"::: {PACKAGE}.{name}{how}" for name in names) + "\n"
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -230,16 +231,26 @@ def json_like(value: object) -> str:
 
 def models() -> str:
     """Return the built-in table of models; the columns are the fields of its rows."""
-    known = list(catalogue.KNOWN_MODELS.values())
-    names = [field.name for field in dataclasses.fields(known[0])]
-    rows = ((shown(getattr(facts, name)) for name in names) for facts in known)
+    rows = [dict(facts_of(model)) for model in catalogue.KNOWN_MODELS.values()]
     intro = first_line(catalogue) + "\n\n"
-    after = "Prices are USD a minute. The service's own catalogue comes first: [pricing](../pricing.md).\n"
-    return intro + table((name.replace("_", " ") for name in names), rows) + after
+    after = "Prices are USD a minute; empty is not documented, or no limit. Who says so: [models](../models.md).\n"
+    return intro + table((name.replace("_", " ") for name in rows[0]), (row.values() for row in rows)) + after
+
+
+def facts_of(thing: Any) -> Iterator[tuple[str, str]]:
+    """Return the fields of a dataclass, and of those in it, for the cells of a table."""
+    for field in dataclasses.fields(thing):
+        value = getattr(thing, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from facts_of(value)
+        else:
+            yield field.name, shown(value)
 
 
 def shown(value: object) -> str:
     """Return a fact for a cell."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return "" if value is None else f"`{value}`" if isinstance(value, str) else str(value)
