@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import io
+import os
 import re
-from contextlib import redirect_stdout, suppress
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_nanostt import cli, get_provider_info, metrics
+from airflow_provider_nanostt import get_provider_info, metrics
 from airflow_provider_nanostt.api import catalogue, errors
-from airflow_provider_nanostt.emulator.__main__ import parser as emulator_parser
 from airflow_provider_nanostt.outputs import schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PACKAGE = "airflow_provider_nanostt"
+TERMINAL = {"COLUMNS": "100", "NO_COLOR": "1"}
 MEANING = {
     "charged": {"no": "nothing", "maybe": "not known", "yes": "charged"},
     "retry": {"yes": "yes", "ledger": "with a ledger", "no": "no"},
@@ -170,22 +171,19 @@ def error_classes() -> str:
 
 
 def command_line() -> str:
-    """Return the help of both commands, and of each command of ``nanostt``."""
+    """Return the help of ``nanostt``, and of each of its commands."""
     whole = printed("--help")
     names = re.findall(
         r"^    ([a-z][\w-]*)(?: |$)", whole.partition("COMMAND")[2].partition("COMMAND\n")[2], re.MULTILINE
     )
     parts = [("nanostt", whole), *((f"nanostt {name}", printed(name, "--help")) for name in names)]
-    parts.append(("nanostt-emulator", emulator_parser().format_help()))
     return "".join(f"## {name}\n\n```text\n{text.rstrip()}\n```\n\n" for name, text in parts)
 
 
 def printed(*arguments: str) -> str:
-    """Return what ``nanostt`` prints."""
-    out = io.StringIO()
-    with redirect_stdout(out), suppress(SystemExit):
-        cli.main(arguments)
-    return out.getvalue()
+    """Return what ``nanostt`` prints, in a process of its own: one of its commands becomes another program."""
+    command = [sys.executable, "-m", f"{PACKAGE}.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **TERMINAL}).stdout
 
 
 def metric_table() -> str:
