@@ -235,15 +235,16 @@ def check_types(python: Path) -> str:
         examples = sorted(path.name for path in folder.glob("*.py"))
         (folder / "mistake.py").write_text(MISTAKE, encoding="utf-8")
         files = [*examples, "mistake.py"]
-        said = run(
-            TOOLS / "mypy", "--python-executable", python, "--cache-dir", os.devnull, *files, cwd=folder, ok=(1,)
-        )
+        # What an example imports beside Airflow and us, such as duckdb, is not in a bare environment.
+        options = ("--cache-dir", os.devnull, "--disable-error-code", "import-not-found")
+        said = run(TOOLS / "mypy", "--python-executable", python, *options, *files, cwd=folder, ok=(1,))
         found = {"mypy": re.findall(r"^(.*: error: .*)$", said, re.MULTILINE)}
         said = run(TOOLS / "pyright", "--outputjson", "--pythonpath", python, *files, cwd=folder, ok=(0, 1))
         found["pyright"] = [
             f"{Path(one['file']).name}: {one['message']}"
             for one in json.loads(said)["generalDiagnostics"]
-            if one["severity"] == "error" and not AIRFLOWS_OWN.search(one["message"])
+            if one["severity"] == "error" and one.get("rule") != "reportMissingImports"
+            if not AIRFLOWS_OWN.search(one["message"])
         ]
     for checker, errors in found.items():
         if len(errors) != 1 or not errors[0].startswith("mistake.py"):
