@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +14,7 @@ import pytest
 from airflow_provider_nanostt.cli import outcome
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator
-from tests.cli.conftest import signalled, until
+from tests.cli.conftest import signalled, start
 from tests.conftest import AUDIO, TESTS, TEXT
 
 ASYNC = "Elevenlabs-STT"
@@ -268,17 +267,11 @@ class TestInterrupted:
         assert len(emulator.charges) == 1
 
 
-def test_two_at_once_pay_once(emulator: Emulator, wav, folder, nanostt):
+def test_two_at_once_pay_once(emulator: Emulator, wav, folder):
     """Whichever is second waits for the job of the first, or is told to come back."""
     emulator.fail("/transcribe", kind="slow", delay=0.3)
-    given = ["transcribe", str(wav), "--output", str(folder), "--model", ASYNC]
-    codes: list[int] = []
-    other = threading.Thread(target=lambda: codes.append(nanostt(*given).code))
-    other.start()
-    until(lambda: not emulator.faults)
-    codes.append(nanostt(*given).code)
-    other.join()
-    assert codes == [0, 0]
+    both = [start("transcribe", wav, "--output", folder, "--model", ASYNC) for _ in range(2)]
+    assert [(one.communicate()[1], one.returncode)[1] for one in both] == [0, 0]
     assert len(emulator.charges) == 1
 
 

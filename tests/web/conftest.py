@@ -150,7 +150,9 @@ def changed(task_id: str, **values: Any) -> Iterator[None]:
     def apply(wanted: dict[str, Any]) -> dict[str, Any]:
         before: dict[str, Any] = {}
         with create_session() as session:
-            ti = session.scalars(select(TaskInstance).where(TaskInstance.task_id == task_id)).first()
+            # Another file of these tests may have run the DAG in this process before: the last run counts.
+            ours = select(TaskInstance).where(TaskInstance.dag_id == DAG_ID, TaskInstance.task_id == task_id)
+            ti = session.scalars(ours.order_by(TaskInstance.run_id.desc(), TaskInstance.map_index)).first()
             for name, value in wanted.items():
                 if name == "state":
                     before[name], ti.state = ti.state, value
