@@ -28,6 +28,16 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 def read(path: Path, at_most: int) -> bytes:
     """Return the first bytes of a file.
 
+    :raises ValueError: as ``reading``.
+    """
+    with reading(path) as file:
+        return file.read(at_most)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """Open a block that reads a file.
+
     :raises ValueError: if it is no regular file: a pipe would not end, and a link leads elsewhere.
     """
 
@@ -39,7 +49,7 @@ def read(path: Path, at_most: int) -> bytes:
     with open(path, "rb", opener=no_link_nor_wait) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValueError("it is no regular file")
-        return file.read(at_most)
+        yield file
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
@@ -225,6 +225,17 @@ def _warn_of_plain_writes(storage: str) -> None:
         "twice. Local disks, S3, Google Cloud Storage and Azure can, through s3fs, gcsfs and adlfs >= 2024.12",
         storage,
     )
+
+
+def reading(path: ObjectStoragePath) -> AbstractContextManager[BinaryIO]:
+    """Open a block that reads a file piece by piece.
+
+    :raises OSError: if it cannot be read.
+    :raises ValueError: if it is no regular file.
+    """
+    if is_local(path):
+        return local_files.reading(Path(path.path))
+    return cast("AbstractContextManager[BinaryIO]", fresh(path).open(path.path, "rb"))
 
 
 @contextmanager

@@ -170,7 +170,7 @@ class BatchTables:
         file, rows = self._file(name)
         if object_storage.file_info(path) is not None:
             try:
-                with object_storage.fresh(path).open(path.path, "rb") as old:
+                with object_storage.reading(path) as old:
                     rows.keep(old, sources)
             except ValueError as error:
                 self._log.warning("%s is damaged, and written anew: %s", path, errors.describe_exception(error))
@@ -218,11 +218,11 @@ class _OtherFiles:
         """Look into a file whose run did not come to its end."""
         if (table, file) not in self._keys:
             path = self._folder / table / file
-            with path.fs.open(path.path, "rb") as opened:
-                try:
+            try:
+                with object_storage.reading(path) as opened:
                     self._keys[table, file] = read_keys(table, opened)
-                except ValueError:  # it is damaged
-                    self._keys[table, file] = {}
+            except ValueError:  # it is damaged
+                self._keys[table, file] = {}
         run_ids = self._keys[table, file].get(row.audio, ())
         return row.run_id in run_ids or (row.run_id is None and bool(run_ids))
 

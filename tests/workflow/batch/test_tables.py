@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -328,6 +329,18 @@ def test_a_transcript_that_is_gone_is_written_again(batch: Batch, night):
         night(1).run(audio)
     (batch.memory.folder / "call-000.json").write_text("{")
     files(batch)
+    night(1).run(audio)
+    assert_each_once(batch, audio)
+    assert batch.charged == once(audio)
+
+
+def test_what_is_no_file_is_not_opened(batch: Batch, night):
+    """A pipe in the place of a table, which nobody ends, does not hold the worker; the table is written."""
+    audio = batch.recordings(2)
+    night(1).run(audio)
+    (table,) = files(batch)
+    table.unlink()
+    os.mkfifo(table)
     night(1).run(audio)
     assert_each_once(batch, audio)
     assert batch.charged == once(audio)
