@@ -72,7 +72,8 @@ def check_existing(
 
     if not uris:
         applied = recorded.get("transform")
-        is_kept = "transcription" not in recorded or (folder is None and applied == settings.transform)
+        is_raw = bool(applied and recorded.get("metadata") and not settings.keep_raw)
+        is_kept = "transcription" not in recorded or (folder is None and applied == settings.transform and not is_raw)
         return ExistingResult(recorded) if is_kept else rewrite(read_result(recorded), applied)
     uri, info = uris.get("json", ""), found.get("json")
     if written and is_current(written.settings) and _is_as_written(written.files.get("json"), uri, info):

@@ -136,7 +136,7 @@ def _transformed(transcript: Transcript, settings: OutputSettings, applied: str 
     """Return what may be written of a transcript."""
     if settings.transform and settings.transform != applied:
         return transformed(transcript, settings.transform, keep_raw=settings.keep_raw)
-    return replace(transcript, raw={}) if applied and not settings.keep_raw else transcript
+    return replace(transcript, raw={}, metadata={}) if applied and not settings.keep_raw else transcript
 
 
 def _old_names(before: Transcript, after: Transcript, names: Mapping[str, str]) -> dict[str, str]:

@@ -305,6 +305,15 @@ def test_a_result_in_xcom_is_transformed_when_the_transform_is_new():
     assert (again.result, again.rewritten) == (found.result, False)
 
 
+def test_an_answer_that_is_no_longer_to_be_kept_is_left_out():
+    """Nor does a result without files keep what the service said beside the text."""
+    how = {"folder": None, "source": "call.wav", "identity": None}
+    before = write_outputs(call(), settings=OutputSettings(transform=NAMES, keep_raw=True), **how)
+    assert "miller" in json.dumps(before.result).lower()
+    found = check_existing(before.result, None, listing=None, settings=OutputSettings(transform=NAMES), **how)
+    assert "miller" not in json.dumps(found.result).lower()
+
+
 def test_settings_with_another_transform_are_other_settings():
     """So that files that were written without it are written again."""
     digests = {
