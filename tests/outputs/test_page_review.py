@@ -12,7 +12,7 @@ from airflow_provider_nanostt.outputs.html.page import page
 from tests.browser import violations
 
 pytest.importorskip("playwright.sync_api")
-from .test_page import Pages, matched, site  # noqa: E402, F401  the fixture; the module is not there without a browser
+from .test_page import Pages, matched, site  # noqa: F401  the fixture; the module is not there without a browser
 
 BELOW = 0.6
 LINES = (
