@@ -261,7 +261,9 @@ class KnownModels:
         if model in self.own:
             return Price(self.own[model], "the connection")
         if model in KNOWN_MODELS:
-            return KNOWN_MODELS[model].price
+            known = KNOWN_MODELS[model].price
+            # The catalogue has a price that cannot be believed, or none: the old one is not the most that it can cost.
+            return known if entry is None else Price(known.per_minute, known.source, *self._highest())
         return Price(None, "nobody", *self._highest())
 
     def _highest(self) -> tuple[float, str]:

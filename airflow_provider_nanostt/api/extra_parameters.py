@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from airflow_provider_nanostt.api.body import check_nesting
 from airflow_provider_nanostt.common.errors import InvalidInput
@@ -48,12 +48,17 @@ def check_extra_parameters(given: Mapping[str, object]) -> dict[str, object]:
     return fields
 
 
-def texts_in(value: object) -> tuple[str, ...]:
-    """Return the texts in the fields of a request, which must not be in a message."""
-    if isinstance(value, str):
-        return (value,) if len(value.strip()) >= _SHORTEST else ()
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    return tuple(dict.fromkeys(text for one in inner for text in texts_in(one)))
+def texts_in(fields: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the texts in the fields of a request, names inside of them included, which must not be in a message."""
+    return tuple(dict.fromkeys(text for value in fields.values() for text in _texts(value)))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str) and len(value.strip()) >= _SHORTEST:
+        yield value
+    inner = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for one in inner:
+        yield from _texts(one)
 
 
 def _checked_name(name: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.cli.output import as_given, printing, write_json
@@ -33,6 +33,10 @@ class Outcome:
     word: str
     code: int
     next_step: str = ""
+
+    def after_force(self) -> Outcome:
+        """Return it for a command with ``--force``, which would pay once more if it were given again."""
+        return replace(self, next_step=self.next_step.replace("command again", "command again, without --force"))
 
 
 DONE = Outcome("done", 0)

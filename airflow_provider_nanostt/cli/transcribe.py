@@ -105,6 +105,8 @@ def run(given: argparse.Namespace) -> int:
         if not any(row.error and row.error in line for row in rows):
             stages.say(line)
     end = outcome.interrupted_by(stopped_by) if stopped_by else outcome.outcome_of(rows)
+    if given.force:
+        end = end.after_force()
     if given.json:
         outcome.write_document(given.out, end, rows, spent=batch.budget.spent)
     else:

@@ -233,3 +233,11 @@ def _is_plain(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize("pricing", [{"per_minute": 50}, {"per_minute": 0.2, "currency": "EUR"}, {"per_minute": "?"}])
+def test_a_price_that_cannot_be_believed_does_not_make_a_model_cheap(pricing):
+    """The table's older one is what is expected; a limit counts the highest that any model has."""
+    price = known({**entry("whisper-1"), "pricing": pricing}).facts("whisper-1").price
+    assert price.per_minute == KNOWN_MODELS["whisper-1"].per_minute
+    assert price.for_limit == max(row.per_minute for row in KNOWN_MODELS.values())

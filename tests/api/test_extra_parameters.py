@@ -152,6 +152,16 @@ def test_a_transcript_may_have_the_values():
     assert read(call, Response(200, {}, body, 0.0)).text == f"Good morning, {NAME}."
 
 
+def test_no_message_has_a_name_inside_of_a_field():
+    """Whether it is a value there or the name of one, if the service repeats it."""
+    call = endpoints.submit(Submission(URL, extra_parameters={"boost": {NAME: [2, {"deep": "metoprolol"}]}}))
+    refusal = {"error": {"message": f"boost has {NAME} and metoprolol", "code": NAME}}
+    with pytest.raises(errors.NanoGPTError) as caught:
+        read(call, Response(400, {}, json.dumps(refusal).encode(), 0.0))
+    assert "Kowalska" not in str(caught.value)
+    assert "metoprolol" not in str(caught.value)
+
+
 def test_a_job_keeps_none_of_the_fields():
     """Its ticket goes into the ledger and the trigger's arguments, also if the service repeats what was sent."""
     call = endpoints.submit(Submission(URL, extra_parameters=FIELDS))

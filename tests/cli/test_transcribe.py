@@ -266,6 +266,15 @@ class TestInterrupted:
         assert nanostt(*given).code == 0
         assert len(emulator.charges) == 1
 
+    def test_after_force_the_next_command_has_none(self, emulator: Emulator, wav, folder, nanostt):
+        """The same command would pay once more; the one that it names goes on with what is paid for."""
+        given = ["transcribe", wav, "--output", folder, "--model", ASYNC, "--json"]
+        late = nanostt(*given, "--timeout", "0.1", "--force")
+        assert late.document["outcome"] == "unfinished"
+        assert "again, without --force" in late.document["next_step"]
+        assert nanostt(*given).code == 0
+        assert len(emulator.charges) == 1
+
 
 def test_two_at_once_pay_once(emulator: Emulator, wav, folder):
     """Whichever is second waits for the job of the first, or is told to come back."""
