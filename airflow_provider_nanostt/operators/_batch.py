@@ -88,10 +88,10 @@ def _settled(
         return items, []
     if earlier is None:
         earlier = look(items)
+        run.checkpoint.save_look(earlier)  # an empty one, too: a person may be asked about what is not listed
         if not earlier:  # nothing can have changed
             return items, []
-        run.checkpoint.save_look(earlier)
-        if arguments.deferrable and arguments.settle > arguments.max_worker_wait and not is_resumed:
+        if arguments.deferrable and arguments.settle > arguments.max_worker_wait:
             operator.log.info("Looking again in %.0f s, for files that are still being written", arguments.settle)
             until = time.time() + arguments.settle
             operator.defer_to(PauseTrigger, deadline=until, poll_interval=arguments.poll_interval)

@@ -252,18 +252,19 @@ def test_the_longest_settle_holds_no_slot(batch: Batch):
 
 
 def test_a_first_look_that_was_removed_is_made_again(batch: Batch, monkeypatch: pytest.MonkeyPatch):
-    """Who comes back and does not find it waits once more, and takes nothing that was not looked at twice."""
-    audio, waited = batch.recordings(2), []
+    """Who comes back and does not find it waits once more, without a slot, and takes nothing that was seen once."""
+    audio, paid, waited = batch.recordings(2), [], []
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: waited.append(seconds) if seconds == 7 else sleep(seconds))
 
-    def remove() -> None:
-        for path in batch.memory.folder.glob(".nanostt/*.look"):
+    def remove_once() -> None:
+        for path in batch.memory.folder.glob(".nanostt/*.look") if not paid else ():
             path.unlink()
+        paid.append(batch.submits)
 
-    batch.before_resume = remove
+    batch.before_resume = remove_once
     assert batch.run(audio, **SETTLED)["written"] == 2
-    assert waited == [7]
+    assert (paid[:2], waited) == ([0, 0], [])
 
 
 @pytest.mark.parametrize(("given", "settle"), [("*.flac", 600.0), ("*.wav", 0.0)])
