@@ -31,7 +31,7 @@ ENVS = ROOT / ".envs"
 DISTRIBUTION = "airflow-provider-nanostt"
 AT_ONCE = int(os.environ.get("JOBS", "2"))
 FOREIGN = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MAKE", "MFLAGS")
-TIMEOUT = 1800  # seconds for one step of one version
+TIMEOUT = 3600  # seconds for one step of one version; every test on one takes half of that
 
 
 class StepFailedError(Exception):
