@@ -57,7 +57,7 @@ unit: env ## run the unit tests | WHOLE=1 adds what takes long, and coverage; JO
 	@scripts/bootstrap.sh clean-db .venv
 ifneq ($(WHOLE),)
 	@rm -f .coverage .coverage.*
-	$(RUN) $(BIN)/coverage run -m pytest $(UNIT_TESTS)
+	$(RUN) $(BIN)/coverage run -m pytest --hypothesis-profile=nightly $(UNIT_TESTS)
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 	$(BIN)/coverage report --fail-under=100 --include='airflow_provider_nanostt/api/*'
@@ -117,8 +117,8 @@ fuzz: env ## mutated containers, answers, records, addresses: nothing may crash,
 	$(RUN) $(BIN)/python -m tests.security.fuzz $(if $(COUNT),--count $(COUNT)) $(ARGS)
 
 .PHONY: matrix
-matrix: env ## test the wheel on every other supported Airflow | ONLY="2.11.2 3.1.8" some, ONLY=newest today's pre-release, WHOLE=1 every test on each
-	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(ONLY)
+matrix: env ## test the wheel on every other supported Airflow | ONLY="2.11.2 3.1.8" some, ONLY=newest today's pre-release, ENDS=1 oldest and newest, WHOLE=1 every test on each
+	@$(BIN)/python scripts/matrix.py $(if $(WHOLE),--whole) $(if $(ENDS),--ends) $(ONLY)
 
 .PHONY: clouds
 clouds: ## run the real-store tests on a disk, S3, Google Cloud Storage and Azure | ONLY="gs abfs" some

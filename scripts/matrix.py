@@ -6,7 +6,8 @@ same. Every version also has to list the provider. One line a version, two versi
 
 The version of the development environment is left to ``make unit``, and so are the tests with the marks ``anywhere``
 and ``once``, which have nothing to do with Airflow's version. Those with the mark ``both_ends``, which take time, run
-on the oldest only; those with the mark ``long`` are left to the night. With ``--whole`` everything runs everywhere.
+on the oldest only; those with the mark ``long`` are left to the night. With ``--ends`` only the oldest and the newest
+version are tried, as before each change; with ``--whole`` everything runs everywhere, as at night.
 ``newest`` in place of a version is what the index has today, pre-releases included: its dependencies are resolved anew,
 and not kept.
 """
@@ -150,9 +151,11 @@ def build_wheel() -> Path:
 
 def main() -> None:
     """Run all versions, or those that are named; exit with 1 if one fails."""
-    whole = "--whole" in sys.argv[1:]
-    wanted = [argument for argument in sys.argv[1:] if argument != "--whole"]
+    whole, ends = ("--whole" in sys.argv[1:]), ("--ends" in sys.argv[1:])
+    wanted = [argument for argument in sys.argv[1:] if argument not in ("--whole", "--ends")]
     known = read_versions()
+    if ends:
+        wanted += [known[0].version, known[-1].version]
     if NEWEST in wanted:
         uv = subprocess.run(["scripts/bootstrap.sh", "uv"], cwd=ROOT, capture_output=True, text=True, check=True)
         known.append(lock_newest(uv.stdout.strip(), datetime.now(UTC).date().isoformat()))

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # Runs are alike on every machine; a search for new counter-examples is started by hand with --hypothesis-seed.
-settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=30)
+settings.register_profile("nightly", settings.get_profile("steady"), max_examples=200)
 settings.load_profile("steady")
 
 TESTS = Path(__file__).parent

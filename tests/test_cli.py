@@ -164,6 +164,7 @@ def test_the_command_prints_json_and_nothing_else(emulator: Emulator, calls):
     assert "is not a file" in json.loads(done.stdout)["files"][0]["problem"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("encoding", "given"), [("utf-8:strict", "pattern"), ("ascii:strict", "names")])
 def test_no_name_hides_the_other_recordings(emulator: Emulator, tmp_path, encoding, given):
     """Bytes that are no text, controls, line breaks and letters that the terminal lacks are escaped."""

@@ -76,6 +76,7 @@ def test_what_needs_no_airflow_loads_none(package):
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.long
 def test_what_is_marked_as_the_same_on_every_airflow_is_collected_without_one():
     """The modules with the mark ``anywhere`` load nothing that would load Airflow; `make matrix` relies on it."""
     files = [file for folder in ANYWHERE for file in sorted((TESTS / folder).rglob("test_*.py"))]

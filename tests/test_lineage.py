@@ -215,6 +215,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_the_server_makes_every_event_whatever_the_letters(emulator, wav, tmp_path):
     """A real run leaves the events of the declared assets and of each file, as its encoded URI, in the database."""
     pytest.importorskip("airflow.sdk")

@@ -86,6 +86,7 @@ def assert_paid_once(run: Run) -> None:
         assert result["cost_usd"] == pytest.approx(sum(charge.cost for charge in run.charges()))
 
 
+@pytest.mark.long
 def test_killed_while_submitting(stage: Stage):
     """The second try submits only what has not been submitted."""
     run = start(stage, "submitting", 2)
@@ -100,6 +101,7 @@ def test_killed_while_submitting(stage: Stage):
     assert not answers(run).exists()
 
 
+@pytest.mark.long
 def test_cleared_and_its_triggerer_killed_while_waiting(stage: Stage):
     """Whoever waits then has the same jobs, and pays nothing."""
     run = start(stage, "waiting", 40 if not WHOLE else 90)

@@ -496,8 +496,14 @@ class TestHostile:
 
 
 class TestLooks:
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    @pytest.mark.parametrize("width", [1100, 360])
+    @pytest.mark.parametrize(
+        ("scheme", "width"),
+        [
+            ("light", 1100),
+            *(pytest.param(*other, marks=pytest.mark.long) for other in (("light", 360), ("dark", 1100))),
+            ("dark", 360),
+        ],
+    )
     def test_axe_finds_nothing_serious(self, visit, site, scheme, width):
         """No serious or critical fault of accessibility, with a search, eight speakers and the help open or not."""
         many = tuple(Segment(f"Person {number}", number * 1.0, number + 1.0, "Good day to you.") for number in range(9))

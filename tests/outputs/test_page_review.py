@@ -180,7 +180,7 @@ def test_nothing_in_doubt_is_said(visit):
     assert view.locator(".check").count() == 0
 
 
-@pytest.mark.parametrize("width", [1100, 360])
+@pytest.mark.parametrize("width", [pytest.param(1100, marks=pytest.mark.long), 360])
 def test_axe_finds_nothing_serious(visit, width):
     """With a place in focus, light and dark, and nothing sticks out of a phone."""
     text = page(conversation(), title="t", review_below=BELOW)

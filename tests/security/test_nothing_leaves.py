@@ -165,7 +165,9 @@ def left_by(
 
 
 @pytest.mark.parametrize("write", SPELLINGS.values(), ids=SPELLINGS)
-@pytest.mark.parametrize("end", ["completed", "failed", "refused"])
+@pytest.mark.parametrize(
+    "end", ["completed", *(pytest.param(end, marks=pytest.mark.long) for end in ("failed", "refused"))]
+)
 def test_no_secret_is_in_anything_that_a_task_leaves(echo: Echo, left_by: Any, write: Any, end: str):
     """However the service writes it: in logs, XCom, ledger, results, events and arguments of triggers."""
     echo.write, echo.end = write, end

@@ -36,7 +36,7 @@ def place(request, tmp_path) -> str:
     return str(request.getfixturevalue("shelf").uri)
 
 
-@pytest.mark.parametrize("place", ["disk", "s3"], indirect=True)
+@pytest.mark.parametrize("place", ["disk", pytest.param("s3", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("form", FORMS)
 def test_two_at_the_same_instant_pay_once(form, place, emulator: Emulator, tmp_path):
     """One task that runs twice, one batch that runs twice, two runs over one folder."""

@@ -897,6 +897,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(NEVER_EXPIRE is None, reason="Airflow has a task state since 3.3")
 def test_airflows_own_task_state_remembers(emulator: Emulator, wav, tmp_path):
     """The real accessor, through the real execution API, keeps ticket and landing for the next attempt."""
