@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from airflow_provider_nanostt.audio.sources import locate_source
-from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common import listing, object_storage
 from tests.real_store import Shelf, forget
 
 if TYPE_CHECKING:
@@ -81,3 +82,48 @@ def test_a_file_that_is_replaced_while_it_is_read_is_the_old_or_the_new(shelf: S
         seen.add(object_storage.read(shelf.at("records/a.json")))
     writer.join()
     assert seen <= set(versions)
+
+
+@pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
+def test_a_listing_leaves_the_garbage_collector_as_it_was(shelf: Shelf, is_on):
+    """Held off while a page is read, it is as before while its entries are used, and after a page that is refused."""
+    shelf.only("s3")
+    shelf.put("inbox/a.mp3", b"a")
+    before, states = gc.isenabled(), []
+    (gc.enable if is_on else gc.disable)()
+    try:
+        for entry in listing.matching(shelf.fs, shelf.path("inbox/**")):
+            states.append(gc.isenabled())
+            assert entry["size"] == 1
+        states.append(gc.isenabled())
+        with pytest.raises(FileNotFoundError):
+            list(listing.matching(shelf.fs, "no-such-bucket-here/inbox/**"))
+        states.append(gc.isenabled())
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert states == [is_on] * 3
+
+
+def test_no_collection_of_the_whole_process_while_a_page_is_read(shelf: Shelf):
+    """Each takes the event loop of a triggerer some 150 ms."""
+    shelf.only("s3")
+    for number in range(50):
+        shelf.put(f"inbox/{number}.mp3", b"a")
+    entries = listing.matching(shelf.fs, shelf.path("inbox/**"))
+    begun: list[int] = []
+
+    def noted(phase: str, info: dict[str, int]) -> None:
+        begun.append(info["generation"])
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50, 1, 1)  # as if each object were a thousand
+    gc.callbacks.append(noted)
+    try:
+        first = next(entries)
+        during = list(begun)
+    finally:
+        gc.callbacks.remove(noted)
+        gc.set_threshold(*thresholds)
+    assert first["size"] == 1
+    assert sum(1 for _ in entries) == 49
+    assert len(during) < 20  # before and after the page; over fifty where they are not held off
