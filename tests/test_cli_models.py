@@ -285,3 +285,7 @@ def test_what_cannot_be_asked_or_read_is_said(emulator: Emulator, tmp_path, caps
     assert "the end is before the start" in run(capsys, "costs", "--since", tomorrow)[2]
     monkeypatch.delenv("AIRFLOW_CONN_NANOGPT_DEFAULT")
     assert run(capsys, "costs", *SINCE)[0] == 2
+    for command in (("costs", *SINCE), ("models", "--check")):
+        code, found = document(capsys, *command)
+        assert code == found["exit_code"] == 2
+        assert "AIRFLOW_CONN_NANOGPT_DEFAULT" in found["problem"]
