@@ -32,9 +32,9 @@ FLAGS = {name: f"--{name.replace('_', '-')}" for name in _OF_ONE_NAME} | {
 _ARGUMENT = re.compile(
     rf"(?<![\w./'-])({'|'.join(FLAGS)})(?:=('[^']*'|\w*))?(?![\w/'-]|\.\w)"
     r"| in (?:audio_preparation|cost_limits|output_options|recovery_policy)\b"
-    r"|clear the task with (?=force=)|(?:clear|run) the task(?: again)?"
+    r"|\baudio=(?=')|clear the task with (?=force=)|(?:clear|run) the task(?: again)?"
 )
-"""An argument, perhaps with a value; the group that it is in; and what is done with a task."""
+"""An argument, perhaps with a value; the group that it is in; a recording's; and what is done with a task."""
 
 
 _AGAIN = "run the command again"
@@ -46,7 +46,8 @@ def with_flags(text: str) -> str:
     def replaced(found: re.Match[str]) -> str:
         name, value = found.groups()
         if name is None:
-            return {" in ": "", "clea": "add " if found[0].endswith("with ") else _AGAIN, "run ": _AGAIN}[found[0][:4]]
+            is_of_task = found[0].startswith(("clear", "run"))
+            return "add " if found[0].endswith("with ") else _AGAIN if is_of_task else ""
         begins = found.start() == 0 or text[: found.start()].endswith((": ", ". "))
         if value is None and "_" not in name and not begins:
             return found[0]  # a word such as "model", which is no argument there

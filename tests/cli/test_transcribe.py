@@ -481,6 +481,7 @@ def test_messages_name_the_options_of_the_command(nanostt):
         ("stage: needs staging_path, a folder", "stage: needs --staging, a folder"),
         ("language is empty; another model", "--language is empty; another model"),
         ("'max_parallel.wav' is in /x/output_path/force=1.wav", "'max_parallel.wav' is in /x/output_path/force=1.wav"),
+        ("audio='/x' is not a file", "'/x' is not a file"),
         ("Add funds and run the task again", "Add funds and run the command again"),
     ):  # fmt: skip
         assert wording.with_flags(message) == shown
