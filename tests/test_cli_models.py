@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -135,7 +134,7 @@ def test_a_price_that_differs_fails_the_check(as_the_table: Emulator, capsys):
     code, out, _ = run(capsys, "models", "--check")
     assert code == 1
     assert f"{ASYNC}: the price is $0.051/min in the table, $0.06/min in the catalogue" in out
-    assert "1 prices and 0 other facts differ" in out
+    assert "1 price and 0 other facts differ" in out
 
 
 @pytest.fixture
@@ -185,7 +184,7 @@ def test_the_difference_is_told(emulator: Emulator, spent: Path, wav, capsys):
     assert code == 0
     assert line.split()[2] == "3"
     assert line.split()[-1] == f"+${emulator.charges[-1].cost:.6f}".rstrip("0")
-    for words in ("net of refunds", "the difference is +$", "1 records cannot be read", "other users of the key"):
+    for words in ("net of refunds", "the difference is +$", "1 record cannot be read", "other users of the key"):
         assert words in out
 
 
@@ -209,7 +208,7 @@ def test_an_uncertain_submit_is_counted_apart(emulator: Emulator, wav, tmp_path,
     with pytest.raises(Exception, match="accepted and charged"):
         made.execute(Memory("files", tmp_path).context())
     out = run(capsys, "costs", *SINCE, str(tmp_path))[1]
-    assert "1 submits may or may not have been charged" in out
+    assert "1 submit that may or may not have been charged" in out
     assert "the difference is +$" in out
 
 
@@ -256,9 +255,8 @@ def test_figures_that_cannot_be_read_leave_the_total(emulator: Emulator, capsys,
     assert "Its figures are of 2026-11-26 10:00 UTC" in out
 
 
-def test_a_report_that_is_not_ready_says_so(emulator: Emulator, capsys, monkeypatch):
+def test_a_report_that_is_not_ready_says_so(emulator: Emulator, capsys, no_pauses):
     """Asked again a few times, then a clear error; a later try is worth it."""
-    monkeypatch.setattr(time, "sleep", lambda _: None)
     emulator.fail("/v1/usage", status=503, message="Usage rollup data is not ready", times=100)
     code, out, err = run(capsys, "costs", *SINCE)
     assert (code, out) == (2, "")
@@ -271,10 +269,13 @@ def test_a_report_that_is_not_ready_says_so(emulator: Emulator, capsys, monkeypa
     [((), "--since"), (("--since", "yesterday"), "'yesterday' is not a day"), (("--since", "2026-13-01"), "not a day")],
 )
 def test_a_day_has_to_be_named(capsys, arguments, words):
-    """Before anything is asked."""
-    with pytest.raises(SystemExit):
-        main(("costs", *arguments))
-    assert words in capsys.readouterr().err
+    """Before anything is asked; programs are told, too."""
+    code, out, err = run(capsys, "costs", *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+    code, found = document(capsys, "costs", *arguments)
+    assert code == found["exit_code"] == 2
+    assert words in found["problem"]
 
 
 def test_what_cannot_be_asked_or_read_is_said(emulator: Emulator, tmp_path, capsys, monkeypatch):
@@ -284,3 +285,7 @@ def test_what_cannot_be_asked_or_read_is_said(emulator: Emulator, tmp_path, caps
     assert "the end is before the start" in run(capsys, "costs", "--since", tomorrow)[2]
     monkeypatch.delenv("AIRFLOW_CONN_NANOGPT_DEFAULT")
     assert run(capsys, "costs", *SINCE)[0] == 2
+    for command in (("costs", *SINCE), ("models", "--check")):
+        code, found = document(capsys, *command)
+        assert code == found["exit_code"] == 2
+        assert "AIRFLOW_CONN_NANOGPT_DEFAULT" in found["problem"]

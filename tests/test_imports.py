@@ -94,6 +94,22 @@ def test_the_root_module_imports_no_airflow():
     assert done.stdout.strip() == "False"
 
 
+HELP = """
+import contextlib, io, sys
+from airflow_provider_nanostt.cli import main
+for words in (["--help"], ["transcribe", "--help"]):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main(words)
+print(*sys.modules)
+"""
+
+
+def test_the_help_of_the_command_imports_nothing_heavy():
+    """It is shown at once: neither Airflow nor what only a command that works needs is loaded."""
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    assert {name.partition(".")[0] for name in done.stdout.split()} & {*HEAVY, "airflow", "rich"} == set()
+
+
 WAIT = """
 import asyncio, json, sys
 from airflow_provider_nanostt import triggers

@@ -7,6 +7,7 @@ output.
 
 from __future__ import annotations
 
+import argparse
 import io
 import signal
 import sys
@@ -16,7 +17,16 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.cli import costs, doctor, emulator, estimate, models, transcribe
-from airflow_provider_nanostt.cli.output import CONN, KEY_VARIABLE, Parser, chosen_connection, quiet
+from airflow_provider_nanostt.cli.output import (
+    CONN,
+    KEY_VARIABLE,
+    Parser,
+    WrongUsageError,
+    chosen_connection,
+    quiet,
+    refuse,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,22 +38,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     :param arguments: those of the command line, if None.
-    :return: 0 if all went well, 1 if a recording could not be submitted or a check failed, 2 if nothing could be done.
+    :return: 0 if all went well, 1 if a recording could not be submitted or a check failed, 2 if nothing could be done,
+        130 after Ctrl-C; ``nanostt transcribe`` has more.
     """
-    parser = _parser()
-    given, others = parser.parse_known_args(arguments)
-    if others and not given.passes_on:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
-    given.others = others
-    given.out = sys.stdout
+    given = argparse.Namespace(out=sys.stdout, code=None)
+    given.json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     if isinstance(given.out, io.TextIOWrapper):
         given.out.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks hides nothing else
     try:
+        _read(arguments, given)
         # Some versions of Airflow log to the standard output.
         with redirect_stdout(sys.stderr), quiet(), chosen_connection(given):
-            return int(given.run(given))
+            given.code = given.run(given)
+            return int(given.code)
+    except WrongUsageError as error:
+        write(sys.stderr, error.usage)
+        return refuse(given, str(error))
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return refuse(given, "interrupted", 128 + signal.SIGINT) if given.code is None else int(given.code)
+
+
+def _read(arguments: Sequence[str] | None, given: argparse.Namespace) -> None:
+    """Read the arguments.
+
+    :raises WrongUsageError: if they cannot be read.
+    """
+    parser = _parser()
+    _, others = parser.parse_known_args(arguments, given)
+    if others and not given.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    given.others = others
 
 
 def _parser() -> Parser:

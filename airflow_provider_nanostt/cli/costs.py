@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import complain, connection_check, printing, reason, write_json
+from airflow_provider_nanostt.cli.output import connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def run(given: argparse.Namespace) -> int:
             raise errors.InvalidInput(connection.text)
         found = hook.spending(given.since, last, folders)
     except errors.NanoGPTError as error:
-        complain(reason(error))
-        return 2
+        return refuse(given, reason(error))
     notes = _notes(found, with_ledgers=bool(folders))
     if given.json:
         document = {"since": str(given.since), "until": str(last), "net_usd": found.usage.net_cost, "notes": notes}
@@ -103,13 +103,13 @@ def _notes(found: Spending, *, with_ledgers: bool) -> list[str]:
     ledgers = sum(row.ledger_usd for row in rows)
     difference = (spent or 0.0) - ledgers
     notes.append(f"The ledgers say {errors.usd(ledgers)}; the difference is {_signed(difference)}.")
-    for count, what in (
-        (found.unread, "records cannot be read"),
-        (sum(row.unknown for row in rows), "submits have no known cost, and count as nothing"),
-        (sum(row.uncertain for row in rows), "submits may or may not have been charged, and count as nothing"),
+    for count, what, about in (
+        (found.unread, "record", "cannot be read"),
+        (sum(row.unknown for row in rows), "submit", "of unknown cost, counted as nothing"),
+        (sum(row.uncertain for row in rows), "submit", "that may or may not have been charged, counted as nothing"),
     ):
         if count:
-            notes.append(f"{count} {what}.")
+            notes.append(f"{counted(count, what)} {about}.")
     return [*notes, _WHY] if abs(difference) > 1e-6 else notes
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.cli.output import Check, connection_check, printing, tried, write_json
+from airflow_provider_nanostt.cli.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +49,7 @@ def _checks(conn_id: str) -> Iterator[Check]:
     yield connection
     if connection.state == "ok":
         yield tried("key and balance", lambda: f"the account holds {errors.usd(hook.balance().usd)}")
-        yield tried("catalogue", lambda: f"{len(hook.models())} speech-to-text models with their prices")
+        yield tried("catalogue", lambda: f"{counted(len(hook.models()), 'speech-to-text model')} with prices")
     yield _extra("audio", "av", "recordings can be converted, compressed and split")
     yield _extra("emulator", "pocketsphinx", "a local NanoGPT can be started")
     yield _storages()

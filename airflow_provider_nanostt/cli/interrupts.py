@@ -18,14 +18,31 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(slots=True)
 class Stop:
-    """The signal that has ended a block; 0 if none has."""
+    """The signal that has come; 0 if none has."""
 
     signal: int = 0
+    is_working: bool = False
+
+    def work(self, what: Callable[[], object]) -> bool:
+        """Do something until it is done or a signal comes, and return whether it is; after a signal, nothing is."""
+        is_done = False
+        try:
+            self.is_working = True
+            if not self.signal:
+                what()
+                is_done = True
+            self.is_working = False  # in here, where an interrupt of the last moment is caught, too
+        except KeyboardInterrupt:
+            if not self.signal:
+                raise
+        finally:
+            self.is_working = False
+        return is_done
 
 
 @contextmanager
 def stopping(at_first: Callable[[], object], at_once: Callable[[], object]) -> Iterator[Stop]:
-    """End a block by a KeyboardInterrupt at the first signal, and the process at the second.
+    """End work by a KeyboardInterrupt at the first signal, and the process at the second; elsewhere, note the first.
 
     A signal that is ignored, as ``nohup`` has it, stays so.
 
@@ -39,7 +56,9 @@ def stopping(at_first: Callable[[], object], at_once: Callable[[], object]) -> I
             os._exit(128 + number)
         stop.signal = number
         at_first()
-        raise KeyboardInterrupt
+        if stop.is_working:
+            stop.is_working = False
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # where no signal arrives
         yield stop

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import KnownModels
-from airflow_provider_nanostt.cli.output import complain, connection_check, printing, reason, write_json
+from airflow_provider_nanostt.cli.output import connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ def run(given: argparse.Namespace) -> int:
     """Show the models; with ``--check`` return 1 if a price of the table is wrong, 2 if nobody can say so."""
     known, problem = _ask(given.conn)
     if given.check and known.listed is None:
-        complain(problem)
-        return 2
+        return refuse(given, problem)
     differences = known.differences() if given.check else []
     if given.json:
         document: dict[str, object] = {"source": known.source, "problem": escaped(problem)}
@@ -107,4 +107,5 @@ def _show_differences(console: Console, known: KnownModels, differences: list[Di
     for one in differences:
         console.print(escaped(f"{one.model}: {one.what} is {one.table} in the table, {one.catalogue} in the catalogue"))
     prices = sum(one.is_price for one in differences)
-    console.print(f"{prices} prices and {len(differences) - prices} other facts differ from {known.source}.")
+    facts = counted(len(differences) - prices, "other fact")
+    console.print(f"{counted(prices, 'price')} and {facts} differ from {known.source}.")

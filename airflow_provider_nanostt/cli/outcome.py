@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.cli.output import as_given, printing, write_json
+from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.errors import usd
 from airflow_provider_nanostt.common.urls import escaped
 from airflow_provider_nanostt.workflow.batch.manifest_row import WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TextIO
 
     from airflow_provider_nanostt.workflow.batch import ManifestRow
@@ -79,51 +80,62 @@ def outcome_of(rows: Sequence[ManifestRow]) -> Outcome:
     return next((one for one in _WORST_FIRST if one in found), DONE)
 
 
-def show(stream: TextIO, outcome: Outcome, rows: Sequence[ManifestRow], *, spent: float) -> None:
-    """Print a line for each recording, and what they come to.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that a command has to say at its end.
 
+    :param problem: why nothing was begun; empty if something was.
     :param spent: USD of this command.
+    :param tables: the URIs of the files that were written, by table.
     """
+
+    outcome: Outcome
+    problem: str = ""
+    rows: Sequence[ManifestRow] = ()
+    spent: float = 0.0
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+
+def show(stream: TextIO, found: Found) -> None:
+    """Print a line for each recording, and what they come to."""
     with printing(stream) as console:
-        for row in rows:
+        for row in found.rows:
             console.print(f"{as_given(row.audio)}: {_line(row)}", soft_wrap=True)
-        counts = Counter(row.status for row in rows)
+        for name, uri in found.tables.items():
+            console.print(f"{name}: {as_given(uri)}", soft_wrap=True)
+        counts = Counter(row.status for row in found.rows)
         each = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
-        console.print(
-            f"{len(rows)} recordings{each and ': '}{each}. This command has spent {usd(spent)}.", soft_wrap=True
-        )
-        if outcome.next_step:
-            console.print(outcome.next_step, soft_wrap=True)
+        total = f"{counted(len(found.rows), 'recording')}{each and ': '}{each}"
+        console.print(f"{total}. This command has spent {usd(found.spent)}.", soft_wrap=True)
+        if found.outcome.next_step:
+            console.print(found.outcome.next_step, soft_wrap=True)
 
 
 def _line(row: ManifestRow) -> str:
     status = row.status.replace("_", " ")
     if row.files:
         cost = "" if row.cost_usd is None else f", {usd(row.cost_usd)}"
+        cost += f", {counted(row.review_words, 'word')} to look at" if row.review_words else ""
         return f"{status}{cost}: {', '.join(map(as_given, row.files.values()))}"
     if row.status == WAITING or row.error_type == _NOT_IN_TIME:
         return f"paid for ({usd(row.cost_usd)}), and its transcript is not here yet"
     return f"{status}: {escaped(row.error)}" if row.error else status
 
 
-def write_document(
-    stream: TextIO, outcome: Outcome, rows: Sequence[ManifestRow] = (), *, spent: float = 0.0, problem: str = ""
-) -> None:
-    """Write the document of ``--json``.
-
-    :param problem: why nothing was begun; empty if something was.
-    """
+def write_document(stream: TextIO, found: Found) -> None:
+    """Write the document of ``--json``."""
     recordings = []
-    for row in rows:
+    for row in found.rows:
         plain = {name: value for name, value in row.to_json().items() if name not in ("number", "name", "key")}
         recordings.append({**plain, "audio": escaped(row.audio), "error": row.error and escaped(row.error)})
     document = {
-        "outcome": outcome.word,
-        "exit_code": outcome.code,
-        "problem": problem,
+        "outcome": found.outcome.word,
+        "exit_code": found.outcome.code,
+        "problem": found.problem,
         "recordings": recordings,
-        "counts": dict(Counter(row.status for row in rows)),
-        "spent_usd": round(spent, 9),
-        "next_step": outcome.next_step,
+        "counts": dict(Counter(row.status for row in found.rows)),
+        "tables": dict(found.tables),
+        "spent_usd": round(found.spent, 9),
+        "next_step": found.outcome.next_step,
     }
     write_json(stream, document)

@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.cli.wording import with_flags
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from _typeshed import SupportsWrite
     from rich.console import Console
 
     from airflow_provider_nanostt.hooks import NanoGPTHook
@@ -58,12 +60,24 @@ class Check:
         return escaped(f"{self.name}: {message}")
 
 
+class WrongUsageError(Exception):
+    """The arguments cannot be read; the text says why."""
+
+    def __init__(self, message: str, usage: str) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
 class Parser(argparse.ArgumentParser):
     """Shows no argument as it is: it may be the name of a file, with control characters in it."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with code 2."""
-        super().error(escaped(message))
+        """Raise what is wrong."""
+        raise WrongUsageError(message, self.format_usage())
+
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:  # noqa: ARG002  argparse gives none
+        """Show the help, which nobody needs to read to its end."""
+        write(sys.stdout, self.format_help())
 
 
 @contextmanager
@@ -131,7 +145,7 @@ def tried(name: str, look: Callable[[], str], remedy: str = "") -> Check:
 def reason(error: Exception) -> str:
     """Say in words why something failed."""
     says_enough = isinstance(error, errors.NanoGPTError) or type(error).__name__ == "AirflowNotFoundException"
-    return str(error) if says_enough else errors.describe_exception(error)
+    return with_flags(str(error) if says_enough else errors.describe_exception(error))
 
 
 def console_on(stream: TextIO) -> Console:
@@ -145,6 +159,14 @@ def console_on(stream: TextIO) -> Console:
 def complain(problem: str) -> None:
     """Say in one line why nothing was done."""
     write(sys.stderr, f"nanostt: {escaped(problem)}\n")
+
+
+def refuse(given: argparse.Namespace, problem: str, code: int = 2) -> int:
+    """Say why a command ends without a result, to programs too; return its exit code."""
+    complain(problem)
+    if given.json:
+        write_json(given.out, {"exit_code": code, "problem": escaped(problem)})
+    return code
 
 
 @contextmanager

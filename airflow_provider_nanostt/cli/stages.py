@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_nanostt.cli.output import console_on
+from airflow_provider_nanostt.cli.wording import with_flags
 from airflow_provider_nanostt.common.errors import format_duration, usd
 from airflow_provider_nanostt.common.urls import escaped, redact
 from airflow_provider_nanostt.workflow.batch import ManifestRow
@@ -59,7 +60,7 @@ class Standing:
             return cls("waiting", expected_at=stage.expected_at)
         if isinstance(stage, ManifestRow):
             cost = "" if stage.cost_usd is None else usd(stage.cost_usd)
-            return cls(stage.status.replace("_", " "), stage.error or cost, is_over=True)
+            return cls(stage.status.replace("_", " "), with_flags(stage.error or cost), is_over=True)
         estimate = stage.estimate
         minutes = "length unknown" if estimate.minutes is None else f"{estimate.minutes:.2f} min"
         return cls("measured", f"{minutes}, {usd(estimate.usd)}")
@@ -117,7 +118,7 @@ class Stages:
 
     def warning(self, text: str, /, *arguments: object) -> None:
         """Show what is out of the ordinary."""
-        self.say(escaped(redact(text % arguments)))
+        self.say(escaped(with_flags(redact(text % arguments))))
 
     def error(self, text: str, /, *arguments: object) -> None:
         """Keep it until the end: mostly it is what the recording's own line says."""

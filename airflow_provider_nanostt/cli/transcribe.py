@@ -6,10 +6,11 @@ Who is asked before money is spent, and how a command ends, is decided here; all
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,12 +19,14 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.interrupts import stopping
 from airflow_provider_nanostt.cli.output import as_given, complain, connection_check, from_the_root, reason
+from airflow_provider_nanostt.cli.wording import counted, with_flags, with_flags_in
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from airflow_provider_nanostt.cli.outcome import Outcome
     from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.cli.stages import Stages
     from airflow_provider_nanostt.operators._arguments import Arguments
@@ -49,10 +52,27 @@ def add_parser(add_command: AddParser) -> None:
     add("--language", default="auto", type=str.lower, help="such as en; default: the service finds out")
     add("--diarize", action="store_true", help="tell speakers apart")
     add("--tag-audio-events", action="store_true", help="mark laughter and the like")
+    add(
+        "--extra",
+        dest="extra_parameters",
+        action="append",
+        type=_extra,
+        default=[],
+        metavar="NAME=JSON",
+        help="one more field of the request, such as temperature=0.2; may be given several times",
+    )
     add("--estimated-captions", action="store_true", help="guess the times of captions if the model gives none")
+    add("--review-below", metavar="CONFIDENCE", help="mark what the model was less sure of, such as 0.6")
+    add(
+        "--transform",
+        metavar="FUNCTION",
+        help="such as my_module.redact: all text goes through it before it is written",
+    )
+    add("--tables", metavar="NAMES", help="also write tables, any of segments,words,chunks")
     add("--actual-duration", metavar="MINUTES", help="the length of each recording; default: it is measured")
     add("--staging", dest="staging_path", metavar="URI", help="the folder in which recordings may be staged")
     add("--oversize", metavar="WAYS", help="what may be done with what is too large, of stage,compress,split, in order")
+    add("--split-diarized", action="store_true", help="split although the labels of speakers do not match across parts")
     add(
         _LIMIT,
         type=float,
@@ -60,7 +80,7 @@ def add_parser(add_command: AddParser) -> None:
         metavar="USD",
         help="ask before more than this is spent (default %(default)s); without a terminal, refuse",
     )
-    add("--unknown-length", choices=("worst", "fail", "allow"), help="how a recording of unknown length counts")
+    add("--unknown-length", choices=("worst", "fail", "allow"), help="how an unknown length counts (default worst)")
     add("--max-parallel", metavar="N", help="how many recordings are at work at once, 1 to 64")
     add("--timeout", metavar="SECONDS", help="for which transcripts are waited for (default 6 hours)")
     add("--force", action="store_true", help="submit and pay once more, whatever was paid for before")
@@ -69,7 +89,20 @@ def add_parser(add_command: AddParser) -> None:
         choices=("fail", "verify", "resubmit"),
         help="what to do if nobody knows whether an earlier submit was charged (default fail)",
     )
+    add("--on-lost-job", choices=("fail", "submit"), help="if the service no longer knows a job (default fail)")
     parser.set_defaults(run=run)
+
+
+def _extra(text: str) -> tuple[str, object]:
+    """Read ``--extra``; what is wrong is said without the value, which may be private."""
+    name, mark, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        which = f"{name!r} has a value that is not" if mark else "it has no name, or no value in"
+        raise argparse.ArgumentTypeError(
+            f"{which} JSON; a text or a list needs its quotes: 'NAME=\"a text\"'"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,35 +116,99 @@ class _Owner:
         return error.retry != "no"
 
 
+@dataclass(slots=True)
+class _Command:
+    """What a command has come to so far, whenever it ends.
+
+    :param problem: why nothing was begun.
+    :param tables: the URIs of the files that were written, by table.
+    """
+
+    stages: Stages | None = None
+    batch: BatchRun | None = None
+    problem: str = ""
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+    def wait_for_what_is_sent(self) -> None:
+        """Say why a command that was told to end does not yet."""
+        if self.stages is not None and (sending := self.stages.sending):
+            self.stages.say(
+                f"Stopping. {counted(sending, 'recording is', 'recordings are')} being sent; what that costs is "
+                "recorded first. Ctrl-C once more ends this at once, and nobody knows then whether that is paid for."
+            )
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self.stages is not None:
+            self.stages.close()
+
+
 def run(given: argparse.Namespace) -> int:
     """Transcribe what is not transcribed yet; return the exit code of the outcome."""
-    from airflow_provider_nanostt.cli import outcome
+    command = _Command()
+    with stopping(command.wait_for_what_is_sent, command.close) as stop:
+        from airflow_provider_nanostt.cli import outcome
+
+        is_done = stop.work(partial(_work, given, command))
+        end = outcome.BAD_INPUT if command.problem else _end(command)
+        end = end if is_done else outcome.interrupted_by(stop.signal)
+        if given.force:
+            end = end.after_force()
+        if command.problem:
+            complain(command.problem)
+        found = outcome.Found(end, escaped(command.problem), tables=command.tables)
+        if command.batch is not None:
+            found = replace(found, rows=with_flags_in(command.batch.rows), spent=command.batch.budget.spent)
+        if given.json:
+            outcome.write_document(given.out, found)
+        elif not command.problem:
+            outcome.show(given.out, found)
+        given.code = end.code  # all is said
+        return end.code
+
+
+def _work(given: argparse.Namespace, command: _Command) -> None:
+    """Read all, submit and wait."""
     from airflow_provider_nanostt.cli.stages import Stages
+    from airflow_provider_nanostt.workflow.batch import collect
 
     try:
         items, arguments = _read(given)
         stages = Stages([as_given(item.shown) for item in items], sys.stderr, is_quiet=given.json)
         batch = _open(given, arguments, stages)
     except Exception as error:  # noqa: BLE001  whatever it is, nothing was begun
-        complain(reason(error))
-        if given.json:
-            outcome.write_document(given.out, outcome.BAD_INPUT, problem=escaped(reason(error)))
-        return outcome.BAD_INPUT.code
+        command.problem = reason(error)
+        return
     batch.allow = partial(_allow, given, stages, batch)
     batch.on_stage = stages.on_stage
-    stopped_by = _transcribe(batch, items, arguments, stages)
-    rows = batch.rows
+    command.stages, command.batch = stages, batch
+    with stages.shown():
+        pending = batch.submit_all(items)
+        if pending:
+            deadline = time.time() + arguments.timeout
+            collect.wait(batch, pending, deadline=deadline, poll_interval=arguments.poll_interval)
+
+
+def _end(command: _Command) -> Outcome:
+    """Write the tables, also of a command that was interrupted, and return what all has come to."""
+    from airflow_provider_nanostt.cli import outcome
+    from airflow_provider_nanostt.workflow.batch import collect
+
+    batch, stages = command.batch, command.stages
+    if batch is None or stages is None:
+        return outcome.DONE
+    stages.close()
+    collect.resolve_duplicates(batch)
+    end = outcome.outcome_of(batch.rows)
+    try:
+        command.tables = batch.tables.write(batch.rows, batch.tables.assign(batch.rows, batch.open_items))
+    except NanoGPTError as error:
+        stages.error("%s", error)
+        end = outcome.UNFINISHED if end is outcome.DONE else end
     for line in stages.errors:  # what is not in the line of a recording
-        if not any(row.error and row.error in line for row in rows):
-            stages.say(line)
-    end = outcome.interrupted_by(stopped_by) if stopped_by else outcome.outcome_of(rows)
-    if given.force:
-        end = end.after_force()
-    if given.json:
-        outcome.write_document(given.out, end, rows, spent=batch.budget.spent)
-    else:
-        outcome.show(given.out, end, rows, spent=batch.budget.spent)
-    return end.code
+        if not any(row.error and row.error in line for row in batch.rows):
+            stages.say(with_flags(line))
+    return end
 
 
 def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
@@ -125,13 +222,19 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 
     given.nanogpt_conn_id, given.output_path = given.conn, from_the_root(given.output_path)
     given.on_no_match = "fail"  # whoever types a name wants to know that it is none
+    extra = dict(given.extra_parameters)
+    if len(extra) < len(given.extra_parameters):
+        raise InvalidInput("--extra has the same name twice")
+    given.extra_parameters = extra
     if not given.yes_up_to >= 0:  # nor a NaN
         raise InvalidInput(f"{_LIMIT} must be a number of USD, got {given.yes_up_to}")
     arguments = read_arguments(given)
     # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
     job = {name: getattr(given, name) for name in _OF_THE_JOB}
-    Options(**job)  # refuses what no model takes
+    Options(**job, extra_parameters=extra)  # refuses what no model takes
     items = expand([{"audio": from_the_root(name), **job} for name in given.audio])
+    if extra:
+        items = [replace(item, options={**item.options, "extra_parameters": extra}) for item in items]
     if all(item.problem for item in items):
         raise items[0].problem or InvalidInput("there is no recording")
     return items, arguments
@@ -159,31 +262,8 @@ def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> Ba
     known = batch.service.known_models()
     known.check(given.model, diarize=given.diarize, tag_audio_events=given.tag_audio_events)
     arguments.settings.check_model(given.model, known)
+    batch.tables.begin(time.time() + arguments.timeout)
     return batch
-
-
-def _transcribe(batch: BatchRun, items: Sequence[Item], arguments: Arguments, stages: Stages) -> int:
-    """Submit and wait, and write what there is; return the signal that has ended that, 0 if none has."""
-    from airflow_provider_nanostt.workflow.batch import collect
-
-    def wait_for_what_is_sent() -> None:
-        if sending := stages.sending:
-            stages.say(
-                f"Stopping. {sending} recordings are being sent; what that costs is recorded first. Ctrl-C once more "
-                "ends this at once, and nobody knows then whether these are paid for."
-            )
-
-    with stopping(wait_for_what_is_sent, stages.close) as stop, stages.shown():
-        try:
-            pending = batch.submit_all(items)
-            if pending:
-                deadline = time.time() + arguments.timeout
-                collect.wait(batch, pending, deadline=deadline, poll_interval=arguments.poll_interval)
-        except KeyboardInterrupt:
-            if not stop.signal:
-                raise
-        collect.resolve_duplicates(batch)
-    return stop.signal
 
 
 def _allow(given: argparse.Namespace, stages: Stages, batch: BatchRun, found: ListEstimate) -> Allowance:
@@ -208,7 +288,8 @@ def _describe(found: ListEstimate, boundless: Sequence[str], yes_up_to: float) -
     """Say what would be spent, and on what; the dearest first."""
     from airflow_provider_nanostt.workflow.pricing import likely_usd
 
-    head = f"{len(found.costing)} recordings are not paid for: {usd(found.new_usd)} for {found.minutes:.1f} minutes"
+    head = f"{counted(len(found.costing), 'recording is', 'recordings are')} not paid for: {usd(found.new_usd)} for "
+    head += f"{found.minutes:.1f} minutes"
     lines = [f"{head}; {_LIMIT} is {usd(yes_up_to)}."]
     dearest = sorted(found.costing, key=lambda one: -likely_usd(one[1], found.rules))
     known = [(name, one) for name, one in dearest if name not in boundless]
@@ -237,4 +318,7 @@ def _agrees(given: argparse.Namespace, stages: Stages, question: Sequence[str], 
         amount = "any amount" if is_open else f"up to {usd(most)}"
         sys.stderr.write(f"Spend {amount}? [y/N] ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        try:
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+        except (OSError, ValueError):  # a terminal that is gone, bytes that are no text: that is no yes
+            return False

@@ -6,7 +6,9 @@ Imported when a task runs, not when a DAG file is read.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -179,6 +181,8 @@ def open_batch(operator: BatchOwner, arguments: Arguments, context: Context) -> 
     if not arguments.manifest or "/" in arguments.manifest:
         raise errors.InvalidInput(f'manifest must be a file name without "/", got {arguments.manifest!r}')
     hook, folder = NanoGPTHook(arguments.nanogpt_conn_id), object_storage.resolve(arguments.output_path)
+    # From the shell, every command has the same name, and two at once must not write one file.
+    of_tables = replace(task, run_id=f"{task.run_id} {uuid.uuid4()}") if task == SHELL else task
 
     def request(item: Item) -> TranscriptionRequest:
         return request_of(arguments, hook, operator.log, item.audio, own=item.options, info=item.info)
@@ -194,7 +198,7 @@ def open_batch(operator: BatchOwner, arguments: Arguments, context: Context) -> 
         request=request,
         settings=arguments.settings,
         tables=BatchTables(
-            folder, arguments.tables, task, day=day_of(context), rules=arguments.settings.chunks, log=operator.log
+            folder, arguments.tables, of_tables, day=day_of(context), rules=arguments.settings.chunks, log=operator.log
         ),
         is_retryable=partial(operator.is_retryable, context=context),
         staging_path=arguments.preparation.staging_path,

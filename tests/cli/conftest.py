@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -22,7 +23,9 @@ import pytest
 
 from airflow_provider_nanostt.cli import main
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 900.0
+"""A process may have to wait for the processor for minutes before it does anything."""
+
 COMMAND = [sys.executable, "-m", "airflow_provider_nanostt.cli"]
 
 
@@ -118,18 +121,22 @@ class Terminal:
         )  # fmt: skip
         os.close(inner)
         self.shown = ""
+        self._is_gone = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         with suppress(OSError):  # what a terminal raises at its end
-            while piece := os.read(self._outer, 4096):
-                self.shown += piece.decode(errors="replace")
+            while not self._is_gone.is_set():
+                if select.select([self._outer], [], [], 0.05)[0]:
+                    self.shown += os.read(self._outer, 4096).decode(errors="replace")
 
     def type(self, text: str) -> None:
         os.write(self._outer, text.encode())
 
     def hang_up(self) -> None:
+        self._is_gone.set()
+        self._reader.join()
         os.close(self._outer)
 
     def end(self) -> int:

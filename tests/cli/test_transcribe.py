@@ -6,18 +6,23 @@ import json
 import os
 import re
 import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 
 import pytest
 
-from airflow_provider_nanostt.cli import outcome
+from airflow_provider_nanostt.cli import outcome, wording
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator
+from tests.audio.range_server import RangeServer
 from tests.cli.conftest import signalled, start
 from tests.conftest import AUDIO, TESTS, TEXT
 
 ASYNC = "Elevenlabs-STT"
+PACKAGE = f"airflow_provider_nanostt{os.sep}cli{os.sep}"
 pytestmark = pytest.mark.usefixtures("asked_often")
 
 
@@ -140,14 +145,50 @@ def test_programs_get_one_document(emulator: Emulator, recordings, folder, nanos
     assert "matches no recording" in none.document["problem"]
 
 
+def test_more_fields_of_the_request(emulator: Emulator, wav, folder, nanostt):
+    """They are sent as they are given; other values are another transcript beside, and nothing is paid for twice."""
+    given = ["transcribe", wav, "--output", folder, "--model", ASYNC, "--json"]
+    for terms in ('["Reykjavik"]', '["Akureyri"]', '["Reykjavik"]'):
+        done = nanostt(*given, "--extra", f"keyterms={terms}", "--extra", "seed=7")
+        assert done.code == 0, done
+        assert "Reykjavik" not in done.out + done.err
+    sent = [one.fields for one in emulator.requests if one.endpoint == "/transcribe"]
+    assert [(json.loads(one["keyterms"]), one["seed"]) for one in sent] == [(["Reykjavik"], "7"), (["Akureyri"], "7")]
+
+
+def test_what_is_written_may_be_marked_changed_and_tabled(emulator: Emulator, wav, folder, nanostt):
+    """Asked for later, too, which costs nothing; each command has a file of its own in the table."""
+    emulator.script("note.wav", text=TEXT, duration=12.0)
+    given = ["transcribe", wav, "--output", folder, "--model", ASYNC, "--json"]
+    assert nanostt(*given).code == 0
+    marked = nanostt(*given, "--review-below", "1")
+    assert (marked.code, marked.document["spent_usd"]) == (0, 0.0)
+    assert marked.document["recordings"][0]["review_words"] > 0
+    done = nanostt(*given, "--transform", f"{__name__}.louder", "--tables", "chunks")
+    assert (done.code, done.document["spent_usd"]) == (0, 0.0)
+    assert (folder / "note.txt").read_text().strip() == TEXT.upper()
+    assert [row["source"] for row in rows_of(done.document["tables"]["chunks"])] == [str(wav)]
+    other = wav.with_name("call.wav")
+    other.write_bytes((AUDIO / "closed-office.ogg").read_bytes())
+    more = nanostt("transcribe", wav, other, *given[2:], "--tables", "chunks")
+    assert [row["source"] for row in rows_of(more.document["tables"]["chunks"])] == [str(other)]
+    assert len(list((folder / "chunks").rglob("*.jsonl"))) == 2
+    assert len(emulator.charges) == 2
+
+
 BAD = {
     "a format": (["--formats", "docx"], "unknown format 'docx'"),
     "captions without times": (["--formats", "srt"], "gives no times"),
     "a model that clones": (["--model", "qwen-voice-clone"], "clones voices"),
-    "speakers": (["--diarize"], "does not work with model"),
+    "speakers": (["--diarize"], "does not work with --model"),
     "an amount": (["--yes-up-to", "nan"], "--yes-up-to must be"),
-    "a length": (["--actual-duration", "long"], "actual_duration"),
-    "a width": (["--max-parallel", "1000"], "max_parallel"),
+    "a length": (["--actual-duration", "long"], "--actual-duration must be"),
+    "a width": (["--max-parallel", "1000"], "--max-parallel must be"),
+    "a field that is set": (["--extra", 'language="en"'], "--extra has 'language'"),
+    "a field twice": (["--extra", "seed=1", "--extra", "seed=2"], "the same name twice"),
+    "a confidence": (["--review-below", "60%"], "--review-below must be a confidence"),
+    "a function": (["--transform", "nowhere.redact"], "--transform nowhere.redact cannot be imported"),
+    "a table": (["--tables", "lines"], "--tables must be any of"),
     "a connection": (["--conn", "nobody"], "AIRFLOW_CONN_NOBODY"),
     "a storage": (["--output", "nosuch://bucket/x"], "nosuch"),
     "a folder below a file": (["--output", "/dev/null/x"], "--output cannot be written to"),
@@ -163,8 +204,21 @@ def test_bad_input_is_one_line_before_anything_is_paid(emulator: Emulator, wav, 
     (line,) = done.err.splitlines()
     assert line.startswith("nanostt: ")
     assert words in line
+    assert not {name for name in wording.FLAGS if "_" in name} & set(re.findall(r"\w+", line))  # arguments of a task
     assert done.out == ""
     assert emulator.charges == []
+    assert words in nanostt("transcribe", wav, "--output", folder, *options, "--json").document["problem"]
+
+
+@pytest.mark.parametrize(
+    "given", [("--nosuch",), ("--extra", "names=Anna"), ("--extra", "Anna"), ("--on-lost-job", "pay")]
+)
+def test_arguments_that_cannot_be_read_are_one_document(wav, folder, nanostt, given):
+    """With code 2, and without what may be private."""
+    done = nanostt("transcribe", wav, "--output", folder, *given, "--json")
+    assert (done.code, done.document["exit_code"]) == (2, 2)
+    assert given[0] in done.document["problem"]
+    assert "Anna" not in done.out + done.err
 
 
 @pytest.mark.parametrize("name", ["nosuch.wav", "*.wav", ".", "page.mp3"])
@@ -252,7 +306,7 @@ class TestInterrupted:
         with signalled(signal.SIGINT, lambda: not emulator.faults):
             stopped = nanostt(*given)
         assert stopped.code == 130
-        assert "Stopping. 1 recordings are being sent" in stopped.err
+        assert "Stopping. 1 recording is being sent" in stopped.err
         assert stopped.out.count("paid for ($0.0") == 1
         assert len(emulator.charges) == 1
         assert nanostt(*given).code == 0
@@ -274,6 +328,113 @@ class TestInterrupted:
         assert "again, without --force" in late.document["next_step"]
         assert nanostt(*given).code == 0
         assert len(emulator.charges) == 1
+
+    @pytest.fixture
+    def looked_at(self, emulator: Emulator, monkeypatch) -> Iterator[list[object]]:
+        """The recordings of a command that is interrupted while it measures one behind an address."""
+
+        class Interrupting(RangeServer):
+            def answer(self, path: str, asked: str) -> object:
+                if len(self.seen) == 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+                return super().answer(path, asked)
+
+        allowed = {**emulator.connection, "extra": {"allow_private_addresses": True, "allow_insecure_http": True}}
+        monkeypatch.setenv("AIRFLOW_CONN_NANOGPT_DEFAULT", json.dumps(allowed))
+        with Interrupting({"note.wav": (AUDIO / "weekly-note.wav").read_bytes()}) as server:
+            yield [server.url("note.wav")]
+
+    def test_while_it_is_measured(self, emulator: Emulator, looked_at, folder, nanostt):
+        """Nothing is submitted then, and programs are told how it ended."""
+        given = ["transcribe", *looked_at, "--output", folder, "--model", ASYNC, "--json"]
+        stopped = nanostt(*given)
+        assert (stopped.code, stopped.document["outcome"], stopped.document["exit_code"]) == (130, "interrupted", 130)
+        assert emulator.charges == []
+        assert nanostt(*given).code == 0
+        assert len(emulator.charges) == 1
+
+    def test_while_it_is_written(self, emulator: Emulator, wav, folder, nanostt, monkeypatch):
+        """What is paid for is said, and the same command writes all of it."""
+        monkeypatch.setenv("CTRL_C", "while it is written")
+        given = ["transcribe", wav, "--output", folder, "--model", ASYNC, "--formats", "txt,srt", "--json"]
+        given += ["--transform", f"{__name__}.interrupting", "--tables", "chunks"]
+        stopped = nanostt(*given)
+        assert (stopped.code, stopped.document["counts"]) == (130, {"waiting": 1})
+        assert stopped.document["recordings"][0]["run_id"]
+        assert list(folder.glob("*.txt")) == []
+        again = nanostt(*given)
+        assert (again.code, again.document["counts"]) == (0, {"written": 1})
+        assert rows_of(again.document["tables"]["chunks"])
+        assert len(emulator.charges) == 1
+
+    @pytest.mark.long
+    def test_at_any_moment(self, emulator: Emulator, wav, folder, nanostt):
+        """Whichever function of the command is about to begin: one document, no traceback, one charge in the end."""
+        emulator.script("*", text=TEXT, duration=12.0)
+        begun = [one for one in begun_by(nanostt, "transcribe", wav, "--output", folder, "--json") if one != "main"]
+        assert len(begun) > 20
+        for number, moment in enumerate(begun):
+            given = ["transcribe", wav, "--output", f"{folder}-{number}", "--model", ASYNC, "--json"]
+            with interrupted_at(moment):
+                stopped = nanostt(*given)
+            assert (moment, stopped.code, stopped.document["exit_code"]) == (moment, stopped.code, stopped.code)
+            assert stopped.code in (0, 130)
+            assert "Traceback" not in stopped.err
+            assert nanostt(*given).code == 0
+            assert len(emulator.charges) == number + 2
+
+
+def interrupting(text: str) -> str:
+    """Leave a text as it is; the first time, if the test wants it, Ctrl-C comes while that is done."""
+    if os.environ.pop("CTRL_C", ""):
+        os.kill(os.getpid(), signal.SIGINT)
+    return text
+
+
+def louder(text: str) -> str:
+    """Return a text in capitals."""
+    return text.upper()
+
+
+def rows_of(uri: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in Path(uri.removeprefix("file://")).read_text().splitlines()]
+
+
+def begun_by(nanostt, *arguments: object) -> list[str]:
+    """Return the functions of the command that begin in the main thread, by name, in order."""
+    names: dict[str, None] = {}
+    with watching(names.setdefault):
+        assert nanostt(*arguments).code == 0
+    return list(names)
+
+
+@contextmanager
+def interrupted_at(name: str) -> Iterator[None]:
+    """Send this process Ctrl-C when a function of the command begins for the first time."""
+    left = [name]
+
+    def interrupt(begun: str) -> None:
+        if begun in left:
+            left.remove(begun)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with watching(interrupt):
+        yield
+
+
+@contextmanager
+def watching(tell: Callable[[str], object]) -> Iterator[None]:
+    """Tell of each function of the command that begins in this thread."""
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and PACKAGE in frame.f_code.co_filename:
+            tell(frame.f_code.co_name)
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 def test_two_at_once_pay_once(emulator: Emulator, wav, folder):
@@ -305,6 +466,32 @@ def test_no_name_does_anything_to_a_terminal(emulator: Emulator, tmp_path, folde
     assert not any(raw in done.out + done.err for raw in ("\x1b", "\x85", "\u202e"))
     assert r"\x1b[31mred.wav" in done.out
     assert len(emulator.charges) == 4
+
+
+def test_messages_name_the_options_of_the_command(nanostt):
+    """In place of a task's arguments, with their values; names of files and other words stay as they are."""
+    options = nanostt("transcribe", "--help").out
+    assert {flag for flag in wording.FLAGS.values() if f"{flag} " not in options} == set()
+    for message, shown in (
+        ("Set on_lost_job='submit', or clear the task with force=True, to pay.",
+         "Set --on-lost-job submit, or add --force, to pay."),
+        ("Set actual_duration, or unknown_length='allow' in cost_limits",
+         "Set --actual-duration, or --unknown-length allow"),
+        ("diarize=True does not work with model='a b', says", "--diarize does not work with --model 'a b', says"),
+        ("stage: needs staging_path, a folder", "stage: needs --staging, a folder"),
+        ("language is empty; another model", "--language is empty; another model"),
+        ("'max_parallel.wav' is in /x/output_path/force=1.wav", "'max_parallel.wav' is in /x/output_path/force=1.wav"),
+        ("audio='/x' is not a file", "'/x' is not a file"),
+        ("Add funds and run the task again", "Add funds and run the command again"),
+    ):  # fmt: skip
+        assert wording.with_flags(message) == shown
+
+
+def test_what_is_counted_is_in_the_right_number(emulator: Emulator, wav, folder, nanostt):
+    """One recording is one, and no more are "recordings"."""
+    asked = nanostt("transcribe", wav, "--output", folder, "--yes-up-to", "0")
+    assert "1 recording is not paid for" in asked.err
+    assert "\n1 recording: 1 not started. " in asked.out
 
 
 def test_the_page_has_every_option_and_every_end(nanostt):

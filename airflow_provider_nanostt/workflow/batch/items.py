@@ -22,6 +22,9 @@ from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display, identity_url
 
 _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
+_OF_THE_KEY = (*_OF_THE_JOB, "extra_parameters")
+"""What tells an item from another with the same recording; the last is given from the shell only."""
+
 _WRITING = ("speaker_names", "page_audio_url")
 WRITING = ("filename", *_WRITING)
 """Which settings of the outputs may differ from item to item."""
@@ -79,7 +82,7 @@ class Item:
         The same for every signing of an address, and however its results are written; so names, and whatever the
         operator says for all, can change without making it another recording.
         """
-        own = {name: value for name, value in self.options.items() if name in _OF_THE_JOB}
+        own = {name: value for name, value in self.options.items() if name in _OF_THE_KEY}
         plain = json.dumps([self.label or identity_url(self.audio), own], sort_keys=True, default=str)
         return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:24]
 
