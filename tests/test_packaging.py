@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import lock
 import pytest
 import release_check
 import versions
@@ -118,13 +119,30 @@ def test_the_versions_on_the_page_are_those_that_are_tested():
 def test_the_commits_of_contributing_are_in_the_history():
     """Whoever copies a command from the page gets that commit."""
     begins = re.findall(r"`git show ':/([^']+)'`", (ROOT / "CONTRIBUTING.md").read_text())
-    log = ["git", "log", "--format=%s"]
-    done = subprocess.run(log, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode or len(done.stdout.splitlines()) < 500:
+    if int(git("rev-list", "--count", "HEAD") or 0) < 500:
         pytest.skip("no history here")
     assert len(begins) == 3
     for begin in begins:
-        assert [line for line in done.stdout.splitlines() if line.startswith(begin)], begin
+        assert git("show", "--no-patch", "--format=%s", f":/{begin}").startswith(begin)
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+
+LOCKS = sorted([*(ROOT / "requirements").glob("*.lock"), *(ROOT / "requirements").glob("*/package-lock.json")])
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.relative_to(ROOT / "requirements").as_posix())
+def test_a_lock_names_packages_and_no_place_that_has_them(path: Path):
+    """Whoever installs it does so from the index of their own choice."""
+    text = path.read_text()
+    if path.suffix == ".json":
+        assert '"integrity": "sha512-' in text
+        assert '"resolved"' not in text
+    else:
+        assert "--hash=sha256:" in text
+        assert lock.FOREIGN.findall(text) == []
 
 
 def steps(workflow: Path) -> Iterator[dict[str, Any]]:
