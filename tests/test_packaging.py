@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -86,6 +87,15 @@ def test_an_editable_install_has_no_copy_of_the_examples(tmp_path: Path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     with zipfile.ZipFile(tmp_path / done.stdout.strip().splitlines()[-1]) as wheel:
         assert [name for name in wheel.namelist() if "example" in name] == []
+
+
+def test_the_bill_of_materials_is_of_that_wheel(built):
+    """It says which version it describes, and which bytes."""
+    component: dict[str, Any] = {"name": "airflow-provider-nanostt"}
+    release_check.name_wheel(component, built[0])
+    assert component["version"] == __version__
+    assert component["purl"] == f"pkg:pypi/airflow-provider-nanostt@{__version__}"
+    assert component["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(built[0].read_bytes()).hexdigest()}]
 
 
 @pytest.mark.long
