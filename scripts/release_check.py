@@ -259,7 +259,18 @@ def write_sbom(python: Path, wheel: Path) -> Path:
         TOOLS / "cyclonedx-py", "environment", "--pyproject", ROOT / "pyproject.toml", "--mc-type", "library",
         "--output-reproducible", "--output-format", "JSON", "--output-file", target, python,
     )  # fmt: skip
+    bom = json.loads(target.read_text(encoding="utf-8"))
+    name_wheel(bom["metadata"]["component"], wheel)
+    target.write_text(json.dumps(bom, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return target
+
+
+def name_wheel(component: dict[str, Any], wheel: Path) -> None:
+    """Say of a bill's subject which wheel it is: pyproject.toml, which the tool reads, has no version."""
+    version = wheel.name.split("-")[1]
+    component["version"] = version
+    component["purl"] = f"pkg:pypi/{DISTRIBUTION}@{version}"
+    component["hashes"] = [{"alg": "SHA-256", "content": digest(wheel)}]
 
 
 def check() -> None:

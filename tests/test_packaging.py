@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import lock
 import pytest
 import release_check
 import versions
@@ -87,6 +89,15 @@ def test_an_editable_install_has_no_copy_of_the_examples(tmp_path: Path):
         assert [name for name in wheel.namelist() if "example" in name] == []
 
 
+def test_the_bill_of_materials_is_of_that_wheel(built):
+    """It says which version it describes, and which bytes."""
+    component: dict[str, Any] = {"name": "airflow-provider-nanostt"}
+    release_check.name_wheel(component, built[0])
+    assert component["version"] == __version__
+    assert component["purl"] == f"pkg:pypi/airflow-provider-nanostt@{__version__}"
+    assert component["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(built[0].read_bytes()).hexdigest()}]
+
+
 @pytest.mark.long
 def test_the_same_tree_gives_the_same_bytes(built):
     """Elsewhere, at another time, with other permissions, and from the source distribution."""
@@ -118,13 +129,30 @@ def test_the_versions_on_the_page_are_those_that_are_tested():
 def test_the_commits_of_contributing_are_in_the_history():
     """Whoever copies a command from the page gets that commit."""
     begins = re.findall(r"`git show ':/([^']+)'`", (ROOT / "CONTRIBUTING.md").read_text())
-    log = ["git", "log", "--format=%s"]
-    done = subprocess.run(log, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode or len(done.stdout.splitlines()) < 500:
+    if int(git("rev-list", "--count", "HEAD") or 0) < 500:
         pytest.skip("no history here")
     assert len(begins) == 3
     for begin in begins:
-        assert [line for line in done.stdout.splitlines() if line.startswith(begin)], begin
+        assert git("show", "--no-patch", "--format=%s", f":/{begin}").startswith(begin)
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+
+
+LOCKS = sorted([*(ROOT / "requirements").glob("*.lock"), *(ROOT / "requirements").glob("*/package-lock.json")])
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.relative_to(ROOT / "requirements").as_posix())
+def test_a_lock_names_packages_and_no_place_that_has_them(path: Path):
+    """Whoever installs it does so from the index of their own choice."""
+    text = path.read_text()
+    if path.suffix == ".json":
+        assert '"integrity": "sha512-' in text
+        assert '"resolved"' not in text
+    else:
+        assert "--hash=sha256:" in text
+        assert lock.FOREIGN.findall(text) == []
 
 
 def steps(workflow: Path) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ import docs_drawing
 import docs_words
 import pytest
 
-from airflow_provider_nanostt._compat import AIRFLOW, HAS_TABS, NEVER_EXPIRE, can_ask_people, find
+from airflow_provider_nanostt._compat import AIRFLOW, HAS_TABS, NEVER_EXPIRE, can_ask_people, conf, find
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -75,7 +75,29 @@ def test_the_table_of_versions_is_that_of_this_airflow():
         "the retry policy": has_retry_policies(),
     }
     assert {what: said[what] for what in can} == {what: "yes" if able else "no" for what, able in can.items()}
-    assert {said[what] for what in said if what not in can} <= {"yes", "no" if AIRFLOW < (3,) else "yes", "most"}
+    assert said["examples as they stand"] == ("no" if AIRFLOW < (3,) else "yes" if can_ask_people() else "most")
+    assert {said[what] for what in said if what not in [*can, "examples as they stand"]} == {"yes"}
+
+
+@pytest.mark.airflow
+def test_what_to_set_exists_on_the_airflow_that_is_named():
+    """Triggerers have queues from 3.2 on, and a clear removes a task's state, unless it is kept, from 3.4 on."""
+    said = {row[1]: row[0] for row in rows("airflow-versions.md", "on")}
+    (queues,) = (on for what, on in said.items() if "`[triggerer] queues_enabled`" in what)
+    (cleared,) = (on for what, on in said.items() if "if you clear tasks" in what)
+    assert queues.startswith("3.2 and newer")
+    assert conf.has_option("triggerer", "queues_enabled") == (AIRFLOW >= (3, 2))
+    assert cleared == "3.4"
+    assert ("keep_task_state" in fields_of_a_clear()) == (AIRFLOW >= (3, 4))
+
+
+def fields_of_a_clear() -> dict[str, object]:
+    """Return what Airflow's API takes in a request that clears tasks; nothing on 2.11, whose API is another one."""
+    if AIRFLOW < (3,):
+        return {}
+    from airflow.api_fastapi.core_api.datamodels.task_instances import ClearTaskInstancesBody
+
+    return dict(ClearTaskInstancesBody.model_fields)
 
 
 def has_retry_policies() -> bool:
