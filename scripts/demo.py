@@ -75,6 +75,7 @@ class Show:
     def start(self) -> None:
         """Start the run."""
         self.api.wait_for_dag(self.dag_id)
+        self.api.unpause(self.dag_id)
         self.run_id = self.api.trigger_dag(self.dag_id)
         say(f"started {self.dag_id}, run {self.run_id}")
 
@@ -166,7 +167,12 @@ def run(services: list[Service], addresses: list[str]) -> None:
         Path(sys.executable),
         DEMO / "airflow",
         ROOT / "example_dags",
-        env={**connection(facts), "NANOSTT_OUTPUT": str(DEMO / "transcripts")},
+        # Another example, that of watching, would start by itself and be charged beside what is shown.
+        env={
+            **connection(facts),
+            "NANOSTT_OUTPUT": str(DEMO / "transcripts"),
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        },
         progress=say,
     )
     say(f"starting Airflow {airflow.version}")

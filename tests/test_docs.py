@@ -304,6 +304,16 @@ def test_every_method_of_the_hook_is_on_its_page():
     assert own - ticked("docs/hooks.md") == set()
 
 
+def test_every_call_of_the_client_is_on_its_page():
+    """The table has each endpoint with its arguments, and no other."""
+    calls = {
+        f"{name}({', '.join(inspect.signature(value).parameters)})"
+        for name, value in vars(endpoints).items()
+        if inspect.isfunction(value) and name[0] != "_" and value.__module__ == endpoints.__name__
+    }
+    assert set(re.findall(r"^\| `endpoints\.(.+?)` \|", PAGES["docs/api.md"], re.MULTILINE)) == calls
+
+
 def test_the_fields_of_the_connection_are_on_its_page():
     """Every extra of the form is explained under the name that the form shows."""
     form = package.get_provider_info()["connection-types"][0]["conn-fields"]
