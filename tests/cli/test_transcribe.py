@@ -158,7 +158,7 @@ def test_more_fields_of_the_request(emulator: Emulator, wav, folder, nanostt):
 
 def test_what_is_written_may_be_marked_changed_and_tabled(emulator: Emulator, wav, folder, nanostt):
     """Asked for later, too, which costs nothing; each command has a file of its own in the table."""
-    emulator.script("note.wav", text=TEXT, duration=12.0)
+    emulator.script("*", text=TEXT, duration=12.0)
     given = ["transcribe", wav, "--output", folder, "--model", ASYNC, "--json"]
     assert nanostt(*given).code == 0
     marked = nanostt(*given, "--review-below", "1")
