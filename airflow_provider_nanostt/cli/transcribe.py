@@ -307,8 +307,8 @@ def _describe(found: ListEstimate, boundless: Sequence[str], yes_up_to: float) -
 
 def _agrees(given: argparse.Namespace, stages: Stages, question: Sequence[str], most: float, *, is_open: bool) -> bool:
     """Ask a person; without one, nobody agrees."""
-    can_ask = not given.json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-    with stages.paused():
+    with stages.paused():  # meanwhile sys.stderr is what it was: the stand-in of an older rich is never a terminal
+        can_ask = not given.json and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
         for line in question:
             stages.say(line)
         if not can_ask:
