@@ -19,6 +19,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.interrupts import stopping
 from airflow_provider_nanostt.cli.output import as_given, complain, connection_check, from_the_root, reason
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
+from airflow_provider_nanostt.common.parsing import parse_number
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 
     given.nanogpt_conn_id, given.output_path = given.conn, from_the_root(given.output_path)
     given.on_no_match = "fail"  # whoever types a name wants to know that it is none
-    if not given.yes_up_to >= 0:  # nor a NaN
-        raise InvalidInput(f"{_LIMIT} must be a number of USD, got {given.yes_up_to}")
+    parse_number(_LIMIT, given.yes_up_to, unit="USD")
     arguments = read_arguments(given)
     # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
     job = {name: getattr(given, name) for name in _OF_THE_JOB}
