@@ -104,7 +104,7 @@ def _notes(found: Spending, *, with_ledgers: bool) -> list[str]:
     difference = (spent or 0.0) - ledgers
     notes.append(f"The ledgers say {errors.usd(ledgers)}; the difference is {_signed(difference)}.")
     for count, what in (
-        (found.unread, "records cannot be read"),
+        (found.unread, "records cannot be read, or not be true, and count as nothing"),
         (sum(row.unknown for row in rows), "submits have no known cost, and count as nothing"),
         (sum(row.uncertain for row in rows), "submits may or may not have been charged, and count as nothing"),
     ):
