@@ -31,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _MAX_WHOLE = 2**53
 """Up to here a number is the same with and without a fraction of nothing."""
 
-_SHORTEST = 3
+_SHORTEST, _SHORTEST_NUMBER = 3, 5
 """Characters of the shortest value that is taken out of a message: a shorter one is in ordinary words."""
 
 
@@ -56,13 +56,19 @@ def check_extra_parameters(given: Mapping[str, object]) -> dict[str, object]:
 
 
 def texts_in(fields: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the texts in the fields of a request, names inside of them included, which must not be in a message."""
+    """Return the texts in the fields of a request, long numbers and names inside included: no message may have them."""
     return tuple(dict.fromkeys(text for value in fields.values() for text in _texts(value)))
 
 
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str) and len(value.strip()) >= _SHORTEST:
         yield value
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and len(number := json.dumps(value)) >= _SHORTEST_NUMBER
+    ):
+        yield number
     inner = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     for one in inner:
         yield from _texts(one)

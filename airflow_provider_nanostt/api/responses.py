@@ -39,7 +39,7 @@ def submitted(response: Response, submission: models.Submission) -> models.Trans
     if text is not None and word not in models.RUNNING_WORDS | models.FAILED_WORDS:
         return _transcript(body, text, model=submission.model, run_id=run_id)
     if word in models.FAILED_WORDS:
-        raise errors.TranscriptionFailed(bodies.message_of(body) or NO_REASON)
+        raise errors.TranscriptionFailed(_reason(body, is_shown=not submission.extra_parameters))
     raise UnreadableBodyError("it has neither a transcript nor a runId")
 
 
@@ -71,11 +71,15 @@ def _status(
             raise UnreadableBodyError("it is completed but has no transcription")
         return completed(status, text)
     if word in models.FAILED_WORDS:
-        reason = bodies.message_of(body) or NO_REASON
-        return models.JobStatus(status, error=_HIDDEN_REASON if job.has_extra_parameters else reason)
+        return models.JobStatus(status, error=_reason(body, is_shown=not job.has_extra_parameters))
     if not word:
         raise UnreadableBodyError("it has no status")
     return models.JobStatus(status)
+
+
+def _reason(body: Mapping[str, object], *, is_shown: bool) -> str:
+    """Return why the service gave up, as far as it may be shown."""
+    return (bodies.message_of(body) or NO_REASON) if is_shown else _HIDDEN_REASON
 
 
 def stored_answer(answer: Mapping[str, object], *, model: str) -> models.Transcript:

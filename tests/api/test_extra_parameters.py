@@ -164,6 +164,7 @@ def test_no_value_shows():
         (422, json.dumps({"detail": [{"msg": "bad", "input": NAME}, {"msg": NAME}]})),
         (200, f"<html>Error near {NAME}</html>"),
         (502, f"<title>{NAME}</title>"),
+        (200, json.dumps({"status": "failed", "error": f"{NAME} and metoprolol"})),
     ],
 )
 def test_a_refusal_that_repeats_a_value_does_not_show_it(status: int, body: str):
@@ -175,6 +176,14 @@ def test_a_refusal_that_repeats_a_value_does_not_show_it(status: int, body: str)
     while error is not None:
         assert "Kowalska" not in str(error)
         error = error.__cause__
+
+
+def test_a_refusal_that_repeats_a_number_does_not_show_it():
+    """A long one may be somebody's; a short one is in ordinary sentences."""
+    call = endpoints.submit(Submission(URL, extra_parameters={"patients": [4711_0815], "count": 400, "flag": False}))
+    with pytest.raises(errors.NanoGPTError, match=r"400: \*\*\* is not one of 400, false") as caught:
+        read(call, Response(400, {}, b'{"error": "47110815 is not one of 400, false"}', 0.0))
+    assert "4711" not in str(caught.value)
 
 
 def test_a_transcript_may_have_the_values():
