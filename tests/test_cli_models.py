@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -188,6 +190,76 @@ def test_the_difference_is_told(emulator: Emulator, spent: Path, wav, capsys):
         assert words in out
 
 
+def test_damaged_records_are_left_out_and_counted(spent: Path, capsys):
+    """Broken, negative, absurd and nested ones, pipes, links and what is too large: none hides the others."""
+    records = spent / "calls" / ".nanostt"
+    (good,) = records.glob("*.json")
+    plain = {
+        **json.loads(good.read_text()),
+        "job": None,
+        "state": "answered",
+        "answer": {"text": ""},
+        "source": "other",
+    }
+    at = plain["intended_at"]
+    forged = {
+        "broken": "{",
+        "list": "[]",
+        "nested": "[" * 100_000,
+        "many": f"[{'[],' * 1_100_000}[]]",
+        "negative": json.dumps({**plain, "cost": -1.0}),
+        "absurd": json.dumps({**plain, "cost": 1e300}),
+        "late": json.dumps({**plain, "intended_at": 1e18}),
+        "past": json.dumps({**plain, "history": [{"at": at, "cost": 1e300}]}),
+        "past late": json.dumps({**plain, "history": [{"at": 1e300, "cost": 1.0}]}),
+    }
+    before = document(capsys, "costs", *SINCE, str(spent))[1]["rows"]
+    for name, text in forged.items():
+        (records / f"{name}.json").write_text(text)
+    os.mkfifo(records / "pipe.json")
+    (records / "link.json").symlink_to(good)
+    with (records / "sparse.json").open("wb") as sparse:
+        sparse.truncate(2**30)
+    (spent / "around").symlink_to(spent)
+    (spent / "elsewhere").symlink_to("/proc")
+    count = len(forged) + 3
+    for folders in ([spent], [spent, records.parent], [records.parent, spent, spent]):
+        code, found = document(capsys, "costs", *SINCE, *map(str, folders))
+        assert (code, found["rows"]) == (0, before)
+        assert [note for note in found["notes"] if note.startswith(f"{count} records cannot be read")]
+
+
+def test_a_record_without_a_figure_hides_no_other(spent: Path, capsys):
+    """A copy of a record in which the cost is no number leaves the cost that the other has."""
+    (good,) = (spent / "calls" / ".nanostt").glob("*.json")
+    before = document(capsys, "costs", *SINCE, str(spent))[1]["rows"]
+    for name in ("0", "z"):
+        copy = json.dumps({**json.loads(good.read_text()), "cost": float("nan")})
+        good.with_name(f"{name}.json").write_text(copy)
+    assert document(capsys, "costs", *SINCE, str(spent))[1]["rows"] == before
+
+
+def test_absurd_figures_of_the_service_are_none(emulator: Emulator, capsys):
+    """Nor does a moment that no calendar has end the command."""
+    row = {"date": TODAY.isoformat(), "model": ASYNC, "requests": 1, "costUsd": 1e300, "refundedUsd": 0}
+    usage = {"totals": {"requests": 1, "netCostUsd": 1e300}, "byDayModel": [row], "asOf": "9999-12-31T23:59:59-12:00"}
+    emulator.fail("/v1/usage", status=200, body=json.dumps(usage), times=2)
+    code, out, _ = run(capsys, "costs", *SINCE)
+    assert code == 0
+    assert "The service says an unknown amount in all" in out
+    assert "only its total is shown" in out
+    assert document(capsys, "costs", *SINCE)[1]["net_usd"] is None
+
+
+def test_a_service_that_does_not_answer_is_one_line(emulator: Emulator, spent: Path, capsys, monkeypatch):
+    """With folders, too; nothing is shown that would look like all that was spent."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    emulator.fail("/v1/usage", kind="reset", times=1000)
+    code, out, err = run(capsys, "costs", *SINCE, str(spent))
+    assert (code, out) == (2, "")
+    assert [line.startswith("nanostt: ") for line in err.splitlines()] == [True]
+
+
 def test_a_refund_is_told_apart(emulator: Emulator, spent: Path, wav, tmp_path, capsys):
     """A job that failed is in the ledger and was given back."""
     emulator.script("note.wav", status="failed", error="noise", duration=12.036)
@@ -280,7 +352,9 @@ def test_a_day_has_to_be_named(capsys, arguments, words):
 
 def test_what_cannot_be_asked_or_read_is_said(emulator: Emulator, tmp_path, capsys, monkeypatch):
     """A folder without a ledger, days in the wrong order, and no connection."""
-    assert "there is no ledger below" in run(capsys, "costs", *SINCE, str(tmp_path))[2]
+    (tmp_path / "file").touch()
+    for name in ("", "file", "missing"):
+        assert "there is no ledger below" in run(capsys, "costs", *SINCE, str(tmp_path / name))[2]
     tomorrow = (TODAY + dt.timedelta(days=1)).isoformat()
     assert "the end is before the start" in run(capsys, "costs", "--since", tomorrow)[2]
     monkeypatch.delenv("AIRFLOW_CONN_NANOGPT_DEFAULT")

@@ -61,7 +61,7 @@ def status(job: models.Job) -> Call[models.JobStatus]:
 
 def unread_status(job: models.Job) -> Call[models.JobStatus]:
     """Return :func:`status` for those who hand the answer on: with its bytes, not with the transcript."""
-    return Call(status(job).request, lambda response: responses.unread_status(response.body), max_bytes=None)
+    return Call(status(job).request, lambda response: responses.unread_status(response.body, job), max_bytes=None)
 
 
 def balance() -> Call[models.Balance]:

@@ -28,34 +28,47 @@ _OURS = (
 _MAX_FIELDS = 32
 _MAX_CHARS = 100_000
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_SHORTEST = 3
+_MAX_WHOLE = 2**53
+"""Up to here a number is the same with and without a fraction of nothing."""
+
+_SHORTEST, _SHORTEST_NUMBER = 3, 5
 """Characters of the shortest value that is taken out of a message: a shorter one is in ordinary words."""
 
 
 def check_extra_parameters(given: Mapping[str, object]) -> dict[str, object]:
     """Return the fields as they are sent: text that a template has made of a list or a mapping is one again.
 
-    :raises InvalidInput: for a field that a submit has anyway, however it is spelled, for what is not JSON, and for too
-        much of it; the message has no value.
+    :raises InvalidInput: for a field that a submit has anyway, however it is spelled, for two spellings of a name, for
+        what is not JSON and for too much of it; the message has no value.
     """
     if not isinstance(given, Mapping):
         raise InvalidInput(f"extra_parameters must be a mapping, got {type(given).__name__}")
     if len(given) > _MAX_FIELDS:
         raise InvalidInput(f"extra_parameters has {len(given)} fields; {_MAX_FIELDS} are allowed")
     fields = {_checked_name(name): _checked(name, value) for name, value in given.items()}
+    spelled: dict[str, str] = {}
+    for name in fields:
+        if (other := spelled.setdefault(_folded(name), name)) != name:
+            raise InvalidInput(f"extra_parameters has {other!r} and {name!r}, which are spellings of one name")
     if (chars := len(json.dumps(fields))) > _MAX_CHARS:
         raise InvalidInput(f"extra_parameters has {chars:,} characters as JSON; {_MAX_CHARS:,} are allowed")
     return fields
 
 
 def texts_in(fields: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the texts in the fields of a request, names inside of them included, which must not be in a message."""
+    """Return the texts in the fields of a request, long numbers and names inside included: no message may have them."""
     return tuple(dict.fromkeys(text for value in fields.values() for text in _texts(value)))
 
 
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str) and len(value.strip()) >= _SHORTEST:
         yield value
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and len(number := json.dumps(value)) >= _SHORTEST_NUMBER
+    ):
+        yield number
     inner = [*value, *value.values()] if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     for one in inner:
         yield from _texts(one)
@@ -69,6 +82,11 @@ def _checked_name(name: object) -> str:
     return name
 
 
+def _whole_if_it_is(written: str) -> float:
+    number = float(written)
+    return int(number) if number.is_integer() and abs(number) <= _MAX_WHOLE else number
+
+
 def _folded(name: str) -> str:
     """Return a name as it is whatever its case and its separators."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
@@ -77,7 +95,8 @@ def _folded(name: str) -> str:
 def _checked(name: str, value: object) -> object:
     read = from_text(value)
     try:
-        plain: object = json.loads(json.dumps(read, allow_nan=False))  # a tuple is a list, also in the fingerprint
+        # A tuple is a list and 1.0 is 1, also in the fingerprint.
+        plain: object = json.loads(json.dumps(read, allow_nan=False), parse_float=_whole_if_it_is)
         check_nesting(plain)
     except (TypeError, ValueError, RecursionError):
         raise InvalidInput(

@@ -142,6 +142,7 @@ class Job:
     cost: float | None = None
     charged_minutes: float | None = None
     body: Mapping[str, object] = field(default_factory=dict, repr=False)  # the answer; the status call echoes all of it
+    has_extra_parameters: bool = False  # then what the service says of it may repeat their values
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", label(self.model) or "unknown")
@@ -155,7 +156,10 @@ class Job:
         body = dict(self.body)
         if len(json.dumps(body, default=str)) > _MAX_TICKET_CHARS:
             body = {key: value for key, value in body.items() if key in _ECHOED and _is_short(key, value)}
-        return {"version": TICKET_VERSION, **asdict(replace(self, body=body))}
+        plain = {"version": TICKET_VERSION, **asdict(replace(self, body=body))}
+        if not self.has_extra_parameters:  # it is stored for each of thousands of jobs
+            del plain["has_extra_parameters"]
+        return plain
 
     @classmethod
     def from_json(cls, data: object) -> Job:
@@ -179,6 +183,7 @@ class Job:
             cost=amount(data.get("cost")),
             charged_minutes=amount(data.get("charged_minutes")),
             body=dict(body) if isinstance(body, Mapping) else {},
+            has_extra_parameters=data.get("has_extra_parameters") is True,
         )
 
     def echo(self) -> dict[str, object]:

@@ -8,7 +8,7 @@ for each answer of success, and two for answers that were stored. What cannot be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors, models
@@ -20,10 +20,11 @@ from airflow_provider_nanostt.api.model_entry import read_entry
 from airflow_provider_nanostt.api.skim import skim
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
-from airflow_provider_nanostt.common.numbers import amount, number
+from airflow_provider_nanostt.common.numbers import MAX_USD, amount, number
 from airflow_provider_nanostt.common.urls import redact_answer
 
 NO_REASON = "the service gave no reason"
+_HIDDEN_REASON = "the service's reason may repeat values of extra_parameters, and is not shown"
 
 
 def submitted(response: Response, submission: models.Submission) -> models.Transcript | models.Job:
@@ -38,7 +39,7 @@ def submitted(response: Response, submission: models.Submission) -> models.Trans
     if text is not None and word not in models.RUNNING_WORDS | models.FAILED_WORDS:
         return _transcript(body, text, model=submission.model, run_id=run_id)
     if word in models.FAILED_WORDS:
-        raise errors.TranscriptionFailed(bodies.message_of(body) or NO_REASON)
+        raise errors.TranscriptionFailed(_reason(body, is_shown=not submission.extra_parameters))
     raise UnreadableBodyError("it has neither a transcript nor a runId")
 
 
@@ -49,16 +50,18 @@ def job_status(data: bytes, job: models.Job) -> models.JobStatus:
     def completed(status: str, text: str) -> models.JobStatus:
         return models.JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
 
-    return _status(body, completed)
+    return _status(body, job, completed)
 
 
-def unread_status(data: bytes) -> models.JobStatus:
+def unread_status(data: bytes, job: models.Job) -> models.JobStatus:
     """Read the answer to a status call for how the job stands; the transcript stays as it came, but for secrets."""
     skimmed = skim(data)
-    return _status(skimmed.body, lambda status, _: models.JobStatus(status, answer=skimmed.data))
+    return _status(skimmed.body, job, lambda status, _: models.JobStatus(status, answer=skimmed.data))
 
 
-def _status(body: Mapping[str, object], completed: Callable[[str, str], models.JobStatus]) -> models.JobStatus:
+def _status(
+    body: Mapping[str, object], job: models.Job, completed: Callable[[str, str], models.JobStatus]
+) -> models.JobStatus:
     text = _text_of(body)
     raw = _status_of(body)
     word = models.status_word(raw)
@@ -68,10 +71,15 @@ def _status(body: Mapping[str, object], completed: Callable[[str, str], models.J
             raise UnreadableBodyError("it is completed but has no transcription")
         return completed(status, text)
     if word in models.FAILED_WORDS:
-        return models.JobStatus(status, error=bodies.message_of(body) or NO_REASON)
+        return models.JobStatus(status, error=_reason(body, is_shown=not job.has_extra_parameters))
     if not word:
         raise UnreadableBodyError("it has no status")
     return models.JobStatus(status)
+
+
+def _reason(body: Mapping[str, object], *, is_shown: bool) -> str:
+    """Return why the service gave up, as far as it may be shown."""
+    return (bodies.message_of(body) or NO_REASON) if is_shown else _HIDDEN_REASON
 
 
 def stored_answer(answer: Mapping[str, object], *, model: str) -> models.Transcript:
@@ -128,10 +136,10 @@ def usage(response: Response) -> models.Usage:
     totals = body.get("totals")
     if not isinstance(totals, Mapping):
         raise UnreadableBodyError("it has no totals")
-    requests = models.whole_or_none(totals.get("requests"))
+    requests, net = models.whole_or_none(totals.get("requests")), number(totals.get("netCostUsd"))
     key = _mapping(body.get("apiKey")).get("id")
     return models.Usage(
-        number(totals.get("netCostUsd")),
+        net if net is not None and abs(net) <= MAX_USD else None,
         requests,
         raw=body,
         key_id=str(key) if isinstance(key, int | str) and not isinstance(key, bool) else None,
@@ -150,18 +158,20 @@ def _usage_rows(entries: object, total: int | None) -> tuple[models.UsageRow, ..
         cost, refunded = amount(entry.get("costUsd")), amount(entry.get("refundedUsd"))
         if day is None or model is None or count is None or count % 1 or cost is None or refunded is None:
             return None
+        if max(cost, refunded, count) > MAX_USD:
+            return None
         rows.append(models.UsageRow(day, model, int(count), cost, refunded))
     is_whole = len({(row.day, row.model) for row in rows}) == len(rows) and sum(row.requests for row in rows) == total
     return tuple(rows) if is_whole else None
 
 
 def _moment(value: object) -> float | None:
-    """Read a time with its zone as epoch seconds."""
+    """Read a time with its zone as epoch seconds; None for one that UTC cannot write."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        return None if moment is None or moment.tzinfo is None else moment.astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return None if moment is None or moment.tzinfo is None else moment.timestamp()
 
 
 def _read_body(data: bytes) -> Mapping[str, object]:
@@ -179,6 +189,7 @@ def _job(body: Mapping[str, object], run_id: str, submission: models.Submission,
         cost=amount(body.get("cost")),
         charged_minutes=amount(body.get("chargedDuration")),
         body={**kept, "runId": run_id},  # a job is found again by its very id
+        has_extra_parameters=bool(submission.extra_parameters),
     )
 
 

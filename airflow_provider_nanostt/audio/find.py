@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import stat
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +98,18 @@ def _find_local(path: Path, *, may_be_relative: bool) -> Iterator[Found]:
     if not path.is_absolute() and not may_be_relative:
         raise InvalidInput(f"{display(str(path))!r} is a relative pattern; name the folder from the root")
     pattern = _with_literal_folders(str(path), lambda folder: is_there(Path(folder)))
+    deep, mark, _ = pattern.partition("**")
+    leads_back = cache(_leads_back)
     for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207  Path.glob takes no pattern from the root
-        if version := _version_of_file(Path(name)):
+        around = list(Path(name).parents)
+        below = around[: len(around) - deep.count("/")] if mark else ()
+        if (version := _version_of_file(Path(name))) and not any(map(leads_back, below)):
             yield Found(name, version=version)
+
+
+def _leads_back(folder: Path) -> bool:
+    """Whether a folder is a link to one around it, below which each recording would be found, and paid for, again."""
+    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _version_of_file(path: Path) -> str:

@@ -104,7 +104,7 @@ def _notes(found: Spending, *, with_ledgers: bool) -> list[str]:
     difference = (spent or 0.0) - ledgers
     notes.append(f"The ledgers say {errors.usd(ledgers)}; the difference is {_signed(difference)}.")
     for count, what, about in (
-        (found.unread, "record", "cannot be read"),
+        (found.unread, "record", "cannot be read, or cannot be true: counted as nothing"),
         (sum(row.unknown for row in rows), "submit", "of unknown cost, counted as nothing"),
         (sum(row.uncertain for row in rows), "submit", "that may or may not have been charged, counted as nothing"),
     ):

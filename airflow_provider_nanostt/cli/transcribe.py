@@ -21,6 +21,7 @@ from airflow_provider_nanostt.cli.interrupts import stopping
 from airflow_provider_nanostt.cli.output import as_given, complain, connection_check, from_the_root, reason
 from airflow_provider_nanostt.cli.wording import counted, with_flags, with_flags_in
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
+from airflow_provider_nanostt.common.parsing import parse_number
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
@@ -226,8 +227,7 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
     if len(extra) < len(given.extra_parameters):
         raise InvalidInput("--extra has the same name twice")
     given.extra_parameters = extra
-    if not given.yes_up_to >= 0:  # nor a NaN
-        raise InvalidInput(f"{_LIMIT} must be a number of USD, got {given.yes_up_to}")
+    parse_number(_LIMIT, given.yes_up_to, unit="USD")
     arguments = read_arguments(given)
     # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
     job = {name: getattr(given, name) for name in _OF_THE_JOB}

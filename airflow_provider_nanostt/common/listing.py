@@ -49,6 +49,8 @@ def matching(fs: Any, pattern: str) -> Iterator[Mapping[str, object]]:
 def names_below(folder: ObjectStoragePath) -> set[str]:
     """Return the files in a folder and in all below it, as they are named from there; none if there is no such folder.
 
+    Neither links nor pipes.
+
     :raises OSError: if the storage cannot be listed.
     """
     fs = folder.fs
@@ -56,10 +58,10 @@ def names_below(folder: ObjectStoragePath) -> set[str]:
     root = str(folder.path).strip("/") + "/"
     try:
         with as_os_errors():
-            found = fs.find(folder.path)
+            found = fs.find(folder.path, detail=True)
     except FileNotFoundError:
         return set()
-    return {str(name).lstrip("/").removeprefix(root) for name in found}
+    return {str(name).lstrip("/").removeprefix(root) for name, entry in found.items() if entry.get("type") == "file"}
 
 
 def _entries(fs: Any, pattern: str) -> Iterator[Mapping[str, object]] | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import json
 
+MAX_USD = 1e9
+"""No sum of money is larger; nor is a number of requests."""
+
 
 def number(value: object) -> float | None:
     """Read a number that may have arrived as text; None for anything that is not a finite number."""

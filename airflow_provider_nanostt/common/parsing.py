@@ -15,6 +15,8 @@ from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import from_text, number
 
 DAY_SECONDS = 86_400.0
+LONGEST_SECONDS = 366 * DAY_SECONDS
+"""What the times that follow from a length of time can still be kept and compared with."""
 _TRUE = ("true", "1", "yes", "on", "t", "y")
 _FALSE = ("false", "0", "no", "off", "f", "n")
 
@@ -100,11 +102,8 @@ def parse_words(name: str, value: object) -> tuple[str, ...]:
     return tuple(word for one in given if (word := str(one).strip()))
 
 
-def parse_seconds(name: str, value: object, *, most: float = 366 * DAY_SECONDS, may_be_zero: bool = False) -> float:
-    """Read a length of time, given as a number of seconds, as text, or as a timedelta.
-
-    :param most: what the times that follow from it can still be kept and compared with.
-    """
+def parse_seconds(name: str, value: object, *, most: float = LONGEST_SECONDS, may_be_zero: bool = False) -> float:
+    """Read a length of time, given as a number of seconds, as text, or as a timedelta."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else number(value)
     if seconds is None or seconds < 0 or (seconds == 0 and not may_be_zero):
         kind = "non-negative" if may_be_zero else "positive"

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from airflow_provider_nanostt.api.models import UsageRow
-from airflow_provider_nanostt.common.numbers import amount
+from airflow_provider_nanostt.common.numbers import MAX_USD, amount
 
 _MAX_ROWS = 500
 _MAX_NAME_CHARS = 200
-_MAX_REQUESTS = 10**9
-_MAX_USD = 1e9
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC).timestamp() - 2 * 86_400
 
 
@@ -36,7 +34,7 @@ class UsageSnapshot:
             raise ValueError("its usage has a day and model twice")
         for row in self.rows:
             is_named = max(len(row.day), len(row.model)) <= _MAX_NAME_CHARS
-            if not (is_named and row.requests <= _MAX_REQUESTS and max(row.cost, row.refunded) <= _MAX_USD):
+            if not (is_named and max(row.requests, row.cost, row.refunded) <= MAX_USD):
                 raise ValueError("its usage is out of range")
 
     def to_json(self) -> dict[str, object]:

@@ -1,16 +1,18 @@
 """Files that hold rows of tables: written recording by recording, one row group in memory, and read again.
 
-Which recordings go into which file is not decided here, nor what their rows are.
+Which recordings go into which file is not decided here, nor what their rows are. Others may write files, too: whatever
+is in one that is read, some thousand rows of it are in memory at once.
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from airflow_provider_nanostt.api.body import decode_object
 from airflow_provider_nanostt.outputs.chunks import to_chunks
 from airflow_provider_nanostt.outputs.formats.as_chunks import lines
 from airflow_provider_nanostt.outputs.merge import run_id_of
@@ -24,6 +26,25 @@ if TYPE_CHECKING:
 
 _ROW_GROUP = 50_000
 """Rows that are written at once, about."""
+_ROW_GROUP_BYTES = 64 * 1024 * 1024
+"""Bytes from which they are written, however few there are."""
+
+_MAX_ROWS, _MAX_BYTES = 2**20, 512 * 1024 * 1024
+"""Of a row group that is read; ours have fewer."""
+
+_BATCH = 10_000
+"""Rows that are read at once."""
+
+_KINDS = frozenset(kind for table in PARQUET.values() for kind in table.columns.values())
+"""Of columns."""
+
+_MAX_FOOTER_BYTES = 64 * 1024 * 1024
+_MAX_LINE_BYTES = 64 * 1024 * 1024
+"""A chunk may be a whole transcript."""
+
+_MAX_KEY_CHARS = 64 * 1024 * 1024
+_KEY_CHARS = 100
+"""That each recording counts beside its names."""
 
 
 class TableFile(Protocol):
@@ -53,31 +74,84 @@ def read_keys(table: str, file: BinaryIO) -> Mapping[str, Collection[str | None]
     :raises ValueError: if it is no such file.
     """
     found: defaultdict[str, set[str | None]] = defaultdict(set)
-    for source, run_id in _parquet_keys(file) if table in PARQUET else map(_chunk_key, file):
-        found[source].add(run_id)
+    chars = 0
+    for source, run_id in map(_key, _parquet_keys(file) if table in PARQUET else map(decode_object, _lines(file))):
+        if run_id not in found[source]:
+            chars += len(source) + len(run_id or "") + _KEY_CHARS
+            if chars > _MAX_KEY_CHARS:
+                raise ValueError("it has more recordings than any batch")
+            found[source].add(run_id)
     return found
 
 
-def _parquet_keys(file: BinaryIO) -> Iterator[tuple[str, str | None]]:
-    for group in _row_groups(file, ["source", "run_id"]):
-        for row in group.group_by(["source", "run_id"]).aggregate([]).to_pylist():
-            yield row["source"], row["run_id"]
+def _parquet_keys(file: BinaryIO) -> Iterator[Mapping[str, object]]:
+    names = ["source", "run_id"]
+    with _as_damage():
+        for rows in _batches(file, names):
+            yield from rows.group_by(names).aggregate([]).to_pylist()
 
 
-def _chunk_key(line: bytes) -> tuple[str, str | None]:
-    chunk = json.loads(line)
-    source = chunk.get("source") if isinstance(chunk, dict) else None
-    if not isinstance(source, str):
-        raise ValueError("a line is no chunk")  # noqa: TRY004  its value is wrong, whatever it is
-    return source, chunk.get("run_id")
+def _key(row: Mapping[str, object]) -> tuple[str, str | None]:
+    source, run_id = row.get("source"), row.get("run_id")
+    if not isinstance(source, str) or not (run_id is None or isinstance(run_id, str)):
+        raise ValueError("a row or a line is of no recording")
+    return source, run_id
 
 
-def _row_groups(file: BinaryIO, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    from pyarrow import parquet
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield lines, each with its end."""
+    while line := file.readline(_MAX_LINE_BYTES + 1):
+        if len(line) > _MAX_LINE_BYTES:
+            raise ValueError("a line is too long for a chunk")
+        yield line.rstrip(b"\n") + b"\n"
 
-    opened = parquet.ParquetFile(file)
+
+def _batches(file: BinaryIO, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield some rows after the other; texts that a file has once for many rows are looked at before they are many.
+
+    :param columns: those to read, as far as the file has them.
+    """
+    import pyarrow as pa
+    from pyarrow import compute, parquet
+
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 8))
+    footer, magic = file.read(4), file.read(4)
+    if magic == b"PAR1" and int.from_bytes(footer, "little") > _MAX_FOOTER_BYTES:
+        raise ValueError("its end is too long")
+    schema = parquet.ParquetFile(file).schema_arrow
+    kinds = {name: str(schema.field(name).type) for name in columns if name in schema.names}
+    if not set(kinds.values()) <= _KINDS:
+        raise ValueError("its columns have other types")
+    opened = parquet.ParquetFile(file, read_dictionary=[name for name, kind in kinds.items() if kind == "string"])
     for number in range(opened.num_row_groups):
-        yield opened.read_row_group(number, columns=columns)
+        group = opened.metadata.row_group(number)
+        if group.num_rows > _MAX_ROWS or group.total_byte_size > _MAX_BYTES:
+            raise ValueError("a row group is too large")
+        for batch in opened.iter_batches(_BATCH, row_groups=[number], columns=list(kinds)):
+            made = {}
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                if pa.types.is_dictionary(column.type):
+                    lengths = compute.binary_length(column.dictionary).take(column.indices)
+                    if (compute.sum(lengths).as_py() or 0) > _MAX_BYTES:
+                        raise ValueError("its texts are too long")
+                made[name] = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+            yield pa.table(made)
+
+
+@contextmanager
+def _as_damage() -> Iterator[None]:
+    """Raise a ValueError for whatever Arrow raises of a file that it cannot read; a storage's own errors stay."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, KeyError, TypeError) as error:
+        raise ValueError(f"it is no such table: {error}") from error
+    except OSError as error:
+        if type(error) is not OSError or error.errno is not None:
+            raise
+        raise ValueError(f"it is no such table: {error}") from error
 
 
 class _ParquetFile:
@@ -108,14 +182,16 @@ class _ParquetFile:
         from pyarrow import compute
 
         others = pa.array(without, pa.string())
-        for group in _row_groups(old):
-            kept = group.filter(compute.invert(compute.is_in(group["source"], others)))
-            empty = {one.name: pa.nulls(len(kept), one.type) for one in self._schema}  # an earlier version's file
-            self._add(pa.table({**empty, **{name: kept[name] for name in kept.column_names}}).cast(self._schema))
+        with _as_damage():
+            for rows in _batches(old, self._schema.names):
+                kept = rows.filter(compute.invert(compute.is_in(rows["source"], others)))
+                empty = {one.name: pa.nulls(len(kept), one.type) for one in self._schema}  # an earlier version's file
+                self._add(pa.table({**empty, **{name: kept[name] for name in kept.column_names}}).cast(self._schema))
 
     def _add(self, rows: pa.Table) -> None:
         self._waiting.append(rows)
-        if sum(map(len, self._waiting)) >= _ROW_GROUP:
+        some = self._waiting
+        if sum(map(len, some)) >= _ROW_GROUP or sum(one.nbytes for one in some) >= _ROW_GROUP_BYTES:
             self._write()
 
     def _write(self) -> None:
@@ -146,7 +222,7 @@ class _ChunksFile:
         self._file.write(lines(to_chunks(of_all_parts, source=source, rules=self._rules)).encode("utf-8", "replace"))
 
     def keep(self, old: BinaryIO, without: Collection[str]) -> None:
-        self._file.writelines(line for line in old if _chunk_key(line)[0] not in without)
+        self._file.writelines(line for line in _lines(old) if _key(decode_object(line))[0] not in without)
 
     def close(self) -> None:
         """Nothing is left: each line was written at once."""

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.pricing import CostRules, Estimate
 
 
-_ROUNDING = 1e-9
-
-
 class Budget:
     """Counts what a task spends, and refuses from the first recording that would exceed the limit.
 
@@ -54,9 +51,10 @@ class Budget:
         """Lower the limit, for this attempt and those before it, to so many USD; ``limited_by`` names it."""
         self.rules = self.rules.within(usd, limited_by)
 
-    def check(self, number: int, estimate: Estimate) -> None:
+    def check(self, number: int, estimate: Estimate, *, rest: float = 0.0) -> None:
         """Hold what a recording will likely cost, before the work of preparing it; waits for its turn.
 
+        :param rest: USD to hold besides, for its other parts.
         :raises CostLimit: if limit or account do not allow it, or did not allow one before it.
         """
         with self.turn:
@@ -68,13 +66,13 @@ class Budget:
             try:
                 if self._refusal is not None and number not in self._held:
                     raise errors.CostLimit(f"The batch stopped before this: {self._refusal}")
-                others = self.spent + sum(self._held.values()) - self._held.get(number, 0.0)
+                held = sum(self._held.values()) - self._held.get(number, 0.0) + rest
                 usd = pricing.countable_usd(estimate, self.rules) or 0.0
-                pricing.check_limit(estimate, self.rules, spent=self.earlier + others)
-                above = self.rules.check_balance_above
-                if above is not None and others + usd > above:
-                    self._check_account(others + usd)
-                self._held[number] = usd
+                pricing.check_limit(estimate, self.rules, spent=self.earlier + self.spent, held=held)
+                above, total = self.rules.check_balance_above, self.spent + held + usd
+                if above is not None and total > above:
+                    self._check_account(total)
+                self._held[number] = usd + rest
             except errors.CostLimit as error:
                 self._refusal = self._refusal or error
                 raise
@@ -85,13 +83,15 @@ class Budget:
     def approve(self, number: int, estimate: Estimate) -> Approval:
         """Allow one submit, out of what :meth:`check` holds for its recording, or else as that.
 
+        Looked at once more: what was sent meanwhile may have cost more than was held for it.
+
         :raises CostLimit: if it does not fit, or one before it did not.
         """
         usd = pricing.countable_usd(estimate, self.rules) or 0.0
         with self.turn:
-            if number not in self._held or usd > self._held[number] + _ROUNDING:
-                self.check(number, estimate)
-            self._held[number] = max(0.0, self._held[number] - usd)
+            rest = max(0.0, self._held.get(number, 0.0) - usd)
+            self.check(number, estimate, rest=rest)
+            self._held[number] = rest
             self.spent += usd
         return Approval(self, estimate.usd, usd)
 

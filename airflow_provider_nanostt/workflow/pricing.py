@@ -120,23 +120,26 @@ def countable_usd(estimate: Estimate, rules: CostRules) -> float | None:
     return estimate.worst_usd if estimate.minutes is not None or rules.unknown_length == "worst" else None
 
 
-def check_limit(estimate: Estimate, rules: CostRules, *, spent: float) -> None:
-    """Refuse a recording that would cost too much.
+def check_limit(estimate: Estimate, rules: CostRules, *, spent: float, held: float = 0.0) -> None:
+    """Refuse a recording that would cost too much; one of any cost, too, if the limit is passed already.
 
     :param spent: USD that this counts together with: what earlier attempts and other recordings of a batch have cost.
+    :param held: USD likewise that nobody has spent yet: for other recordings, or other parts of this one.
     :raises CostLimit: with the figures, before anything is submitted.
     """
     limit, usd = rules.max_cost_usd, countable_usd(estimate, rules)
-    if limit is None or (usd is None and rules.unknown_length == "allow"):
+    is_countable = usd is not None or rules.unknown_length == "allow"
+    if limit is None or (is_countable and (usd or 0.0) + spent + held <= limit + _ROUNDING):
         return
-    before = f"; {errors.usd(spent)} went to earlier submits" if spent else ""
+    parts = ((spent, "went to earlier submits"), (held, "is kept for submits that are still to come"))
+    before = "".join(f"; {errors.usd(one)} {where}" for one, where in parts if one)
     remedy = "Set actual_duration, or unknown_length='allow' in cost_limits"
+    if usd is None and is_countable:
+        raise errors.CostLimit(f"{rules.limited_by} is {errors.usd(limit)}, and nothing is left of it{before}")
     if usd is None:
         raise errors.CostLimit(
             f"{rules.limited_by} is {errors.usd(limit)}, and the cost is unknown: {estimate.describe()}. {remedy}"
         )
-    if usd + spent <= limit + _ROUNDING:
-        return
     if estimate.minutes is None:
         raise errors.CostLimit(
             f"{rules.limited_by} is {errors.usd(limit)}{before}, and a recording of unknown length and "

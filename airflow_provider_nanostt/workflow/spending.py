@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_nanostt.api.body import label
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.common import object_storage
-from airflow_provider_nanostt.common.numbers import amount
+from airflow_provider_nanostt.common.numbers import MAX_USD, amount
 from airflow_provider_nanostt.common.urls import display
 from airflow_provider_nanostt.ledger.reading import records_below
 from airflow_provider_nanostt.ledger.record import FAILED, INTENDED, RECEIVED
@@ -89,33 +90,36 @@ def spending(service: NanoGPTHook, first: date, last: date, folders: Sequence[st
     :raises LedgerError: if a folder cannot be listed.
     :raises NanoGPTError: if the service does not say.
     """
-    found: list[list[Submit] | None] = []
+    found: dict[str, list[Submit] | None] = {}
     for name in folders:
         some = records_below(object_storage.resolve(name), submits_in)
         if not some:
             raise InvalidInput(f"there is no ledger below {display(name)!r}")
-        found += some
-    submits = [submit for some in found for submit in some or () if first <= submit.day <= last]
+        found |= some
+    submits = [submit for some in found.values() for submit in some or () if first <= submit.day <= last]
     usage = service.usage(first, last)
     listed = (service.known_models().listed or {}).values()
     names = Counter(one.name for one in listed)
     labels = {one.name: one.id for one in listed if names[one.name] == 1}
-    return Spending(usage, compare(usage.rows or (), submits, labels), sum(some is None for some in found))
+    return Spending(usage, compare(usage.rows or (), submits, labels), sum(some is None for some in found.values()))
 
 
 def submits_in(record: Record) -> list[Submit]:
-    """Return the submits that a record has: its own, and those before it; parts have records of their own."""
+    """Return the submits that a record has: its own, and those before it; parts have records of their own.
+
+    :raises ValueError, OverflowError: if a cost or a time in it cannot be.
+    """
     found = []
     if record.state in (*RECEIVED, INTENDED, FAILED) and not record.split_points:
         is_certain = record.state in RECEIVED
         name = _name(record.job.run_id if record.job else None, record.source, record.intended_at)
         usd = record.cost if is_certain else None
-        found.append(Submit(name, _day(record.intended_at), record.model, usd, is_certain))
+        found.append(_submit(name, record.intended_at, record.model, usd, is_certain=is_certain))
     for past in record.history:
         at, usd = amount(past.get("at")), amount(past.get("cost"))
         if at is not None and usd is not None:
             name = _name(past.get("run_id"), str(past.get("source")), at)
-            found.append(Submit(name, _day(at), str(past.get("model")), usd))
+            found.append(_submit(name, at, str(past.get("model")), usd))
     return found
 
 
@@ -134,7 +138,8 @@ def compare(rows: Iterable[UsageRow], submits: Iterable[Submit], labels: Mapping
         one.requests += used.requests
         one.usd = (one.usd or 0.0) + max(0.0, used.cost - used.refunded)
         one.refunded += used.refunded
-    for submit in {one.id: one for one in submits}.values():
+    known_costs_last = sorted(submits, key=lambda one: one.usd is not None)
+    for submit in {one.id: one for one in known_costs_last}.values():
         one = row(submit.day.isoformat(), submit.model)
         one.submits += 1
         one.ledger_usd += submit.usd or 0.0
@@ -143,9 +148,12 @@ def compare(rows: Iterable[UsageRow], submits: Iterable[Submit], labels: Mapping
     return [found[key] for key in sorted(found)]
 
 
+def _submit(name: str, at: float, model: str, usd: float | None, *, is_certain: bool = True) -> Submit:
+    """Return a submit; others may write records, too."""
+    if usd is not None and usd > MAX_USD:
+        raise ValueError(f"its cost is {usd!r}")
+    return Submit(name, datetime.fromtimestamp(at, UTC).date(), label(model), usd, is_certain)
+
+
 def _name(run_id: object, source: str, at: float) -> str:
     return run_id if isinstance(run_id, str) and run_id else f"{source} {at}"
-
-
-def _day(at: float) -> date:
-    return datetime.fromtimestamp(at, UTC).date()

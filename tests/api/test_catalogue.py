@@ -93,6 +93,22 @@ def test_the_table_is_that_of_the_docs():
 
 
 @pytest.mark.parametrize(
+    ("model", "catalogue", "pages"),
+    [
+        ("Whisper-Large-V3", 0.000495, 0.01),
+        ("Wizper", 0.017, 0.01),
+        ("Elevenlabs-STT", 0.051, 0.03),
+        ("gpt-4o-mini-transcribe", 0.0051, 0.003),
+        ("openai-whisper-with-video", 0.102, 0.06),
+    ],
+)
+def test_without_a_catalogue_a_limit_counts_the_dearer_of_two_sources(model: str, catalogue: float, pages: float):
+    """The third party's copy of the catalogue and the service's own pages, of the same month; never the cheaper."""
+    price = KnownModels().facts(model).price
+    assert (price.per_minute, price.for_limit) == (catalogue, max(catalogue, pages))
+
+
+@pytest.mark.parametrize(
     ("model", "own", "price"),
     [
         ("Wizper", {"Wizper": 1.0}, Price(0.02, "the service's catalogue of 2026-11-26")),

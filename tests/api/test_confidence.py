@@ -118,6 +118,6 @@ def test_figures_that_are_there_stay_as_they_are():
 
 def test_the_triggerer_hands_over_the_figures():
     """An answer that is stored unread, and read by the worker later, has them as the service sent them."""
-    answer = unread_status(sample("status/completed-logprobs.json") + b" " * 10_000).answer
+    answer = unread_status(sample("status/completed-logprobs.json") + b" " * 10_000, JOB).answer
     assert answer is not None
     assert stored_status(JOB, answer).transcript == heard()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_nanostt.api import endpoints, errors
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.http import Response, read
-from airflow_provider_nanostt.api.models import Options, Submission
+from airflow_provider_nanostt.api.models import Job, Options, Submission
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.ledger import RequestFingerprint
 
@@ -105,6 +106,37 @@ def test_text_of_a_template_is_a_list_again():
         assert in_json(keyterms=given_)["keyterms"] == ["Kowalski", "metoprolol"]
 
 
+@pytest.mark.parametrize("other", ["key_terms", "KeyTerms", "key-terms", "key.terms"])
+def test_two_spellings_of_one_name_are_refused(other: str):
+    """Nobody knows which of them would count; each by itself is the user's."""
+    with pytest.raises(InvalidInput, match=f"'keyterms' and '{other}', which are spellings of one name") as caught:
+        Options(extra_parameters={"keyterms": [NAME], other: ["metoprolol"]})
+    assert "Kowalska" not in str(caught.value)
+    assert in_json(**{other: [NAME]})[other] == [NAME]
+
+
+def test_what_is_sent_alike_is_the_same_job():
+    """The order of names and a fraction of nothing change nothing; a flag is no number."""
+
+    def digest(**extra: Any) -> str:
+        return RequestFingerprint.of("a" * 64, "a.wav", Options("Wizper", extra_parameters=extra)).digest
+
+    assert digest(boost={"a": 1, "b": 2.0}, n=[1]) == digest(n=(1.0,), boost={"b": 2, "a": 1.0})
+    assert len({digest(n=value) for value in (1, True, "1", 1.5, None, 0)}) == 6
+    assert str(in_json(n=3.0)["n"]) == "3"
+    assert in_json(n=1e300)["n"] == 1e300
+
+
+@pytest.mark.parametrize(
+    "value", [{"deep": [float("nan")]}, (one for one in (NAME,)), {"deep": 10**5000}, [b"x"], "[1e400]", {1j: 2}]
+)
+def test_what_is_no_json_inside_is_refused(value: Any):
+    """Wherever it is, and without showing it."""
+    with pytest.raises(InvalidInput, match="not JSON") as caught:
+        Options(extra_parameters={"keyterms": value})
+    assert "Kowalska" not in str(caught.value)
+
+
 def test_other_values_are_another_job():
     """The fingerprint has a hash of them; without any, it is what it was before there were such fields."""
 
@@ -132,6 +164,7 @@ def test_no_value_shows():
         (422, json.dumps({"detail": [{"msg": "bad", "input": NAME}, {"msg": NAME}]})),
         (200, f"<html>Error near {NAME}</html>"),
         (502, f"<title>{NAME}</title>"),
+        (200, json.dumps({"status": "failed", "error": f"{NAME} and metoprolol"})),
     ],
 )
 def test_a_refusal_that_repeats_a_value_does_not_show_it(status: int, body: str):
@@ -143,6 +176,14 @@ def test_a_refusal_that_repeats_a_value_does_not_show_it(status: int, body: str)
     while error is not None:
         assert "Kowalska" not in str(error)
         error = error.__cause__
+
+
+def test_a_refusal_that_repeats_a_number_does_not_show_it():
+    """A long one may be somebody's; a short one is in ordinary sentences."""
+    call = endpoints.submit(Submission(URL, extra_parameters={"patients": [4711_0815], "count": 400, "flag": False}))
+    with pytest.raises(errors.NanoGPTError, match=r"400: \*\*\* is not one of 400, false") as caught:
+        read(call, Response(400, {}, b'{"error": "47110815 is not one of 400, false"}', 0.0))
+    assert "4711" not in str(caught.value)
 
 
 def test_a_transcript_may_have_the_values():
@@ -168,6 +209,20 @@ def test_a_job_keeps_none_of_the_fields():
     body = json.dumps({"runId": "r-1", "status": "pending", "cost": 0.1, **FIELDS}).encode()
     job = read(call, Response(202, {}, body, 0.0))
     assert job.to_json()["body"].keys() == {"runId", "status", "cost"}
+
+
+@pytest.mark.parametrize("endpoint", [endpoints.status, endpoints.unread_status])
+def test_a_reason_is_shown_to_whoever_asks_for_it(endpoint: Any):
+    """A job with fields remembers that it has some, and not which; without that it has the reason."""
+    accepted = read(
+        endpoints.submit(Submission(URL, extra_parameters=FIELDS)), Response(202, {}, b'{"runId": "r-1"}', 0.0)
+    )
+    assert isinstance(accepted, Job)
+    job = Job.from_json(json.loads(json.dumps(accepted.to_json())))
+    failed = Response(200, {}, json.dumps({"status": "failed", "error": f"{NAME} is too long"}).encode(), 0.0)
+    assert "may repeat values of extra_parameters" in str(read(endpoint(job), failed).error)
+    assert "Kowalska" not in str(read(endpoint(job), failed))
+    assert "Kowalska" in str(read(endpoint(replace(job, has_extra_parameters=False)), failed).error)
 
 
 VALUES = st.recursive(

@@ -385,6 +385,7 @@ def test_usage_by_day_and_model():
         {"totals": {}},
         *({"byDayModel": [{**USAGE_ROW, name: value}]} for name in USAGE_ROW for value in (None, -1, float("nan"))),
         {"byDayModel": [{**USAGE_ROW, "requests": 1.5}]},
+        *({"byDayModel": [{**USAGE_ROW, name: 1e10}]} for name in ("costUsd", "refundedUsd")),
     ],
 )
 def test_usage_that_does_not_add_up_has_no_rows(changes):
@@ -392,7 +393,15 @@ def test_usage_that_does_not_add_up_has_no_rows(changes):
     assert usage_of(**changes).rows is None
 
 
-@pytest.mark.parametrize("value", [None, 5, "yesterday", "2026-05-31T12:00:00", "2026-05-31T99:00:00Z"])
+@pytest.mark.parametrize("value", [1e10, -1e300, "NaN", None])
+def test_a_sum_that_cannot_be_is_unknown(value):
+    """It would be shown, and compared."""
+    assert usage_of(totals={"requests": 2, "netCostUsd": value}).net_cost is None
+
+
+@pytest.mark.parametrize(
+    "value", ["9999-12-31T23:59:59-12:00", None, 5, "yesterday", "2026-05-31T12:00:00", "2026-05-31T99:00:00Z"]
+)
 def test_usage_of_no_certain_time(value):
     """A time that cannot be read, or that has no zone, is none."""
     assert usage_of(asOf=value).as_of is None

@@ -20,6 +20,7 @@ from airflow_provider_nanostt.operators import TranscribeBatchOperator
 from tests.audio.range_server import RangeServer
 from tests.cli.conftest import signalled, start
 from tests.conftest import AUDIO, TESTS, TEXT
+from tests.outside import Event, counted, record
 
 ASYNC = "Elevenlabs-STT"
 PACKAGE = f"airflow_provider_nanostt{os.sep}cli{os.sep}"
@@ -127,6 +128,40 @@ def test_what_nobody_can_price_is_refused_unless_it_is_allowed(emulator: Emulato
     assert len(emulator.charges) == 1
 
 
+def test_some_paid_some_unknown_some_dear(emulator: Emulator, recordings, folder, nanostt):
+    """What is paid for is written all the same, and nothing else is submitted, however little it would cost."""
+    emulator.script("*", text=TEXT, duration=12.0)
+    usual = ["--output", folder, "--model", ASYNC, "--json"]
+    assert nanostt("transcribe", f"{recordings}/weekly-note.wav", *usual).code == 0
+    given = ["transcribe", f"{recordings}/*", "https://recordings.example/a.mp3", *usual, "--yes-up-to", "0.007"]
+    refused = nanostt(*given)
+    assert (refused.code, refused.document["counts"]) == (3, {"written": 1, "not_started": 2})
+    assert refused.document["spent_usd"] == 0.0
+    assert "2 recordings are not paid for" in refused.err
+    assert "1 of unknown length or price may cost any amount" in refused.err
+    assert len(emulator.charges) == 1
+    allowed = nanostt(*given, "--unknown-length", "allow")
+    assert (allowed.code, allowed.document["counts"]) == (0, {"written": 3})
+    assert len(emulator.charges) == 3
+
+
+def test_a_price_that_rises_after_the_estimate_ends_the_command(emulator: Emulator, recordings, folder, nanostt):
+    """What was measured was within the limit; the first charge is not, and nothing is sent after it."""
+    emulator.script("*", text=TEXT, duration=12.0)
+
+    def rise(event: Event) -> bool:
+        return record("intended")(event) and bool(emulator.set_model(ASYNC, per_minute=3.0))
+
+    given = ["transcribe", f"{recordings}/*", "--output", folder, "--model", ASYNC, "--json", "--max-parallel", 1]
+    with counted(rise):
+        stopped = nanostt(*given)
+    assert (stopped.code, stopped.document["counts"]) == (3, {"written": 1, "not_started": 1})
+    (row,) = (one for one in stopped.document["recordings"] if one["status"] == "not_started")
+    assert "$0.6" in row["error"]
+    assert "went to earlier submits" in row["error"]
+    assert len(emulator.charges) == 1
+
+
 def test_programs_get_one_document(emulator: Emulator, recordings, folder, nanostt):
     """Whatever the outcome, and nothing else on either output if all goes well."""
     emulator.script("*", text=TEXT, duration=12.0)
@@ -189,6 +224,8 @@ BAD = {
     "a confidence": (["--review-below", "60%"], "--review-below must be a confidence"),
     "a function": (["--transform", "nowhere.redact"], "--transform nowhere.redact cannot be imported"),
     "a table": (["--tables", "lines"], "--tables must be any of"),
+    "less than nothing": (["--yes-up-to=-1"], "--yes-up-to must be"),
+    "any amount": (["--yes-up-to", "inf"], "--yes-up-to must be"),
     "a connection": (["--conn", "nobody"], "AIRFLOW_CONN_NOBODY"),
     "a storage": (["--output", "nosuch://bucket/x"], "nosuch"),
     "a folder below a file": (["--output", "/dev/null/x"], "--output cannot be written to"),

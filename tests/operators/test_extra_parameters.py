@@ -104,9 +104,30 @@ def test_a_trigger_has_no_value(emulator: Emulator, wav):
     emulator.set_model("Elevenlabs-STT", mode="async")
     with pytest.raises(BaseException) as deferred:  # noqa: PT011  TaskDeferred is not an Exception, and moves about
         operator(audio=str(wav), deferrable=True, max_worker_wait=0).execute({})
-    stored = json.dumps(deferred.value.trigger.serialize())
+    trigger = deferred.value.trigger
+    stored = json.dumps(trigger.serialize())
     assert "run_id" in stored
     assert NAME not in stored
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize("kind", ["single", "batch"])
+def test_a_job_that_fails_shows_no_value(emulator: Emulator, wav, files: Memory, run_task, logged, kind, deferrable):
+    """Whoever has waited for it, the service's reason is not in log, event, error, manifest or record."""
+    emulator.script("note.wav", status="failed", error=f"keyterms: {NAME} is too long", duration=12.0)
+    given = {"model": "Elevenlabs-STT", "poll_interval": 0.03, "max_worker_wait": 0, "deferrable": deferrable}
+    given |= {"extra_parameters": {"keyterms": [NAME]}, "output_path": str(files.folder)}
+
+    def make() -> Any:
+        if kind == "batch":
+            return TranscribeBatchOperator(task_id="transcribe", audio=[str(wav)], **given)
+        return TranscribeOperator(task_id="transcribe", audio=str(wav), **given)
+
+    with pytest.raises(Exception, match="may repeat values of extra_parameters") as caught:
+        run_task(make, files.context())
+    kept = [str(caught.value), *logged()]
+    kept += [file.read_text() for file in files.folder.rglob("*") if file.is_file()]
+    assert [text for text in kept if NAME in text] == []
 
 
 def test_a_refusal_shows_no_value(emulator: Emulator, wav, logged):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -182,5 +183,72 @@ def test_what_is_no_table_is_said_so():
     with pytest.raises(ValueError, match="magic bytes"):
         read_keys("words", io.BytesIO(b"not a table at all"))
     for line in (b"not a chunk\n", b"[]\n", b'{"source": 1}\n'):
-        with pytest.raises(ValueError, match=r"no chunk|Expecting value"):
+        with pytest.raises(ValueError, match=r"not JSON|not a JSON object|no recording"):
             read_keys("chunks", io.BytesIO(line))
+
+
+MANY = 1_100_000
+FORGED: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "a nested line": ("chunks", lambda: b"[" * 100_000 + b"\n"),
+    "a list in the place of a name": ("chunks", lambda: b'{"source": "a", "run_id": []}\n'),
+    "a line without end": ("chunks", lambda: b'{"source": "a", "text": "' + b"x" * (65 * 1024 * 1024)),
+    "another table": ("segments", lambda: as_parquet({"word": ["a"]})),
+    "other types": ("segments", lambda: as_parquet({"source": [1], "run_id": ["a"]})),
+    "a nested column": ("segments", lambda: as_parquet({"source": [["a"] * 100], "run_id": ["a"]})),
+    "no names": ("segments", lambda: as_parquet({"source": [None], "run_id": ["a"]})),
+    "a group of too many rows": ("segments", lambda: as_parquet({"source": ["a"] * MANY, "run_id": ["b"] * MANY})),
+    "a text for many rows": ("segments", lambda: as_parquet({"source": ["a" * 2**20] * 600, "run_id": ["b"] * 600})),
+    "a long end": ("segments", lambda: b"PAR1" + b"\xff" * 100 + b"\xff\xff\xff\x7fPAR1"),
+    "damage within": ("segments", lambda: with_damage(as_parquet({"source": ["a"], "run_id": ["b"]}))),
+}
+
+
+def with_damage(file: bytes) -> bytes:
+    return file[:4] + b"\xff" * 40 + file[44:]
+
+
+def as_parquet(columns: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    parquet.write_table(pa.table(columns), file, row_group_size=2 * MANY)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_whatever_somebody_has_forged_is_damage(name):
+    """It is neither another error, which would end the task each time, nor read into memory."""
+    table, make = FORGED[name]
+    forged = make()
+    with pytest.raises(ValueError):  # noqa: PT011  whichever it is
+        read_keys(table, io.BytesIO(forged))
+    with pytest.raises(ValueError):  # noqa: PT011
+        write_table(table, io.BytesIO()).keep(io.BytesIO(forged), ["c"])
+
+
+def test_a_large_file_of_nothing_is_not_read(tmp_path):
+    """A file that takes no room on the disk takes none in memory."""
+    file = tmp_path / "sparse"
+    with file.open("wb") as sparse:
+        sparse.truncate(2**30)
+    tracemalloc.start()
+    for table in ("chunks", "segments"):
+        with file.open("rb") as opened, pytest.raises(ValueError):  # noqa: PT011
+            read_keys(table, opened)
+    assert tracemalloc.get_traced_memory()[1] < 2**28
+    tracemalloc.stop()
+
+
+def test_a_line_that_is_cut_swallows_no_other():
+    """The rows that come after it have lines of their own."""
+    file = io.BytesIO()
+    rows = write_table("chunks", file)
+    rows.keep(io.BytesIO(b'{"source": "b", "text": "x"}'), ["a"])
+    rows.add(Transcript("New.", run_id="1"), "a")
+    rows.close()
+    assert [json.loads(line)["source"] for line in file.getvalue().splitlines()] == ["b", "a"]
+
+
+def test_long_texts_are_written_before_they_are_many():
+    """However few rows they are."""
+    text = "x" * 2**20
+    file = parquet.ParquetFile(written("segments", ((f"{number}.wav", Transcript(text)) for number in range(130))))
+    assert file.num_row_groups > 1

@@ -133,8 +133,8 @@ def answers(_: str) -> tuple[list[bytes], Try]:
     parsers = [
         lambda response: responses.submitted(response, submission),
         lambda response: responses.job_status(response.body, job),
-        lambda response: responses.unread_status(response.body),
-        lambda response: responses.unread_status(response.body + b" " * 10_000),
+        lambda response: responses.unread_status(response.body, job),
+        lambda response: responses.unread_status(response.body + b" " * 10_000, job),
         responses.balance, responses.audio_models, responses.youtube, responses.usage,
     ]  # fmt: skip
     chance = random.Random(0)

@@ -46,13 +46,24 @@ def test_it_stops_at_the_first_that_does_not_fit():
 
 
 def test_the_messages_have_the_limit_and_what_was_spent():
-    """The one that did not fit has its figures; for those after it, the batch has stopped."""
+    """The one that did not fit has its figures, what is kept apart from what is spent; those after it are stopped."""
+    limited = budget(0.5)
+    limited.approve(0, of(10))
+    limited.check(1, of(30))
+    figures = r"\$0\.1 went to earlier submits; \$0\.3 is kept for submits that are still to come$"
+    with pytest.raises(CostLimit, match=rf"max_cost_usd = \$0\.5: 20\.00 min.*{figures}"):
+        limited.check(2, of(20))
+    with pytest.raises(CostLimit, match="The batch stopped before this: This would cost more"):
+        limited.check(3, of(1))
+
+
+def test_nothing_is_said_to_be_spent_that_is_only_kept():
+    """Before the first submit nothing went anywhere."""
     limited = budget(0.5)
     limited.check(0, of(40))
-    with pytest.raises(CostLimit, match=r"max_cost_usd = \$0\.5: 20\.00 min.*\$0\.4 went to earlier submits"):
+    with pytest.raises(CostLimit, match=r"\$0\.4 is kept") as caught:
         limited.check(1, of(20))
-    with pytest.raises(CostLimit, match="The batch stopped before this: This would cost more"):
-        limited.check(2, of(1))
+    assert "went to" not in str(caught.value)
 
 
 def test_what_earlier_attempts_have_cost_counts():
@@ -100,6 +111,35 @@ def test_what_a_submit_has_really_cost_counts():
     limited.approve(2, of(5)).settle(-9.0)
     with pytest.raises(CostLimit):
         limited.approve(3, of(1))
+
+
+def test_a_submit_is_refused_once_the_others_have_cost_more_than_was_held():
+    """Also one that was looked at before that was known, as it is while recordings are prepared; and all after it."""
+    limited = budget(0.5)
+    limited.check(0, of(20))
+    limited.check(1, of(20))
+    limited.approve(0, of(20)).settle(0.45)
+    with pytest.raises(CostLimit, match=r"20\.00 min.*\$0\.45 went to earlier submits$"):
+        limited.approve(1, of(20))
+    assert refused(limited, *[None] * 2, 1) == [0, 1, 2]
+
+
+def test_a_part_is_refused_once_the_others_have_cost_too_much():
+    """What is kept for the parts to come counts: half a recording is worth nothing."""
+    limited = budget(0.5)
+    limited.check(0, of(45))
+    limited.approve(0, of(15)).settle(0.25)
+    with pytest.raises(CostLimit, match=r"\$0\.25 went to earlier submits; \$0\.15 is kept"):
+        limited.approve(0, of(15))
+
+
+def test_a_length_that_may_be_anything_is_stopped_by_what_was_charged():
+    """Nothing is held for it, but the next one is refused when the limit is passed."""
+    limited = budget(0.5, "allow")
+    limited.approve(0, of(None)).settle(0.4)
+    limited.approve(1, of(None)).settle(0.2)
+    with pytest.raises(CostLimit, match=r"max_cost_usd is \$0\.5, and nothing is left of it; \$0\.6 went to"):
+        limited.approve(2, of(None))
 
 
 def test_those_that_need_no_submit_let_the_others_go_on():

@@ -18,9 +18,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.body import decode_object
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.listing import names_below
 from airflow_provider_nanostt.common.numbers import amount
+from airflow_provider_nanostt.common.parsing import LONGEST_SECONDS
 from airflow_provider_nanostt.ledger import FOLDER
 from airflow_provider_nanostt.outputs import from_document
 from airflow_provider_nanostt.outputs.table_files import read_keys, write_table
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 _MARKERS = "tables"
 _MARGIN_SECONDS = 3600.0
 """For which a run may be at work after its deadline: it fetches and writes what it has waited for."""
+
+_MAX_MARKER_BYTES = 4096
 
 
 class BatchTables:
@@ -187,7 +191,8 @@ class _OtherFiles:
         self._folder = folder
         self._names: dict[str, set[str]] = {}
         self._keys: dict[tuple[str, str], Mapping[str, Collection[str | None]]] = {}
-        self._at_work: dict[str, float] | None = None
+        self._markers: Collection[str] | None = None
+        self._at_work: dict[str, float] = {}
 
     def have(self, table: str, file: str, row: ManifestRow) -> bool:
         """Whether a file has a recording, or will have it when the run that writes it ends.
@@ -198,7 +203,7 @@ class _OtherFiles:
             if table not in self._names:
                 self._names[table] = names_below(self._folder / table)
             is_there = file in self._names[table]
-            until = self._runs_at_work().get(PurePosixPath(file).stem)
+            until = self._at_work_until(PurePosixPath(file).stem)
             if until is None:
                 return is_there
             return until > time.time() or (is_there and self._has_rows(table, file, row))
@@ -206,13 +211,16 @@ class _OtherFiles:
             problem = "It cannot be seen what the tables have"
             raise object_storage.wrap_error(error, problem, self._folder / table) from error
 
-    def _runs_at_work(self) -> Mapping[str, float]:
-        """Return the runs that have not come to their end, by the stems of their files, and until when they may."""
-        if self._at_work is None:
-            markers = self._folder / FOLDER / _MARKERS
-            names = object_storage.list_folder(markers)
-            self._at_work = {name.removesuffix(".json"): _read_marker(markers / name) for name in names}
-        return self._at_work
+    def _at_work_until(self, stem: str) -> float | None:
+        """Return until when a run may be at work, by the stem of its files; None if it has come to its end."""
+        markers, name = self._folder / FOLDER / _MARKERS, f"{stem}.json"
+        if self._markers is None:
+            self._markers = object_storage.list_folder(markers)
+        if name not in self._markers:
+            return None
+        if stem not in self._at_work:
+            self._at_work[stem] = _read_marker(markers / name)
+        return self._at_work[stem]
 
     def _has_rows(self, table: str, file: str, row: ManifestRow) -> bool:
         """Look into a file whose run did not come to its end."""
@@ -228,12 +236,13 @@ class _OtherFiles:
 
 
 def _read_marker(path: ObjectStoragePath) -> float:
-    """Return until when a run may be at work, epoch seconds; 0 if that cannot be read."""
+    """Return until when a run may be at work, epoch seconds; 0 if that cannot be read, or be true."""
     try:
-        data = json.loads(object_storage.read(path) or b"")
+        data = decode_object(object_storage.read(path, at_most=_MAX_MARKER_BYTES) or b"")
     except ValueError:
         return 0.0
-    return (amount(data.get("until")) if isinstance(data, dict) else None) or 0.0
+    until = amount(data.get("until")) or 0.0
+    return until if until <= time.time() + LONGEST_SECONDS + _MARGIN_SECONDS else 0.0
 
 
 def _written_transcript(row: ManifestRow) -> Transcript:
@@ -245,7 +254,7 @@ def _written_transcript(row: ManifestRow) -> Transcript:
     data = object_storage.read(object_storage.resolve(uri))
     try:
         return from_document(json.loads(data or b""))
-    except (ValueError, errors.InvalidInput) as error:
+    except (ValueError, RecursionError, errors.InvalidInput) as error:
         raise errors.StorageUnavailable(
             f"{uri} is no transcript any more ({errors.describe_exception(error)}), and the tables need it. A retry "
             "writes it again, and pays nothing"

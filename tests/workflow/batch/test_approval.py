@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +385,34 @@ def test_a_question_after_a_pause_is_about_what_was_there_before(task: Task, bat
     assert (result["written"], len(task.actions.asked)) == (2, 1)
     assert task.deferred.count("PauseTrigger") == 1
     assert "late.wav" not in batch.charged
+
+
+@needs_people
+def test_what_was_not_there_at_the_first_look_is_left_after_the_answer(task: Task, batch: Batch, monkeypatch):
+    """A first look that saw no file holds, too: what comes while somebody is asked is left for a later run."""
+    sleep, waited = time.sleep, []
+    monkeypatch.setattr(time, "sleep", lambda seconds: waited.append(seconds) if seconds == 7 else sleep(seconds))
+    urls = batch.urls(2)
+    task.before_answer = lambda: batch.recording("late.wav")
+    result = task.run([*urls, f"{batch.folder}/*.wav"], APPROVE, approve_above=0, settle=7)
+    assert (result["written"], batch.charged) == (2, once(urls))
+    assert (waited, "PauseTrigger" in task.deferred) == ([], False)
+
+
+@needs_people
+def test_a_first_look_that_is_gone_after_the_answer_is_made_again_without_a_slot(task: Task, batch: Batch, monkeypatch):
+    """Nobody is asked twice, nothing is paid for in the pause, and each recording once after it."""
+    sleep, waited = time.sleep, []
+    monkeypatch.setattr(time, "sleep", lambda seconds: waited.append(seconds) if seconds == 7 else sleep(seconds))
+    audio = batch.recordings(2)
+
+    def remove() -> None:
+        assert batch.submits == 0
+        for look in (batch.memory.folder / ".nanostt").glob("*.look"):
+            look.unlink()
+
+    task.before_answer = remove
+    result = task.run(audio, APPROVE, approve_above=0, settle=7)
+    assert (result["written"], batch.charged) == (2, once(audio))
+    assert task.deferred == ["PauseTrigger", "PauseTrigger", "BatchTrigger"]
+    assert (waited, len(task.actions.asked)) == ([], 1)

@@ -44,6 +44,20 @@ def test_a_list_of_anything_keeps_its_order(tmp_path: Path):
     assert expand({"audio": one} for one in "ab") == [Item("a"), Item("b")]
 
 
+def test_a_link_that_leads_back_finds_nothing_twice(tmp_path: Path):
+    """Each name of a recording would be paid for; a link to a folder elsewhere is followed."""
+    calls, other = tmp_path / "calls", tmp_path / "other"
+    for folder in (calls / "may", other):
+        folder.mkdir(parents=True)
+        (folder / "a.wav").touch()
+    (calls / "may" / "all").symlink_to(calls)
+    (calls / "other").symlink_to(other)
+    found = [str(calls / "may" / "a.wav"), str(calls / "other" / "a.wav")]
+    assert audio_of(f"{calls}/**/*.wav") == found
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert audio_of(f"{tmp_path}/link/calls/**/*.wav") == [one.replace("/calls/", "/link/calls/") for one in found]
+
+
 def test_one_recording_needs_no_list():
     """A single path, mapping, or anything with a path is a batch of one."""
     assert expand("/calls/a.wav") == expand(Path("/calls/a.wav")) == expand({"audio": "/calls/a.wav"})

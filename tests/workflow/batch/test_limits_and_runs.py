@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_nanostt._compat import AirflowFailException, AirflowSkipException
+from tests.conftest import fire
 from tests.outside import Event, counted, killed, output, reading, record
 from tests.workflow.batch.conftest import ASYNC, PRICE, SYNC, Batch, once, text_of
 
@@ -67,6 +68,56 @@ def test_recordings_of_unknown_length(batch: Batch, unknown, landed):
         on_item_error="continue",
     )
     assert (result["written"], result["not_started"]) == (landed, 2 - landed)
+
+
+DEARER = 0.3
+CHANGES: dict[str, Any] = {
+    "dearer": lambda emulator: emulator.set_model(SYNC, per_minute=DEARER),
+    "vanished": lambda emulator: emulator.set_model(SYNC, per_minute=DEARER, listed=False),
+    "async": lambda emulator: emulator.set_model(SYNC, per_minute=DEARER, mode="async"),
+    "no catalogue": lambda emulator: (
+        emulator.set_model(SYNC, per_minute=DEARER),
+        emulator.fail("/v1/audio-models", status=503, times=1000),
+    ),
+}
+
+
+@pytest.mark.parametrize("max_parallel", [1, 4])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_limit_holds_against_what_is_charged(batch: Batch, change, max_parallel):
+    """Whatever becomes of the model in the midst of it: nothing is sent after the charge that passes the limit."""
+    is_submitted, seen = record("answered"), []
+
+    def change_it(event: Event) -> bool:
+        if is_submitted(event):
+            seen.append(event)
+            if len(seen) == 3:
+                CHANGES[change](batch.emulator)
+        return False
+
+    limit = 9.5 * PRICE[SYNC]
+    with counted(change_it):
+        batch.run(
+            batch.recordings(12), model=SYNC, max_cost_usd=limit, max_parallel=max_parallel, on_item_error="continue"
+        )
+    costs = [charge.cost for charge in batch.emulator.charges]
+    passed = [sum(costs[: number + 1]) > limit for number in range(len(costs))]
+    assert 0 < passed.count(True) <= max_parallel
+    assert batch.statuses.count("not_started") == 12 - len(costs)
+
+
+def test_unknown_lengths_stop_at_what_is_charged(batch: Batch):
+    """Where they may cost anything, the limit still holds against what they have cost."""
+    result = batch.run(
+        batch.urls(6),
+        actual_duration=None,
+        max_cost_usd=2.5 * PRICE[ASYNC],
+        max_parallel=1,
+        cost_limits={"unknown_length": "allow"},
+        on_item_error="continue",
+    )
+    assert (result["written"], result["not_started"]) == (3, 3)
+    assert "nothing is left of it" in batch.rows[3]["error"]
 
 
 @pytest.mark.parametrize("limit", [None, 100.0])
@@ -265,6 +316,28 @@ def test_a_first_look_that_was_removed_is_made_again(batch: Batch, monkeypatch: 
     batch.before_resume = remove_once
     assert batch.run(audio, **SETTLED)["written"] == 2
     assert (paid[:2], waited) == ([0, 0], [])
+
+
+def test_a_pause_outlives_a_triggerer_a_worker_and_another_run(batch: Batch):
+    """Two runs pause over one folder, one is killed after the pause: each recording is paid for once, and written."""
+    audio, pattern = batch.recordings(3), f"{batch.folder}/*.wav"
+    here = {**SETTLED, "max_worker_wait": 3600}
+    contexts = [batch.memory.context(**one) for one in (MONDAY, TUESDAY)]
+    paused = []
+    for context in contexts:
+        with pytest.raises(BaseException) as left:  # noqa: PT011  Airflow's sign of a deferral is no error
+            batch.make(pattern, **SETTLED).execute(context)
+        paused.append(left.value)
+    events = [fire(one.trigger) for one in paused]
+    assert [fire(one.trigger) for one in paused] == events  # as another triggerer does after the first was killed
+    assert batch.submits == 0
+    with killed(after=record("submitted"), nth=2):
+        getattr(batch.make(pattern, **here, max_parallel=1), paused[0].method_name)(contexts[0], event=events[0])
+    result = getattr(batch.make(pattern, **here), paused[1].method_name)(contexts[1], event=events[1])
+    assert (result["written"], batch.charged) == (3, once(audio))
+    batch.run(pattern, MONDAY, **{**here, "settle": 0.1})
+    assert batch.charged == once(audio)
+    assert sorted(batch.texts) == sorted(text_of(Path(one).name) for one in audio)
 
 
 @pytest.mark.parametrize(("given", "settle"), [("*.flac", 600.0), ("*.wav", 0.0)])

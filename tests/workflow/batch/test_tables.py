@@ -346,6 +346,46 @@ def test_what_is_no_file_is_not_opened(batch: Batch, night):
     assert batch.charged == once(audio)
 
 
+@pytest.mark.parametrize(
+    "forge",
+    [
+        pytest.param(lambda marker: marker.write_text('{"until": 1e300}'), id="for ever"),
+        pytest.param(lambda marker: marker.write_bytes(b"[" * 3000), id="nested"),
+        pytest.param(lambda marker: os.truncate(marker, 2**30), id="large", marks=pytest.mark.long),
+        pytest.param(lambda marker: (marker.unlink(), os.mkfifo(marker)), id="a pipe", marks=pytest.mark.long),
+        pytest.param(
+            lambda marker: (marker.unlink(), marker.symlink_to("/dev/zero")), id="a link", marks=pytest.mark.long
+        ),
+    ],
+)
+def test_a_forged_marker_hides_no_rows(batch: Batch, night, days_pass, forge):
+    """Whatever stands in it, the next night has what the killed run has left out."""
+    audio = batch.recordings(2)
+    with killed(**KILLS["before the first file"]):
+        night(1).run(audio)
+    (marker,) = (batch.memory.folder / ".nanostt" / "tables").glob("*")
+    forge(marker)
+    days_pass()
+    night(2).run(audio)
+    for table in ALL:
+        assert told(batch, table) == once(audio)
+    assert batch.charged == once(audio)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link"])
+def test_what_is_no_file_has_no_rows(batch: Batch, night, kind):
+    """In the place of another run's table: the next night has the rows, which nobody could read there."""
+    audio = batch.recordings(2)
+    night(1).run(audio, tables="segments")
+    (table,) = files(batch)
+    table.unlink()
+    os.mkfifo(table) if kind == "a pipe" else table.symlink_to("/dev/null")
+    night(2).run(audio, tables="segments")
+    table.unlink()
+    assert told(batch) == once(audio)
+    assert batch.charged == once(audio)
+
+
 @pytest.mark.long
 def test_a_damaged_file_is_written_anew(batch: Batch, night, logged):
     """Whatever stands in its place, the run's file has all of the run."""
