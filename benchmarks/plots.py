@@ -24,22 +24,22 @@ class Bar:
     """One bar of a plot.
 
     :param label: what it stands for.
-    :param value: its length, in the plot's unit.
+    :param value: its length, in the plot's unit, as it is in the results.
     :param is_ours: whether it is this provider's.
     """
 
     label: str
-    value: float
+    value: str
     is_ours: bool = False
 
 
 def draw(title: str, unit: str, groups: list[list[Bar]]) -> str:
     """Return a plot of bars, grouped, as SVG."""
-    most = max(bar.value for group in groups for bar in group)
+    most = max(float(bar.value) for group in groups for bar in group)
     y, parts = TOP, list[str]()
     for group in groups:
         for bar in group:
-            parts.append(_bar(bar, y, (WIDTH - LEFT - RIGHT) * bar.value / most, unit))
+            parts.append(_bar(bar, y, (WIDTH - LEFT - RIGHT) * float(bar.value) / most, unit))
             y += BAR + 4
         y += GAP
     return (
@@ -55,7 +55,7 @@ def _bar(bar: Bar, y: int, length: float, unit: str) -> str:
     return (
         f'<text x="{LEFT - 8}" y="{y + 15}" text-anchor="end"{weight}>{escape(bar.label)}</text>'
         f'<rect x="{LEFT}" y="{y}" width="{max(length, 1):.1f}" height="{BAR}" fill="{fill}"/>'
-        f'<text x="{LEFT + length + 6:.1f}" y="{y + 15}"{weight}>{bar.value:g} {unit}</text>\n'
+        f'<text x="{LEFT + length + 6:.1f}" y="{y + 15}"{weight}>{bar.value} {unit}</text>\n'
     )
 
 
@@ -63,9 +63,11 @@ def polls(figures: dict[str, Any]) -> str:
     """Draw what one question costs, beside the triggers of others."""
     first = figures["cpu_per_poll"]["rows"][0]
     others = re.findall(r"([^;]+?) ([\d.]+) ms", first["beside"])
-    bars = [Bar(name.strip(), float(value)) for name, value in others]
+    bars = [Bar(name.strip(), value) for name, value in others]
     bars.append(Bar("TranscriptionTrigger", number(first["ours"], r"([\d.]+) ms"), is_ours=True))
-    return draw("CPU for one question, 1000 triggers in one loop", "ms", [sorted(bars, key=lambda bar: bar.value)])
+    return draw(
+        "CPU for one question, 1000 triggers in one loop", "ms", [sorted(bars, key=lambda bar: float(bar.value))]
+    )
 
 
 def lag(figures: dict[str, Any]) -> str:
@@ -74,7 +76,7 @@ def lag(figures: dict[str, Any]) -> str:
     counts = [number(row["figure"], r"with (\d+) jobs") for row in rows]
     pairs = [
         [
-            Bar(f"{count:,.0f} jobs, this provider", number(row["ours"], r"mean ([\d.]+)"), is_ours=True),
+            Bar(f"{int(count):,} jobs, this provider", number(row["ours"], r"mean ([\d.]+)"), is_ours=True),
             Bar("asked every 5 s, in turn", number(row["beside"], r"mean ([\d.]+)")),
         ]
         for count, row in zip(counts, rows, strict=True)
@@ -88,21 +90,21 @@ def slots(figures: dict[str, Any]) -> str:
     counts = [number(row["figure"], r"(\d+) worker slots") for row in rows]
     pairs = [
         [
-            Bar(f"{count:.0f} slots, one batch", number(row["ours"], r"batch: ([\d.]+)"), is_ours=True),
-            Bar(f"{count:.0f} slots, 200 mapped tasks", number(row["beside"], r"mapped: ([\d.]+)")),
+            Bar(f"{count} slots, one batch", number(row["ours"], r"batch: ([\d.]+)"), is_ours=True),
+            Bar(f"{count} slots, 200 mapped tasks", number(row["beside"], r"mapped: ([\d.]+)")),
         ]
         for count, row in zip(counts, rows, strict=True)
     ]
     return draw("Worker-slot seconds for 200 recordings", "s", pairs)
 
 
-def number(text: str, pattern: str) -> float:
+def number(text: str, pattern: str) -> str:
     """Return the number that a pattern finds in a text of the results.
 
     :raises ValueError: if it is not there.
     """
     if found := re.search(pattern, text):
-        return float(found[1])
+        return str(found[1])
     raise ValueError(f"no {pattern!r} in {text!r}")
 
 

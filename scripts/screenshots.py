@@ -80,7 +80,7 @@ def task_pages(browser: Browser, airflow: LocalAirflow, run_id: str) -> None:
     """Show the log of a task that has ended, and its tab with the transcript."""
     address = f"{airflow.url}/dags/{MEETING}/runs/{quote(run_id, safe='')}/tasks/{TASK}"
     page = opened(browser, address)
-    page.locator("code").first.wait_for()
+    page.get_by_text("delivery-call.html").first.wait_for()  # the last line
     page.keyboard.press("w")  # wraps the lines
     kept(page, "task-log")
     page = opened(browser, f"{airflow.url}/{tab_of(MEETING, run_id, TASK)}")
@@ -98,7 +98,10 @@ def asset_event(browser: Browser, airflow: LocalAirflow) -> None:
         return None
 
     event = wait_for(rung, f"a run of {WATCHED}", SECONDS, 1)
-    kept(opened(browser, f"{airflow.url}/assets/{event['asset_id']}"), "asset-event")
+    page = opened(browser, f"{airflow.url}/assets/{event['asset_id']}")
+    page.get_by_text("Triggered Dag Run").first.wait_for()
+    page.locator(".react-flow__node").nth(1).wait_for()
+    kept(page, "asset-event")
 
 
 def take(browser: Browser, airflow: LocalAirflow) -> None:
@@ -134,7 +137,7 @@ def main() -> None:
     """Start everything, take the pictures, and end everything, also when told to stop."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with home() as folder:
-        emulator, facts = start_emulator(folder, "--speed", "20")
+        emulator, facts = start_emulator(folder, "--processing-seconds", "1")
         services = [emulator]
         airflow = LocalAirflow(
             Path(sys.executable),
