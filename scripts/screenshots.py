@@ -79,7 +79,7 @@ def connection_form(browser: Browser, airflow: LocalAirflow) -> None:
 def task_pages(browser: Browser, airflow: LocalAirflow, run_id: str) -> None:
     """Show the log of a task that has ended, and its tab with the transcript."""
     address = f"{airflow.url}/dags/{MEETING}/runs/{quote(run_id, safe='')}/tasks/{TASK}"
-    page = opened(browser, address)
+    page = opened(browser, address, height=950)  # room for a wait in the triggerer
     page.get_by_text("delivery-call.html").first.wait_for()  # the last line
     page.keyboard.press("w")  # wraps the lines
     kept(page, "task-log")
