@@ -1,4 +1,4 @@
-"""Runs the benchmarks and writes RESULTS.md: ``make bench``, with ``ONLY="cpu_per_poll"`` some of them.
+"""Runs the benchmarks, writes RESULTS.md, draws the plots: ``make bench``, with ``ONLY="cpu_per_poll"`` some of them.
 
 Those that measure this machine's time and memory run one after the other; those that wait for jobs most of the time run
 together after them. With ONLY, the rows of the scripts named are replaced and the others stay. The quick form,
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import plots
 
 HERE = Path(__file__).resolve().parent
 RESULTS, RECORDED = HERE / "RESULTS.md", HERE / "results.json"
@@ -44,6 +45,7 @@ ALONE = (
     "batch_vs_mapped",
     "second_night",
     "watched_folder",
+    "lag_by_jobs",
 )
 TOGETHER = ("jobs_1000", "three_triggerers")
 IN_TABLE = (
@@ -52,6 +54,7 @@ IN_TABLE = (
     "loop_lag",
     "handover",
     "jobs_1000",
+    "lag_by_jobs",
     "import_cost",
     "three_triggerers",
     "one_key",
@@ -145,7 +148,8 @@ def main() -> None:
     text = json.dumps({"machine": here, "figures": recorded}, indent=1, ensure_ascii=False) + "\n"
     RECORDED.write_text(text, encoding="utf-8")
     RESULTS.write_text(render(here, recorded), encoding="utf-8")
-    print(f"bench: {RESULTS.relative_to(HERE.parent)} is written")
+    plots.main()
+    print(f"bench: {RESULTS.relative_to(HERE.parent)} and the plots are written")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,22 @@ def fixed(jobs: list[Planned], *, interval: float) -> Landed:
     return Landed(sum(math.ceil(job.seconds / interval) for job in jobs), 0, 0, sorted(lags))
 
 
+def limited(jobs: list[Planned], *, rate: float, interval: float) -> Landed:
+    """Everybody every so often, each question behind one even limiter; who came first is asked for first."""
+    due = [(interval, number) for number in range(len(jobs))]
+    free, requests = 0.0, 0
+    lags: list[float] = []
+    while due:
+        wanted, number = heapq.heappop(due)
+        at = max(wanted, free)
+        free, requests = at + 1.0 / rate, requests + 1
+        if jobs[number].seconds <= at:
+            lags.append(at - jobs[number].seconds)
+        else:
+            heapq.heappush(due, (at + interval, number))
+    return Landed(requests, 0, 0, sorted(lags))
+
+
 def oracle(jobs: list[Planned], *, rate: float) -> Landed:
     """Somebody who knows every end beforehand and only has to wait for a slot."""
     ends = [job.seconds for job in jobs]

@@ -107,20 +107,20 @@ class LocalAirflow(Started):
         return ("webserver", "scheduler", "triggerer")
 
     def start(self, timeout: float = 120) -> None:
-        """Migrate the database, start every component, and wait until all are healthy."""
+        """Migrate the database, start every component, and wait until all are healthy, each for ``timeout`` seconds."""
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "webserver_config.py").write_text(LOCAL_ONLY, encoding="utf-8")
         (self.home / "passwords.json").write_text(json.dumps({name: name for name in self.users}), encoding="utf-8")
-        self.migrate()
+        self.migrate(timeout)
         began = time.time()
         for part in self.parts:
             self.start_part(part)
         self.wait_healthy(since=began, timeout=timeout)
 
-    def migrate(self) -> None:
+    def migrate(self, timeout: float = 120) -> None:
         """Bring the metadata database to this version's schema."""
         self._progress("preparing the metadata database")
-        done = self.cli("db", "migrate", timeout=120)
+        done = self.cli("db", "migrate", timeout=timeout)
         if done.returncode:
             raise RuntimeError(f"airflow db migrate failed:\n{done.stdout[-3000:]}")
 

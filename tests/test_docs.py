@@ -412,7 +412,7 @@ def spans(page: str) -> list[str]:
     return re.findall(r"`([^`\n]+)`", prose(PAGES[page]))
 
 
-# Names that are not ours: Airflow's, Python's, the service's, those of the commands.
+# Names that are not ours: Airflow's, Python's, the service's, those of the commands and of the examples.
 FOREIGN = {
     "ARGS", "AirflowFailException", "BEFORE", "DAG", "False", "JOBS", "KEEP", "ONLY", "ObjectStoragePath", "PYTHON",
     "True", "ValueError", "WAY", "WHOLE", "XCom", "airflow", "anywhere", "both_ends", "clear_on_success", "conftest",
@@ -429,7 +429,7 @@ FOREIGN = {
     "do_xcom_push", "up_for_reschedule", "airflow_nanostt_jobs_waiting", "airflow_nanostt_noticed_within",
     "airflow_nanostt_noticed_within_bucket", "airflow_nanostt_polls", "airflow_nanostt_polls_total",
     "AirflowProviderDeprecationWarning", "hatch_build", "load_examples",
-    "LATEST", "PORT", "VERSION",
+    "LATEST", "PORT", "VERSION", "NANOSTT_INBOX", "NANOSTT_OUTPUT",
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "http_proxy", "https_proxy", "no_proxy",
 }  # fmt: skip
 

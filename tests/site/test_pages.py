@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -145,3 +146,31 @@ def test_each_task_has_an_example_or_code(page):
     """A how-to page shows something that runs: an example DAG, a block of code or a command."""
     text = (DOCS / "how-to" / page).read_text(encoding="utf-8")
     assert re.search(r"\]\(\.\./\.\./example_dags/\w+\.py\)|^ *```|`nanostt ", text, re.MULTILINE)
+
+
+@pytest.mark.anywhere
+def test_the_plots_show_what_was_measured(monkeypatch):
+    """Each is drawn from the results as they are, is well-formed, and has every figure in words."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    plots = importlib.import_module("plots")
+    figures = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))["figures"]
+    drawn = plots.plots(figures)
+    assert drawn == {name: (DOCS / "pictures" / name).read_text(encoding="utf-8") for name in drawn}
+    shown = {name: " ".join(ElementTree.fromstring(text).itertext()) for name, text in drawn.items()}
+    assert "0.32 ms" in shown["polls.svg"]
+    assert "3,000 jobs" in shown["lag.svg"]
+    assert "282 s" in shown["slots.svg"]
+
+
+@pytest.mark.anywhere
+def test_every_picture_is_small_and_is_shown_with_words():
+    """A page shows each picture, and says what is on it; none has more than 150 kB."""
+    shown = [
+        found
+        for page in DOCS.rglob("*.md")
+        for found in re.findall(r"!\[([^\]]*)\]\((?:\.\./)?pictures/([\w.-]+)\)", page.read_text(encoding="utf-8"))
+    ]
+    pictures = {file.name: file.stat().st_size for file in (DOCS / "pictures").iterdir()}
+    assert {name for _, name in shown} == set(pictures)
+    assert all(len(words.split()) > 5 for words, _ in shown)
+    assert max(pictures.values()) < 150_000
