@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.outputs.settings import ChunkRules
 
-_ROW_GROUP = 50_000
+_ROW_GROUP = 25_000
 """Rows that are written at once, about."""
 
 
@@ -89,8 +89,7 @@ class _ParquetFile:
 
         self._rows = table.rows
         self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in table.columns.items()])
-        self._pool = pa.system_memory_pool()  # Arrow's own keeps what is freed
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd", memory_pool=self._pool)
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._waiting = [self._schema.empty_table()]
 
     def add(self, transcript: Transcript, source: str) -> None:
@@ -98,9 +97,9 @@ class _ParquetFile:
 
         rows = self._rows(transcript, source)
         try:
-            columns = [pa.array(rows[one.name], one.type, memory_pool=self._pool) for one in self._schema]
+            columns = [pa.array(rows[one.name], one.type) for one in self._schema]
         except UnicodeError:  # halves of characters, which no file can hold
-            columns = [pa.array(map(_utf8, rows[one.name]), one.type, memory_pool=self._pool) for one in self._schema]
+            columns = [pa.array(map(_utf8, rows[one.name]), one.type) for one in self._schema]
         self._add(pa.Table.from_arrays(columns, schema=self._schema))
 
     def keep(self, old: BinaryIO, without: Collection[str]) -> None:
@@ -124,6 +123,9 @@ class _ParquetFile:
         rows, self._waiting = pa.concat_tables(self._waiting), [self._schema.empty_table()]
         if len(rows):
             self._writer.write_table(rows)
+        del rows
+        # Arrow keeps what is freed, and with malloc it would be scattered among what Python holds.
+        pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
         self._write()
