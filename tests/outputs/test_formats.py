@@ -207,3 +207,33 @@ def test_text_in_files_is_what_render_returns(tmp_path):
     ).result
     for name in ("txt", "srt", "vtt"):
         assert Path(files["files"][name]).read_text(encoding="utf-8") == format_transcript(CALL, name)
+
+
+def strictly(text: str) -> object:
+    """JSON as its standard has it, without NaN and Infinity."""
+
+    def refuse(constant: str) -> object:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", FORMATS)
+def test_numbers_that_cannot_be_are_in_no_format(name, odd):
+    """A script may put them anywhere; they are unknown, and all that is said is there."""
+    given = Transcript(
+        "Well now.",
+        (Segment("A", odd, 1.0, "Well", odd), Segment("A", 1.0, odd, "now.", 0.9)),
+        (Word("Well", odd, 1.0, "word", "A", odd), Word("now.", 1.0, odd, "word", "A", odd)),
+        cost=odd,
+        charged_minutes=odd,
+        confidence=odd,
+    )
+    made = format_transcript(given, name)
+    if REGISTRY[name].suffix.endswith("json"):
+        strictly(made)
+    for line in made.splitlines() if name == "chunks" else ():
+        strictly(line)
+    assert "Well" in made
+    assert "now." in made
