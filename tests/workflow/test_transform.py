@@ -160,6 +160,17 @@ def test_tables_xcom_and_lineage_of_a_batch_are_transformed(batch: Batch, rules)
     assert len(batch.emulator.charges) == 1
 
 
+def test_a_later_run_transforms_what_it_skips(batch: Batch, rules):  # noqa: F811
+    """The files of an earlier run, in every format, its answer and its record; nothing is paid for."""
+    name, how = batch.recording("call.wav", text=TEXT), {"formats": FORMATS, "skip_existing": True}
+    batch.run([name], {"run_id": "manual__1"}, **how)
+    assert "parcels" in batch.everything_written()
+    batch.run([name], {"run_id": "manual__2"}, **how, output_options={"transform": rules(HIDE)})
+    assert (batch.statuses, batch.texts) == (["skipped"], [HIDDEN])
+    assert "parcels" not in batch.everything_written()
+    assert len(batch.emulator.charges) == 1
+
+
 def test_an_item_whose_transform_fails_stops_no_other(batch: Batch, rules):  # noqa: F811
     """Its row says why, without its text; a retry after the function was mended writes it, and pays nothing."""
     names = [batch.recording(f"call-{number}.wav", text=f"Call {number}: {TEXT}") for number in range(3)]
