@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.outputs.settings import ChunkRules
 
-_ROW_GROUP = 25_000
-"""Rows that are written at once, about."""
+_ROW_GROUP = 4_000_000
+"""Bytes of rows that are written at once, before they are compressed, about."""
 
 
 class TableFile(Protocol):
@@ -114,7 +114,7 @@ class _ParquetFile:
 
     def _add(self, rows: pa.Table) -> None:
         self._waiting.append(rows)
-        if sum(map(len, self._waiting)) >= _ROW_GROUP:
+        if sum(one.nbytes for one in self._waiting) >= _ROW_GROUP:
             self._write()
 
     def _write(self) -> None:
