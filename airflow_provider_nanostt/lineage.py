@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd", "run_id")
-_FACTS = (*_FACTS_OF_TRANSCRIPT, "total", "written", "skipped", "failed", "not_started")
+_FACTS = (*_FACTS_OF_TRANSCRIPT, "next_step", "total", "written", "skipped", "failed", "not_started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class LineageRecord:
 
     @classmethod
     def of(cls, inputs: Iterable[object], result: Mapping[str, object]) -> LineageRecord:
-        """Return the facts of a task's result; of a batch the manifest stands for all its files."""
-        places = result.get("files") or result.get("manifest") or {}
+        """Return the facts of a task's result; of a batch the manifest stands for its files, beside its tables."""
+        written = [result.get(kind) for kind in ("files", "manifest", "tables")]
         facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
-        outputs = [str(uri) for uri in places.values()] if isinstance(places, Mapping) else []
+        outputs = [str(uri) for files in written if isinstance(files, Mapping) for uri in files.values()]
         return cls([display(str(one)) for one in inputs if one], outputs, facts)
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_nanostt._compat import Asset, AssetAlias
+from airflow_provider_nanostt._compat import AirflowFailException, Asset, AssetAlias
 from airflow_provider_nanostt.common.uris import named, plain
 from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator
@@ -277,6 +277,34 @@ def test_openlineage_hears_of_the_folders_of_a_batch(emulator, wav, files, run_t
     found = made[-1].get_openlineage_facets_on_complete(None)
     assert [(one.namespace, one.name) for one in found.inputs] == [("file", str(wav.parent))]
     assert [(one.namespace, one.name) for one in found.outputs] == [named(result["manifest"]["jsonl"])]
+
+
+def test_openlineage_and_an_alias_hear_of_the_tables_of_a_batch(emulator, wav, files, run_task):
+    """Each file of rows and the batch's chunks, beside the manifest; also of a batch that one recording has failed."""
+    pytest.importorskip("airflow.providers.openlineage")
+    pytest.importorskip("pyarrow")
+    made, events, alias = [], OutletEventAccessors(), AssetAlias("transcripts")
+
+    def make(*more):
+        made.append(
+            TranscribeBatchOperator(
+                task_id="t", audio=[str(wav), *more], model=ASYNC, poll_interval=0.1, output_path=str(files.folder),
+                tables=("segments", "words", "chunks"), outlets=[alias],
+            )
+        )  # fmt: skip
+        return made[-1]
+
+    result = run_task(make, {**files.context(), "outlet_events": events})
+    written = [result["manifest"]["jsonl"], *result["tables"].values()]
+    assert len(written) == 4
+    found = made[-1].get_openlineage_facets_on_complete(None)
+    assert [(one.namespace, one.name) for one in found.outputs] == [named(uri) for uri in written]
+    assert [uri for uri, _ in events_of(events[alias])] == [plain(uri) for uri in written]
+    with pytest.raises(AirflowFailException, match="1 of 2 recordings have no transcript"):
+        make(str(wav.parent / "none.wav")).execute(files.context())
+    found = made[-1].get_openlineage_facets_on_failure(None)
+    assert [(one.namespace, one.name) for one in found.outputs] == [named(uri) for uri in written]
+    assert found.run_facets["nanostt_transcription"].next_step
 
 
 def test_openlineage_hears_nothing_of_a_task_that_has_not_ended():

@@ -39,9 +39,14 @@ def overall(words: Iterable[Word]) -> float | None:
     """Return the geometric mean of the probabilities of what was said; None if none of it has one.
 
     It is the probability of the whole, per word: the same for a long and for a short text that were heard equally well.
-    Every word counts the same, however long it takes. One at 0 counts as 0.0001, or it would make an hour 0.
+    Every word counts the same, however long it takes; one at 0 does not make an hour 0.
     """
-    known = [word.confidence for word in words if word.confidence is not None and is_spoken(word)]
+    return mean(word.confidence for word in words if is_spoken(word))
+
+
+def mean(probabilities: Iterable[float | None]) -> float | None:
+    """Return the geometric mean of those that are known; None if none is. One at 0 counts as 0.0001."""
+    known = [one for one in probabilities if one is not None]
     if not known:
         return None
     return round(math.exp(sum(math.log(max(one, _LEAST)) for one in known) / len(known)), DIGITS)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
-from airflow_provider_nanostt.api.confidence import overall
+from airflow_provider_nanostt.api.confidence import overall, probability
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.placing import placed
 from airflow_provider_nanostt.api.spacing import facing, has_gap, is_sound_event, is_visible
+from airflow_provider_nanostt.common.numbers import amount, number
 
 PAUSE_SECONDS = 1.0
 """A silence this long between two words of one speaker begins a new segment."""
@@ -46,15 +47,25 @@ Entry = TypeVar("Entry", Word, Segment)
 
 
 def normalised(transcript: Transcript) -> Transcript:
-    """Return a transcript without entries that nobody can see, in the order of time, its words with speakers."""
+    """Return a transcript without entries that nobody can see, in the order of time, its words with speakers.
+
+    Numbers that cannot be, which a script may have put there, are None.
+    """
     segments = [_seen(one) for one in transcript.segments if is_visible(one.text)]
     segments = [one for run in in_order(segments, PAUSE_SECONDS) for one in run]
     words = _sorted([_seen(one) for one in transcript.words if one.type == "spacing" or _is_kept(one.text)])
     words = list(with_speakers(words, segments))
-    confidence = overall(words) if transcript.confidence is None else transcript.confidence
+    confidence = overall(words) if transcript.confidence is None else probability(transcript.confidence)
     if confidence is not None and any(one.confidence is None for one in segments):
         segments = list(_with_confidence(segments, words))
-    return replace(transcript, segments=tuple(segments), words=tuple(words), confidence=confidence)
+    return replace(
+        transcript,
+        segments=tuple(segments),
+        words=tuple(words),
+        confidence=confidence,
+        cost=amount(transcript.cost),
+        charged_minutes=amount(transcript.charged_minutes),
+    )
 
 
 def _with_confidence(segments: Sequence[Segment], words: Sequence[Word]) -> Iterator[Segment]:
@@ -69,8 +80,12 @@ def _is_kept(text: str) -> bool:
 
 
 def _seen(entry: Entry) -> Entry:
-    """Return an entry without a speaker whose name nobody can see."""
-    return replace(entry, speaker=None) if entry.speaker and not is_visible(entry.speaker) else entry
+    """Return an entry without a speaker whose name nobody can see, and without numbers that cannot be."""
+    speaker = None if entry.speaker and not is_visible(entry.speaker) else entry.speaker
+    start, end, confidence = number(entry.start), number(entry.end), probability(entry.confidence)
+    if (speaker, start, end, confidence) == (entry.speaker, entry.start, entry.end, entry.confidence):  # nearly always
+        return entry
+    return replace(entry, speaker=speaker, start=start, end=end, confidence=confidence)
 
 
 def in_order(entries: Sequence[T], pause: float) -> list[list[T]]:

@@ -202,7 +202,7 @@ class NanoGPTOperator(BaseOperator):
         """Return for OpenLineage what is known of the money of a task that has failed, and the next step."""
         from airflow_provider_nanostt.lineage import LineageRecord, facets
 
-        return facets(self._lineage or LineageRecord(facts=self.reported))
+        return facets(self._lineage or LineageRecord.of((), self.reported))
 
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and is still billed."""

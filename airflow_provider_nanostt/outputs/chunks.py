@@ -25,7 +25,7 @@ _IDS = uuid.UUID("fac09154-4859-5432-b2b6-e82fddd4a352")
 class Chunk(TypedDict):
     """A chunk: its text, and values that are never nested and never null; what is unknown is left out.
 
-    ``start`` and ``end`` are seconds, ``chunk`` counts from 1, ``recorded_at`` is as it was given.
+    ``start`` and ``end`` are seconds, ``confidence`` is 0 to 1, ``chunk`` counts from 1, ``recorded_at`` is as given.
     """
 
     text: str
@@ -34,6 +34,7 @@ class Chunk(TypedDict):
     start: NotRequired[float]
     end: NotRequired[float]
     speaker: NotRequired[str]
+    confidence: NotRequired[float]
     language: NotRequired[str]
     model: NotRequired[str]
     run_id: NotRequired[str]
@@ -85,6 +86,7 @@ def to_chunks(
             "start": passage.start if speech.timed else None,
             "end": passage.end if speech.timed else None,
             "speaker": passage.speaker,
+            "confidence": passage.confidence,
             "language": transcript.language,
             "model": transcript.model,
             "run_id": transcript.run_id,

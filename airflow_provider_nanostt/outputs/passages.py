@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from airflow_provider_nanostt.api.confidence import mean
 from airflow_provider_nanostt.outputs.timed_tokens import Token, turns
 from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, can_break, ending, join_spaced, one_line
 
@@ -31,6 +32,11 @@ class Passage(NamedTuple):
     def text(self) -> str:
         """The text, in one line."""
         return join_spaced((one.text, one.spaced) for one in self.tokens)
+
+    @property
+    def confidence(self) -> float | None:
+        """How sure the model was of its words, 0 to 1, as of a segment; None if it does not say."""
+        return mean(one.confidence for one in self.tokens)
 
     @property
     def start(self) -> float:

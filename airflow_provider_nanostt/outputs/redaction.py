@@ -29,7 +29,7 @@ _MAX_FRAMES = 5
 def load(path: str) -> Transform:
     """Return the function at a path such as ``my_package.redact``.
 
-    :raises InvalidInput: if there is none, or it cannot be called with one text.
+    :raises InvalidInput: if there is none, it cannot be called with one text, or it says that it returns no text.
     """
     try:
         found = pkgutil.resolve_name(path)
@@ -37,17 +37,31 @@ def load(path: str) -> Transform:
         raise InvalidInput(
             f"transform={path!r} cannot be imported on this worker ({describe_exception(error)})"
         ) from None
-    if not callable(found) or isinstance(found, type) or inspect.iscoroutinefunction(found):
-        kind = "a class" if isinstance(found, type) else "async" if callable(found) else f"a {type(found).__name__}"
-        raise InvalidInput(f"transform={path!r} must be a function from text to text; it is {kind}")
+    kind = _unfit(found)
     try:
-        inspect.signature(found).bind("text")
+        if kind is None:
+            signature = inspect.signature(found)
+            signature.bind("text")
+            kind = "annotated to return None" if signature.return_annotation in (None, "None") else None
     except TypeError as error:
         raise InvalidInput(f"transform={path!r} cannot be called with one text ({error})") from None
-    except ValueError:  # a function of C need not say what it takes
+    except (ValueError, NameError):  # one of C need not say what it takes, nor an annotation what it names
         pass
+    if kind is not None:
+        raise InvalidInput(f"transform={path!r} must be a function from text to text; it is {kind}")
     function: Transform = found
     return function
+
+
+def _unfit(found: object) -> str | None:
+    """Return what something is that makes no text of a text when it is called; None if it may."""
+    if isinstance(found, type) or not callable(found):
+        return "a class" if isinstance(found, type) else f"a {type(found).__name__}"
+    ways = found, type(found).__call__
+    if any(map(inspect.iscoroutinefunction, ways)):
+        return "async"
+    is_generator = any(inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one) for one in ways)
+    return "a generator" if is_generator else None
 
 
 def transformed(transcript: Transcript, path: str, *, keep_raw: bool) -> Transcript:

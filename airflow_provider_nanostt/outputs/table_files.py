@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.outputs.settings import ChunkRules
 
-_ROW_GROUP = 50_000
-"""Rows that are written at once, about."""
-_ROW_GROUP_BYTES = 64 * 1024 * 1024
-"""Bytes from which they are written, however few there are."""
+_ROW_GROUP = 4_000_000
+"""Bytes of rows that are written at once, before they are compressed, about."""
 
 _MAX_ROWS, _MAX_BYTES = 2**20, 512 * 1024 * 1024
 """Of a row group that is read; ours have fewer."""
@@ -163,8 +161,7 @@ class _ParquetFile:
 
         self._rows = table.rows
         self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in table.columns.items()])
-        self._pool = pa.system_memory_pool()  # Arrow's own keeps what is freed
-        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd", memory_pool=self._pool)
+        self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._waiting = [self._schema.empty_table()]
 
     def add(self, transcript: Transcript, source: str) -> None:
@@ -172,9 +169,9 @@ class _ParquetFile:
 
         rows = self._rows(transcript, source)
         try:
-            columns = [pa.array(rows[one.name], one.type, memory_pool=self._pool) for one in self._schema]
+            columns = [pa.array(rows[one.name], one.type) for one in self._schema]
         except UnicodeError:  # halves of characters, which no file can hold
-            columns = [pa.array(map(_utf8, rows[one.name]), one.type, memory_pool=self._pool) for one in self._schema]
+            columns = [pa.array(map(_utf8, rows[one.name]), one.type) for one in self._schema]
         self._add(pa.Table.from_arrays(columns, schema=self._schema))
 
     def keep(self, old: BinaryIO, without: Collection[str]) -> None:
@@ -190,8 +187,7 @@ class _ParquetFile:
 
     def _add(self, rows: pa.Table) -> None:
         self._waiting.append(rows)
-        some = self._waiting
-        if sum(map(len, some)) >= _ROW_GROUP or sum(one.nbytes for one in some) >= _ROW_GROUP_BYTES:
+        if sum(one.nbytes for one in self._waiting) >= _ROW_GROUP:
             self._write()
 
     def _write(self) -> None:
@@ -200,6 +196,9 @@ class _ParquetFile:
         rows, self._waiting = pa.concat_tables(self._waiting), [self._schema.empty_table()]
         if len(rows):
             self._writer.write_table(rows)
+        del rows
+        # Arrow keeps what is freed, and with malloc it would be scattered among what Python holds.
+        pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
         self._write()

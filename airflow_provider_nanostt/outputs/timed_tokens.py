@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from airflow_provider_nanostt.api.confidence import is_spoken
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import is_sound_event, is_visible
 from airflow_provider_nanostt.api.timeline import PAUSE_SECONDS, in_order, spaced
@@ -37,6 +38,7 @@ class Token(NamedTuple):
     :param spaced: whether a space stands before it.
     :param start: milliseconds, like ``end``.
     :param event: whether it is a sound that is not speech; its text is in brackets.
+    :param confidence: of the word that it is or is a part of, 0 to 1; None if that has none, or was not said.
     """
 
     text: str
@@ -45,6 +47,7 @@ class Token(NamedTuple):
     end: int
     speaker: str | None
     event: bool = False
+    confidence: float | None = None
 
     @property
     def width(self) -> int:
@@ -61,6 +64,7 @@ class _Raw(NamedTuple):
     end: int | None
     speaker: str | None
     event: bool = False
+    confidence: float | None = None
 
 
 class Spoken(NamedTuple):
@@ -84,7 +88,7 @@ def spoken(transcript: Transcript) -> Spoken:
         return Spoken(_with_times(raw), timed=True)
     text = transcript.text if is_visible(transcript.text) else ""
     raw = raw or words or _of_segment(Segment(None, None, None, text))
-    return Spoken([Token(one.text, one.spaced, 0, 0, one.speaker, one.event) for one in raw], timed=not raw)
+    return Spoken([_token(one, 0, 0) for one in raw], timed=not raw)
 
 
 def estimated(tokens: Sequence[Token], minutes: float | None, *, begin: int = 0) -> list[Token]:
@@ -123,7 +127,8 @@ def _of_words(transcript: Transcript) -> list[_Raw]:
             name = event_name(one_line(word.text))
             found.append(_Raw(f"[{name}]", True, _ms(word.start), _ms(word.end), word.speaker, event=True))
         elif parts := cleaned(word.text).split():
-            found += _shared([(part, is_apart or at > 0) for at, part in enumerate(parts)], word)
+            confidence = word.confidence if is_spoken(word) else None
+            found += _shared([(part, is_apart or at > 0) for at, part in enumerate(parts)], word, confidence)
     return found
 
 
@@ -131,18 +136,18 @@ def _of_segment(segment: Segment) -> list[_Raw]:
     return _shared(split_breakable(cleaned(segment.text)), segment)
 
 
-def _shared(parts: Sequence[tuple[str, bool]], entry: Word | Segment) -> list[_Raw]:
+def _shared(parts: Sequence[tuple[str, bool]], entry: Word | Segment, confidence: float | None = None) -> list[_Raw]:
     """Share an entry's time between its parts; half a time belongs to the first, or to the last."""
     begin, stop = _ms(entry.start), _ms(entry.end)
     if len(parts) == 1:  # nearly always
-        return [_Raw(*parts[0], begin, stop, entry.speaker)]
+        return [_Raw(*parts[0], begin, stop, entry.speaker, confidence=confidence)]
     spans: Sequence[tuple[int | None, int | None]]
     if begin is not None and stop is not None and stop >= begin:
         spans = spread(begin, stop, [display_width(part) for part, _ in parts])
     else:
         last = len(parts) - 1
         spans = [(begin if at == 0 else None, stop if at == last else None) for at in range(len(parts))]
-    return [_Raw(part, spaced, *span, entry.speaker) for (part, spaced), span in zip(parts, spans, strict=True)]
+    return [_Raw(*part, *span, entry.speaker, confidence=confidence) for part, span in zip(parts, spans, strict=True)]
 
 
 def _ms(seconds: float | None) -> int | None:
@@ -175,8 +180,12 @@ def _with_times(raw: Sequence[_Raw]) -> list[Token]:
         end = one.end
         if end is None or end < start or at not in kept:
             end = start + 200 + round(display_width(one.text) * 1000 / _SLOWEST)
-        tokens.append(Token(one.text, one.spaced, start, min(end, following), one.speaker, one.event))
+        tokens.append(_token(one, start, min(end, following)))
     return tokens
+
+
+def _token(one: _Raw, start: int, end: int) -> Token:
+    return Token(one.text, one.spaced, start, end, one.speaker, one.event, one.confidence)
 
 
 def _rising(starts: Sequence[int | None]) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 seen: list[str] = []
 """Every text that ``note`` was called with."""
@@ -41,8 +42,18 @@ def fails(text: str) -> str:
     raise KeyError(text)
 
 
-def returns_none(text: str) -> None:
+def returns_none(text: str) -> str | None:
     """Return no text."""
+    return None
+
+
+def says_none(text: str) -> None:
+    """Return no text, and say so."""
+
+
+def yields(text: str) -> Iterator[str]:
+    """Return pieces of the text, one after the other."""
+    yield from text
 
 
 def takes_two(text: str, other: str) -> str:
@@ -53,6 +64,17 @@ def takes_two(text: str, other: str) -> str:
 async def waits(text: str) -> str:
     """Return a text only to who awaits it."""
     return text
+
+
+class Waiting:
+    """Something to call that returns a text only to who awaits it."""
+
+    async def __call__(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+
+waiting = Waiting()
 
 
 class Redactor:

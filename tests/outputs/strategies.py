@@ -13,7 +13,19 @@ TRAPS = [
     *("!", "?!", ",", "…", "«", "a" * 60, "\u0301" * 5, "👩‍👩‍👧‍👦", "Grüße", "naïve"),
     *("你好", "世界。", "「東京」", "ラーメン", "สวัสดีครับ", "漢" * 50, "שלום", "مرحبا", "한국어"),
 ]
-SPEAKERS = [None, "Speaker 1", "Speaker 2", "דובר", "A > B & <C>", "名" * 30, "x" * 80, "line\nbreak", " "]
+SPEAKERS = [
+    None,
+    "Speaker 1",
+    "Speaker 2",
+    "דובר",
+    "A > B & <C>",
+    "名" * 30,
+    "x" * 80,
+    "line\nbreak",
+    "a\tb|<i>c</i>",
+    "half \ud83d",
+    " ",
+]
 
 texts = st.one_of(st.sampled_from(TRAPS), st.text(max_size=12), st.from_regex(r"[a-z]{1,9}[.,!?]?", fullmatch=True))
 times = st.none() | st.floats(-2, 100) | st.floats() | st.sampled_from([0.0, 359_999.0, 356_400.0, 1e300])

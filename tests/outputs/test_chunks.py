@@ -93,6 +93,16 @@ def test_a_chunk_has_whole_sentences_and_what_is_known_of_it():
     assert next(to_chunks(talk(20), source=None, recorded_at="2026-07-01"))["recorded_at"] == "2026-07-01"
 
 
+def test_a_chunk_says_how_sure_the_model_was_of_its_words():
+    """The mean of what was said in it, as of a segment; without a figure there is none."""
+    words = [Word(text, at, at + 0.5, confidence=sure) for at, (text, sure) in enumerate([("Not", 0.4), ("now.", 0.9)])]
+    words += [Word("(laughs)", 2.0, 2.5, "audio_event", confidence=0.1), Word("Ok.", 3.0, 3.5)]
+    known = [one.get("confidence") for one in chunks(Transcript("", words=tuple(words)), size=10)]
+    assert known == [0.6, None, None]
+    whole = Transcript("Not now.", (Segment(None, None, None, "Not now.", 0.6),), tuple(words[:2]))
+    assert chunks(whole)[0]["confidence"] == whole.segments[0].confidence
+
+
 def test_marks_that_stand_for_themselves_stay_with_their_sentence():
     """A full stop, a closing quote; a number is not cut at its point."""
     words = [Word(text, at, at + 0.5) for at, text in enumerate(["Say", " ", "“", "no", ".", "”", " ", "It", " "])]

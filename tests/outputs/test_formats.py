@@ -7,12 +7,15 @@ import gzip
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from airflow_provider_nanostt.api.catalogue import KnownModels
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.outputs import (
     FORMATS,
@@ -24,6 +27,8 @@ from airflow_provider_nanostt.outputs import (
 )
 from airflow_provider_nanostt.outputs.formats.registry import REGISTRY
 from airflow_provider_nanostt.outputs.settings import check_formats
+from airflow_provider_nanostt.outputs.timed_tokens import spoken
+from tests.outputs.strategies import transcripts
 
 PACKED = re.compile(r'<script type="application/gzip" data-file="([^"]+)">([^<]+)</script>')
 CALL = Transcript(
@@ -207,3 +212,57 @@ def test_text_in_files_is_what_render_returns(tmp_path):
     ).result
     for name in ("txt", "srt", "vtt"):
         assert Path(files["files"][name]).read_text(encoding="utf-8") == format_transcript(CALL, name)
+
+
+def strictly(text: str) -> Any:
+    """JSON as its standard has it, without NaN and Infinity."""
+
+    def refuse(constant: str) -> object:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", FORMATS)
+def test_numbers_that_cannot_be_are_in_no_format(name, odd):
+    """A script may put them anywhere; they are unknown, and all that is said is there."""
+    given = Transcript(
+        "Well now.",
+        (Segment("A", odd, 1.0, "Well", odd), Segment("A", 1.0, odd, "now.", 0.9)),
+        (Word("Well", odd, 1.0, "word", "A", odd), Word("now.", 1.0, odd, "word", "A", odd)),
+        cost=odd,
+        charged_minutes=odd,
+        confidence=odd,
+    )
+    made = format_transcript(given, name)
+    if REGISTRY[name].suffix.endswith("json"):
+        strictly(made)
+    for line in made.splitlines() if name == "chunks" else ():
+        strictly(line)
+    assert "Well" in made
+    assert "now." in made
+
+
+@settings(max_examples=30)
+@given(transcripts)
+def test_whatever_was_sent_the_formats_of_other_programs_can_be_read(transcript):
+    """Odd times, names and texts are JSON and rows with times that never go back; without times it is said so."""
+    for name in ("whisperx", "diarized_json", "podcast", "tsv"):
+        if not spoken(normalised(transcript)).timed:
+            with pytest.raises(InvalidInput, match="has given no times"):
+                format_transcript(transcript, name)
+            continue
+        made = format_transcript(transcript, name)
+        if name == "tsv":
+            rows = [line.split("\t") for line in made.splitlines()[1:]]
+            times = [int(time) for start, end, _ in rows for time in (start, end)]
+            names: list[str] = []
+        else:
+            found = strictly(made)["segments"]
+            keys = ("startTime", "endTime") if name == "podcast" else ("start", "end")
+            times = [one[key] for one in found for key in keys]
+            names = [one["speaker"] for one in found if one.get("speaker")]
+        assert times == sorted(times)
+        assert all(time >= 0 for time in times)
+        assert all(len(one.splitlines()) == 1 and one.strip() for one in names)

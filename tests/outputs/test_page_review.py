@@ -87,6 +87,23 @@ def test_keys_and_buttons_go_from_place_to_place(visit):
     assert here(view) == ("not", "1 of 5")
 
 
+def test_all_in_doubt_is_gone_through_word_by_word(visit):
+    """Over the turns of all speakers and round again; a letter in the search is a letter."""
+    lines = [("Agent", "One two three.", {}), ("Customer", "Four.", {}), ("Agent", "Five 👋 six.", {})]
+    words = [word for _, line, _ in lines for word in line.split() if word != "👋"]
+    doubted = [(speaker, line, dict.fromkeys(words, 0.2)) for speaker, line, _ in lines]
+    view = visit(page(conversation(doubted), title="t", review_below=1.0))
+    places = []
+    for _ in range(8):
+        view.keyboard.press("d")
+        places.append(here(view))
+    heard = ["One", "two", "three.", "Four.", "Five", "👋", "six."]
+    assert places == [(word, f"{at + 1} of 7") for at, word in enumerate(heard)] + [("One", "1 of 7")]
+    view.keyboard.press("/")
+    view.keyboard.type("add")
+    assert (view.input_value("#q"), view.inner_text("#place")) == ("add", "1 of 7")
+
+
 def test_a_far_place_is_brought_into_view_and_the_way_goes_on_from_where_the_reader_is(visit):
     """In a long transcript, below the bar; who has scrolled on is not sent back."""
     lines = [("Agent", f"Line {number} is as long as it has to be.", {}) for number in range(300)]

@@ -218,6 +218,9 @@ def test_of_any_transcript_only_what_the_function_returned_is_left(transcript):
         (f"{HERE}.number", "must be a function from text to text; it is a int"),
         (f"{HERE}.Redactor", "must be a function from text to text; it is a class"),
         (f"{HERE}.waits", "must be a function from text to text; it is async"),
+        (f"{HERE}.waiting", "must be a function from text to text; it is async"),
+        (f"{HERE}.yields", "must be a function from text to text; it is a generator"),
+        (f"{HERE}.says_none", "must be a function from text to text; it is annotated to return None"),
         (f"{HERE}.takes_two", "cannot be called with one text"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,22 @@ def test_sentences_have_their_words_times_and_speakers():
         {"start": 0.7, "end": 1.2, "word": "morning.", "speaker": "Agent"},
     ]
     assert made["word_segments"] == [word for one in made["segments"] for word in one["words"]]
+
+
+def test_a_words_score_is_its_confidence():
+    """That of what was said, not of a mark or a sound; a word whose parts have a figure each has their mean."""
+    unsure = {"Good": 0.9, "morning": 0.6, ".": 0.1, "How": 0.0, "(laughter)": 0.2, "may": None}
+    words = tuple(replace(one, confidence=unsure.get(one.text)) for one in CALL.words)
+    made = json.loads(format_transcript(replace(CALL, words=words), "whisperx"))
+    scores = [(one["word"], one["score"]) for one in made["word_segments"] if "score" in one]
+    assert scores == [("Good", 0.9), ("morning.", 0.6), ("How", 0.0001)]
+    parts = (
+        Word("not", 0.0, 0.5, confidence=0.4),
+        Word(" ", 0.5, 0.5, "spacing"),
+        Word("at\u00a0all", 0.5, 1.0, confidence=0.9),
+    )
+    made = json.loads(format_transcript(Transcript("", words=parts), "whisperx"))
+    assert [one["score"] for one in made["word_segments"]] == [0.4, 0.9, 0.9]
 
 
 @settings(max_examples=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two recordings as chunks, with the other files beside them."""
-    settings = OutputSettings(formats=("txt", "chunks", "whisperx"))
-    for source, transcript in (("talk.wav", talk(3_000)), ("call.wav", CALL)):
+    """Two recordings as chunks, of one of which the model was unsure, with the other files beside them."""
+    settings, sure = OutputSettings(formats=("txt", "chunks", "whisperx")), talk(3_000)
+    unsure = replace(sure, words=tuple(replace(word, confidence=0.7) for word in sure.words))
+    for source, transcript in (("talk.wav", unsure), ("call.wav", CALL)):
         write_outputs(
             transcript, folder=object_storage.resolve(str(tmp_path)), source=source, identity=None, settings=settings
         )
@@ -38,6 +40,7 @@ def test_airflows_document_loader_reads_them_without_code(folder):
     documents = load.execute({})
     written = chunks_in(*sorted(folder.glob("*.chunks.jsonl")))
     assert [one["text"] for one in documents] == [one["text"] for one in written]
+    assert {chunk.get("confidence") for chunk in written} == {0.7, None}
     for document, chunk in zip(documents, written, strict=True):
         assert document["metadata"].items() >= {name: chunk[name] for name in chunk if name != "text"}.items()
 

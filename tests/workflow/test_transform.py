@@ -143,6 +143,34 @@ def test_a_batch_leaves_nothing_that_is_hidden(batch: Batch, rules, model):  # n
     assert "parcels" not in batch.everything_written()
 
 
+def test_tables_xcom_and_lineage_of_a_batch_are_transformed(batch: Batch, rules):  # noqa: F811
+    """Rows made of the answers, and rows made of the files after another try, have the new texts and no other."""
+    parquet, serde = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("openlineage.client.serde")
+    pytest.importorskip("airflow.providers.openlineage")
+    name = batch.recording("call.wav", text=TEXT)
+    for _ in range(2):
+        task = batch.make([name], tables=("segments", "words"), output_options={"transform": rules(HIDE)})
+        result = batch.run_task(lambda task=task: task, batch.memory.context())
+        tables = {table: parquet.read_table(uri).to_pylist() for table, uri in result["tables"].items()}
+        assert "[GOODS]" in " ".join(row["text"] for row in tables["segments"])
+        assert "[GOODS]" in " ".join(row["word"] for row in tables["words"])
+        facets = serde.Serde.to_json(task.get_openlineage_facets_on_complete(None))
+        assert "segments/day=" in facets
+        assert "parcels" not in json.dumps([tables, result]) + facets
+    assert len(batch.emulator.charges) == 1
+
+
+def test_a_later_run_transforms_what_it_skips(batch: Batch, rules):  # noqa: F811
+    """The files of an earlier run, in every format, its answer and its record; nothing is paid for."""
+    name, how = batch.recording("call.wav", text=TEXT), {"formats": FORMATS, "skip_existing": True}
+    batch.run([name], {"run_id": "manual__1"}, **how)
+    assert "parcels" in batch.everything_written()
+    batch.run([name], {"run_id": "manual__2"}, **how, output_options={"transform": rules(HIDE)})
+    assert (batch.statuses, batch.texts) == (["skipped"], [HIDDEN])
+    assert "parcels" not in batch.everything_written()
+    assert len(batch.emulator.charges) == 1
+
+
 def test_an_item_whose_transform_fails_stops_no_other(batch: Batch, rules):  # noqa: F811
     """Its row says why, without its text; a retry after the function was mended writes it, and pays nothing."""
     names = [batch.recording(f"call-{number}.wav", text=f"Call {number}: {TEXT}") for number in range(3)]
