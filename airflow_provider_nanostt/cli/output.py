@@ -117,6 +117,8 @@ def quiet() -> Iterator[None]:
     """Keep the log lines of Airflow and its providers out of a table."""
     before, given = logging.root.manager.disable, os.environ.get(_LEVEL)
     logging.disable(logging.WARNING)
+    # Airflow 2 logs the traceback of a database that is not there; what follows from it is said anyway.
+    logging.getLogger("airflow.models.connection").setLevel(logging.CRITICAL)
     os.environ.setdefault(_LEVEL, "ERROR")  # read when Airflow is imported; its own loggers heed nothing else
     try:
         yield

@@ -258,6 +258,11 @@ def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> Ba
                 pass
         except OSError as error:
             raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
+    else:
+        try:
+            _ = batch.folder.fs  # an unknown storage is only found out here on Airflow 2
+        except (ImportError, ValueError) as error:
+            raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
     batch.service.try_balance()
     known = batch.service.known_models()
     known.check(given.model, diarize=given.diarize, tag_audio_events=given.tag_audio_events)

@@ -89,6 +89,7 @@ def test_a_key_is_used_byte_for_byte(bucket, key):
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_signed_byte_for_byte(monkeypatch, key):
     """The service fetches the object that was named."""
+    pytest.importorskip("airflow.providers.amazon")
     region = {"region_name": "eu-north-1"}
     connection = {"conn_type": "aws", "login": "AKIDEXAMPLE", "password": "x" * 40, "extra": region}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_KEYS", json.dumps(connection))

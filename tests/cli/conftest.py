@@ -52,6 +52,12 @@ def signals_arrive() -> Iterator[None]:
         signal.signal(one, old)
 
 
+@pytest.fixture(autouse=True)
+def without_warnings_of_airflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow 2 warns of a setting of its own whenever it is imported."""
+    monkeypatch.setenv("AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY", "True")
+
+
 @pytest.fixture
 def nanostt(capfd) -> Callable[..., Ended]:
     """Run a command in this process."""

@@ -9,7 +9,6 @@ import json
 import multiprocessing
 import os
 import stat
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +63,6 @@ def run(kind: str, folder: str, number: int, environment: dict[str, str], start,
     won.put(wins)
 
 
-@pytest.mark.skipif(sys.flags.safe_path, reason="its processes import this module from the tree")
 @pytest.mark.parametrize("kind", ["create", "replace"])
 def test_of_eight_processes_one_wins(folder, kind):
     """In each of twenty rounds; what is there afterwards is the winner's, whole."""

@@ -142,7 +142,8 @@ def test_threads_do_not_share_a_child():
 def test_the_child_ends_with_its_parent():
     """However the parent ends."""
     code = (
-        "import io, os, sys\nfrom airflow_provider_nanostt.audio import sandbox\nfrom tests.security import work\n"
+        "import io, os, sys\nsys.path.append(os.getcwd())\n"
+        "from airflow_provider_nanostt.audio import sandbox\nfrom tests.security import work\n"
         "print(sandbox.run(work.pid, io.BytesIO(b'x'), read=int, cpu_seconds=9), flush=True)\nos.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False, cwd=Path.cwd())

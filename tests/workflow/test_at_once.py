@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import sys
 import threading
 import time
 from collections import Counter
@@ -37,7 +36,6 @@ def place(request, tmp_path) -> str:
     return str(request.getfixturevalue("shelf").uri)
 
 
-@pytest.mark.skipif(sys.flags.safe_path, reason="its processes import this module from the tree")
 @pytest.mark.parametrize("place", ["disk", pytest.param("s3", marks=pytest.mark.long)], indirect=True)
 @pytest.mark.parametrize("form", FORMS)
 def test_two_at_the_same_instant_pay_once(form, place, emulator: Emulator, tmp_path):
