@@ -108,8 +108,11 @@ def _find_local(path: Path, *, may_be_relative: bool) -> Iterator[Found]:
 
 
 def _leads_back(folder: Path) -> bool:
-    """Whether a folder is a link to one around it, below which each recording would be found, and paid for, again."""
-    return folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve())
+    """Whether a folder is a link to one around it, below which each recording would be found, and paid for, again.
+
+    Around it are also the folders that other links on the way to it lead from.
+    """
+    return folder.is_symlink() and any(one.resolve().is_relative_to(folder.resolve()) for one in folder.parents)
 
 
 def _version_of_file(path: Path) -> str:

@@ -231,7 +231,7 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
     arguments = read_arguments(given)
     # Said by each recording, the options are part of what the ledger knows it by: another model replaces nothing.
     job = {name: getattr(given, name) for name in _OF_THE_JOB}
-    Options(**job, extra_parameters=extra)  # refuses what no model takes
+    extra = dict(Options(**job, extra_parameters=extra).extra_parameters)  # refuses what no model takes
     items = expand([{"audio": from_the_root(name), **job} for name in given.audio])
     if extra:
         items = [replace(item, options={**item.options, "extra_parameters": extra}) for item in items]

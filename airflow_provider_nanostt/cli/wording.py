@@ -30,12 +30,12 @@ FLAGS = {name: f"--{name.replace('_', '-')}" for name in _OF_ONE_NAME} | {
 """The flags of ``nanostt transcribe``, by the arguments that they stand for."""
 
 _ARGUMENT = re.compile(
-    rf"(?<![\w./'-])({'|'.join(FLAGS)})(?:=('[^']*'|\w*))?(?![\w/'-]|\.\w)"
+    r"(?<!\w)'[^']*'(?!\w)"
+    rf"|(?<![\w./'?&-])({'|'.join(FLAGS)})(?:=('[^']*'|\w*))?(?![\w/'-]|\.\w)"
     r"| in (?:audio_preparation|cost_limits|output_options|recovery_policy)\b"
     r"|\baudio=(?=')|clear the task with (?=force=)|(?:clear|run) the task(?: again)?"
 )
-"""An argument, perhaps with a value; the group that it is in; a recording's; and what is done with a task."""
-
+"""What is quoted; an argument, perhaps with a value; its group; a recording's; and what is done with a task."""
 
 _AGAIN = "run the command again"
 
@@ -45,10 +45,12 @@ def with_flags(text: str) -> str:
 
     def replaced(found: re.Match[str]) -> str:
         name, value = found.groups()
+        if found[0].startswith("'"):
+            return found[0]  # most likely a file's name
         if name is None:
             is_of_task = found[0].startswith(("clear", "run"))
             return "add " if found[0].endswith("with ") else _AGAIN if is_of_task else ""
-        begins = found.start() == 0 or text[: found.start()].endswith((": ", ". "))
+        begins = found.start() == 0 or text[: found.start()].endswith(". ")
         if value is None and "_" not in name and not begins:
             return found[0]  # a word such as "model", which is no argument there
         return FLAGS[name] if value in (None, "", "True") else f"{FLAGS[name]} {shlex.quote(value.strip(chr(39)))}"

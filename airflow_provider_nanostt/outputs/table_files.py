@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _ROW_GROUP = 4_000_000
 """Bytes of rows that are written at once, before they are compressed, about."""
 
+_LOOSE = 100
+"""Recordings whose rows wait apart: each takes some kilobytes besides, however short it is."""
+
 _MAX_ROWS, _MAX_BYTES = 2**20, 512 * 1024 * 1024
 """Of a row group that is read; ours have fewer."""
 
@@ -163,6 +166,7 @@ class _ParquetFile:
         self._schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in table.columns.items()])
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
         self._waiting = [self._schema.empty_table()]
+        self._bytes = 0
 
     def add(self, transcript: Transcript, source: str) -> None:
         import pyarrow as pa
@@ -186,14 +190,19 @@ class _ParquetFile:
                 self._add(pa.table({**empty, **{name: kept[name] for name in kept.column_names}}).cast(self._schema))
 
     def _add(self, rows: pa.Table) -> None:
+        import pyarrow as pa
+
         self._waiting.append(rows)
-        if sum(one.nbytes for one in self._waiting) >= _ROW_GROUP:
+        self._bytes += rows.nbytes
+        if self._bytes >= _ROW_GROUP:
             self._write()
+        elif len(self._waiting) > _LOOSE:
+            self._waiting = [pa.concat_tables(self._waiting).combine_chunks()]
 
     def _write(self) -> None:
         import pyarrow as pa
 
-        rows, self._waiting = pa.concat_tables(self._waiting), [self._schema.empty_table()]
+        rows, self._waiting, self._bytes = pa.concat_tables(self._waiting), [self._schema.empty_table()], 0
         if len(rows):
             self._writer.write_table(rows)
         del rows

@@ -191,6 +191,14 @@ def test_more_fields_of_the_request(emulator: Emulator, wav, folder, nanostt):
     assert [(json.loads(one["keyterms"]), one["seed"]) for one in sent] == [(["Reykjavik"], "7"), (["Akureyri"], "7")]
 
 
+def test_a_number_with_a_fraction_of_nothing_is_the_same_job(emulator: Emulator, wav, folder, nanostt):
+    """The same command is the same job however a program writes its numbers; it is paid for once."""
+    for seed in ("7", "7.0"):
+        done = nanostt("transcribe", wav, "--output", folder, "--model", ASYNC, "--json", "--extra", f"seed={seed}")
+        assert done.code == 0, done
+    assert len(emulator.charges) == 1
+
+
 def test_what_is_written_may_be_marked_changed_and_tabled(emulator: Emulator, wav, folder, nanostt):
     """Asked for later, too, which costs nothing; each command has a file of its own in the table."""
     emulator.script("*", text=TEXT, duration=12.0)
@@ -520,6 +528,12 @@ def test_messages_name_the_options_of_the_command(nanostt):
         ("'max_parallel.wav' is in /x/output_path/force=1.wav", "'max_parallel.wav' is in /x/output_path/force=1.wav"),
         ("audio='/x' is not a file", "'/x' is not a file"),
         ("Add funds and run the task again", "Add funds and run the command again"),
+        ("The service answers: model not found", "The service answers: model not found"),
+        ("It cannot be reached: timeout while reading", "It cannot be reached: timeout while reading"),
+        ("'/x/Talk: language=en, run the task.wav' is gone", "'/x/Talk: language=en, run the task.wav' is gone"),
+        ("audio='/x/a timeout=5' is not a file", "'/x/a timeout=5' is not a file"),
+        ("https://x/a?language=en&model=b", "https://x/a?language=en&model=b"),
+        ("the service's reason; force=True isn't set", "the service's reason; --force isn't set"),
     ):  # fmt: skip
         assert wording.with_flags(message) == shown
 

@@ -252,3 +252,12 @@ def test_long_texts_are_written_before_they_are_many():
     text = "x" * 2**20
     file = parquet.ParquetFile(written("segments", ((f"{number}.wav", Transcript(text)) for number in range(130))))
     assert file.num_row_groups > 1
+
+
+def test_short_recordings_take_little_memory():
+    """However many wait for a row group to be full, they take little more than what they say."""
+    rows, before = write_table("segments", io.BytesIO()), pa.total_allocated_bytes()
+    for number in range(400):
+        rows.add(Transcript("Yes."), f"{number}.wav")
+    assert pa.total_allocated_bytes() - before < 400 * 500
+    rows.close()

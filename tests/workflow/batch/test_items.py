@@ -58,6 +58,16 @@ def test_a_link_that_leads_back_finds_nothing_twice(tmp_path: Path):
     assert audio_of(f"{tmp_path}/link/calls/**/*.wav") == [one.replace("/calls/", "/link/calls/") for one in found]
 
 
+def test_links_that_lead_to_each_other_find_nothing_twice(tmp_path: Path):
+    """Neither of two folders is in the other, and yet each is below itself by way of the other."""
+    for one, other in (("may", "june"), ("june", "may")):
+        (tmp_path / one).mkdir()
+        (tmp_path / one / other).symlink_to(tmp_path / other)
+    (tmp_path / "may" / "a.wav").touch()
+    names = {str(tmp_path / folder / "a.wav") for folder in ("may", "june/may")}
+    assert set(audio_of(f"{tmp_path}/**/*.wav")) == names
+
+
 def test_one_recording_needs_no_list():
     """A single path, mapping, or anything with a path is a batch of one."""
     assert expand("/calls/a.wav") == expand(Path("/calls/a.wav")) == expand({"audio": "/calls/a.wav"})
