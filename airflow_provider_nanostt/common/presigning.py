@@ -59,13 +59,17 @@ def _signed(path: ObjectStoragePath, seconds: int, region: str | None = None) ->
 
 
 def _s3_signer(fs: Any, region: str | None, **defaults: str) -> Any:
-    """Return the same S3 file system with settings that its connection leaves open; s3fs makes each only once."""
+    """Return a new one of the same S3 file system, with settings that its connection leaves open.
+
+    A new one each time: one that has sent no request yet, and this one never does, signs but once with the connection's
+    credentials in s3fs 2026.2, and then looks for others.
+    """
     settings = dict(fs.storage_options)
     config = {"signature_version": "s3v4", **(settings.get("config_kwargs") or {})}
     config["s3"] = {"us_east_1_regional_endpoint": "regional", **defaults, **(config.get("s3") or {})}
     if region:
         settings["client_kwargs"] = {**(settings.get("client_kwargs") or {}), "region_name": region}
-    return type(fs)(*fs.storage_args, **{**settings, "config_kwargs": config})
+    return type(fs)(*fs.storage_args, **{**settings, "config_kwargs": config, "skip_instance_cache": True})
 
 
 def _sign(fs: Any, path: ObjectStoragePath, seconds: int) -> str | None:
