@@ -6,7 +6,6 @@ does not depend on which thread was quicker.
 
 from __future__ import annotations
 
-import functools
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ class Budget:
         self.spent = 0.0
         self.turn = threading.Condition()
         self.balance = balance
-        self._first_balance = functools.cache(balance)
+        self._account: tuple[float | None, float] | None = None
         self.earlier = 0.0
         self._held: dict[int, float] = {}
         self._next = 0
@@ -102,10 +101,13 @@ class Budget:
             self.turn.notify_all()
 
     def _check_account(self, total: float) -> None:
-        balance = self._first_balance()
-        if balance is not None and balance < total:
+        if self._account is None:
+            self._account = self.balance(), self.spent  # which is gone from the balance
+        balance, before = self._account
+        wanted = total - before
+        if balance is not None and balance < wanted:
             raise errors.CostLimit(
-                f"The account has {errors.usd(balance)}, which is less than this would cost ({errors.usd(total)}). "
+                f"The account has {errors.usd(balance)}, which is less than this would cost ({errors.usd(wanted)}). "
                 f"Add funds at {errors.FUNDS_PAGE} and run the task again"
             )
 

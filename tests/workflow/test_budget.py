@@ -187,6 +187,12 @@ def test_the_balance_is_asked_for_once_and_only_if_it_matters():
     assert len(asked) == 1
 
 
+def test_what_was_spent_before_the_account_was_asked_is_gone_from_it():
+    """It is not counted twice: what is left is enough for the next."""
+    limited = budget(above=of(20).usd * 1.5, has=of(20).usd * 1.5)
+    assert refused(limited, 20, 20, 20) == [2]
+
+
 def test_a_refused_key_is_no_unknown_balance():
     """An error of the account's answer ends it, and the others wait for nobody."""
 
