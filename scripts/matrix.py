@@ -32,6 +32,7 @@ ENVS = ROOT / ".envs"
 DISTRIBUTION = "airflow-provider-nanostt"
 AT_ONCE = int(os.environ.get("JOBS", "2"))
 FOREIGN = ("AIRFLOW_", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "MAKE", "MFLAGS")
+PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")  # the oldest has twice as much to do as others
 TIMEOUT = 3600  # seconds for one step of one version; every test on one takes half of that
 
 
@@ -105,7 +106,7 @@ class Run:
         # The path is made safe by the variable, so that what the tests start is safe as well.
         tests = self.step(
             python, "-m", "pytest", "tests", "--ignore=tests/e2e", "--ignore=tests/distributed",
-            "--import-mode=importlib", "-p", "no:cacheprovider", "--durations=10",
+            "--import-mode=importlib", "-p", "no:cacheprovider", "--durations=10", *PARALLEL,
             *(["-m", f"not ({' or '.join(self.without)})"] if self.without else []),
         )  # fmt: skip
         listed = self.step(str(self.env / "bin" / "airflow"), "providers", "list", "--output", "plain", timeout=120)

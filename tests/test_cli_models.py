@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -251,9 +250,8 @@ def test_absurd_figures_of_the_service_are_none(emulator: Emulator, capsys):
     assert document(capsys, "costs", *SINCE)[1]["net_usd"] is None
 
 
-def test_a_service_that_does_not_answer_is_one_line(emulator: Emulator, spent: Path, capsys, monkeypatch):
+def test_a_service_that_does_not_answer_is_one_line(emulator: Emulator, spent: Path, capsys, no_pauses):
     """With folders, too; nothing is shown that would look like all that was spent."""
-    monkeypatch.setattr(time, "sleep", lambda _: None)
     emulator.fail("/v1/usage", kind="reset", times=1000)
     code, out, err = run(capsys, "costs", *SINCE, str(spent))
     assert (code, out) == (2, "")
