@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refuse(given, str(error))
     except KeyboardInterrupt:
         return refuse(given, "interrupted", 128 + signal.SIGINT) if given.code is None else int(given.code)
+    finally:
+        write(sys.stderr, "")  # what Airflow has left in its buffer; where nobody reads it, Python would end with 120
 
 
 def _read(arguments: Sequence[str] | None, given: argparse.Namespace) -> None:
