@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from array import array
+from difflib import SequenceMatcher
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -276,9 +277,12 @@ def test_captions_fit_a_player(tmp_path):
         player = Upload("player.wav", "audio/wav", wav(played(data)))
         found, expected = transcribed(listener, [part.audio, player])
     words, there = ([word for word in one.words if word.type == "word"] for one in (found, expected))
-    assert len(words) > 10
+    # A recogniser does not hear every word alike in two encodings: those that it does are to be at the same moments.
+    alike = SequenceMatcher(None, *([word.text for word in one] for one in (words, there)), autojunk=False)
+    pairs = [(words[a + at], there[b + at]) for a, b, size in alike.get_matching_blocks() for at in range(size)]
+    assert len(pairs) > 0.8 * len(there) > 10
     assert words[0].start > 2.0
-    assert [word.start for word in words] == pytest.approx([word.start for word in there], abs=0.4)
+    assert [word.start for word, _ in pairs] == pytest.approx([word.start for _, word in pairs], abs=0.4)
     assert format_transcript(found, "srt").startswith("1\n00:00:0")
 
 
