@@ -76,14 +76,15 @@ LONGEST_FIRST = (
     "e2e/test_batch.py",
     "e2e/test_killed_submitting.py",
     "e2e/test_transcript_tab.py",
-    "e2e/test_transcribe.py",  # uses the same Airflow as the next two
+    "e2e/test_transcribe.py",
     "e2e/test_faces.py",
-    "e2e/test_told.py",  # likewise
+    "e2e/test_told.py",
     "e2e/test_watched_bucket.py",
     "test_example_dags.py",
     "workflow/test_paid_once.py",
     "audio/test_real_store.py",
     "outputs/test_page.py",
+    "web/test_attacks.py",
     "web/test_pages.py",
     "workflow/batch/test_paid_once.py",
     "emulator/test_audio.py",
@@ -94,6 +95,26 @@ LONGEST_FIRST = (
     "polling/test_schedule.py",
 )
 """So that two processes that divide the files between them end at about the same time."""
+
+TOGETHER = {
+    "the tab": ("web/test_attacks.py", "web/test_plugin.py", "web/test_tab.py"),
+    "one Airflow": ("e2e/test_transcribe.py", "e2e/test_faces.py", "e2e/test_told.py", "e2e/test_watched_bucket.py"),
+}
+"""Files that use the same run or the same processes: one process of pytest has them, so that it is started once."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a file to one process, and to the same as the files that it is together with."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            places = ((name, file.removeprefix("tests/").startswith(starts)) for name, starts in TOGETHER.items())
+            return next((name for name, is_in in places if is_in), file)
+
+    return LoadTogether(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
