@@ -150,15 +150,11 @@ def check_name(model: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One model, each fact from the source that counts.
-
-    :param is_listed: whether the service's catalogue has it; None if that could not be had.
-    """
+    """One model, each fact from the source that counts."""
 
     id: str
     price: Price
     can: Abilities
-    is_listed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +196,7 @@ class KnownModels:
         """Return what is known of a model: the catalogue counts, then the connection, then the table."""
         entry, row = (self.listed or {}).get(model), KNOWN_MODELS.get(model)
         can = (entry.can if entry else Abilities()).or_else(row.can if row else Abilities())
-        return ModelFacts(model, self._price(model), can, None if self.listed is None else entry is not None)
+        return ModelFacts(model, self._price(model), can)
 
     def all(self) -> list[ModelFacts]:
         """Return the facts of every model that transcribes: of the catalogue, if there is one, else of the table."""
