@@ -111,21 +111,17 @@ def _multipart(path: str, fields: Mapping[str, object], upload: Upload) -> Reque
     """Return a form; what is not text is written as JSON, a flag so as ``true`` or ``false``."""
     from urllib3.filepost import encode_multipart_formdata
 
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value, allow_nan=False, ensure_ascii=False)
-        for name, value in fields.items()
-    }
-    parts: dict[str, bytes | tuple[str, bytes, str]] = {
-        name: text.encode("utf-8", "replace") for name, text in texts.items()
-    }
-    file = (_file_name(upload.name), upload.read(), upload.content_type)
-    body, content_type = encode_multipart_formdata({**parts, "audio": file})
+    parts: dict[str, bytes | tuple[str, bytes, str]] = {}
+    for name, value in fields.items():
+        text = value if isinstance(value, str) else json.dumps(value, allow_nan=False, ensure_ascii=False)
+        parts[name] = text.encode("utf-8", "replace")
+    parts["audio"] = (_file_name(upload.name), upload.read(), upload.content_type)
+    body, content_type = encode_multipart_formdata(parts)
     return Request("POST", path, {"Content-Type": content_type}, body)
 
 
 def _file_name(name: str) -> str:
     """Return the last part of a path in characters that every reader of multipart takes; the suffix stays."""
     last = re.split(r"[/\\]", name)[-1].encode("utf-8", "replace").decode()
-    return (
-        "".join(char if char.isprintable() and char != '"' else "_" for char in last)[-_MAX_FILE_NAME_CHARS:] or "audio"
-    )
+    plain = "".join(char if char.isprintable() and char != '"' else "_" for char in last)
+    return plain[-_MAX_FILE_NAME_CHARS:] or "audio"
