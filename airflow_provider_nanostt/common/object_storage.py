@@ -161,7 +161,7 @@ def create(path: ObjectStoragePath, data: bytes) -> bool:
         _warn_of_plain_writes(_bucket(path))
         write(path, data)
         return True
-    return _written_once(lambda: store.create(path.fs, path.path, data), path, data)
+    return _written_once(lambda: path.fs.pipe_file(path.path, data, **store.if_none), path, data)
 
 
 def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
