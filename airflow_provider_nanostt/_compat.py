@@ -119,7 +119,8 @@ def ask_person(instance: Any, *, subject: str, body: str, options: Sequence[str]
         params={},
         assigned_users=[{"id": one, "name": name} for one, name in users],
     )
-    shown = _supervisor().send(msg=payload)
+    supervisor = import_module("airflow.sdk.execution_time.task_runner").SUPERVISOR_COMMS  # is there while a task runs
+    shown = supervisor.send(msg=payload)
     return (getattr(shown, "subject", None), getattr(shown, "body", None)) == (subject, body)
 
 
@@ -136,11 +137,6 @@ def wait_for_person(operator: Any, instance: Any, *, method: str, options: Seque
     until = None if timeout is None else datetime.now(UTC) + timeout
     trigger = find("HITLTrigger")(ti_id=instance.id, options=list(options), params={}, timeout_datetime=until)
     operator.defer(trigger=trigger, method_name=method)
-
-
-def _supervisor() -> Any:
-    """Return the way from a running task to Airflow, which is there while a task runs."""
-    return import_module("airflow.sdk.execution_time.task_runner").SUPERVISOR_COMMS
 
 
 def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
