@@ -1,6 +1,7 @@
 """Files that ``ObjectStoragePath`` reaches: listed, read, and written whole or not at all.
 
-Nothing about their content; and no error of a storage means the same as "there is no file".
+Nothing about their content; and no error of a storage means the same as "there is no file". Where the storage does not
+answer or refuses, what is asked of it raises an OSError.
 """
 
 from __future__ import annotations
@@ -69,7 +70,6 @@ def read(path: ObjectStoragePath, *, at_most: int = MAX_BYTES) -> bytes | None:
     """Return a file's bytes; None only if the storage says that there is none.
 
     :param at_most: bytes; others may write into the folder, too.
-    :raises OSError: if the storage does not answer.
     :raises ValueError: if it is larger, or no regular file: a pipe would not end, and a link leads elsewhere.
     """
     try:
@@ -134,7 +134,6 @@ def write(path: ObjectStoragePath, data: bytes) -> str:
     """Write a file, replacing the one that is there; a reader sees the old or the new, never a part.
 
     :return: the file's URI.
-    :raises OSError: if it cannot be written.
     """
     if is_local(path):
         with local_files.writing(Path(path.path)) as file:
@@ -152,7 +151,6 @@ def create(path: ObjectStoragePath, data: bytes) -> bool:
     :param data: names its writer, so that nobody else writes the same bytes: a request that a client repeats by itself
         may be refused because of its own first try, and is known by them.
     :return: whether this call has written it; True, too, on a storage without such a write, which the log says once.
-    :raises OSError: if it cannot be written.
     """
     if is_local(path):
         return _is_ours(lambda: local_files.create(Path(path.path), data), path, data)
@@ -169,7 +167,6 @@ def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
 
     :param data: names its writer, as for :func:`create`.
     :return: whether this call has written it; False if the content is another by now, or the file is gone.
-    :raises OSError: if it cannot be read or written.
     """
     if is_local(path):
         return local_files.replace(Path(path.path), old, data)
@@ -230,7 +227,6 @@ def _warn_of_plain_writes(storage: str) -> None:
 def reading(path: ObjectStoragePath) -> AbstractContextManager[BinaryIO]:
     """Open a block that reads a file piece by piece.
 
-    :raises OSError: if it cannot be read.
     :raises ValueError: if it is no regular file.
     """
     if is_local(path):
@@ -240,10 +236,7 @@ def reading(path: ObjectStoragePath) -> AbstractContextManager[BinaryIO]:
 
 @contextmanager
 def writing(path: ObjectStoragePath) -> Iterator[BinaryIO]:
-    """Open a block that writes a file piece by piece; the file is there after the block, whole or not at all.
-
-    :raises OSError: if it cannot be written.
-    """
+    """Open a block that writes a file piece by piece; the file is there after the block, whole or not at all."""
     if is_local(path):
         with local_files.writing(Path(path.path)) as local:
             yield local
@@ -256,10 +249,7 @@ def writing(path: ObjectStoragePath) -> Iterator[BinaryIO]:
 
 
 def remove(path: ObjectStoragePath) -> None:
-    """Remove a file, if it is there.
-
-    :raises OSError: if it cannot be removed.
-    """
+    """Remove a file, if it is there."""
     with suppress(FileNotFoundError), as_os_errors():
         if is_local(path):
             Path(path.path).unlink()
@@ -277,10 +267,7 @@ class FileInfo:
 
 
 def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
-    """Return the files of a folder by name, from one listing; none if there is no such folder.
-
-    :raises OSError: if the storage cannot be listed.
-    """
+    """Return the files of a folder by name, from one listing; none if there is no such folder."""
     fs = folder.fs
     fs.invalidate_cache()
     try:
@@ -297,10 +284,7 @@ def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
 
 
 def file_info(path: ObjectStoragePath) -> FileInfo | None:
-    """Return what the storage says of one file; None only if it says that there is none.
-
-    :raises OSError: if the storage does not answer.
-    """
+    """Return what the storage says of one file; None only if it says that there is none."""
     fs = fresh(path)
     try:
         with as_os_errors():
@@ -337,10 +321,7 @@ def is_local(path: ObjectStoragePath) -> bool:
 
 
 def remove_folder(folder: ObjectStoragePath) -> None:
-    """Remove a folder with everything in it, if it is there.
-
-    :raises OSError: if it cannot be removed.
-    """
+    """Remove a folder with everything in it, if it is there."""
     with suppress(FileNotFoundError), as_os_errors():
         folder.fs.rm(folder.path, recursive=True)
 
