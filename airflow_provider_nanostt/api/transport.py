@@ -223,7 +223,11 @@ class AsyncClient:
         """Do in a thread what takes long the first time (imports, certificates), so that the event loop goes on."""
         if self._prepared is None:
             self._prepared = asyncio.ensure_future(asyncio.to_thread(self._prepare))
-        await asyncio.shield(self._prepared)  # the first caller may be cancelled; the others still need it
+        try:
+            await asyncio.shield(self._prepared)  # the first caller may be cancelled; the others still need it
+        except errors.InvalidInput:
+            self._prepared = None  # the next one reads the environment again
+            raise
 
     def _prepare(self) -> None:
         importlib.import_module("aiohttp")
@@ -245,8 +249,7 @@ class AsyncClient:
         return await loop(self._attempt, call)
 
     async def _attempt(self, call: Call[T]) -> T:
-        if self._prepared is None or not self._prepared.done():
-            await self.open()
+        await self.open()
         if call.paid:  # a connection of its own, as in Client
             async with self._new_session() as session:
                 return await self._exchange(session, call)
