@@ -36,7 +36,7 @@ def submit(submission: models.Submission) -> Call[models.Transcript | models.Job
         fields |= {"diarize": submission.diarize, "tagAudioEvents": submission.tag_audio_events}
     fields |= submission.extra_parameters
     if isinstance(submission.audio, Upload):
-        request, secrets = _multipart("/transcribe", fields, submission.audio), ()
+        request, secrets = _multipart(fields, submission.audio), ()
     else:
         request = _json("/transcribe", {"audioUrl": submission.audio, **fields})
         secrets = opaque_parts(submission.audio)
@@ -107,8 +107,8 @@ def _json(path: str, payload: Mapping[str, object]) -> Request:
     return Request("POST", path, {"Content-Type": "application/json"}, body)
 
 
-def _multipart(path: str, fields: Mapping[str, object], upload: Upload) -> Request:
-    """Return a form; what is not text is written as JSON, a flag so as ``true`` or ``false``."""
+def _multipart(fields: Mapping[str, object], upload: Upload) -> Request:
+    """Return a submit as a form; what is not text is written as JSON, a flag so as ``true`` or ``false``."""
     from urllib3.filepost import encode_multipart_formdata
 
     parts: dict[str, bytes | tuple[str, bytes, str]] = {}
@@ -117,7 +117,7 @@ def _multipart(path: str, fields: Mapping[str, object], upload: Upload) -> Reque
         parts[name] = text.encode("utf-8", "replace")
     parts["audio"] = (_file_name(upload.name), upload.read(), upload.content_type)
     body, content_type = encode_multipart_formdata(parts)
-    return Request("POST", path, {"Content-Type": content_type}, body)
+    return Request("POST", "/transcribe", {"Content-Type": content_type}, body)
 
 
 def _file_name(name: str) -> str:

@@ -60,8 +60,8 @@ def split_address(url: str) -> Address | None:
     bare, user = _without_user(rest, always=not is_object)
     if is_object and not _SIGNED.search(bare):
         return Address(scheme, "", bare, user=user)
-    place, fragment = _parted(bare, "#")
-    place, query = _parted(place, "?")
+    place, _, fragment = bare.partition("#")
+    place, _, query = place.partition("?")
     host, slash, path = place.partition("/")
     parameters = tuple((unquote(name), unquote(value)) for name, value in PATH_PARAMETER.findall(path))
     return Address(scheme, host, slash + PATH_PARAMETER.sub("", path), parameters, query, fragment, user)
@@ -84,11 +84,6 @@ def pairs(query: str) -> list[tuple[str, str]]:
         if pair:
             read.append((unquote_plus(name), unquote_plus(value)) if equals else ("", unquote_plus(name)))
     return read
-
-
-def _parted(text: str, mark: str) -> tuple[str, str]:
-    before, _, after = text.partition(mark)
-    return before, after
 
 
 def _without_user(rest: str, *, always: bool) -> tuple[str, str]:
