@@ -55,8 +55,8 @@ def job_status(data: bytes, job: models.Job) -> models.JobStatus:
 
 def unread_status(data: bytes, job: models.Job) -> models.JobStatus:
     """Read the answer to a status call for how the job stands; the transcript stays as it came, but for secrets."""
-    skimmed = skim(data)
-    return _status(skimmed.body, job, lambda status, _: models.JobStatus(status, answer=skimmed.data))
+    body, kept = skim(data)
+    return _status(body, job, lambda status, _: models.JobStatus(status, answer=kept))
 
 
 def _status(

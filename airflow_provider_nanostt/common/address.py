@@ -95,16 +95,17 @@ def _without_user(rest: str, *, always: bool) -> tuple[str, str]:
     while True:
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         user, at, _ = unquote(authority).rpartition("@")
-        name, colon, port = authority.partition(":")
+        name, _, port = authority.partition(":")
+        is_word = bool(port) and not port.isdigit() and not name.startswith("[")  # where a port would be
         if at:
             if not (always or ":" in user):
                 return rest, hidden
             hidden += re.split(r"@|%40", authority)[0] if authority.count("@") < 2 else authority.rpartition("@")[0]
             rest = re.split(r"@|%40", authority)[-1] + rest[len(authority) :]
-        elif colon and not name.startswith("[") and not port.isdigit() and port and "@" in rest:
+        elif is_word and "@" in rest:
             hidden += rest.partition("@")[0]  # a password with a slash or a question mark in it
             rest = rest.partition("@")[2]
-        elif colon and not name.startswith("[") and not port.isdigit() and port and always:
+        elif is_word and always:
             return name + rest[len(authority) :], hidden + authority  # half an address, cut in its password
         else:
             return rest, hidden
