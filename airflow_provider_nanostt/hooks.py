@@ -10,11 +10,10 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow_provider_nanostt import get_provider_info
 from airflow_provider_nanostt._compat import BaseHook, without_loggers
@@ -97,7 +96,7 @@ class NanoGPTHook(BaseHook):
 
     def get_limiter(self) -> RateLimiter:
         """Return the limiter of all that this hook sends one by one: submits and questions share the key's limit."""
-        return self._opened().limiter
+        return self._opened().slots.limiter
 
     def _opened(self) -> _Opened:
         with _opening:  # two threads that come first together must not get a pace each
@@ -105,7 +104,7 @@ class NanoGPTHook(BaseHook):
                 config = config_from(self.get_connection(self.nanogpt_conn_id))
                 client = transport.Client(config)
                 client.open()
-                self._open = _Opened(client, RateLimiter(config.requests_per_second))
+                self._open = _Opened(client, _Slots(config.requests_per_second), _Slots(_YOUTUBE_PER_SECOND))
             return self._open
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,23 +120,11 @@ class NanoGPTHook(BaseHook):
 
     def acquire_slot(self) -> None:
         """Wait until a request may be sent; threads that share this hook go one after the other."""
-        opened = self._opened()
-        limiter = opened.limiter
-        with opened.turn:
-            due = (now := time.time()) + limiter.delay(now)
-            time.sleep(due - now)
-            if refused := limiter.delay(due):  # another thread met a 429 meanwhile
-                time.sleep(refused)
-                due += refused
-            # A sleep takes a little longer than it should; booked from when it should have ended, that does not add up.
-            late = time.time() - due
-            limiter.reserve(due if late < _MAX_LATENESS / limiter.rate else time.time())
+        self._opened().slots.acquire()
 
     def acquire_youtube_slot(self) -> None:
-        """Wait until a request for videos may be sent: a key has ten a minute."""
-        limiter = self._opened().youtube_limiter
-        time.sleep(limiter.delay(time.time()))
-        limiter.reserve(time.time())
+        """Wait likewise until a request for videos may be sent: a key has ten a minute."""
+        self._opened().youtube_slots.acquire()
         self.acquire_slot()
 
     @contextmanager
@@ -174,7 +161,8 @@ class NanoGPTHook(BaseHook):
         Takes no request slot: see :meth:`acquire_youtube_slot`. Raises as :meth:`submit` does.
         """
         opened = self._opened()
-        with worker_loop.heeding_refusals(opened.limiter, opened.youtube_limiter, meter=StatsMeter()):
+        limiters = (opened.slots.limiter, opened.youtube_slots.limiter)
+        with worker_loop.heeding_refusals(*limiters, meter=StatsMeter()):
             return opened.client.send(endpoints.youtube(urls), retry=transport.ONCE)
 
     def status(self, job: Job | str) -> JobStatus:
@@ -329,14 +317,31 @@ class NanoGPTHook(BaseHook):
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
 
 
-@dataclass(frozen=True)
-class _Opened:
+class _Slots:
+    """Request slots, which threads take one after the other."""
+
+    def __init__(self, per_second: float) -> None:
+        self.limiter, self._turn = RateLimiter(per_second), threading.Lock()
+
+    def acquire(self) -> None:
+        limiter = self.limiter
+        with self._turn:
+            due = (now := time.time()) + limiter.delay(now)
+            time.sleep(due - now)
+            if refused := limiter.delay(due):  # another thread met a 429 meanwhile
+                time.sleep(refused)
+                due += refused
+            # A sleep takes a little longer than it should; booked from when it should have ended, that does not add up.
+            late = time.time() - due
+            limiter.reserve(due if late < _MAX_LATENESS / limiter.rate else time.time())
+
+
+class _Opened(NamedTuple):
     """What a hook has once its connection was read."""
 
     client: transport.Client
-    limiter: RateLimiter
-    youtube_limiter: RateLimiter = field(default_factory=partial(RateLimiter, _YOUTUBE_PER_SECOND))
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    slots: _Slots
+    youtube_slots: _Slots
 
 
 def _workflow(name: str) -> Any:
