@@ -104,7 +104,8 @@ class NanoGPTHook(BaseHook):
                 config = config_from(self.get_connection(self.nanogpt_conn_id))
                 client = transport.Client(config)
                 client.open()
-                self._open = _Opened(client, _Slots(config.requests_per_second), _Slots(_YOUTUBE_PER_SECOND))
+                paces = (config.requests_per_second, _YOUTUBE_PER_SECOND)
+                self._open = _Opened(client, *(_Slots(RateLimiter(pace), threading.Lock()) for pace in paces))
             return self._open
 
     def __getstate__(self) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class NanoGPTHook(BaseHook):
     def _turn(self) -> Iterator[None]:
         """Wait until a request may be sent; if it is refused for being too quick, slow down whatever shares the key."""
         self.acquire_slot()
-        with worker_loop.heeding_refusals(self.get_limiter(), meter=StatsMeter()):
+        with worker_loop.heeding_refusals(self._opened().slots.limiter, meter=StatsMeter()):
             yield
 
     def _ask(self, call: Call[T], retry: transport.Retry | None = None) -> T:
@@ -147,9 +148,10 @@ class NanoGPTHook(BaseHook):
         :raises AmbiguousSubmit: if no answer came and it may have been charged.
         :raises NanoGPTError: for everything else the service may say.
         """
+        opened = self._opened()
         try:
-            with worker_loop.heeding_refusals(self.get_limiter(), meter=StatsMeter()):
-                return self.get_conn().send(endpoints.submit(submission), retry=transport.ONCE)
+            with worker_loop.heeding_refusals(opened.slots.limiter, meter=StatsMeter()):
+                return opened.client.send(endpoints.submit(submission), retry=transport.ONCE)
         except errors.PaymentRequired as error:
             raise error.replace(balance=self.try_balance()) from None
         except errors.AuthError as error:
@@ -317,15 +319,15 @@ class NanoGPTHook(BaseHook):
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
 
 
-class _Slots:
+class _Slots(NamedTuple):
     """Request slots, which threads take one after the other."""
 
-    def __init__(self, per_second: float) -> None:
-        self.limiter, self._turn = RateLimiter(per_second), threading.Lock()
+    limiter: RateLimiter
+    turn: threading.Lock
 
     def acquire(self) -> None:
         limiter = self.limiter
-        with self._turn:
+        with self.turn:
             due = (now := time.time()) + limiter.delay(now)
             time.sleep(due - now)
             if refused := limiter.delay(due):  # another thread met a 429 meanwhile
