@@ -40,21 +40,16 @@ _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
-def certificates() -> str:
-    """Return the file or folder of trusted certificates that the environment names, else that of certifi."""
-    import certifi
-
-    return next(filter(None, map(os.environ.get, _CERTIFICATES)), None) or certifi.where()
-
-
 def tls_context() -> ssl.SSLContext:
-    """Return a context that trusts :func:`certificates`, which are read again when they have changed.
+    """Return a context that trusts the certificates that the environment names, else those of certifi.
 
-    All users share it, so nobody may change it.
+    They are read again when they have changed. All users share the context, so nobody may change it.
 
     :raises InvalidInput: if there are none.
     """
-    path = certificates()
+    import certifi
+
+    path = next(filter(None, map(os.environ.get, _CERTIFICATES)), None) or certifi.where()
     try:
         state = Path(path).stat()
         return _read_certificates(path, state.st_mtime_ns, state.st_size, state.st_ino)
@@ -71,9 +66,9 @@ def _read_certificates(path: str, *_state: int) -> ssl.SSLContext:
     return made
 
 
-def is_encrypted(url: str, proxy: str | None) -> bool:
-    """Return whether certificates are needed, for an address or for the proxy to it."""
-    return "https" in {urlsplit(one).scheme for one in (url, proxy or "")}
+def tls_for(url: str, proxy: str | None) -> ssl.SSLContext | None:
+    """Return :func:`tls_context` where an address or the proxy to it needs one."""
+    return tls_context() if "https" in {urlsplit(one).scheme for one in (url, proxy or "")} else None
 
 
 def proxy_for(url: str) -> str | None:
@@ -177,7 +172,7 @@ def pools_for(url: str) -> urllib3.PoolManager:
     import urllib3
 
     proxy = proxy_for(url)
-    tls = tls_context() if is_encrypted(url, proxy) else None
+    tls = tls_for(url, proxy)
     if proxy is None:
         made = urllib3.PoolManager(maxsize=_IDLE_CONNECTIONS, ssl_context=tls)
     else:

@@ -235,8 +235,7 @@ class AsyncClient:
         self._read_certificates()
 
     def _read_certificates(self) -> None:
-        if network.is_encrypted(self.config.base_url, self._proxy):
-            self._tls = network.tls_context()
+        self._tls = network.tls_for(self.config.base_url, self._proxy) or True
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
         """Make the call and return its value, or raise one of the typed errors."""
