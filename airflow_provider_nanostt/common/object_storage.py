@@ -104,6 +104,11 @@ def fresh(path: ObjectStoragePath) -> Any:
     return fs
 
 
+def connection_of(path: ObjectStoragePath) -> str | None:
+    """Return the id of the connection that a path is reached through, None for none."""
+    return getattr(path, "conn_id", None) or path.storage_options.get("conn_id")  # the latter before Airflow 3.2
+
+
 def reopen(path: ObjectStoragePath) -> None:
     """Forget a path's file system, so that its connection is read anew, such as after its key was replaced.
 
@@ -111,7 +116,7 @@ def reopen(path: ObjectStoragePath) -> None:
     """
     from airflow_provider_nanostt._compat import attach
 
-    store = attach(path.protocol or "file", getattr(path, "conn_id", None) or path.storage_options.get("conn_id"))
+    store = attach(path.protocol or "file", connection_of(path))
     if (fs := store.__dict__.pop("fs", None)) is not None:
         fs.clear_instance_cache()
 
@@ -333,6 +338,5 @@ def wrap_error(error: Exception, problem: str, path: ObjectStoragePath) -> Inval
     :return: :class:`InvalidInput` for an error that another try would not fix, such as refused credentials.
     """
     kind = InvalidInput if is_lasting(error) else StorageUnavailable
-    conn_id = getattr(path, "conn_id", None) or path.storage_options.get("conn_id")  # the latter before Airflow 3.2
-    through = f" (connection {conn_id!r})" if conn_id else ""
+    through = f" (connection {conn_id!r})" if (conn_id := connection_of(path)) else ""
     return kind(f"{problem}: {describe_exception(error)}{through}")
