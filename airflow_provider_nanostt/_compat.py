@@ -8,51 +8,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as _airflow_version
-from airflow.configuration import conf
+from airflow.configuration import conf as conf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.sdk import (
-        Asset,
-        AssetAlias,
-        AssetWatcher,
-        BaseHook,
-        BaseOperator,
-        BaseOperatorLink,
-        BaseSensorOperator,
-        Context,
-        ObjectStoragePath,
-        PokeReturnValue,
-    )
-    from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, determine_kwargs, task_decorator_factory
-    from airflow.sdk.exceptions import (
-        AirflowException,
-        AirflowFailException,
-        AirflowSensorTimeout,
-        AirflowSkipException,
-    )
-    from airflow.sdk.execution_time.context import NEVER_EXPIRE
-    from airflow.sdk.execution_time.xcom import XCom
-    from airflow.sdk.io import attach
-    from airflow.sdk.log import mask_secret
-    from airflow.triggers.base import BaseEventTrigger
-else:
-    try:
-        # From one place all of them: 3.0 has two classes BaseOperator, and its sensors know only this one.
-        from airflow.sdk import BaseOperator, BaseSensorOperator, ObjectStoragePath, PokeReturnValue
-    except ImportError:  # 2.11
-        from airflow.io.path import ObjectStoragePath
-        from airflow.models.baseoperator import BaseOperator
-        from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
-    try:
-        from airflow.sdk.execution_time.context import NEVER_EXPIRE
-    except ImportError:  # before 3.3 there is no task state
-        NEVER_EXPIRE = None
-    try:
-        from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
-    except ImportError:  # before 3.2
-        from airflow.exceptions import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+    from airflow.sdk import Asset as Asset
+    from airflow.sdk import AssetAlias as AssetAlias
+    from airflow.sdk import AssetWatcher as AssetWatcher
+    from airflow.sdk import BaseHook as BaseHook
+    from airflow.sdk import BaseOperator as BaseOperator
+    from airflow.sdk import BaseOperatorLink as BaseOperatorLink
+    from airflow.sdk import BaseSensorOperator as BaseSensorOperator
+    from airflow.sdk import Context as Context
+    from airflow.sdk import ObjectStoragePath as ObjectStoragePath
+    from airflow.sdk import PokeReturnValue as PokeReturnValue
+    from airflow.sdk.bases.decorator import DecoratedOperator as DecoratedOperator
+    from airflow.sdk.bases.decorator import TaskDecorator as TaskDecorator
+    from airflow.sdk.bases.decorator import determine_kwargs as determine_kwargs
+    from airflow.sdk.bases.decorator import task_decorator_factory as task_decorator_factory
+    from airflow.sdk.exceptions import AirflowException as AirflowException
+    from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
+    from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
+    from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
+    from airflow.sdk.execution_time.xcom import XCom as XCom
+    from airflow.sdk.io import attach as attach
+    from airflow.sdk.log import mask_secret as mask_secret
+    from airflow.triggers.base import BaseEventTrigger as BaseEventTrigger
 
 
 AIRFLOW = tuple(map(int, _airflow_version.split(".")[:2]))
@@ -74,17 +56,25 @@ def __getattr__(name: str) -> Any:
 
 
 _PLACES = {
-    "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowException": ("airflow.sdk.exceptions", "airflow.exceptions"),  # the former since 3.2
+    "AirflowFailException": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowSensorTimeout": ("airflow.sdk.exceptions", "airflow.exceptions"),
+    "AirflowSkipException": ("airflow.sdk.exceptions", "airflow.exceptions"),
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
     "AssetWatcher": ("airflow.sdk",),  # 3.0
     "BaseEventTrigger": ("airflow.triggers.base", "airflow.triggers.base:BaseTrigger"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
-    "CreateHITLDetailPayload": ("airflow.sdk.execution_time.comms",),  # 3.1 and newer
-    "HITLTrigger": ("airflow.providers.standard.triggers.hitl",),
-    "TaskAwaitingInput": ("airflow.sdk.exceptions",),  # 3.3 and newer
+    "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),  # 3.0 has both; its sensors know the former only
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
+    "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "CreateHITLDetailPayload": ("airflow.sdk.execution_time.comms",),  # 3.1
     "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
+    "HITLTrigger": ("airflow.providers.standard.triggers.hitl",),
+    "NEVER_EXPIRE": ("airflow.sdk.execution_time.context",),  # 3.3
+    "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
+    "PokeReturnValue": ("airflow.sdk", "airflow.sensors.base"),
+    "TaskAwaitingInput": ("airflow.sdk.exceptions",),  # 3.3
     "XCom": ("airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
     "attach": ("airflow.sdk.io", "airflow.io.store"),
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
@@ -110,6 +100,10 @@ def find(name: str) -> Any:
     return getattr(sys.modules[__name__], name, None)
 
 
+NEVER_EXPIRE: Any = find("NEVER_EXPIRE")
+"""How long the task state keeps what is to be kept; None before 3.3, which has none."""
+
+
 def ask_person(instance: Any, *, subject: str, body: str, options: Sequence[str], users: Sequence[Any]) -> bool:
     """Put a question into Airflow's Required actions; return whether it is this one that a person sees there.
 
@@ -125,7 +119,8 @@ def ask_person(instance: Any, *, subject: str, body: str, options: Sequence[str]
         params={},
         assigned_users=[{"id": one, "name": name} for one, name in users],
     )
-    shown = _supervisor().send(msg=payload)
+    supervisor = import_module("airflow.sdk.execution_time.task_runner").SUPERVISOR_COMMS  # is there while a task runs
+    shown = supervisor.send(msg=payload)
     return (getattr(shown, "subject", None), getattr(shown, "body", None)) == (subject, body)
 
 
@@ -144,48 +139,9 @@ def wait_for_person(operator: Any, instance: Any, *, method: str, options: Seque
     operator.defer(trigger=trigger, method_name=method)
 
 
-def _supervisor() -> Any:
-    """Return the way from a running task to Airflow, which is there while a task runs."""
-    return import_module("airflow.sdk.execution_time.task_runner").SUPERVISOR_COMMS
-
-
 def without_loggers(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the state of an object of Airflow's without its logger, which cannot be pickled since 3.1.
 
     It is made anew when it is asked for.
     """
     return {name: value for name, value in state.items() if name not in ("_log", "_cached_logger")}
-
-
-__all__ = [
-    "AIRFLOW",
-    "HAS_TABS",
-    "NEVER_EXPIRE",
-    "AirflowException",
-    "AirflowFailException",
-    "AirflowSensorTimeout",
-    "AirflowSkipException",
-    "Asset",
-    "AssetAlias",
-    "AssetWatcher",
-    "BaseEventTrigger",
-    "BaseHook",
-    "BaseOperator",
-    "BaseOperatorLink",
-    "BaseSensorOperator",
-    "Context",
-    "DecoratedOperator",
-    "ObjectStoragePath",
-    "PokeReturnValue",
-    "TaskDecorator",
-    "XCom",
-    "ask_person",
-    "attach",
-    "can_ask_people",
-    "conf",
-    "determine_kwargs",
-    "mask_secret",
-    "task_decorator_factory",
-    "wait_for_person",
-    "without_loggers",
-]

@@ -64,13 +64,11 @@ def _settings(connection: Connection) -> dict[str, Any]:
 
 def _extra(value: object) -> Mapping[str, object]:
     """Read the extra, a JSON object; some write it as JSON in JSON. What it holds may be secret and is not shown."""
-    for _ in range(2):
-        if is_null(value):
-            return {}
-        try:
-            value = json.loads(value) if isinstance(value, str) else value
-        except (ValueError, RecursionError):
-            raise errors.InvalidInput("the extra must be a JSON object, got text that is not JSON") from None
+    try:
+        for _ in range(2):
+            value = json.loads(value) if isinstance(value, str) and not is_null(value) else value
+    except (ValueError, RecursionError):
+        raise errors.InvalidInput("the extra must be a JSON object, got text that is not JSON") from None
     if is_null(value):
         return {}
     if not isinstance(value, Mapping):

@@ -10,11 +10,10 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow_provider_nanostt import get_provider_info
 from airflow_provider_nanostt._compat import BaseHook, without_loggers
@@ -57,13 +56,8 @@ _catalogues: dict[Config, tuple[float, KnownModels]] = {}
 class NanoGPTHook(BaseHook):
     """Talk to NanoGPT with the key of an Airflow connection.
 
-    The connection (type ``nanogpt``): *password* is the API key, *host* the base URL (default
-    ``https://nano-gpt.com/api``). Extras: ``timeout`` (seconds a submit may take, default 300),
-    ``requests_per_second`` (default 20 of the service's 25 for each key), ``allow_insecure_http`` (default false),
-    ``allow_private_addresses`` (default false: recordings inside the network are not looked at), ``prices`` (USD per
-    minute by model, where the service's catalogue has none).
-
-    :param nanogpt_conn_id: the connection's id.
+    :param nanogpt_conn_id: the connection's id. Its type is ``nanogpt``, its password the API key; the form that
+        Airflow shows has the other fields.
     """
 
     conn_name_attr = "nanogpt_conn_id"
@@ -102,7 +96,7 @@ class NanoGPTHook(BaseHook):
 
     def get_limiter(self) -> RateLimiter:
         """Return the limiter of all that this hook sends one by one: submits and questions share the key's limit."""
-        return self._opened().limiter
+        return self._opened().slots.limiter
 
     def _opened(self) -> _Opened:
         with _opening:  # two threads that come first together must not get a pace each
@@ -110,7 +104,8 @@ class NanoGPTHook(BaseHook):
                 config = config_from(self.get_connection(self.nanogpt_conn_id))
                 client = transport.Client(config)
                 client.open()
-                self._open = _Opened(client, RateLimiter(config.requests_per_second))
+                paces = (config.requests_per_second, _YOUTUBE_PER_SECOND)
+                self._open = _Opened(client, *(_Slots(RateLimiter(pace), threading.Lock()) for pace in paces))
             return self._open
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,30 +121,18 @@ class NanoGPTHook(BaseHook):
 
     def acquire_slot(self) -> None:
         """Wait until a request may be sent; threads that share this hook go one after the other."""
-        opened = self._opened()
-        limiter = opened.limiter
-        with opened.turn:
-            due = (now := time.time()) + limiter.delay(now)
-            time.sleep(due - now)
-            if refused := limiter.delay(due):  # another thread met a 429 meanwhile
-                time.sleep(refused)
-                due += refused
-            # A sleep takes a little longer than it should; booked from when it should have ended, that does not add up.
-            late = time.time() - due
-            limiter.reserve(due if late < _MAX_LATENESS / limiter.rate else time.time())
+        self._opened().slots.acquire()
 
     def acquire_youtube_slot(self) -> None:
-        """Wait until a request for videos may be sent: a key has ten a minute."""
-        limiter = self._opened().youtube_limiter
-        time.sleep(limiter.delay(time.time()))
-        limiter.reserve(time.time())
+        """Wait likewise until a request for videos may be sent: a key has ten a minute."""
+        self._opened().youtube_slots.acquire()
         self.acquire_slot()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait until a request may be sent; if it is refused for being too quick, slow down whatever shares the key."""
         self.acquire_slot()
-        with worker_loop.heeding_refusals(self.get_limiter(), meter=StatsMeter()):
+        with worker_loop.heeding_refusals(self._opened().slots.limiter, meter=StatsMeter()):
             yield
 
     def _ask(self, call: Call[T], retry: transport.Retry | None = None) -> T:
@@ -165,9 +148,10 @@ class NanoGPTHook(BaseHook):
         :raises AmbiguousSubmit: if no answer came and it may have been charged.
         :raises NanoGPTError: for everything else the service may say.
         """
+        opened = self._opened()
         try:
-            with worker_loop.heeding_refusals(self.get_limiter(), meter=StatsMeter()):
-                return self.get_conn().send(endpoints.submit(submission), retry=transport.ONCE)
+            with worker_loop.heeding_refusals(opened.slots.limiter, meter=StatsMeter()):
+                return opened.client.send(endpoints.submit(submission), retry=transport.ONCE)
         except errors.PaymentRequired as error:
             raise error.replace(balance=self.try_balance()) from None
         except errors.AuthError as error:
@@ -179,7 +163,8 @@ class NanoGPTHook(BaseHook):
         Takes no request slot: see :meth:`acquire_youtube_slot`. Raises as :meth:`submit` does.
         """
         opened = self._opened()
-        with worker_loop.heeding_refusals(opened.limiter, opened.youtube_limiter, meter=StatsMeter()):
+        limiters = (opened.slots.limiter, opened.youtube_slots.limiter)
+        with worker_loop.heeding_refusals(*limiters, meter=StatsMeter()):
             return opened.client.send(endpoints.youtube(urls), retry=transport.ONCE)
 
     def status(self, job: Job | str) -> JobStatus:
@@ -334,14 +319,31 @@ class NanoGPTHook(BaseHook):
         return True, f"NanoGPT answered; the balance is {errors.usd(found.usd)}"
 
 
-@dataclass(frozen=True)
-class _Opened:
+class _Slots(NamedTuple):
+    """Request slots, which threads take one after the other."""
+
+    limiter: RateLimiter
+    turn: threading.Lock
+
+    def acquire(self) -> None:
+        limiter = self.limiter
+        with self.turn:
+            due = (now := time.time()) + limiter.delay(now)
+            time.sleep(due - now)
+            if refused := limiter.delay(due):  # another thread met a 429 meanwhile
+                time.sleep(refused)
+                due += refused
+            # A sleep takes a little longer than it should; booked from when it should have ended, that does not add up.
+            late = time.time() - due
+            limiter.reserve(due if late < _MAX_LATENESS / limiter.rate else time.time())
+
+
+class _Opened(NamedTuple):
     """What a hook has once its connection was read."""
 
     client: transport.Client
-    limiter: RateLimiter
-    youtube_limiter: RateLimiter = field(default_factory=partial(RateLimiter, _YOUTUBE_PER_SECOND))
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    slots: _Slots
+    youtube_slots: _Slots
 
 
 def _workflow(name: str) -> Any:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FACTS_OF_TRANSCRIPT = ("model", "language", "charged_minutes", "cost_usd", "run_id")
-_FACTS = (*_FACTS_OF_TRANSCRIPT, "next_step", "total", "written", "skipped", "failed", "not_started")
+_FACTS_OF_FACET = ("model", "language", "charged_minutes", "cost_usd", "run_id", "next_step")
+_FACTS = (*_FACTS_OF_FACET, "total", "written", "skipped", "failed", "not_started")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,8 @@ def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], fin
                 elif isinstance(outlet, Asset):
                     events[outlet].extra = {**(events[outlet].extra or {}), **finished.facts}
             except Exception as error:  # noqa: BLE001  the transcript is written, and the other events are made
-                log.warning(
-                    "Could not emit the asset event of %s for %r: %s",
-                    display(uri) or "a task",
-                    outlet,
-                    describe_exception(error),
-                )
+                what = display(uri) or "a task"
+                log.warning("Could not emit the asset event of %s for %r: %s", what, outlet, describe_exception(error))
                 StatsMeter().incr("asset_events_failed")
 
 
@@ -80,20 +76,10 @@ def facets(finished: LineageRecord) -> Any:
     except ImportError:
         return None
 
-    @attr.define
-    class TranscriptionRunFacet(RunFacet):
-        """Model, minutes and cost of a transcription, its job, and of a failed one what to do next."""
-
-        model: str | None = None
-        language: str | None = None
-        charged_minutes: float | None = None
-        cost_usd: float | None = None
-        run_id: str | None = None
-        next_step: str | None = None
-
-    facts: dict[str, Any] = {name: finished.facts.get(name) for name in (*_FACTS_OF_TRANSCRIPT, "next_step")}
+    facts = {name: finished.facts.get(name) for name in _FACTS_OF_FACET}
+    facet = attr.make_class("TranscriptionRunFacet", {name: attr.field(default=None) for name in facts}, (RunFacet,))
     return OperatorLineage(
         inputs=[Dataset(*named(one)) for one in finished.inputs],
         outputs=[Dataset(*named(one)) for one in finished.outputs],
-        run_facets={"nanostt_transcription": TranscriptionRunFacet(**facts)},
+        run_facets={"nanostt_transcription": facet(**facts)},
     )

@@ -8,6 +8,7 @@ import copy
 import itertools
 import json
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
@@ -314,6 +315,24 @@ def test_a_turn_that_waits_heeds_a_refusal_of_another_thread(emulator: Emulator,
     first, *others = [request.time for request in emulator.requests]
     assert len(others) == 3
     assert all(at - first >= 0.9 for at in others)
+
+
+def test_threads_take_the_slots_of_videos_one_after_the_other(emulator: Emulator, monkeypatch):
+    """A key has ten a minute, whoever shares the hook. Time passes twenty times as fast here."""
+    begin, now, sleep = time.time(), time.time, time.sleep
+    monkeypatch.setattr(time, "time", lambda: begin + 20 * (now() - begin))
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(seconds / 20))
+    hook, taken = NanoGPTHook(), []
+
+    def take() -> None:
+        hook.acquire_youtube_slot()
+        taken.append(time.time())
+
+    take()
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(take) for _ in range(2)]:
+            done.result()
+    assert min(after - before for before, after in itertools.pairwise(sorted(taken))) > 3.0
 
 
 def test_a_new_hook_can_be_copied_and_pickled(emulator: Emulator):

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.urls import escaped, redact
 
-MAX_EXCERPT_CHARS = 500
-MAX_LABEL_CHARS = 200
+_MAX_EXCERPT_CHARS = 500
+_MAX_LABEL_CHARS = 200
 _MAX_TEXT_CHARS = 4000
 _MAX_DEPTH = 4
 _MAX_REASONS = 20
@@ -53,7 +53,15 @@ def as_text(data: bytes) -> str:
 
 def check_nesting(value: object, depth: int = 0) -> None:
     """Raise UnreadableBodyError if a value has too many levels; ``depth`` are those around it."""
-    if _is_nested_deeper([value], _MAX_NESTING - depth + 1):
+    level: list[object] = [[value]]
+    for _ in range(_MAX_NESTING - depth + 1):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+            if isinstance(inner, dict | list)
+        ]
+    if level:
         raise UnreadableBodyError("it is nested too deeply")
 
 
@@ -98,12 +106,7 @@ def excerpt(data: bytes) -> str:
     return shorten(next(filter(str.strip, titles), None) or re.sub(r"<[^<>]*>", " ", text))
 
 
-def beginning(data: bytes) -> str:
-    """Return the beginning of any answer on one line."""
-    return shorten(_cut(data))
-
-
-def shorten(text: str, most: int = MAX_EXCERPT_CHARS) -> str:
+def shorten(text: str | bytes, most: int = _MAX_EXCERPT_CHARS) -> str:
     """Return the service's words on one line as they may be logged and stored: short, and without secrets or controls.
 
     :param most: number of characters.
@@ -115,7 +118,7 @@ def shorten(text: str, most: int = MAX_EXCERPT_CHARS) -> str:
 
 def label(text: str) -> str:
     """Return a word of the service for people and for machines, a code or the name of a model, as :func:`shorten`."""
-    return shorten(text, MAX_LABEL_CHARS)
+    return shorten(text, _MAX_LABEL_CHARS)
 
 
 def _cut(text: str | bytes) -> str:
@@ -125,19 +128,6 @@ def _cut(text: str | bytes) -> str:
     if len(text) > _MAX_TEXT_CHARS and not text[_MAX_TEXT_CHARS].isspace():
         return (text[:_MAX_TEXT_CHARS].rsplit(None, 1) or [""])[0]
     return text[:_MAX_TEXT_CHARS]
-
-
-def _is_nested_deeper(value: object, levels: int) -> bool:
-    level = [value]
-    for _ in range(levels):
-        level = [
-            inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
-            if isinstance(inner, dict | list)
-        ]
-    return bool(level)
 
 
 def _envelopes(body: object) -> list[Mapping[str, object]]:

@@ -36,7 +36,7 @@ def submit(submission: models.Submission) -> Call[models.Transcript | models.Job
         fields |= {"diarize": submission.diarize, "tagAudioEvents": submission.tag_audio_events}
     fields |= submission.extra_parameters
     if isinstance(submission.audio, Upload):
-        request, secrets = _multipart("/transcribe", fields, submission.audio), ()
+        request, secrets = _multipart(fields, submission.audio), ()
     else:
         request = _json("/transcribe", {"audioUrl": submission.audio, **fields})
         secrets = opaque_parts(submission.audio)
@@ -107,25 +107,21 @@ def _json(path: str, payload: Mapping[str, object]) -> Request:
     return Request("POST", path, {"Content-Type": "application/json"}, body)
 
 
-def _multipart(path: str, fields: Mapping[str, object], upload: Upload) -> Request:
-    """Return a form; what is not text is written as JSON, a flag so as ``true`` or ``false``."""
+def _multipart(fields: Mapping[str, object], upload: Upload) -> Request:
+    """Return a submit as a form; what is not text is written as JSON, a flag so as ``true`` or ``false``."""
     from urllib3.filepost import encode_multipart_formdata
 
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value, allow_nan=False, ensure_ascii=False)
-        for name, value in fields.items()
-    }
-    parts: dict[str, bytes | tuple[str, bytes, str]] = {
-        name: text.encode("utf-8", "replace") for name, text in texts.items()
-    }
-    file = (_file_name(upload.name), upload.read(), upload.content_type)
-    body, content_type = encode_multipart_formdata({**parts, "audio": file})
-    return Request("POST", path, {"Content-Type": content_type}, body)
+    parts: dict[str, bytes | tuple[str, bytes, str]] = {}
+    for name, value in fields.items():
+        text = value if isinstance(value, str) else json.dumps(value, allow_nan=False, ensure_ascii=False)
+        parts[name] = text.encode("utf-8", "replace")
+    parts["audio"] = (_file_name(upload.name), upload.read(), upload.content_type)
+    body, content_type = encode_multipart_formdata(parts)
+    return Request("POST", "/transcribe", {"Content-Type": content_type}, body)
 
 
 def _file_name(name: str) -> str:
     """Return the last part of a path in characters that every reader of multipart takes; the suffix stays."""
     last = re.split(r"[/\\]", name)[-1].encode("utf-8", "replace").decode()
-    return (
-        "".join(char if char.isprintable() and char != '"' else "_" for char in last)[-_MAX_FILE_NAME_CHARS:] or "audio"
-    )
+    plain = "".join(char if char.isprintable() and char != '"' else "_" for char in last)
+    return plain[-_MAX_FILE_NAME_CHARS:] or "audio"

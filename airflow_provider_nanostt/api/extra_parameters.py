@@ -13,18 +13,7 @@ from airflow_provider_nanostt.api.body import check_nesting
 from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.numbers import from_text
 
-_OURS = (
-    "audio",
-    "audioUrl",
-    "file",
-    "fileUrl",
-    "url",
-    "model",
-    "language",
-    "actualDuration",
-    "diarize",
-    "tagAudioEvents",
-)
+_OURS = "audio audioUrl file fileUrl url model language actualDuration diarize tagAudioEvents".split()
 _MAX_FIELDS = 32
 _MAX_CHARS = 100_000
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")

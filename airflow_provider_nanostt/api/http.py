@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Generic, TypedDict, TypeGuard, TypeVar
+from functools import partial
+from typing import Generic, TypeGuard, TypeVar
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.api import errors
@@ -99,7 +100,7 @@ def read(call: Call[T], response: Response) -> T:
                 str(error),
                 status=response.status,
                 request_id=response.request_id,
-                body=bodies.beginning(_without_private(call, response).body),
+                body=bodies.shorten(_without_private(call, response).body),
             ) from error
 
 
@@ -177,12 +178,6 @@ _REFUSALS: dict[int, type[errors.ApiError]] = {
 }
 
 
-class _Facts(TypedDict):
-    code: str | None
-    request_id: str | None
-    retry_after: float | None
-
-
 def error_from_response(response: Response) -> errors.ApiError:
     """Read an answer that is not a success: the documented envelopes, the undocumented ones, and HTML."""
     status = response.status
@@ -191,18 +186,18 @@ def error_from_response(response: Response) -> errors.ApiError:
         body = bodies.decode(response.body)
     code = bodies.code_of(body)
     message = bodies.message_of(body) or bodies.excerpt(response.body) or "no explanation"
-    facts: _Facts = {"code": code, "request_id": response.request_id, "retry_after": retry_after(response)}
+    kind: Callable[..., errors.ApiError] = _REFUSALS.get(status, errors.BadRequest)
     if status == 402:
-        return errors.PaymentRequired(message, required=bodies.required_balance_of(body), **facts)
-    if status == 429 and re.fullmatch(r"daily_\w*limit_exceeded", code or ""):
-        return errors.DailyLimitReached(message, resets_at=_resets_at(response), **facts)
-    kind = _REFUSALS.get(status, errors.BadRequest)
-    if 300 <= status < 400:
+        kind = partial(errors.PaymentRequired, required=bodies.required_balance_of(body))
+    elif status == 429 and re.fullmatch(r"daily_\w*limit_exceeded", code or ""):
+        kind = partial(errors.DailyLimitReached, resets_at=_resets_at(response))
+    elif 300 <= status < 400:
         target = bodies.label(response.headers.get("location", "")).partition("?")[0]
         kind, message = errors.Redirected, f"a redirect to {target!r}"
     elif status >= 500 or status < 300:
         kind = errors.ServiceUnavailable
-    return kind(message, status=status, **facts)
+    asked = retry_after(response)
+    return kind(message, status=status, code=code, request_id=response.request_id, retry_after=asked)
 
 
 def retry_after(response: Response) -> float | None:

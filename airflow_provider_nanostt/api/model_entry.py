@@ -47,9 +47,8 @@ def _price(pricing: Mapping[str, object]) -> float | None:
 
 
 def _abilities(entry: Mapping[str, object]) -> Abilities:
-    places = [entry.get("capabilities"), entry.get("supported_parameters")]
     said: dict[str, list[object]] = {}
-    for place in (*places, entry):
+    for place in (entry.get("capabilities"), entry.get("supported_parameters"), entry):
         for name, value in _named(place):
             said.setdefault(name, []).append(value)
     return Abilities(
@@ -74,7 +73,7 @@ def _named(place: object) -> Iterator[tuple[str, object]]:
 
 def _flag(said: Mapping[str, list[object]], names: tuple[str, ...]) -> bool | None:
     """Return what is said of an ability under any of its names; one yes is enough."""
-    flags = [value if isinstance(value, bool) else _as_flag(value) for name in names for value in said.get(name, ())]
+    flags = [_as_flag(value) for name in names for value in said.get(name, ())]
     return None if all(one is None for one in flags) else any(flags)
 
 

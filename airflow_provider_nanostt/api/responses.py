@@ -45,7 +45,7 @@ def submitted(response: Response, submission: models.Submission) -> models.Trans
 
 def job_status(data: bytes, job: models.Job) -> models.JobStatus:
     """Read the answer to a status call; one without a status is completed if it has a text."""
-    body = _read_body(data)
+    body = redact_answer(decode_object(data), words=False)  # it is stored and shown
 
     def completed(status: str, text: str) -> models.JobStatus:
         return models.JobStatus(status, transcript=_transcript(body, text, model=job.model, run_id=job.run_id, job=job))
@@ -55,8 +55,8 @@ def job_status(data: bytes, job: models.Job) -> models.JobStatus:
 
 def unread_status(data: bytes, job: models.Job) -> models.JobStatus:
     """Read the answer to a status call for how the job stands; the transcript stays as it came, but for secrets."""
-    skimmed = skim(data)
-    return _status(skimmed.body, job, lambda status, _: models.JobStatus(status, answer=skimmed.data))
+    body, kept = skim(data)
+    return _status(body, job, lambda status, _: models.JobStatus(status, answer=kept))
 
 
 def _status(
@@ -172,11 +172,6 @@ def _moment(value: object) -> float | None:
         return None if moment is None or moment.tzinfo is None else moment.astimezone(UTC).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _read_body(data: bytes) -> Mapping[str, object]:
-    """Read an answer that is stored and shown: without secrets, the text of a transcript as it is."""
-    return redact_answer(decode_object(data), words=False)
 
 
 def _job(body: Mapping[str, object], run_id: str, submission: models.Submission, now: float) -> models.Job:

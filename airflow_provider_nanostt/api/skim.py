@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from airflow_provider_nanostt.api import body as bodies
 from airflow_provider_nanostt.common.urls import WORD_LISTS, besides_text, redact, redact_answer
@@ -25,18 +24,12 @@ _ENTRIES = json.JSONDecoder()  # a number that cannot be is as good as any other
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Skimmed:
-    """An answer as it may be stored: ``body`` without the lists of words, ``data`` is the whole as JSON."""
-
-    body: Mapping[str, object]
-    data: bytes = field(repr=False)
-
-
-def skim(data: bytes) -> Skimmed:
+def skim(data: bytes) -> tuple[Mapping[str, object], bytes]:
     """Read a JSON object; raises UnreadableBodyError for whatever :func:`~.body.decode_object` does.
 
     What cannot be walked through is read whole: that alone says whether it can be read.
+
+    :return: it without the lists of words, and the whole as JSON, both as they may be stored.
     """
     if len(data) > _SHORT:
         with suppress(ValueError, IndexError, RecursionError):
@@ -44,10 +37,10 @@ def skim(data: bytes) -> Skimmed:
             found = _Skimming(text)
             body, end = found.members(_spaced(text, 0), depth=1)
             if _spaced(text, end) == len(text):
-                return Skimmed(body, found.rewritten() or data)
+                return body, found.rewritten() or data
     whole = bodies.decode_object(data)
     clean = redact_answer(whole)
-    return Skimmed(clean, data if clean == whole else json.dumps(clean).encode())
+    return clean, data if clean == whole else json.dumps(clean).encode()
 
 
 def _spaced(text: str, at: int) -> int:

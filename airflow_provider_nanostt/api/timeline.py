@@ -26,23 +26,18 @@ _FAR = 60
 _MOST_PASSES = 10
 
 
-class Timed(Protocol):
+class _Timed(Protocol):
     """Anything with times, in any unit, and a speaker."""
 
     @property
-    def start(self) -> float | None:
-        """When it begins."""
-
+    def start(self) -> float | None: ...
     @property
-    def end(self) -> float | None:
-        """When it ends."""
-
+    def end(self) -> float | None: ...
     @property
-    def speaker(self) -> str | None:
-        """Who says it."""
+    def speaker(self) -> str | None: ...
 
 
-T = TypeVar("T", bound=Timed)
+T = TypeVar("T", bound=_Timed)
 Entry = TypeVar("Entry", Word, Segment)
 
 

@@ -27,21 +27,15 @@ _WITHOUT_SCHEME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address, split. Of object storage all but a user with a password is the path: a name may have any letter.
+    """An address, split. Of object storage all but a user with a password is the path: a name may have any letter."""
 
-    :param scheme: in lower case; empty if it was left out.
-    :param path: without its parameters.
-    :param path_parameters: names and values in the path, as in ``/a.mp3;sig=…``.
-    :param user: user name and password, as written.
-    """
-
-    scheme: str
+    scheme: str  # in lower case; empty if it was left out
     host: str
-    path: str
-    path_parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    path: str  # without its parameters
+    path_parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # as in ``/a.mp3;sig=…``
     query: str = field(default="", repr=False)
     fragment: str = field(default="", repr=False)
-    user: str = field(default="", repr=False)
+    user: str = field(default="", repr=False)  # user name and password, as written
 
     @property
     def is_web(self) -> bool:
@@ -66,8 +60,8 @@ def split_address(url: str) -> Address | None:
     bare, user = _without_user(rest, always=not is_object)
     if is_object and not _SIGNED.search(bare):
         return Address(scheme, "", bare, user=user)
-    place, fragment = _parted(bare, "#")
-    place, query = _parted(place, "?")
+    place, _, fragment = bare.partition("#")
+    place, _, query = place.partition("?")
     host, slash, path = place.partition("/")
     parameters = tuple((unquote(name), unquote(value)) for name, value in PATH_PARAMETER.findall(path))
     return Address(scheme, host, slash + PATH_PARAMETER.sub("", path), parameters, query, fragment, user)
@@ -92,11 +86,6 @@ def pairs(query: str) -> list[tuple[str, str]]:
     return read
 
 
-def _parted(text: str, mark: str) -> tuple[str, str]:
-    before, _, after = text.partition(mark)
-    return before, after
-
-
 def _without_user(rest: str, *, always: bool) -> tuple[str, str]:
     """Return what follows a scheme without user name and password, and what was left out.
 
@@ -106,16 +95,17 @@ def _without_user(rest: str, *, always: bool) -> tuple[str, str]:
     while True:
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
         user, at, _ = unquote(authority).rpartition("@")
-        name, colon, port = authority.partition(":")
+        name, _, port = authority.partition(":")
+        is_word = bool(port) and not port.isdigit() and not name.startswith("[")  # where a port would be
         if at:
             if not (always or ":" in user):
                 return rest, hidden
             hidden += re.split(r"@|%40", authority)[0] if authority.count("@") < 2 else authority.rpartition("@")[0]
             rest = re.split(r"@|%40", authority)[-1] + rest[len(authority) :]
-        elif colon and not name.startswith("[") and not port.isdigit() and port and "@" in rest:
+        elif is_word and "@" in rest:
             hidden += rest.partition("@")[0]  # a password with a slash or a question mark in it
             rest = rest.partition("@")[2]
-        elif colon and not name.startswith("[") and not port.isdigit() and port and always:
+        elif is_word and always:
             return name + rest[len(authority) :], hidden + authority  # half an address, cut in its password
         else:
             return rest, hidden

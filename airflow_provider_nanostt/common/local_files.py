@@ -95,27 +95,25 @@ def replace(path: Path, old: bytes, data: bytes) -> bool:
 
 @contextmanager
 def _written(path: Path, data: bytes) -> Iterator[Path]:
-    """Write a temporary file, which is removed unless the block renames it."""
+    """Write a file beside another one, which is removed unless the block renames it."""
     with _temporary(path) as temporary:
         with temporary.open("xb") as file:
             file.write(data)
             _flush(file)
         yield temporary
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """Name a file beside another one; after an error it is removed."""
+    """Name a file beside another one, which is removed unless the block renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = os.fsdecode(b"." + os.fsencode(path.name)[:_MAX_PREFIX_BYTES] + b".")
     # Made with the permissions that any new file gets: to ask for the umask is to set it, for all threads at once.
     temporary = path.parent / f"{prefix}{secrets.token_hex(8)}.part"
     try:
         yield temporary
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def _flush(file: BinaryIO) -> None:

@@ -1,6 +1,7 @@
 """Files that ``ObjectStoragePath`` reaches: listed, read, and written whole or not at all.
 
-Nothing about their content; and no error of a storage means the same as "there is no file".
+Nothing about their content; and no error of a storage means the same as "there is no file". Where the storage does not
+answer or refuses, what is asked of it raises an OSError.
 """
 
 from __future__ import annotations
@@ -69,7 +70,6 @@ def read(path: ObjectStoragePath, *, at_most: int = MAX_BYTES) -> bytes | None:
     """Return a file's bytes; None only if the storage says that there is none.
 
     :param at_most: bytes; others may write into the folder, too.
-    :raises OSError: if the storage does not answer.
     :raises ValueError: if it is larger, or no regular file: a pipe would not end, and a link leads elsewhere.
     """
     try:
@@ -104,6 +104,11 @@ def fresh(path: ObjectStoragePath) -> Any:
     return fs
 
 
+def connection_of(path: ObjectStoragePath) -> str | None:
+    """Return the id of the connection that a path is reached through, None for none."""
+    return getattr(path, "conn_id", None) or path.storage_options.get("conn_id")  # the latter before Airflow 3.2
+
+
 def reopen(path: ObjectStoragePath) -> None:
     """Forget a path's file system, so that its connection is read anew, such as after its key was replaced.
 
@@ -111,7 +116,7 @@ def reopen(path: ObjectStoragePath) -> None:
     """
     from airflow_provider_nanostt._compat import attach
 
-    store = attach(path.protocol or "file", getattr(path, "conn_id", None) or path.storage_options.get("conn_id"))
+    store = attach(path.protocol or "file", connection_of(path))
     if (fs := store.__dict__.pop("fs", None)) is not None:
         fs.clear_instance_cache()
 
@@ -134,7 +139,6 @@ def write(path: ObjectStoragePath, data: bytes) -> str:
     """Write a file, replacing the one that is there; a reader sees the old or the new, never a part.
 
     :return: the file's URI.
-    :raises OSError: if it cannot be written.
     """
     if is_local(path):
         with local_files.writing(Path(path.path)) as file:
@@ -152,7 +156,6 @@ def create(path: ObjectStoragePath, data: bytes) -> bool:
     :param data: names its writer, so that nobody else writes the same bytes: a request that a client repeats by itself
         may be refused because of its own first try, and is known by them.
     :return: whether this call has written it; True, too, on a storage without such a write, which the log says once.
-    :raises OSError: if it cannot be written.
     """
     if is_local(path):
         return _is_ours(lambda: local_files.create(Path(path.path), data), path, data)
@@ -161,7 +164,7 @@ def create(path: ObjectStoragePath, data: bytes) -> bool:
         _warn_of_plain_writes(_bucket(path))
         write(path, data)
         return True
-    return _written_once(lambda: store.create(path.fs, path.path, data), path, data)
+    return _written_once(lambda: path.fs.pipe_file(path.path, data, **store.if_none), path, data)
 
 
 def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
@@ -169,7 +172,6 @@ def replace(path: ObjectStoragePath, old: bytes, data: bytes) -> bool:
 
     :param data: names its writer, as for :func:`create`.
     :return: whether this call has written it; False if the content is another by now, or the file is gone.
-    :raises OSError: if it cannot be read or written.
     """
     if is_local(path):
         return local_files.replace(Path(path.path), old, data)
@@ -230,7 +232,6 @@ def _warn_of_plain_writes(storage: str) -> None:
 def reading(path: ObjectStoragePath) -> AbstractContextManager[BinaryIO]:
     """Open a block that reads a file piece by piece.
 
-    :raises OSError: if it cannot be read.
     :raises ValueError: if it is no regular file.
     """
     if is_local(path):
@@ -240,10 +241,7 @@ def reading(path: ObjectStoragePath) -> AbstractContextManager[BinaryIO]:
 
 @contextmanager
 def writing(path: ObjectStoragePath) -> Iterator[BinaryIO]:
-    """Open a block that writes a file piece by piece; the file is there after the block, whole or not at all.
-
-    :raises OSError: if it cannot be written.
-    """
+    """Open a block that writes a file piece by piece; the file is there after the block, whole or not at all."""
     if is_local(path):
         with local_files.writing(Path(path.path)) as local:
             yield local
@@ -256,10 +254,7 @@ def writing(path: ObjectStoragePath) -> Iterator[BinaryIO]:
 
 
 def remove(path: ObjectStoragePath) -> None:
-    """Remove a file, if it is there.
-
-    :raises OSError: if it cannot be removed.
-    """
+    """Remove a file, if it is there."""
     with suppress(FileNotFoundError), as_os_errors():
         if is_local(path):
             Path(path.path).unlink()
@@ -269,24 +264,15 @@ def remove(path: ObjectStoragePath) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """A file as a listing has it.
+    """A file as a listing has it."""
 
-    :param size: bytes.
-    :param etag: the storage's mark of this content, without quotes; the MD5 in hexadecimal where the storage tells it;
-        None if it has none.
-    :param mtime: when it was last changed, epoch seconds; only of a file on this machine.
-    """
-
-    size: int
-    etag: str | None
-    mtime: float | None
+    size: int  # bytes
+    etag: str | None  # the storage's mark of this content, without quotes: the MD5 in hexadecimal where it tells that
+    mtime: float | None  # when it was last changed, epoch seconds; only of a file on this machine
 
 
 def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
-    """Return the files of a folder by name, from one listing; none if there is no such folder.
-
-    :raises OSError: if the storage cannot be listed.
-    """
+    """Return the files of a folder by name, from one listing; none if there is no such folder."""
     fs = folder.fs
     fs.invalidate_cache()
     try:
@@ -303,10 +289,7 @@ def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
 
 
 def file_info(path: ObjectStoragePath) -> FileInfo | None:
-    """Return what the storage says of one file; None only if it says that there is none.
-
-    :raises OSError: if the storage does not answer.
-    """
+    """Return what the storage says of one file; None only if it says that there is none."""
     fs = fresh(path)
     try:
         with as_os_errors():
@@ -343,10 +326,7 @@ def is_local(path: ObjectStoragePath) -> bool:
 
 
 def remove_folder(folder: ObjectStoragePath) -> None:
-    """Remove a folder with everything in it, if it is there.
-
-    :raises OSError: if it cannot be removed.
-    """
+    """Remove a folder with everything in it, if it is there."""
     with suppress(FileNotFoundError), as_os_errors():
         folder.fs.rm(folder.path, recursive=True)
 
@@ -358,6 +338,5 @@ def wrap_error(error: Exception, problem: str, path: ObjectStoragePath) -> Inval
     :return: :class:`InvalidInput` for an error that another try would not fix, such as refused credentials.
     """
     kind = InvalidInput if is_lasting(error) else StorageUnavailable
-    conn_id = getattr(path, "conn_id", None) or path.storage_options.get("conn_id")  # the latter before Airflow 3.2
-    through = f" (connection {conn_id!r})" if conn_id else ""
+    through = f" (connection {conn_id!r})" if (conn_id := connection_of(path)) else ""
     return kind(f"{problem}: {describe_exception(error)}{through}")

@@ -104,10 +104,8 @@ def parse_words(name: str, value: object) -> tuple[str, ...]:
 
 def parse_seconds(name: str, value: object, *, most: float = LONGEST_SECONDS, may_be_zero: bool = False) -> float:
     """Read a length of time, given as a number of seconds, as text, or as a timedelta."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else number(value)
-    if seconds is None or seconds < 0 or (seconds == 0 and not may_be_zero):
-        kind = "non-negative" if may_be_zero else "positive"
-        raise InvalidInput(f"{name} must be a {kind} number of seconds, got {value!r}")
+    given = value.total_seconds() if isinstance(value, timedelta) else value
+    seconds = parse_number(name, given, "seconds", may_be_zero=may_be_zero)
     if seconds > most:
         raise InvalidInput(f"{name} must be at most {most:.0f} seconds ({most / DAY_SECONDS:g} days), got {value!r}")
     return seconds

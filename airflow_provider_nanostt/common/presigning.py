@@ -25,7 +25,8 @@ def presign(path: ObjectStoragePath, seconds: float, region: str | None = None) 
     """
     lasting = ceil(seconds)
     url = _signed(path, lasting, region)
-    if url and lasting > _MAX_SIGNED_SECONDS and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(_query(url)):
+    is_limited = url and not {"X-Amz-Expires", "X-Goog-Expires"}.isdisjoint(parse_qs(urlsplit(url).query))
+    if is_limited and lasting > _MAX_SIGNED_SECONDS:
         raise InvalidInput(
             f"a URL can be signed for {_MAX_SIGNED_SECONDS:,} seconds (7 days) at the most, not for {lasting:,}; "
             "set presign_for"
@@ -78,7 +79,3 @@ def _sign(fs: Any, path: ObjectStoragePath, seconds: int) -> str | None:
     except NotImplementedError:
         return None
     return url if isinstance(url, str) and url.startswith(("http://", "https://")) else None
-
-
-def _query(url: str) -> dict[str, list[str]]:
-    return parse_qs(urlsplit(url).query)

@@ -86,8 +86,7 @@ def _opened(text: str) -> ObjectStoragePath:
         raise NotShownError("The files of this task are in a place that is not opened here.")
     try:
         path = object_storage.resolve(text)
-        conn_id = getattr(path, "conn_id", None) or path.storage_options.get("conn_id")  # the latter before Airflow 3.2
-        if conn_id:
+        if conn_id := object_storage.connection_of(path):
             # Without a team: a connection that belongs to one is for its tasks, not for the API server.
             Connection.get_connection_from_secrets(conn_id)
     except Exception as error:  # whatever a storage or a secrets backend raises

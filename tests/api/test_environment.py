@@ -210,6 +210,22 @@ def ask(request):
             runner.run(closed)
 
 
+def test_what_cannot_be_used_is_refused_again(ask, net, monkeypatch):
+    """No later request goes past a proxy that cannot be used; one that is put right is used."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(net.certs / "own.pem"))
+    monkeypatch.setenv("https_proxy", "http://[::1")
+    url, service, proxy = f"https://localhost:{net.ports['8443']}", net.services["8443"], net.proxies["3128"]
+    service.seen.clear()
+    proxy.seen.clear()
+    for _ in range(2):
+        with pytest.raises(errors.InvalidInput, match="proxy"):
+            ask(url)
+    assert not service.seen
+    monkeypatch.setenv("https_proxy", f"http://localhost:{proxy.port}")
+    ask(url)
+    assert len(service.seen) == len(proxy.seen) == 1
+
+
 def test_renewed_certificates_are_read(ask, net, tmp_path, monkeypatch):
     """Also by a client that is open for weeks; while the file is being replaced, those that were read hold."""
     other, trusted = Authority(tmp_path), tmp_path / "trusted.pem"
