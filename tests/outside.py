@@ -25,7 +25,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
-import urllib3
+import requests
 from fsspec.implementations.memory import MemoryFileSystem
 
 OURS, THE_EMULATOR = "airflow_provider_nanostt", "airflow_provider_nanostt.emulator"
@@ -221,15 +221,15 @@ def _watch_task_state(patch: pytest.MonkeyPatch, happen: Happen) -> None:
 
 
 def _watch_requests(patch: pytest.MonkeyPatch, happen: Happen) -> None:
-    original = urllib3.PoolManager.urlopen
+    original = requests.adapters.HTTPAdapter.send
 
-    def urlopen(pools: Any, method: str, url: str, **named: Any) -> Any:
+    def send(adapter: Any, prepared: Any, *given: Any, **named: Any) -> Any:
         return happen(
-            lambda: Event("request", urlsplit(url).path),
-            lambda: original(pools, method, url, **named),
+            lambda: Event("request", urlsplit(prepared.url).path),
+            lambda: original(adapter, prepared, *given, **named),
         )
 
-    patch.setattr(urllib3.PoolManager, "urlopen", urlopen)
+    patch.setattr(requests.adapters.HTTPAdapter, "send", send)
 
 
 class StateStore:

@@ -1,7 +1,7 @@
 """What both HTTP libraries have in common: proxies and certificates of the environment, and whose exceptions mean what.
 
-An error is one of connecting if nothing had been sent: two exceptions of urllib3 say so, and aiohttp notes how far it
-came. Every other is taken for a connection that broke after the request may have arrived.
+An error is one of connecting if nothing had been sent: for requests there is a table of such exceptions, aiohttp notes
+how far it came. Every other is taken for a connection that broke after the request may have arrived.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies
 
@@ -29,27 +30,32 @@ from airflow_provider_nanostt.common.address import is_loopback
 
 if TYPE_CHECKING:
     import aiohttp
+    import requests
     import urllib3
 
 T = TypeVar("T")
 
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_IDLE_CONNECTIONS = 10
 _MAX_TEXT_CHARS = 1000
 _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*\): (?=Failed|Read)")
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
-def tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the certificates that the environment names, else those of certifi.
+def certificates() -> str:
+    """Return the file or folder of trusted certificates that the environment names, else that of certifi."""
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-    They are read again when they have changed. All users share the context, so nobody may change it.
+    return next(filter(None, map(os.environ.get, _CERTIFICATES)), DEFAULT_CA_BUNDLE_PATH)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a context that trusts :func:`certificates`, which are read again when they have changed.
+
+    All users share it, so nobody may change it.
 
     :raises InvalidInput: if there are none.
     """
-    import certifi
-
-    path = next(filter(None, map(os.environ.get, _CERTIFICATES)), None) or certifi.where()
+    path = certificates()
     try:
         state = Path(path).stat()
         return _read_certificates(path, state.st_mtime_ns, state.st_size, state.st_ino)
@@ -66,9 +72,9 @@ def _read_certificates(path: str, *_state: int) -> ssl.SSLContext:
     return made
 
 
-def tls_for(url: str, proxy: str | None) -> ssl.SSLContext | None:
-    """Return :func:`tls_context` where an address or the proxy to it needs one."""
-    return tls_context() if "https" in {urlsplit(one).scheme for one in (url, proxy or "")} else None
+def is_encrypted(url: str, proxy: str | None) -> bool:
+    """Return whether certificates are needed, for an address or for the proxy to it."""
+    return "https" in {urlsplit(one).scheme for one in (url, proxy or "")}
 
 
 def proxy_for(url: str) -> str | None:
@@ -150,10 +156,7 @@ def connection_pools() -> dict[str, type[urllib3.HTTPConnectionPool]]:
                 raise urllib3.exceptions.NewConnectionError(self, errors.describe_exception(error)) from error
 
     class TlsConnection(Connection, urllib3.connection.HTTPSConnection):
-        def connect(self) -> None:
-            with suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
-                self.ssl_context = tls_context()
-            super().connect()
+        pass
 
     class Pool(urllib3.HTTPConnectionPool):
         ConnectionCls = Connection
@@ -164,40 +167,73 @@ def connection_pools() -> dict[str, type[urllib3.HTTPConnectionPool]]:
     return {"http": Pool, "https": TlsPool}
 
 
-def pools_for(url: str) -> urllib3.PoolManager:
-    """Return what connects to the host of an address, with the proxy and the certificates of the environment.
+def session_for(url: str) -> requests.Session:
+    """Return a session of requests for the host of an address, which reads nothing of the environment by itself.
+
+    Its timeouts are for connecting and for silence; ``sockets.deadline`` is for a whole exchange.
 
     :raises InvalidInput: for certificates or a proxy that cannot be used.
     """
-    import urllib3
+    import requests
 
-    proxy = proxy_for(url)
-    tls = tls_for(url, proxy)
-    if proxy is None:
-        made = urllib3.PoolManager(maxsize=_IDLE_CONNECTIONS, ssl_context=tls)
-    else:
-        user, _, place = urlsplit(proxy).netloc.rpartition("@")
-        made = urllib3.ProxyManager(
-            f"{urlsplit(proxy).scheme}://{place}",
-            proxy_headers=urllib3.make_headers(proxy_basic_auth=unquote(user) or None),
-            proxy_ssl_context=tls,
-            maxsize=_IDLE_CONNECTIONS,
-            ssl_context=tls,
-        )
-    made.pool_classes_by_scheme = connection_pools()
-    return made
+    session, adapter = requests.Session(), _adapter()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    if proxy := proxy_for(url):
+        session.proxies = {"all": proxy}
+    if is_encrypted(url, proxy):
+        tls_context()
+        session.verify = certificates()
+    return session
+
+
+def _adapter() -> requests.adapters.HTTPAdapter:
+    """Return what connects a session: with verified proxies, and with :func:`connection_pools`."""
+    import urllib3
+    from requests.adapters import HTTPAdapter
+
+    tls = urllib3.util.create_urllib3_context()  # into which urllib3 reads the certificates
+    tls.sslsocket_class = sockets.TlsSocket
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *sizes: Any, **options: Any) -> None:
+            super().init_poolmanager(*sizes, **options, ssl_context=tls)
+            self.poolmanager.pool_classes_by_scheme = connection_pools()
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            # urllib3 reads no certificates into the context for a proxy.
+            own = tls_context() if is_encrypted(proxy, None) else None
+            manager = super().proxy_manager_for(proxy, **options, ssl_context=tls, proxy_ssl_context=own)
+            manager.pool_classes_by_scheme = connection_pools()
+            return manager
+
+        def cert_verify(self, conn: Any, _: str, *how: Any) -> None:  # requests would not, of a proxy to plain http
+            super().cert_verify(conn, "https:", *how)  # type: ignore[no-untyped-call]
+
+    return Adapter()
 
 
 @contextmanager
-def urllib3_errors(host: str) -> Iterator[None]:
-    """Turn what urllib3 raises in the block into our own errors."""
+def requests_errors(host: str) -> Iterator[None]:
+    """Turn what requests raises in the block into our own errors."""
+    import requests
     import urllib3
 
+    unsent = (
+        requests.ConnectTimeout,
+        requests.exceptions.ProxyError,
+        urllib3.exceptions.ConnectTimeoutError,
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ProxyError,
+    )
     try:
         yield
-    except (OSError, urllib3.exceptions.HTTPError) as error:
-        unsent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ProxyError)
-        raise _mapped(error, host, is_sent=not isinstance(error, unsent)) from errors.without_secrets(error)
+    except (OSError, urllib3.exceptions.HTTPError) as error:  # those of requests are OSErrors
+        chain = [error, *_reasons(error)]
+        is_sent = not any(isinstance(one, unsent) for one in chain)
+        raise _mapped(chain, host, is_sent=is_sent) from errors.without_secrets(error)
 
 
 @dataclass(slots=True)
@@ -227,11 +263,24 @@ def aiohttp_errors(host: str, progress: Progress) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _mapped(error, host, is_sent=progress.is_sent) from errors.without_secrets(error)
+        raise _mapped([error], host, is_sent=progress.is_sent) from errors.without_secrets(error)
 
 
-def _mapped(error: Exception, host: str, *, is_sent: bool) -> errors.NanoGPTError:
-    shown = shorten(_OBJECT.sub("", errors.describe_exception(error)[:_MAX_TEXT_CHARS]))
+def _reasons(error: Exception) -> Iterator[Exception]:
+    """Yield what requests has wrapped up: urllib3's error, and the reason that names."""
+    inner: object = error
+    while isinstance(inner := getattr(inner, "reason", None) or (error.args[0] if error.args else None), Exception):
+        error = inner
+        yield error
+
+
+def _mapped(chain: list[Exception], host: str, *, is_sent: bool) -> errors.NanoGPTError:
+    """Return our own error for an exception and what is inside of it, the outermost first."""
     if is_sent:
-        return errors.ReadError(f"the connection to NanoGPT broke: {shown}")
-    return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {shown}")
+        return errors.ReadError(f"the connection to NanoGPT broke: {_describe(chain[0])}")
+    # What urllib3 wraps says more than its wrapping.
+    return errors.ConnectError(f"NanoGPT cannot be reached at {host}: {_describe(chain[-1])}")
+
+
+def _describe(error: BaseException) -> str:
+    return shorten(_OBJECT.sub("", errors.describe_exception(error)[:_MAX_TEXT_CHARS]))

@@ -1,6 +1,6 @@
 """Sockets whose every wait ends at one deadline, that of the exchange they are used in.
 
-A timeout of urllib3 is for one wait, so a head, a chunk's line or a stream of 1xx answers that trickles
+A timeout of requests or urllib3 is for one wait, so a head, a chunk's line or a stream of 1xx answers that trickles
 goes on for ever. Here each wait, of TCP, a proxy, TLS, the request or the answer, has only what is left.
 """
 

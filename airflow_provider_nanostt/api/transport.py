@@ -1,4 +1,4 @@
-"""Sending calls: one client over urllib3 for workers, one over aiohttp for the triggerer, and no logic in either.
+"""Sending calls: one client over requests for workers, one over aiohttp for the triggerer, and no logic in either.
 
 Each has a single I/O method, :meth:`send`. What an answer means and whether to repeat a call is decided in ``http``;
 proxies, certificates and the meaning of foreign exceptions are in ``network``.
@@ -26,8 +26,8 @@ from airflow_provider_nanostt.api.incoming import Incoming
 
 if TYPE_CHECKING:
     import aiohttp
+    import requests
     import tenacity
-    import urllib3
 
 
 T = TypeVar("T")
@@ -110,23 +110,23 @@ def _retry_after(error: BaseException | None) -> float | None:
 
 
 class Client:
-    """The client for workers and scripts, over urllib3; ``sleep`` is for pausing between attempts."""
+    """The client for workers and scripts, over requests; ``sleep`` is for pausing between attempts."""
 
     def __init__(self, config: Config, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.config = config
         self._sleep = sleep
-        self._pooled: urllib3.PoolManager | None = None
+        self._pooled: requests.Session | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the connections behind when the client is copied or pickled; the copy opens its own."""
         return {**self.__dict__, "_pooled": None}
 
-    def open(self) -> urllib3.PoolManager:
+    def open(self) -> requests.Session:
         """Read the environment, so that what cannot be used is known before anything is to be sent.
 
         :raises InvalidInput: for certificates or a proxy that cannot be used.
         """
-        self._pooled = self._pooled or network.pools_for(self.config.base_url)
+        self._pooled = self._pooled or network.session_for(self.config.base_url)
         return self._pooled
 
     def send(
@@ -158,39 +158,36 @@ class Client:
         if call.paid:
             # A pooled connection may have been closed at the other end, which looks like a lost answer.
             # On a paid request that would be ambiguous, so it gets a connection of its own.
-            with network.pools_for(self.config.base_url) as pools:
-                return http.read(call, self._exchange(pools, call))
+            with network.session_for(self.config.base_url) as session:
+                return http.read(call, self._exchange(session, call))
         return http.read(call, self._exchange(self.open(), call))
 
-    def _exchange(self, pools: urllib3.PoolManager, call: Call[object]) -> Response:
-        import urllib3
-
+    def _exchange(self, session: requests.Session, call: Call[object]) -> Response:
         request, timeout = call.request, self.config.timeout_for(call)
         with (
             http.classified(call),
-            network.urllib3_errors(self.config.host),
+            network.requests_errors(self.config.host),
             sockets.deadline(timeout),
-            pools.urlopen(
+            session.request(
                 request.method,
                 self.config.url(request),
-                redirect=False,
-                body=request.body,
+                data=request.body,
                 headers=self.config.headers(request),
-                timeout=urllib3.Timeout(connect=self.config.connect_timeout, read=timeout),
-                retries=False,
-                preload_content=False,
+                timeout=(self.config.connect_timeout, timeout),
+                allow_redirects=False,
+                stream=True,
             ) as raw,
         ):
-            answer = Incoming(call, raw.status, raw.headers.get("Content-Encoding"))
-            # ``read`` would wait for a whole chunk, however slowly it trickles in.
-            while (piece := raw.read1(_CHUNK, decode_content=False)) and answer.take(piece):
+            answer = Incoming(call, raw.status_code, raw.headers.get("Content-Encoding"))
+            # ``iter_content`` would wait for a whole chunk, however slowly it trickles in.
+            while (piece := raw.raw.read1(_CHUNK, decode_content=False)) and answer.take(piece):
                 pass
-            return self.config.response(call, raw.status, dict(raw.headers), answer.body())
+            return self.config.response(call, raw.status_code, raw.headers, answer.body())
 
     def close(self) -> None:
         """Close the connections."""
         if self._pooled is not None:
-            self._pooled.clear()
+            self._pooled.close()
             self._pooled = None
 
     def __enter__(self) -> Self:
@@ -235,7 +232,8 @@ class AsyncClient:
         self._read_certificates()
 
     def _read_certificates(self) -> None:
-        self._tls = network.tls_for(self.config.base_url, self._proxy) or True
+        if network.is_encrypted(self.config.base_url, self._proxy):
+            self._tls = network.tls_context()
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
         """Make the call and return its value, or raise one of the typed errors."""

@@ -230,15 +230,15 @@ def test_a_record_that_cannot_be_written_leaves_nothing_staged(emulator: Emulato
 
 KILLED = """
 import os, sys, types
-import urllib3
+import requests
 from airflow_provider_nanostt.operators import TranscribeOperator
-send = urllib3.PoolManager.urlopen
-def hang(pools, method, url, **named):
-    if not url.endswith("/transcribe"):
-        return send(pools, method, url, **named)
+send = requests.adapters.HTTPAdapter.send
+def hang(adapter, request, *given, **named):
+    if not request.url.endswith("/transcribe"):
+        return send(adapter, request, *given, **named)
     print("staged", flush=True)
     sys.stdin.read()
-urllib3.PoolManager.urlopen = hang
+requests.adapters.HTTPAdapter.send = hang
 file, staging, seconds = sys.argv[1:]
 ti = types.SimpleNamespace(dag_id="other", task_id="t", run_id="r", map_index=-1, max_tries=0)
 preparation = {"staging_path": staging, "presign_for": float(seconds)}

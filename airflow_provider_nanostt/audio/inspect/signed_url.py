@@ -56,28 +56,28 @@ class _Answer(NamedTuple):
 
 def _first_byte(url: str) -> _Answer | None:
     """Request one byte, with proxies and certificates of the environment; None if no answer comes."""
-    import urllib3
+    import requests
 
     try:
         with (
             sockets.deadline(_TIMEOUT_SECONDS),
-            network.pools_for(url) as pools,
-            pools.urlopen(
-                "GET",
+            network.session_for(url) as session,
+            session.get(
                 url,
-                redirect=False,
                 headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"},
+                allow_redirects=False,
                 timeout=_TIMEOUT_SECONDS,
-                retries=False,
-                preload_content=False,  # never a whole recording, which a storage without ranges would send
+                stream=True,  # never a whole recording, which a storage without ranges would send
             ) as answer,
         ):
             said = b""
-            if answer.status not in _FETCHED:
-                with suppress(urllib3.exceptions.HTTPError, OSError):  # the status is enough
-                    said = answer.read(_MAX_ERROR_BYTES)
+            if answer.status_code not in _FETCHED:
+                with suppress(requests.RequestException, OSError):  # the status is enough
+                    said = next(answer.iter_content(_MAX_ERROR_BYTES), b"")
             code = re.search(rb"<Code>(\w{1,80})</Code>", said)
-            return _Answer(answer.status, answer.headers.get("x-amz-bucket-region"), code[1].decode() if code else "")
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+            return _Answer(
+                answer.status_code, answer.headers.get("x-amz-bucket-region"), code[1].decode() if code else ""
+            )
+    except (requests.RequestException, OSError) as error:
         log.info("The signed URL %s cannot be tried from here (%s)", display(url), type(error).__name__)
         return None
