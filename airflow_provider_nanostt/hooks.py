@@ -56,8 +56,13 @@ _catalogues: dict[Config, tuple[float, KnownModels]] = {}
 class NanoGPTHook(BaseHook):
     """Talk to NanoGPT with the key of an Airflow connection.
 
-    :param nanogpt_conn_id: the connection's id. Its type is ``nanogpt``, its password the API key; the form that
-        Airflow shows has the other fields.
+    The connection (type ``nanogpt``): *password* is the API key, *host* the base URL (default
+    ``https://nano-gpt.com/api``). Extras: ``timeout`` (seconds a submit may take, default 300),
+    ``requests_per_second`` (default 20 of the service's 25 for each key), ``allow_insecure_http`` (default false),
+    ``allow_private_addresses`` (default false: recordings inside the network are not looked at), ``prices`` (USD per
+    minute by model, where the service's catalogue has none).
+
+    :param nanogpt_conn_id: the connection's id.
     """
 
     conn_name_attr = "nanogpt_conn_id"

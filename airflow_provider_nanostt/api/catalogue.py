@@ -31,13 +31,20 @@ DOCUMENTATION = "the service's documentation of August 2026"
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a model can do; None where nobody has said."""
+    """What a model can do; None where nobody has said.
 
-    diarizes: bool | None = None  # tells speakers apart
-    gives_times: bool | None = None  # its words have times, seconds
+    :param diarizes: whether it tells speakers apart.
+    :param gives_times: whether its words have times, seconds.
+    :param takes_video: whether it takes video files.
+    :param max_seconds: the longest audio that it takes.
+    :param max_bytes: the largest file that it takes.
+    """
+
+    diarizes: bool | None = None
+    gives_times: bool | None = None
     takes_video: bool | None = None
-    max_seconds: float | None = None  # of the longest audio that it takes
-    max_bytes: int | None = None  # of the largest file that it takes
+    max_seconds: float | None = None
+    max_bytes: int | None = None
 
     def or_else(self, other: Abilities) -> Abilities:
         """Return these, and of another source what this one does not say."""
@@ -47,23 +54,34 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class AudioModel:
-    """A model in the service's catalogue."""
+    """A model in the service's catalogue.
+
+    :param price_per_minute: USD; None if it has none that can be believed.
+    :param can: what it says of the model's abilities.
+    :param raw: the whole entry.
+    """
 
     id: str
     name: str
-    price_per_minute: float | None  # USD; None if it has none that can be believed
+    price_per_minute: float | None
     can: Abilities = field(default_factory=Abilities)
-    raw: Mapping[str, object] = field(default_factory=dict, repr=False)  # the whole entry
+    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per minute of audio, and who said so."""
+    """USD per minute of audio, and who said so.
 
-    per_minute: float | None  # None if nobody knows
-    source: str  # with the date
-    at_most: float | None = None  # what counts against a limit: the highest figure seen; None if that is per_minute
-    at_most_source: str = ""  # with the date
+    :param per_minute: None if nobody knows.
+    :param source: who says so, with the date.
+    :param at_most: what counts against a limit: the highest figure seen; None if that is ``per_minute``.
+    :param at_most_source: who says that, with the date.
+    """
+
+    per_minute: float | None
+    source: str
+    at_most: float | None = None
+    at_most_source: str = ""
 
     @property
     def for_limit(self) -> float | None:
@@ -73,12 +91,16 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One model of the built-in table."""
+    """One model of the built-in table.
+
+    :param per_minute: USD, in the catalogue of that day.
+    :param highest: the highest price seen, USD per minute, and where; None if that is ``per_minute``.
+    """
 
     id: str
-    per_minute: float  # USD, in the catalogue of that day
+    per_minute: float
     can: Abilities
-    highest: tuple[float, str] | None = None  # the highest price seen, USD, and where; None if that is per_minute
+    highest: tuple[float, str] | None = None
 
     @property
     def price(self) -> Price:
@@ -152,12 +174,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class KnownModels:
-    """All that is known of models at one time. Without anything, that is the built-in table."""
+    """All that is known of models at one time. Without anything, that is the built-in table.
 
-    listed: Mapping[str, AudioModel] | None = None  # the service's catalogue by id; None if it could not be had
-    as_of: str = ""  # the day on which it was had, UTC
-    own: Mapping[str, float] = field(default_factory=dict)  # USD per minute, from the connection's extra ``prices``
-    said: set[str] = field(default_factory=set, compare=False, repr=False)  # models of which ``news`` has spoken
+    :param listed: the service's catalogue by id; None if it could not be had.
+    :param as_of: the day on which it was had, UTC.
+    :param own: USD per minute by model, from the connection's extra ``prices``.
+    :param said: the models of which :meth:`news` has spoken.
+    """
+
+    listed: Mapping[str, AudioModel] | None = None
+    as_of: str = ""
+    own: Mapping[str, float] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def source(self) -> str:

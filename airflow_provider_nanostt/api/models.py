@@ -331,22 +331,34 @@ class YouTubeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What a key spent on one day with one model."""
+    """What a key spent on one day with one model.
 
-    day: str  # UTC, as in ``2026-05-04``
-    model: str  # the service's label of it, which need not be its id
-    requests: int  # that were billed
-    cost: float  # USD, before refunds
-    refunded: float  # USD
+    :param day: UTC, as in ``2026-05-04``.
+    :param model: the service's label of it, which need not be its id.
+    :param requests: that were billed.
+    :param cost: USD, before refunds.
+    :param refunded: USD.
+    """
+
+    day: str
+    model: str
+    requests: int
+    cost: float
+    refunded: float
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What this key spent in a range of days (UTC)."""
+    """What this key spent in a range of days (UTC): net USD, number of requests, and the whole answer.
 
-    net_cost: float | None  # USD
+    :param key_id: the service's number for the key.
+    :param as_of: when the answer was made, epoch seconds; it may come from a cache.
+    :param rows: by day and model; None if they cannot be read, or do not add up.
+    """
+
+    net_cost: float | None
     requests: int | None
-    raw: Mapping[str, object] = field(default_factory=dict, repr=False)  # the whole answer
-    key_id: str | None = None  # the service's number for the key
-    as_of: float | None = None  # when the answer was made, epoch seconds; it may come from a cache
-    rows: tuple[UsageRow, ...] | None = None  # by day and model; None if they cannot be read, or do not add up
+    raw: Mapping[str, object] = field(default_factory=dict, repr=False)
+    key_id: str | None = None
+    as_of: float | None = None
+    rows: tuple[UsageRow, ...] | None = None

@@ -27,15 +27,21 @@ _WITHOUT_SCHEME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address, split. Of object storage all but a user with a password is the path: a name may have any letter."""
+    """An address, split. Of object storage all but a user with a password is the path: a name may have any letter.
 
-    scheme: str  # in lower case; empty if it was left out
+    :param scheme: in lower case; empty if it was left out.
+    :param path: without its parameters.
+    :param path_parameters: names and values in the path, as in ``/a.mp3;sig=…``.
+    :param user: user name and password, as written.
+    """
+
+    scheme: str
     host: str
-    path: str  # without its parameters
-    path_parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # as in ``/a.mp3;sig=…``
+    path: str
+    path_parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     query: str = field(default="", repr=False)
     fragment: str = field(default="", repr=False)
-    user: str = field(default="", repr=False)  # user name and password, as written
+    user: str = field(default="", repr=False)
 
     @property
     def is_web(self) -> bool:

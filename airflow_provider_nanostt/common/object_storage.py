@@ -264,11 +264,17 @@ def remove(path: ObjectStoragePath) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """A file as a listing has it."""
+    """A file as a listing has it.
 
-    size: int  # bytes
-    etag: str | None  # the storage's mark of this content, without quotes: the MD5 in hexadecimal where it tells that
-    mtime: float | None  # when it was last changed, epoch seconds; only of a file on this machine
+    :param size: bytes.
+    :param etag: the storage's mark of this content, without quotes; the MD5 in hexadecimal where the storage tells it;
+        None if it has none.
+    :param mtime: when it was last changed, epoch seconds; only of a file on this machine.
+    """
+
+    size: int
+    etag: str | None
+    mtime: float | None
 
 
 def list_folder(folder: ObjectStoragePath) -> dict[str, FileInfo]:
