@@ -14,14 +14,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.muxer import Codec
 from airflow_provider_nanostt.audio.prepare.silence import Loudness, measure_loudness
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
-from airflow_provider_nanostt.audio.prepare.transcode import (
-    Output,
-    Part,
-    compress,
-    convert,
-    split_compress,
-    split_copy,
-)
+from airflow_provider_nanostt.audio.prepare.transcode import Output, Part, compress, convert, split_compress, split_copy
 
 _COPY_MARGIN = 0.9
 

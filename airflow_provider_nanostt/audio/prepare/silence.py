@@ -109,7 +109,7 @@ def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | 
 
     :param source: seekable.
     :param progress: called with the seconds done, every ten seconds of sound.
-    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
+    :raises InvalidInput: if the source is not a recording or too long.
     :raises OSError: if the source cannot be read.
     """
     with open_track(source) as track:

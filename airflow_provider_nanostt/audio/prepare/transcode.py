@@ -20,13 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.channels import RATE
-from airflow_provider_nanostt.audio.prepare.decoding import (
-    AudioTrack,
-    open_track,
-    packet_seconds,
-    resampled,
-    throttled,
-)
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, open_track, packet_seconds, resampled, throttled
 from airflow_provider_nanostt.audio.prepare.muxer import (
     Codec,
     Container,
@@ -195,7 +189,7 @@ def _encode(
     spec = codec_spec(codec)
     with open_track(source) as track:
         channels = min(track.channels, max_channels)
-        frames = resampled(track, rate=RATE, channels=channels, frame_size=spec.frame, planar=codec == "mp3")
+        frames = resampled(track, channels=channels, frame_size=spec.frame, planar=codec == "mp3")
 
         def mux(file: OutputContainer, number: int, items: Iterator[tuple[AudioFrame, int]]) -> Iterator[Written]:
             return encoded(file, items, spec, channels=channels, bit_rate=bit_rates[number] * channels)
