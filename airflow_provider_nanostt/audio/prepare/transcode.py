@@ -77,26 +77,24 @@ class Output:
     progress: Callable[[float], object] | None = None
 
 
-def compress(source: BinaryIO, output: Output, *, seconds: float | None = None, codec: Codec = "opus") -> Part | None:
+def compress(source: BinaryIO, output: Output, *, seconds: float, codec: Codec = "opus") -> Part | None:
     """Write a recording's speech so that it fits, at the highest bit rate that does.
 
     :param source: seekable; of a video, the sound is taken.
-    :param seconds: length of the recording, if known; otherwise its packets are counted first.
+    :param seconds: length of the recording.
     :param codec: ``opus`` (Ogg, 24 to 16 kb/s) or ``mp3`` (32 kb/s).
     :return: None if it does not fit even at the lowest bit rate, and then nothing is written.
     :raises InvalidInput: as :func:`~.decoding.open_track`, and if it is too long.
     :raises OSError: if the source cannot be read or the file not be written; nothing is left then.
     """
-    length = measured_seconds(source) if seconds is None else seconds
     for _ in range(_TRIES):
-        bit_rate = bit_rate_for(length, output.limit_bytes, codec=codec)
+        bit_rate = bit_rate_for(seconds, output.limit_bytes, codec=codec)
         if bit_rate is None:
             return None
         if parts := _encode(source, output, [], [bit_rate], codec=codec):
             return parts[0]
         # The length was wrong, or (never seen) the encoder exceeds the rate it was asked for.
-        measured = measured_seconds(source)
-        length = measured if measured > length * 1.001 else length * 1.1
+        seconds = max(seconds * 1.1, measured_seconds(source))
     return None
 
 
@@ -110,9 +108,8 @@ def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus", may_copy
     :param may_copy: False encodes everything.
     :return: None if it exceeds the limit, and then nothing is written. Raises as :func:`compress`.
     """
-    rates = [codec_spec(codec).plain]
     parts = split_copy(source, output) if may_copy else None
-    parts = parts or _encode(source, output, [], rates, codec=codec, max_channels=2)
+    parts = parts or _encode(source, output, [], [codec_spec(codec).plain], codec=codec, max_channels=2)
     return parts[0] if parts else None
 
 
