@@ -214,12 +214,9 @@ def _borrowed() -> Iterator[_Child]:
         except IndexError:  # not asked before: another thread may take the last one meanwhile
             child = _Child()
         child = child if child.is_alive else _Child()
-        is_free = False
         try:
             yield child
-            is_free = True
-        finally:
-            if is_free:
-                _idle.append(child)
-            else:
-                child.end()
+        except BaseException:
+            child.end()
+            raise
+        _idle.append(child)

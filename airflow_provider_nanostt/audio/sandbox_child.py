@@ -9,7 +9,6 @@ import contextlib
 import errno
 import functools
 import importlib
-import itertools
 import json
 import logging
 import os
@@ -135,25 +134,21 @@ def _write(data: bytes) -> None:
 def _done(
     work: Callable[..., object], file: _AskedFile, given: Mapping[str, object], parent: Line
 ) -> tuple[bytes, object]:
-    def progress(seconds: float) -> None:
-        parent.send(PROGRESS, struct.pack(">d", seconds))
-
     try:
-        return DONE, work(file, progress, **given)
+        return DONE, work(file, lambda seconds: parent.send(PROGRESS, struct.pack(">d", seconds)), **given)
     except OtherEndGone:
         raise
     except Exception as error:  # noqa: BLE001  whatever FFmpeg makes of it
-        chain = itertools.chain([error], _causes(error))
-        if any(isinstance(one, MemoryError) for one in chain):
+        if any(isinstance(one, MemoryError) for one in _chain(error)):
             return MEMORY, None
         text = str(error) if type(error).__module__.startswith("airflow_provider_nanostt") else repr(error)
         return ERROR, [type(error).__name__, text[:2000]]
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    while (before := error.__cause__ or error.__context__) is not None:
-        yield before
-        error = before
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _limit(what: int, soft: float) -> None:
@@ -172,32 +167,24 @@ def _lock_up() -> None:
         _refuse_calls()
 
 
-@dataclass(frozen=True, slots=True)
-class _Calls:
-    """The numbers of system calls on a processor: those that open a socket or run a program."""
-
-    architecture: int
-    numbers: tuple[int, ...]
-
-
 _CALLS = {
-    "x86_64": _Calls(0xC000003E, (41, 42, 53, 59, 101, 322, 425)),
-    "aarch64": _Calls(0xC00000B7, (198, 203, 199, 221, 117, 281, 425)),
+    "x86_64": (0xC000003E, (41, 42, 53, 59, 101, 322, 425)),
+    "aarch64": (0xC00000B7, (198, 203, 199, 221, 117, 281, 425)),
 }
-"""socket, connect, socketpair, execve, ptrace, execveat, io_uring_setup."""
+"""By processor, its number and those of socket, connect, socketpair, execve, ptrace, execveat and io_uring_setup."""
 
 
 def _refuse_calls() -> None:
     """Have the kernel refuse sockets and other programs, where it can (seccomp)."""
     import ctypes
 
-    calls = _CALLS.get(os.uname().machine)
-    if calls is None:
+    if os.uname().machine not in _CALLS:
         return
+    architecture, calls = _CALLS[os.uname().machine]
     load, equal, at_least, ret = 0x20, 0x15, 0x35, 0x06
     refuse, allow = 0x00050000 | errno.EACCES, 0x7FFF0000
-    rows = [(load, 0, 0, 4), (equal, 1, 0, calls.architecture), (ret, 0, 0, refuse), (load, 0, 0, 0)]
-    checks = [*((equal, number) for number in calls.numbers), (at_least, 0x40000000)]  # the last: of another ABI
+    rows = [(load, 0, 0, 4), (equal, 1, 0, architecture), (ret, 0, 0, refuse), (load, 0, 0, 0)]
+    checks = [*((equal, number) for number in calls), (at_least, 0x40000000)]  # the last: of another ABI
     rows += [(what, len(checks) - at, 0, number) for at, (what, number) in enumerate(checks)]
     rows += [(ret, 0, 0, allow), (ret, 0, 0, refuse)]
     code = b"".join(struct.pack("HBBI", *row) for row in rows)

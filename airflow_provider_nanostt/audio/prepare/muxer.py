@@ -67,12 +67,13 @@ _SPECS: dict[str, CodecSpec] = {
 _PCM_BYTES = {"u8": 1, "mulaw": 1, "alaw": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
 """Bytes of a sample."""
 
-_COPIED_INTO = {
+COPIED_INTO = {
     **dict.fromkeys(("opus", "libopus", "vorbis", "libvorbis"), _OGG),
     **dict.fromkeys(("mp3", "mp3float"), _MP3),
     **dict.fromkeys(("aac", "aac_fixed"), _M4A),
     **{f"pcm_{name}": _WAV for name in _PCM_BYTES},
 }
+"""What the sound of a codec can be copied into so that the service takes it."""
 
 _HEADER_BYTES = 4096
 _MARGIN = 0.01
@@ -122,11 +123,6 @@ def encoded(
         position += samples
         yield stream.encode(frame), samples
     yield stream.encode(None), 0
-
-
-def copy_container(track: AudioTrack) -> Container | None:
-    """Return what a recording's sound can be copied into so that the service takes it, or None."""
-    return _COPIED_INTO.get(track.codec)
 
 
 def copied(file: OutputContainer, track: AudioTrack, packets: Iterable[tuple[bytes, int]]) -> Iterator[Written]:

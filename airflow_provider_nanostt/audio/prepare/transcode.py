@@ -22,12 +22,12 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.channels import RATE
 from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, open_track, packet_seconds, resampled, throttled
 from airflow_provider_nanostt.audio.prepare.muxer import (
+    COPIED_INTO,
     Codec,
     Container,
     bit_rate_for,
     codec_spec,
     copied,
-    copy_container,
     encoded,
     packet_bytes,
 )
@@ -123,7 +123,7 @@ def split_copy(source: BinaryIO, output: Output, split_points: Sequence[float] =
         none is left. Raises as :func:`compress`.
     """
     with open_track(source) as track:
-        container = copy_container(track)
+        container = COPIED_INTO.get(track.codec)
         if container is None:
             return None
         points = [round(point * track.rate) for point in split_points]
