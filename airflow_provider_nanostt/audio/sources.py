@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _WEB = ("http://", "https://")
 _FILE_URI = re.compile(r"\s*file:(?://[^/]*)?(/.*)", re.IGNORECASE | re.DOTALL)
-_VERSION_NAMES = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime")
+VERSION_NAMES = "ETag etag md5Hash content_md5 generation LastModified last_modified updated mtime".split()
+"""What storages call that which tells one version of an object from another, the surest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class StoredObject:
         """Return its URI, and what the storage says of this version of the object."""
         found = self.with_info()
         info, size = found.info(), found.size()
-        etag = next((str(info[name]) for name in _VERSION_NAMES if info.get(name)), "")
+        etag = next((str(info[name]) for name in VERSION_NAMES if info.get(name)), "")
         return SourceVersion(json.dumps([str(self.path), size, etag]), size=size)
 
     def open(self) -> AbstractContextManager[BinaryIO]:

@@ -187,7 +187,6 @@ class TestKnownVersions:
         copy.write_bytes(bytes(times.st_size))
         os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
         assert source.version(known) == known
-        assert identify_and_probe(source, known)[0] == known
 
     @pytest.mark.parametrize(
         "change",
@@ -248,7 +247,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path, make, w
 
 
 @pytest.mark.parametrize("name", ["missing.mp3", ""])
-@pytest.mark.parametrize("read", [probe, StoredObject.version, identify_and_probe])
+@pytest.mark.parametrize("read", [probe, StoredObject.version])
 def test_an_object_that_is_not_there_is_refused(tmp_path, name, read):
     """An object that does not exist, or is a folder, is named."""
     with pytest.raises(InvalidInput, match=r"does not exist|is not a file"):
