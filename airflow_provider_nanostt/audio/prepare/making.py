@@ -33,7 +33,6 @@ def make_parts(
     *,
     name: str,
     folder: str,
-    size: int,
     method: str,
     codec: Codec,
     longest: float,
@@ -43,7 +42,6 @@ def make_parts(
     """Make the parts, in a folder. Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
 
     :param name: of the recording, for people.
-    :param size: bytes of the file.
     :param method: ``convert``, ``compress`` or ``split``.
     :param longest: seconds of a part of a split.
     :param at_most: bytes of each part.
@@ -53,7 +51,7 @@ def make_parts(
     output = Output(Path(folder), at_most, progress)
     heard = measure_loudness(file, progress=progress if method == "split" else None)
     if method == "split":
-        parts = _split(file, size, output, heard, codec=codec, longest=longest, points=points)
+        parts = _split(file, output, heard, codec=codec, longest=longest, points=points)
     else:
         part = convert(file, output, codec=codec, may_copy=heard.may_copy) if method == "convert" else None
         part = part or compress(file, output, seconds=heard.seconds, codec=codec)
@@ -68,7 +66,6 @@ def make_parts(
 
 def _split(
     file: BinaryIO,
-    size: int,
     output: Output,
     heard: Loudness,
     *,
@@ -80,7 +77,7 @@ def _split(
     if points is None:
         points = plan_split_points(heard.seconds, heard.silences(), longest, quietest=heard.quietest)
     parts = None
-    if heard.may_copy and size / max(heard.seconds, 1.0) * longest < output.limit_bytes * _COPY_MARGIN:
+    if heard.may_copy and file.seek(0, 2) / max(heard.seconds, 1.0) * longest < output.limit_bytes * _COPY_MARGIN:
         parts = split_copy(file, output, points)
     return parts or split_compress(file, output, points, seconds=heard.seconds, codec=codec)
 

@@ -151,7 +151,6 @@ def _transcode(
             progress=options.progress,
             name=name,
             folder=str(folder),
-            size=info.size or 0,
             method=plan.method,
             codec=options.preparation.codec,
             longest=plan.longest_seconds or 0.0,
