@@ -48,10 +48,7 @@ class ResolvedUrl:
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, as the system knows them.
-
-    :raises OSError: if it knows none.
-    """
+    """Return the addresses of a host, as the system knows them; raises OSError if it knows none."""
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
@@ -156,10 +153,7 @@ def _first(judge: Callable[[str], str | None], addresses: list[str]) -> tuple[st
 
 
 def _private_reason(url: str) -> tuple[str | None, bool]:
-    """Return why an address cannot be reached from outside, and whether nobody may read there.
-
-    The reason is None if it can be reached, as far as is known here.
-    """
+    """Return why an address cannot be reached from outside, None if it can, and whether nobody may read there."""
     _, host, port = _split_url(url)
     try:
         addresses = _addresses(host, port)

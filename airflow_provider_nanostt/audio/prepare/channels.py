@@ -22,9 +22,8 @@ PER_SECOND = 50
 
 _SAMPLES_PER_SECOND = 4000  # peaks survive leaving some out, and Python has less to do
 _WINDOWS_PER_SECOND = 20
-_CANCELS = (
-    20  # times less power than in the loudest channel; unrelated channels lose four times, all but one silent, N²
-)
+# Times less power than in the loudest channel; unrelated channels lose four times, all but one silent, N².
+_CANCELS = 20
 _STAYS = 10  # windows in which nothing cancels any more before the mix is taken again
 _OTHER = 4  # times the power of the channel that is taken, for another to be taken instead
 _FAINT = 16  # power, -78 dB: too little for a comparison

@@ -80,20 +80,14 @@ _MARGIN = 0.01
 
 
 def codec_spec(codec: str) -> CodecSpec:
-    """Return how a codec is written.
-
-    :raises InvalidInput: for a codec that is not ``opus`` or ``mp3``.
-    """
+    """Return how a codec is written; raises InvalidInput for one that is not ``opus`` or ``mp3``."""
     if codec not in _SPECS:
         raise InvalidInput(f"codec must be {' or '.join(map(repr, _SPECS))}, got {codec!r}")
     return _SPECS[codec]
 
 
 def bit_rate_for(seconds: float, limit_bytes: int, *, codec: Codec = "opus") -> int | None:
-    """Return the highest speech bit rate at which a recording stays under a limit, bits per second.
-
-    :return: None if it does not even fit at the lowest that recognition survives.
-    """
+    """Return the highest bits per second at which speech stays under a limit; None if the lowest understood do not."""
     spec = codec_spec(codec)
     fitting = ((limit_bytes - _HEADER_BYTES) * 8 / max(seconds, 0.1) - spec.overhead) * (1 - _MARGIN)
     return min(spec.highest, int(fitting)) if fitting >= spec.lowest else None

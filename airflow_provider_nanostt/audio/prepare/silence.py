@@ -52,10 +52,7 @@ class Loudness:
         return not self.cancels and not self.filled
 
     def silences(self, shortest: float = SHORTEST_SILENCE) -> list[tuple[float, float]]:
-        """Return (start, end) in seconds of every stretch in which nobody speaks, in order.
-
-        :param shortest: seconds.
-        """
+        """Return (start, end) in seconds of every stretch in which nobody speaks, in order."""
         found, end = [], 0
         for is_quiet, run in groupby(self._quiet()):
             start, end = end, end + sum(1 for _ in run)
@@ -95,12 +92,9 @@ class Loudness:
 
 
 def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | None = None) -> Loudness:
-    """Decode a whole recording and return how loud it is.
+    """Decode a whole recording and return how loud it is; raises as :meth:`AudioTrack.frames`.
 
-    :param source: seekable.
     :param progress: called with the seconds done, every ten seconds of sound.
-    :raises InvalidInput: if the source is not a recording or too long.
-    :raises OSError: if the source cannot be read.
     """
     with open_track(source) as track:
         mixer = Mixer(channels=1)

@@ -158,11 +158,7 @@ def split_compress(
 
 
 def measured_seconds(source: BinaryIO) -> float:
-    """Return the seconds of a recording, by its packets: nothing is decoded, no header believed.
-
-    :raises InvalidInput: as :func:`~.decoding.open_track`, and if it is too long.
-    :raises OSError: if the source cannot be read.
-    """
+    """Return the seconds of a recording, by its packets: nothing is decoded, no header believed."""
     with open_track(source) as track:
         seconds = sum(packet_seconds(track, packet) for packet in track.packets())
     track.check_length(seconds)
@@ -178,11 +174,7 @@ def _encode(
     codec: Codec,
     max_channels: int = 1,
 ) -> list[Part] | None:
-    """Encode a recording in one pass.
-
-    :param bit_rates: of each part, bits per second and channel.
-    :param max_channels: 2 keeps two channels apart, if there are two.
-    """
+    """Encode in one pass, each part at its own bits per second and channel; ``max_channels`` 2 keeps two apart."""
     spec = codec_spec(codec)
     with open_track(source) as track:
         channels = min(track.channels, max_channels)

@@ -273,10 +273,7 @@ def _constant(file: BinaryIO, start: int, end: int) -> Found:
 
 
 def _speeds(data: bytes) -> set[int]:
-    """Return the bit rates of the frames in a probe, in bits per second.
-
-    :raises Doubtful: if the frames do not fill it.
-    """
+    """Return the bits per second of the frames in a probe; raises Doubtful if they do not fill it."""
     at, found = first_frame(data), set()
     if at is None or at > _LONGEST_MPEG:
         raise Doubtful(_GAPS)
