@@ -26,14 +26,14 @@ MEMORY_BYTES = 256 * 1024 * 1024
 
 BLOCK_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-WORK, FETCH, BYTES, PROGRESS, LOG, DONE, ERROR, MEMORY = (bytes([one]) for one in b"WFBPLDEM")
-"""Do this; I need a block, here it is; so far; a warning; the result, an error, no more memory."""
+WORK, FETCH, BYTES, PROGRESS, LOG, DONE, ERROR = (bytes([one]) for one in b"WFBPLDE")
+"""Do this; I need a block, here it is; so far; a warning; the result, an error."""
 
 _HEAD = struct.Struct(">cI")
 
 
 class OtherEndGone(Exception):
-    """There will be no message any more; FFmpeg's own errors may be EOFErrors and ConnectionErrors, so this is none."""
+    """There will be no message, or not in time; FFmpeg's own errors may be EOFErrors and the like, so this is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Line:
         """Send a message; raises OtherEndGone if nobody hears it."""
         try:
             self.write(_HEAD.pack(kind, len(data)) + data)
-        except ConnectionError as error:
+        except (ConnectionError, TimeoutError) as error:
             raise OtherEndGone from error
 
     def receive(self) -> tuple[bytes, bytes]:
@@ -65,7 +65,7 @@ class Line:
         while len(found) < size:
             try:
                 data = self.read(min(size - len(found), BLOCK_BYTES))
-            except ConnectionError as error:
+            except (ConnectionError, TimeoutError) as error:
                 raise OtherEndGone from error
             if not data:
                 raise OtherEndGone
@@ -79,18 +79,17 @@ class _AskedFile(RangedFile):
     def __init__(self, parent: Line, size: int, name: str) -> None:
         super().__init__(size)
         self._parent, self.name = parent, name
-        self._start, self._data = 0, b""
+        self._number, self._block = -1, b""
 
     def fetch(self, start: int, stop: int) -> bytes:
         """Return the bytes; a block is asked for at a time."""
         found = bytearray()
         while start < stop:
-            at = start - self._start
-            if not 0 <= at < len(self._data):
-                number, at = divmod(start, BLOCK_BYTES)
+            number, at = divmod(start, BLOCK_BYTES)
+            if number != self._number:
                 self._parent.send(FETCH, number.to_bytes(4))
-                self._start, self._data = number * BLOCK_BYTES, self._parent.receive()[1]
-            piece = self._data[at : at + stop - start]
+                self._number, self._block = number, self._parent.receive()[1]
+            piece = self._block[at : at + stop - start]
             if not piece:
                 break
             found += piece
@@ -140,7 +139,7 @@ def _done(
         raise
     except Exception as error:  # noqa: BLE001  whatever FFmpeg makes of it
         if any(isinstance(one, MemoryError) for one in _chain(error)):
-            return MEMORY, None
+            return ERROR, [MemoryError.__name__, ""]
         text = str(error) if type(error).__module__.startswith("airflow_provider_nanostt") else repr(error)
         return ERROR, [type(error).__name__, text[:2000]]
 
