@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.muxer import Codec
@@ -17,14 +17,6 @@ from airflow_provider_nanostt.audio.prepare.split_points import plan_split_point
 from airflow_provider_nanostt.audio.prepare.transcode import Output, Part, compress, convert, split_compress, split_copy
 
 _COPY_MARGIN = 0.9
-
-
-class MadePart(TypedDict):
-    """A file that was made in the given folder, as JSON; times in seconds."""
-
-    file: str
-    start: float
-    seconds: float | None
 
 
 def make_parts(
@@ -38,8 +30,10 @@ def make_parts(
     longest: float,
     at_most: int,
     points: Sequence[float] | None,
-) -> list[MadePart]:
-    """Make the parts, in a folder. Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
+) -> list[dict[str, object]]:
+    """Make the parts; return the names of their files, and when they begin and how long they are, in seconds.
+
+    Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
 
     :param name: of the recording, for people.
     :param method: ``convert``, ``compress`` or ``split``.
