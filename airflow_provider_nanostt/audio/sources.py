@@ -66,12 +66,11 @@ class LocalFile:
     """A recording on this machine's disk.
 
     :param argument: the name of the argument that named it, for messages.
-    :param name: of what it is a copy of.
     """
 
-    def __init__(self, path: str | Path, argument: str = "audio", name: str = "") -> None:
+    def __init__(self, path: str | Path, argument: str = "audio") -> None:
         self.path = Path(path)
-        self.name = name or self.path.name
+        self.name = self.path.name
         self._label = f"{argument}={display(str(path))!r}"
 
     def version(self) -> SourceVersion:
@@ -192,7 +191,7 @@ class StoredObject:
             object_storage.copy(self.path, target, at_most=limit)
         except Exception as error:
             raise self._unreadable(error) from error
-        return LocalFile(target, name=self.name)
+        return LocalFile(target)
 
     def presign(self, seconds: float) -> str | None:
         """Return an address at which the service can fetch it for so many seconds; None if the storage has none.

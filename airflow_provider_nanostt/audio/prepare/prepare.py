@@ -96,8 +96,8 @@ def prepared_audio(
     else:
         with temp_dir() as folder:
             if isinstance(source, StoredObject):
-                suffix = info.format.suffix if info.format else ""
-                source = source.fetch(folder / f"original{suffix}", MAX_FETCHED_BYTES)
+                (folder / "original").mkdir()
+                source = source.fetch(folder / "original" / upload_name(source.name, None), MAX_FETCHED_BYTES)
                 info = info if info.length.seconds is not None else probe(source)
             if plan.method == "upload":
                 yield [AudioPart(_upload(source, info, options), 0.0, info.length.seconds)]
