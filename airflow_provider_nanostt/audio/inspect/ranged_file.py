@@ -44,6 +44,10 @@ class RangedFile(io.RawIOBase):
         self._position = max(0, offset + {0: 0, 1: self._position, 2: self.size}[whence])
         return self._position
 
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
     def seekable(self) -> bool:
         """Return True."""
         return True

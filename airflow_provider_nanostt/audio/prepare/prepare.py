@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
-from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
+from airflow_provider_nanostt.api.upload import REMEDY, Upload
 from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
@@ -154,7 +154,7 @@ def _transcode(
             method=plan.method,
             codec=options.preparation.codec,
             longest=plan.longest_seconds or 0.0,
-            at_most=plan.max_bytes or MAX_UPLOAD_BYTES,
+            at_most=plan.max_bytes,
             points=list(points) if points else None,
         )
 

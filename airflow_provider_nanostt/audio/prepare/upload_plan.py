@@ -65,13 +65,13 @@ class UploadPlan:
     """How a recording gets to the service, and why.
 
     :param longest_seconds: for ``split``: the longest part, seconds.
-    :param max_bytes: the largest file that may be uploaded; None for what the service takes for any model.
+    :param max_bytes: the largest file that may be uploaded.
     """
 
     method: Method
     reason: str = ""
     longest_seconds: float | None = None
-    max_bytes: int | None = None
+    max_bytes: int = MAX_UPLOAD_BYTES
 
     @property
     def makes_anew(self) -> bool:
