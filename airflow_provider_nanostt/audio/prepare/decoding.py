@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
@@ -237,17 +238,14 @@ def by_channel(track: AudioTrack) -> Iterator[AudioFrame]:
     """
     import av
 
-    resampler: AudioResampler | None = None
-    before: tuple[str, str, int] | None = None
-    for silence, frame in with_silence(track.frames(), _timed, track.clock):
-        frame.pts = None  # or FFmpeg would fill gaps as well, and cut where times go back
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if now != before:
-            yield from _convert(track, resampler, None)
-            resampler, before = av.AudioResampler(format="s16", rate=RATE), now
-        yield from _silent(frame.layout.name, silence)
-        yield from _convert(track, resampler, frame)
-    yield from _convert(track, resampler, None)
+    timed = with_silence(track.frames(), _timed, track.clock)
+    for _, alike in groupby(timed, lambda one: (one[1].format.name, one[1].layout.name, one[1].sample_rate)):
+        resampler = av.AudioResampler(format="s16", rate=RATE)
+        for silence, frame in alike:
+            frame.pts = None  # or FFmpeg would fill gaps as well, and cut where times go back
+            yield from _silent(frame.layout.name, silence)
+            yield from _convert(track, resampler, frame)
+        yield from _convert(track, resampler, None)
 
 
 def _timed(frame: AudioFrame) -> tuple[float | None, float]:
@@ -285,11 +283,11 @@ def resampled(
     yield from _convert(track, resampler, None)
 
 
-def _convert(track: AudioTrack, resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
+def _convert(track: AudioTrack, resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[AudioFrame]:
     import av
 
     try:
-        frames = [] if resampler is None else resampler.resample(frame)
+        frames = resampler.resample(frame)
     except (av.FFmpegError, ValueError) as error:
         raise InvalidInput(f"{track.name} has sound that cannot be converted ({_reason(error)})") from error
     for made in frames:
