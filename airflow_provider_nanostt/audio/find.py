@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt.api.errors import InvalidInput, NanoGPTError
-from airflow_provider_nanostt.audio.sources import LocalFile, StoredObject, is_there, locate_source
+from airflow_provider_nanostt.audio.sources import VERSION_NAMES, LocalFile, StoredObject, is_there, locate_source
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.listing import MARKS, matching
 from airflow_provider_nanostt.common.reprs import redacted_repr
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _ALWAYS_LITERAL = ("http://", "https://")
-_VERSION_NAMES = ("size", "ETag", "etag", "md5Hash", "generation", "LastModified", "last_modified", "updated", "mtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def _find_stored(source: StoredObject) -> Iterator[Found]:
 
 
 def _version(info: Mapping[str, Any]) -> str:
-    return " ".join(str(info[name]) for name in _VERSION_NAMES if info.get(name) is not None)
+    return " ".join(str(info[name]) for name in ("size", *VERSION_NAMES) if info.get(name) is not None)
 
 
 def _with_literal_folders(pattern: str, exists: Callable[[str], bool]) -> str:

@@ -31,7 +31,6 @@ from airflow_provider_nanostt.audio.sandbox_child import (
     ERROR,
     FETCH,
     LOG,
-    MEMORY,
     MEMORY_BYTES,
     PROGRESS,
     WORK,
@@ -51,7 +50,6 @@ _READ: dict[bytes, Callable[[bytes], Any]] = {
     FETCH: lambda data: int.from_bytes(data[:4]),
     PROGRESS: lambda data: struct.unpack(">d", data)[0],
     LOG: lambda data: data.decode("utf-8", "replace"),
-    MEMORY: bytes,
     DONE: json.loads,
     ERROR: json.loads,
 }
@@ -101,6 +99,8 @@ def run(
                 if kind == DONE:
                     return read(answer)
                 error, text = map(str, answer)
+            if error == MemoryError.__name__:
+                raise _LimitReached(f"FFmpeg needs more than {MEMORY_BYTES // 2**20} MB of memory")
     except _LimitReached as reason:
         shown = repr(PurePath(name).name) if isinstance(name, str) and name else "the recording"
         raise InvalidInput(f"{shown} cannot be read: {reason}") from None
@@ -139,38 +139,28 @@ class _Child:
     def work(
         self, request: bytes, file: BinaryIO, cpu_seconds: float, progress: Callable[[float], object] | None
     ) -> tuple[bytes, Any]:
+        """Have it do something; what a recording's storage raises meanwhile is raised as it is."""
         until = time.monotonic() + _WAIT_FACTOR * cpu_seconds
-        with self._heeding_limits(cpu_seconds):
+        try:
             self._line.send(WORK, request)
-        while True:
-            with self._heeding_limits(cpu_seconds):
+            while True:
                 self._socket.settimeout(max(0.01, until - time.monotonic()))
                 kind, data = self._line.receive()
-            with _making_sense():
-                said = _READ[kind](data)
-            if kind == FETCH:
-                file.seek(said * BLOCK_BYTES)
-                found = file.read(BLOCK_BYTES)
-                with self._heeding_limits(cpu_seconds):
-                    self._line.send(BYTES, found)
-            elif kind == PROGRESS and progress is not None:
-                progress(said)
-            elif kind == LOG:
-                log.warning("%s", said)
-            elif kind == MEMORY:
-                raise _LimitReached(f"FFmpeg needs more than {MEMORY_BYTES // 2**20} MB of memory")
-            elif kind in (DONE, ERROR):
-                return kind, said
+                with _making_sense():
+                    said = _READ[kind](data)
+                if kind == FETCH:
+                    file.seek(said * BLOCK_BYTES)
+                    self._line.send(BYTES, file.read(BLOCK_BYTES))
+                elif kind == PROGRESS and progress is not None:
+                    progress(said)
+                elif kind == LOG:
+                    log.warning("%s", said)
+                elif kind in (DONE, ERROR):
+                    return kind, said
+        except OtherEndGone as error:
+            raise _LimitReached(self._why_it_ended(error.__cause__, cpu_seconds)) from None
 
-    @contextlib.contextmanager
-    def _heeding_limits(self, cpu_seconds: float) -> Iterator[None]:
-        """Say why the child has ended, if it does; what a recording's storage raises is raised elsewhere."""
-        try:
-            yield
-        except (OtherEndGone, TimeoutError) as error:
-            raise _LimitReached(self._why_it_ended(error, cpu_seconds)) from None
-
-    def _why_it_ended(self, error: Exception, cpu_seconds: float) -> str:
+    def _why_it_ended(self, error: BaseException | None, cpu_seconds: float) -> str:
         if isinstance(error, TimeoutError):
             return f"FFmpeg takes more than {_WAIT_FACTOR * cpu_seconds:,.0f} seconds"
         try:
@@ -214,12 +204,9 @@ def _borrowed() -> Iterator[_Child]:
         except IndexError:  # not asked before: another thread may take the last one meanwhile
             child = _Child()
         child = child if child.is_alive else _Child()
-        is_free = False
         try:
             yield child
-            is_free = True
-        finally:
-            if is_free:
-                _idle.append(child)
-            else:
-                child.end()
+        except BaseException:
+            child.end()
+            raise
+        _idle.append(child)

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import functools
 import importlib
-import itertools
 import json
 import logging
 import os
@@ -27,14 +26,14 @@ MEMORY_BYTES = 256 * 1024 * 1024
 
 BLOCK_BYTES = 256 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-WORK, FETCH, BYTES, PROGRESS, LOG, DONE, ERROR, MEMORY = (bytes([one]) for one in b"WFBPLDEM")
-"""Do this; I need a block, here it is; so far; a warning; the result, an error, no more memory."""
+WORK, FETCH, BYTES, PROGRESS, LOG, DONE, ERROR = (bytes([one]) for one in b"WFBPLDE")
+"""Do this; I need a block, here it is; so far; a warning; the result, an error."""
 
 _HEAD = struct.Struct(">cI")
 
 
 class OtherEndGone(Exception):
-    """There will be no message any more; FFmpeg's own errors may be EOFErrors and ConnectionErrors, so this is none."""
+    """There will be no message, or not in time; FFmpeg's own errors may be EOFErrors and the like, so this is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Line:
         """Send a message; raises OtherEndGone if nobody hears it."""
         try:
             self.write(_HEAD.pack(kind, len(data)) + data)
-        except ConnectionError as error:
+        except (ConnectionError, TimeoutError) as error:
             raise OtherEndGone from error
 
     def receive(self) -> tuple[bytes, bytes]:
@@ -66,7 +65,7 @@ class Line:
         while len(found) < size:
             try:
                 data = self.read(min(size - len(found), BLOCK_BYTES))
-            except ConnectionError as error:
+            except (ConnectionError, TimeoutError) as error:
                 raise OtherEndGone from error
             if not data:
                 raise OtherEndGone
@@ -80,18 +79,17 @@ class _AskedFile(RangedFile):
     def __init__(self, parent: Line, size: int, name: str) -> None:
         super().__init__(size)
         self._parent, self.name = parent, name
-        self._start, self._data = 0, b""
+        self._number, self._block = -1, b""
 
     def fetch(self, start: int, stop: int) -> bytes:
         """Return the bytes; a block is asked for at a time."""
         found = bytearray()
         while start < stop:
-            at = start - self._start
-            if not 0 <= at < len(self._data):
-                number, at = divmod(start, BLOCK_BYTES)
+            number, at = divmod(start, BLOCK_BYTES)
+            if number != self._number:
                 self._parent.send(FETCH, number.to_bytes(4))
-                self._start, self._data = number * BLOCK_BYTES, self._parent.receive()[1]
-            piece = self._data[at : at + stop - start]
+                self._number, self._block = number, self._parent.receive()[1]
+            piece = self._block[at : at + stop - start]
             if not piece:
                 break
             found += piece
@@ -135,25 +133,21 @@ def _write(data: bytes) -> None:
 def _done(
     work: Callable[..., object], file: _AskedFile, given: Mapping[str, object], parent: Line
 ) -> tuple[bytes, object]:
-    def progress(seconds: float) -> None:
-        parent.send(PROGRESS, struct.pack(">d", seconds))
-
     try:
-        return DONE, work(file, progress, **given)
+        return DONE, work(file, lambda seconds: parent.send(PROGRESS, struct.pack(">d", seconds)), **given)
     except OtherEndGone:
         raise
     except Exception as error:  # noqa: BLE001  whatever FFmpeg makes of it
-        chain = itertools.chain([error], _causes(error))
-        if any(isinstance(one, MemoryError) for one in chain):
-            return MEMORY, None
+        if any(isinstance(one, MemoryError) for one in _chain(error)):
+            return ERROR, [MemoryError.__name__, ""]
         text = str(error) if type(error).__module__.startswith("airflow_provider_nanostt") else repr(error)
         return ERROR, [type(error).__name__, text[:2000]]
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    while (before := error.__cause__ or error.__context__) is not None:
-        yield before
-        error = before
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _limit(what: int, soft: float) -> None:
@@ -172,32 +166,24 @@ def _lock_up() -> None:
         _refuse_calls()
 
 
-@dataclass(frozen=True, slots=True)
-class _Calls:
-    """The numbers of system calls on a processor: those that open a socket or run a program."""
-
-    architecture: int
-    numbers: tuple[int, ...]
-
-
 _CALLS = {
-    "x86_64": _Calls(0xC000003E, (41, 42, 53, 59, 101, 322, 425)),
-    "aarch64": _Calls(0xC00000B7, (198, 203, 199, 221, 117, 281, 425)),
+    "x86_64": (0xC000003E, (41, 42, 53, 59, 101, 322, 425)),
+    "aarch64": (0xC00000B7, (198, 203, 199, 221, 117, 281, 425)),
 }
-"""socket, connect, socketpair, execve, ptrace, execveat, io_uring_setup."""
+"""By processor, its number and those of socket, connect, socketpair, execve, ptrace, execveat and io_uring_setup."""
 
 
 def _refuse_calls() -> None:
     """Have the kernel refuse sockets and other programs, where it can (seccomp)."""
     import ctypes
 
-    calls = _CALLS.get(os.uname().machine)
-    if calls is None:
+    if os.uname().machine not in _CALLS:
         return
+    architecture, calls = _CALLS[os.uname().machine]
     load, equal, at_least, ret = 0x20, 0x15, 0x35, 0x06
     refuse, allow = 0x00050000 | errno.EACCES, 0x7FFF0000
-    rows = [(load, 0, 0, 4), (equal, 1, 0, calls.architecture), (ret, 0, 0, refuse), (load, 0, 0, 0)]
-    checks = [*((equal, number) for number in calls.numbers), (at_least, 0x40000000)]  # the last: of another ABI
+    rows = [(load, 0, 0, 4), (equal, 1, 0, architecture), (ret, 0, 0, refuse), (load, 0, 0, 0)]
+    checks = [*((equal, number) for number in calls), (at_least, 0x40000000)]  # the last: of another ABI
     rows += [(what, len(checks) - at, 0, number) for at, (what, number) in enumerate(checks)]
     rows += [(ret, 0, 0, allow), (ret, 0, 0, refuse)]
     code = b"".join(struct.pack("HBBI", *row) for row in rows)

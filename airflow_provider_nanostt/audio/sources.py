@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _WEB = ("http://", "https://")
 _FILE_URI = re.compile(r"\s*file:(?://[^/]*)?(/.*)", re.IGNORECASE | re.DOTALL)
-_VERSION_NAMES = ("ETag", "etag", "md5Hash", "content_md5", "generation", "LastModified", "last_modified", "mtime")
+VERSION_NAMES = "ETag etag md5Hash content_md5 generation LastModified last_modified updated mtime".split()
+"""What storages call that which tells one version of an object from another, the surest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +73,13 @@ class LocalFile:
         self.name = self.path.name
         self._label = f"{argument}={display(str(path))!r}"
 
-    def version(self, known: SourceVersion | None = None) -> SourceVersion:
-        """Return the digest of its bytes.
-
-        :param known: an earlier answer; a file with the path, size and time of that is not read again.
-        """
-        if known is not None and self.has_version(known):
-            return known
+    def version(self) -> SourceVersion:
+        """Return the digest of its bytes, all of which are read for it."""
         with self.open() as file:
             return self.version_of(HashingFile(file))
 
     def has_version(self, known: SourceVersion) -> bool:
-        """Whether it still has the path, size and time of an earlier version."""
+        """Whether it still has the path, size and time of an earlier version, and need not be read again for it."""
         found = self.stat()
         there = (os.path.realpath(self.path), found.st_size, found.st_mtime_ns)
         return there == (known.path, known.size, known.mtime_ns)
@@ -170,11 +166,11 @@ class StoredObject:
         size = self.info().get("size")
         return size if isinstance(size, int) else None
 
-    def version(self, known: SourceVersion | None = None) -> SourceVersion:  # noqa: ARG002  one request either way
+    def version(self) -> SourceVersion:
         """Return its URI, and what the storage says of this version of the object."""
         found = self.with_info()
         info, size = found.info(), found.size()
-        etag = next((str(info[name]) for name in _VERSION_NAMES if info.get(name)), "")
+        etag = next((str(info[name]) for name in VERSION_NAMES if info.get(name)), "")
         return SourceVersion(json.dumps([str(self.path), size, etag]), size=size)
 
     def open(self) -> AbstractContextManager[BinaryIO]:
@@ -225,7 +221,7 @@ class WebAddress:
         self.name = display(url)
         self._allow_private = allow_private
 
-    def version(self, known: SourceVersion | None = None) -> SourceVersion:  # noqa: ARG002  nothing is asked
+    def version(self) -> SourceVersion:
         """Return the address without its signature."""
         return SourceVersion(identity_url(self.url))
 

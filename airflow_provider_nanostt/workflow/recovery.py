@@ -92,11 +92,11 @@ def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | N
     known = SourceVersion.from_json(record.source_version) if record else None
     source, info = request.source, None
     try:
-        if isinstance(source, LocalFile) and not (known and source.has_version(known)):
-            version, info = identify_and_probe(source)
+        if isinstance(source, LocalFile):
+            version, info = (known, None) if known and source.has_version(known) else identify_and_probe(source)
         else:
             source = source.with_info() if isinstance(source, StoredObject) else source
-            version = source.version(known)
+            version = source.version()
     except (errors.InvalidInput, errors.StorageUnavailable) as error:
         is_named = record is not None and (record.source, record.model) == (request.source.name, request.options.model)
         if record is None or not is_named or attempt.rules.force:

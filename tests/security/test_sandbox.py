@@ -79,6 +79,13 @@ def test_errors_of_the_work_are_ours(error, expected):
         run(work.fail, raises=(ValueError,), error=error)
 
 
+def test_without_pyav_the_extra_is_named(monkeypatch):
+    """The error says how to install it."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(InvalidInput, match=r"pip install 'airflow-provider-nanostt\[audio\]'"):
+        run(work.read)
+
+
 def test_a_child_is_used_again():
     """Its start costs more than most recordings."""
     assert len({run(work.pid) for _ in range(5)}) == 1

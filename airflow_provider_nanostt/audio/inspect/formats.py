@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.containers import mp4, mpeg, ogg, read_at, riff
@@ -26,21 +26,21 @@ class Format:
     """A format of files.
 
     :param name: for people: ``MP3``, ``Ogg Opus``, ``an HTML page``.
-    :param content_type: what an upload of it declares.
     :param suffix: the suffix that agrees with the bytes, with its dot.
-    :param is_video: whether it holds, or is assumed to hold, pictures that move.
-    :param service_takes: whether the service takes it; video only with a video model, see :meth:`accepted`.
+    :param beginning: a regular expression of how such files begin, empty if that takes more to find out.
     :param demuxer: FFmpeg's reader for exactly this container, ``""`` if it is not media. Opening a file with it keeps
         every other reader, such as those of playlists, out of reach.
+    :param content_type: what an upload of it declares, ``""`` if the service does not take it.
+    :param is_video: whether it holds, or is assumed to hold, pictures that move.
     :param refusal: why it cannot be transcribed, if it has no demuxer; for people.
     """
 
     name: str
-    content_type: str
     suffix: str
-    is_video: bool = False
-    service_takes: bool = False
+    beginning: bytes = field(default=b"", repr=False)
     demuxer: str = ""
+    content_type: str = ""
+    is_video: bool = False
     refusal: str = "not a recording"
 
     @property
@@ -50,158 +50,106 @@ class Format:
 
     def accepted(self, *, takes_video: bool) -> bool:
         """Whether a model takes it; ``takes_video`` as in :class:`ModelFacts`."""
-        return self.service_takes and (takes_video or not self.is_video)
+        return bool(self.content_type) and (takes_video or not self.is_video)
 
 
-MP3 = Format("MP3", "audio/mpeg", ".mp3", service_takes=True, demuxer="mp3")
-WAV = Format("WAV", "audio/wav", ".wav", service_takes=True, demuxer="wav")
-M4A = Format("M4A", "audio/mp4", ".m4a", service_takes=True, demuxer="mov")
-OGG_VORBIS = Format("Ogg Vorbis", "audio/ogg", ".ogg", service_takes=True, demuxer="ogg")
-OGG_OPUS = Format("Ogg Opus", "audio/ogg", ".ogg", service_takes=True, demuxer="ogg")
+# Of all formats, in this order, the first whose beginning matches counts.
+_IMAGE = rb"\x89PNG|GIF8|\xff\xd8\xff|.{4}ftyp(avif|hei[cx]|mif1|msf1|hevc)"
+IMAGE = Format("an image", ".bin", _IMAGE)
+PDF = Format("a PDF document", ".pdf", rb"%PDF")
+ZIP = Format("a ZIP archive", ".zip", rb"PK\x03\x04")
+GZIP = Format("a gzip archive", ".gz", rb"\x1f\x8b\x08")
+HTML = Format("an HTML page", ".html")
+XML = Format("XML text", ".xml")
+JSON = Format("JSON text", ".json")
+PLAYLIST = Format("a playlist", ".m3u8")
+TEXT = Format("plain text", ".txt")
+
+_OLD_MOV = rb"\0\0..(moov|mdat|wide|free|skip|pnot)"
+_EBML = rb"\x1aE\xdf\xa3"
+_EBML_OF_SOUND = _EBML + rb"(?=.*\x86[\x81-\x9f]A_[A-Z])(?!.*\x86[\x81-\x9f]V_[A-Z])"
+WEBM_AUDIO = Format("WebM audio", ".webm", _EBML_OF_SOUND + rb".{0,56}webm", "matroska")
+WEBM = Format("WebM", ".webm", _EBML + rb".{0,56}webm", "matroska", is_video=True)
+MKA = Format("Matroska audio", ".mka", _EBML_OF_SOUND, "matroska")
+MKV = Format("Matroska", ".mkv", _EBML, "matroska", "video/x-matroska", is_video=True)
+MP3 = Format("MP3", ".mp3", b"", "mp3", "audio/mpeg")
+WAV = Format("WAV", ".wav", rb"(RIFF|RF64|BW64|RIFX).{4}WAVE", "wav", "audio/wav")
+M4A = Format("M4A", ".m4a", rb".{4}ftyp(M4[ABP] |F4[AB] )", "mov", "audio/mp4")
+OGG_VORBIS = Format("Ogg Vorbis", ".ogg", b"", "ogg", "audio/ogg")
+OGG_OPUS = Format("Ogg Opus", ".ogg", b"", "ogg", "audio/ogg")
 """The service refuses the suffix ``.opus``, not the bytes: an Ogg with Opus inside is an Ogg, and travels as one."""
-AAC = Format("AAC", "audio/aac", ".aac", service_takes=True, demuxer="aac")
-MP4 = Format("MP4", "video/mp4", ".mp4", is_video=True, service_takes=True, demuxer="mov")
-MOV = Format("QuickTime", "video/quicktime", ".mov", is_video=True, service_takes=True, demuxer="mov")
-MKV = Format("Matroska", "video/x-matroska", ".mkv", is_video=True, service_takes=True, demuxer="matroska")
-AVI = Format("AVI", "video/x-msvideo", ".avi", is_video=True, service_takes=True, demuxer="avi")
+AAC = Format("AAC", ".aac", b"", "aac", "audio/aac")
+MOV = Format("QuickTime", ".mov", rb".{4}ftypqt  |" + _OLD_MOV, "mov", "video/quicktime", is_video=True)
+MP4 = Format("MP4", ".mp4", rb".{4}ftyp", "mov", "video/mp4", is_video=True)
+AVI = Format("AVI", ".avi", rb"(RIFF|RF64|BW64|RIFX).{4}AVI[ X]", "avi", "video/x-msvideo", is_video=True)
 
-M4A_OTHER = Format("M4A with a codec that the service does not take", "audio/mp4", ".m4a", demuxer="mov")
-WAV_OTHER = Format("WAV with a codec that the service does not take", "audio/wav", ".wav", demuxer="wav")
-WAVE64 = Format("Wave64", "audio/x-w64", ".w64", demuxer="w64")
-MP2 = Format("MPEG Layer II", "audio/mpeg", ".mp2", demuxer="mp3")
-OGG_OTHER = Format("Ogg", "audio/ogg", ".oga", demuxer="ogg")
-OGG_VIDEO = Format("Ogg video", "video/ogg", ".ogv", is_video=True, demuxer="ogg")
-FLAC = Format("FLAC", "audio/flac", ".flac", demuxer="flac")
-WEBM_AUDIO = Format("WebM audio", "audio/webm", ".webm", demuxer="matroska")
-WEBM = Format("WebM", "video/webm", ".webm", is_video=True, demuxer="matroska")
-MKA = Format("Matroska audio", "audio/x-matroska", ".mka", demuxer="matroska")
-AMR = Format("AMR", "audio/amr", ".amr", demuxer="amr")
-AIFF = Format("AIFF", "audio/aiff", ".aiff", demuxer="aiff")
-AU = Format("AU", "audio/basic", ".au", demuxer="au")
-CAF = Format("CAF", "audio/x-caf", ".caf", demuxer="caf")
-WMA = Format("Windows Media audio", "audio/x-ms-wma", ".wma", demuxer="asf")
-WMV = Format("Windows Media video", "video/x-ms-wmv", ".wmv", is_video=True, demuxer="asf")
-MPEG_TS = Format("MPEG transport stream", "video/mp2t", ".ts", is_video=True, demuxer="mpegts")
-MPEG_PS = Format("MPEG program stream", "video/mpeg", ".mpg", is_video=True, demuxer="mpeg")
-FLV_AUDIO = Format("Flash audio", "audio/x-flv", ".flv", demuxer="flv")
-FLV = Format("Flash video", "video/x-flv", ".flv", is_video=True, demuxer="flv")
-AC3 = Format("AC-3", "audio/ac3", ".ac3", demuxer="ac3")
-EAC3 = Format("E-AC-3", "audio/eac3", ".eac3", demuxer="eac3")
-DTS = Format("DTS", "audio/vnd.dts", ".dts", demuxer="dts")
-LATM = Format("AAC in LATM", "audio/aac", ".loas", demuxer="loas")
-WAVPACK = Format("WavPack", "audio/x-wavpack", ".wv", demuxer="wv")
-TTA = Format("True Audio", "audio/x-tta", ".tta", demuxer="tta")
-MONKEYS = Format("Monkey's Audio", "audio/x-ape", ".ape", demuxer="ape")
-MUSEPACK = Format("Musepack", "audio/x-musepack", ".mpc", demuxer="mpc")
-MUSEPACK_8 = Format("Musepack", "audio/x-musepack", ".mpc", demuxer="mpc8")
-DSD = Format("DSD", "audio/x-dsf", ".dsf", demuxer="dsf")
-SHORTEN = Format("Shorten", "audio/x-shorten", ".shn", demuxer="shn")
-TAK = Format("TAK", "audio/x-tak", ".tak", demuxer="tak")
-QOA = Format("QOA", "audio/qoa", ".qoa", demuxer="qoa")
-VOC = Format("Creative Voice", "audio/x-voc", ".voc", demuxer="voc")
-SOX = Format("SoX", "audio/x-sox", ".sox", demuxer="sox")
-IRCAM = Format("IRCAM", "audio/x-ircam", ".sf", demuxer="ircam")
-NUT = Format("NUT", "application/x-nut", ".nut", demuxer="nut")
-REALMEDIA = Format("RealMedia", "application/vnd.rn-realmedia", ".rm", demuxer="rm")
+M4A_OTHER = Format("M4A with a codec that the service does not take", ".m4a", b"", "mov")
+WAV_OTHER = Format("WAV with a codec that the service does not take", ".wav", b"", "wav")
+WAVE64 = Format("Wave64", ".w64", rb"riff\.\x91\xcf\x11", "w64")
+MP2 = Format("MPEG Layer II", ".mp2", b"", "mp3")
+OGG_OTHER = Format("Ogg", ".oga", b"", "ogg")
+OGG_VIDEO = Format("Ogg video", ".ogv", b"", "ogg", is_video=True)
+FLAC = Format("FLAC", ".flac", rb"fLaC", "flac")
+AMR = Format("AMR", ".amr", rb"#!AMR", "amr")
+AIFF = Format("AIFF", ".aiff", rb"FORM.{4}AIF[FC]", "aiff")
+AU = Format("AU", ".au", rb"\.snd", "au")
+CAF = Format("CAF", ".caf", rb"caff\0\x01", "caf")
+_ASF = re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))
+_ASF_VIDEO = re.escape(bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b"))
+WMV = Format("Windows Media video", ".wmv", _ASF + rb".*" + _ASF_VIDEO, "asf", is_video=True)
+WMA = Format("Windows Media audio", ".wma", _ASF, "asf")
+_TS = rb"G(.{187}G){2}|.{4}G(.{191}G){2}|G(.{203}G){2}"  # a mark every 188, 192 or 204 bytes
+MPEG_TS = Format("MPEG transport stream", ".ts", _TS, "mpegts", is_video=True)
+MPEG_PS = Format("MPEG program stream", ".mpg", rb"\0\0\x01\xba", "mpeg", is_video=True)
+FLV_AUDIO = Format("Flash audio", ".flv", rb"FLV\x01\x04", "flv")
+FLV = Format("Flash video", ".flv", rb"FLV\x01", "flv", is_video=True)
+AC3 = Format("AC-3", ".ac3", rb"\x0b\x77.{3}[\0-\x57].*\x0b\x77", "ac3")
+EAC3 = Format("E-AC-3", ".eac3", rb"\x0b\x77.{3}[\x58-\x87].*\x0b\x77", "eac3")
+DTS = Format("DTS", ".dts", rb"\x7f\xfe\x80\x01", "dts")
+LATM = Format("AAC in LATM", ".loas", b"", "loas")
+WAVPACK = Format("WavPack", ".wv", rb"wvpk", "wv")
+TTA = Format("True Audio", ".tta", rb"TTA[12]", "tta")
+MONKEYS = Format("Monkey's Audio", ".ape", rb"MAC ", "ape")
+MUSEPACK = Format("Musepack", ".mpc", rb"MP\+", "mpc")
+MUSEPACK_8 = Format("Musepack", ".mpc", rb"MPCK", "mpc8")
+DSD = Format("DSD", ".dsf", rb"DSD ", "dsf")
+SHORTEN = Format("Shorten", ".shn", rb"ajkg", "shn")
+TAK = Format("TAK", ".tak", rb"tBaK", "tak")
+QOA = Format("QOA", ".qoa", rb"qoaf", "qoa")
+VOC = Format("Creative Voice", ".voc", rb"Creative Voice File\x1a", "voc")
+SOX = Format("SoX", ".sox", rb"\.SoX|XoS\.", "sox")
+IRCAM = Format("IRCAM", ".sf", rb"\x64\xa3[\1-\4]\0|\0[\1-\4]\xa3\x64", "ircam")
+NUT = Format("NUT", ".nut", rb"nut/multimedia container\0", "nut")
+REALMEDIA = Format("RealMedia", ".rm", rb"\.RMF", "rm")
 
-_UNKNOWN_TO_ALL = "which neither the service nor FFmpeg here reads"
 WAV_BEHIND_TAGS = Format(
-    "WAV behind tags or padding", "audio/wav", ".wav", refusal="which no decoder reads; remove what is before its RIFF"
+    "WAV behind tags or padding", ".wav", refusal="which no decoder reads; remove what is before its RIFF"
 )
-OPTIMFROG = Format("OptimFROG", "application/octet-stream", ".ofr", refusal=_UNKNOWN_TO_ALL)
-DSDIFF = Format("DSDIFF", "application/octet-stream", ".dff", refusal=_UNKNOWN_TO_ALL)
-MIDI = Format("MIDI", "audio/midi", ".mid", refusal="which has notes and no sound")
+_UNKNOWN_TO_ALL = "which neither the service nor FFmpeg here reads"
+OPTIMFROG = Format("OptimFROG", ".ofr", rb"OFR ", refusal=_UNKNOWN_TO_ALL)
+DSDIFF = Format("DSDIFF", ".dff", rb"FRM8.{8}DSD ", refusal=_UNKNOWN_TO_ALL)
+MIDI = Format("MIDI", ".mid", rb"MThd\0\0\0\x06", refusal="which has notes and no sound")
 _LOCKED = "encrypted, so that nobody without its key can hear it; save it without protection"
-ENCRYPTED_ASF = Format("Windows Media", "audio/x-ms-wma", ".wma", refusal=_LOCKED)
-ENCRYPTED_MKV = Format("Matroska", "video/x-matroska", ".mkv", refusal=_LOCKED)
-ENCRYPTED_TS = Format("MPEG transport stream", "video/mp2t", ".ts", refusal=_LOCKED)
-AUDIBLE = Format("an Audible book (.aa)", "application/octet-stream", ".aa", refusal=_LOCKED)
+AUDIBLE = Format("an Audible book (.aa)", ".aa", rb".{4}\x57\x90\x75\x36", refusal=_LOCKED)
 
-HTML = Format("an HTML page", "text/html", ".html")
-XML = Format("XML text", "application/xml", ".xml")
-JSON = Format("JSON text", "application/json", ".json")
-PLAYLIST = Format("a playlist", "application/vnd.apple.mpegurl", ".m3u8")
-TEXT = Format("plain text", "text/plain", ".txt")
-IMAGE = Format("an image", "application/octet-stream", ".bin")
-PDF = Format("a PDF document", "application/pdf", ".pdf")
-ZIP = Format("a ZIP archive", "application/zip", ".zip")
-GZIP = Format("a gzip archive", "application/gzip", ".gz")
-
-_SUFFIXES = {known.suffix for known in list(globals().values()) if isinstance(known, Format)} | set(
+_KNOWN = [known for known in list(globals().values()) if isinstance(known, Format)]
+_BEGINNINGS = [(re.compile(known.beginning, re.DOTALL), known) for known in _KNOWN if known.beginning]
+_SUFFIXES = {known.suffix for known in _KNOWN} | set(
     ".opus .ogg .oga .m4b .m4p .m4v .mp4 .3gp .3gpp .3g2 .wave .mpga .mpeg .aif .aifc .adts .qt .m2ts .mts .asf .spx "
     ".htm .m3u".split()
 )
-_ASF = re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))
-_ASF_VIDEO = re.escape(bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b"))
-_EBML = rb"\x1aE\xdf\xa3"
-_EBML_OF_SOUND = _EBML + rb"(?=.*\x86[\x81-\x9f]A_[A-Z])(?!.*\x86[\x81-\x9f]V_[A-Z])"
-_BEGINNINGS = tuple(
-    (re.compile(pattern, re.DOTALL), known)
-    for pattern, known in (
-        (rb"fLaC", FLAC),
-        (rb"#!AMR", AMR),
-        (rb"caff\0\x01", CAF),
-        (rb"\.snd", AU),
-        (rb"riff\.\x91\xcf\x11", WAVE64),
-        (rb"(RIFF|RF64|BW64|RIFX).{4}WAVE", WAV),
-        (rb"(RIFF|RF64|BW64|RIFX).{4}AVI[ X]", AVI),
-        (rb"FORM.{4}AIF[FC]", AIFF),
-        (rb".{4}ftyp(avif|hei[cx]|mif1|msf1|hevc)", IMAGE),
-        (rb".{4}ftyp(M4[ABP] |F4[AB] )", M4A),
-        (rb".{4}ftypqt  ", MOV),
-        (rb".{4}ftyp", MP4),
-        (rb"\0\0..(moov|mdat|wide|free|skip|pnot)", MOV),
-        (_EBML_OF_SOUND + rb".{0,56}webm", WEBM_AUDIO),
-        (_EBML + rb".{0,56}webm", WEBM),
-        (_EBML_OF_SOUND, MKA),
-        (_EBML, MKV),
-        (_ASF + rb".*" + _ASF_VIDEO, WMV),
-        (_ASF, WMA),
-        (rb"G(.{187}G){2}|.{4}G(.{191}G){2}|G(.{203}G){2}", MPEG_TS),
-        (rb"\0\0\x01\xba", MPEG_PS),
-        (rb"FLV\x01\x04", FLV_AUDIO),
-        (rb"FLV\x01", FLV),
-        (rb"\x0b\x77.{3}[\0-\x57].*\x0b\x77", AC3),
-        (rb"\x0b\x77.{3}[\x58-\x87].*\x0b\x77", EAC3),
-        (rb"\x7f\xfe\x80\x01", DTS),
-        (rb"wvpk", WAVPACK),
-        (rb"TTA[12]", TTA),
-        (rb"MAC ", MONKEYS),
-        (rb"MP\+", MUSEPACK),
-        (rb"MPCK", MUSEPACK_8),
-        (rb"DSD ", DSD),
-        (rb"FRM8.{8}DSD ", DSDIFF),
-        (rb"ajkg", SHORTEN),
-        (rb"tBaK", TAK),
-        (rb"qoaf", QOA),
-        (rb"OFR ", OPTIMFROG),
-        (rb"Creative Voice File\x1a", VOC),
-        (rb"\.SoX|XoS\.", SOX),
-        (rb"\x64\xa3[\1-\4]\0|\0[\1-\4]\xa3\x64", IRCAM),
-        (rb"nut/multimedia container\0", NUT),
-        (rb"\.RMF", REALMEDIA),
-        (rb"MThd\0\0\0\x06", MIDI),
-        (rb".{4}\x57\x90\x75\x36", AUDIBLE),
-        (rb"%PDF", PDF),
-        (rb"PK\x03\x04", ZIP),
-        (rb"\x1f\x8b\x08", GZIP),
-        (rb"\x89PNG|GIF8|\xff\xd8\xff", IMAGE),
-    )
-)
-"""How files begin, the first that matches counts. A transport stream has a mark every 188, 192 or 204 bytes."""
 _OGG_SOUND = ((b"OpusHead", OGG_OPUS), (b"\x01vorbis", OGG_VORBIS))
 _OGG_PICTURES = (b"\x80theora", b"BBCD\0", b"OVP80", b"\x01video")
-_ENCRYPTED_IN_EBML = re.compile(rb"\x6d\x80.{1,8}\x62\x40.{1,64}\x50\x35", re.DOTALL)
-_ENCRYPTED_IN_ASF = re.compile(
-    b"|".join(
-        re.escape(bytes.fromhex(guid))
-        for guid in (
-            "fbb3112223bdd211b4b700a0c955fc6e",
-            "14e68a292226174cb935dae07ee9289c",
-            "338505438169e6499b74ad12cb86d58c",
-        )
-    )
+_ENCRYPTED_IN_ASF = (
+    "fbb3112223bdd211b4b700a0c955fc6e",
+    "14e68a292226174cb935dae07ee9289c",
+    "338505438169e6499b74ad12cb86d58c",
 )
+_ENCRYPTED = {
+    "asf": re.compile(b"|".join(re.escape(bytes.fromhex(guid)) for guid in _ENCRYPTED_IN_ASF)),
+    "matroska": re.compile(rb"\x6d\x80.{1,8}\x62\x40.{1,64}\x50\x35", re.DOTALL),
+}
+"""What the beginning of an encrypted file has in it, by demuxer."""
 _LOCKED_ENTRIES = {b"enca": "Common Encryption", b"drms": "iTunes", b"aavd": "Audible"}
 _TAKEN_ENTRIES = {b"mp4a", b"alac", b".mp3"}
 _TAKEN_TAGS = {1, 3, 6, 7}
@@ -241,7 +189,7 @@ def identify(file: BinaryIO, size: int) -> Format | None:
         return WAV_BEHIND_TAGS
     if found is WAV and riff.format_tag(file, size) not in (None, *_TAKEN_TAGS):
         return WAV_OTHER
-    return _encrypted(found, read_at(file, start, _ENCRYPTION_BYTES)) or found
+    return _locked(found) if _is_encrypted(found, read_at(file, start, _ENCRYPTION_BYTES)) else found
 
 
 def _of_mp4(found: Format, tracks: list[tuple[bytes, bytes]]) -> Format:
@@ -249,22 +197,23 @@ def _of_mp4(found: Format, tracks: list[tuple[bytes, bytes]]) -> Format:
     sound = [entry for handler, entry in tracks if handler == b"soun" and entry]
     locked = next((_LOCKED_ENTRIES[entry] for entry in sound if entry in _LOCKED_ENTRIES), None)
     if locked:
-        return replace(found, name=f"{found.name} ({locked})", demuxer="", service_takes=False, refusal=_LOCKED)
+        return _locked(replace(found, name=f"{found.name} ({locked})"))
     handlers = {handler for handler, _ in tracks}
     if found is not M4A and (b"soun" not in handlers or b"vide" in handlers):
         return found
     return M4A if not sound or sound[0] in _TAKEN_ENTRIES else M4A_OTHER
 
 
-def _encrypted(found: Format, head: bytes) -> Format | None:
-    """Return the encrypted kind of a format; None if it is not encrypted, as far as its beginning says."""
-    if found.demuxer == "asf" and _ENCRYPTED_IN_ASF.search(head):
-        return ENCRYPTED_ASF
-    if found.demuxer == "matroska" and _ENCRYPTED_IN_EBML.search(head):
-        return ENCRYPTED_MKV
-    if found.demuxer == "mpegts" and _scrambled_packets(head) > 1:
-        return ENCRYPTED_TS
-    return None
+def _locked(found: Format) -> Format:
+    return replace(found, demuxer="", content_type="", refusal=_LOCKED)
+
+
+def _is_encrypted(found: Format, head: bytes) -> bool:
+    """Whether it is encrypted, as far as its beginning says."""
+    if found is MPEG_TS:
+        return _scrambled_packets(head) > 1
+    mark = _ENCRYPTED.get(found.demuxer)
+    return mark is not None and mark.search(head) is not None
 
 
 def _scrambled_packets(head: bytes) -> int:

@@ -15,7 +15,7 @@ from airflow_provider_nanostt.audio.inspect import formats
 from airflow_provider_nanostt.audio.inspect.duration import Length, measure
 from airflow_provider_nanostt.audio.inspect.ranged_file import HashingFile
 from airflow_provider_nanostt.audio.inspect.remote import SMALL_FILE_BYTES
-from airflow_provider_nanostt.audio.sources import LocalFile, Recording, SourceVersion, StoredObject, WebAddress
+from airflow_provider_nanostt.audio.sources import LocalFile, Recording, SourceVersion, WebAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +50,17 @@ def probe(source: Recording) -> AudioInfo:
         return replace(_inspect(file, MAX_UPLOAD_BYTES), size=found.size())
 
 
-def identify_and_probe(source: Recording, known: SourceVersion | None = None) -> tuple[SourceVersion, AudioInfo]:
-    """Return version and info of a recording together: a local one is read once for both.
+def identify_and_probe(source: LocalFile) -> tuple[SourceVersion, AudioInfo]:
+    """Return version and info of a recording on this machine, which is read once for both.
 
-    Some formats have to be read to their end to be measured; so has every local file that is identified.
+    Some formats have to be read to their end to be measured; so has every file that is identified.
 
-    :param known: see :meth:`LocalFile.version`. Raises as that and :func:`probe`.
+    :raises InvalidInput: if it cannot be read.
     """
-    if isinstance(source, LocalFile) and (known is None or not source.has_version(known)):
-        with source.open() as file:
-            hashing = HashingFile(file)
-            info = _inspect(cast("BinaryIO", hashing))
-            return source.version_of(hashing), info
-    if isinstance(source, StoredObject):
-        source = source.with_info()
-    return source.version(known), probe(source)
+    with source.open() as file:
+        hashing = HashingFile(file)
+        info = _inspect(cast("BinaryIO", hashing))
+        return source.version_of(hashing), info
 
 
 def _probe_url(source: WebAddress) -> AudioInfo:

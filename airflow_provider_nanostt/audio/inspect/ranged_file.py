@@ -71,11 +71,8 @@ class StoredFile(RangedFile):
             self._start, self._data, at = start, b"", 0
         end = self._start + len(self._data)
         if end < stop:
-            self._start, self._data, at = (
-                start,
-                self._data[at:] + self._read(end, max(stop, end + _READ_AHEAD_BYTES)),
-                0,
-            )
+            self._data = self._data[at:] + self._read(end, max(stop, end + _READ_AHEAD_BYTES))
+            self._start, at = start, 0
         return self._data[at : at + stop - start]
 
     def _read(self, start: int, end: int) -> bytes:

@@ -42,9 +42,6 @@ _READ_SECONDS = 10.0
 class RemoteUnreadable(NanoGPTError, OSError):
     """A recording behind an address cannot be read in ranges; the message says why, without secrets."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
 
 class RemoteFile(RangedFile):
     """A file behind a web address; only the ranges that are read are fetched, each once.

@@ -26,13 +26,11 @@ _SPECIAL = {
     "multicast": "224.0.0.0/4 ff00::/8",
     "reserved": (
         "192.0.0.0/24 192.88.99.0/24 198.18.0.0/15 240.0.0.0/4 "
-        "100::/64 100:0:0:1::/64 2001::/23 2002::/16 5f00::/16"  # Teredo is in 2001::/23, 6to4 is 2002::/16
+        "2001::/23 2002::/16 "  # Teredo is in the first, 6to4 is the second
+        "::/3 4000::/2 8000::/1"  # all but 2000::/3, in which all is that is assigned in IPv6
     ),
     "for documentation": "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20",
 }
-_UNICAST = ipaddress.ip_network("2000::/3")
-"""All that is assigned in IPv6; the rest is reserved."""
-
 _IPV4_AT_THE_END = tuple(
     map(ipaddress.ip_network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96"))
 )  # compatible, mapped, translated, NAT64: these mean the IPv4 address alone
@@ -41,12 +39,12 @@ _ISATAP = (0x00005EFE, 0x02005EFE)
 
 def not_public(address: str) -> str | None:
     """Return in a word why an address is not public; None if it is. IPv4 within IPv6 is judged as IPv4, too."""
-    return _first_kind(address, (_FORBIDDEN_NETWORKS, _SPECIAL_NETWORKS))
+    return _kind(address, _FORBIDDEN_NETWORKS) or _kind(address, _SPECIAL_NETWORKS)
 
 
 def forbidden(address: str) -> str | None:
     """Return in a word why nobody may read from an address, whatever the settings; None if it is not one of those."""
-    return _first_kind(address, (_FORBIDDEN_NETWORKS,))
+    return _kind(address, _FORBIDDEN_NETWORKS)
 
 
 def _networks(table: dict[str, str]) -> list[tuple[_Network, str]]:
@@ -54,21 +52,15 @@ def _networks(table: dict[str, str]) -> list[tuple[_Network, str]]:
 
 
 _FORBIDDEN_NETWORKS = _networks(_FORBIDDEN)
-_SPECIAL_NETWORKS = [*_networks(_SPECIAL)]
+_SPECIAL_NETWORKS = _networks(_SPECIAL)
 
 
-def _first_kind(address: str, tables: tuple[list[tuple[_Network, str]], ...]) -> str | None:
+def _kind(address: str, table: list[tuple[_Network, str]]) -> str | None:
     try:
         meant = _meant(ipaddress.ip_address(address))
     except ValueError:
         return "not an IP address"
-    for table in tables:
-        for one in meant:
-            kind = next((kind for network, kind in table if one in network), None)
-            if kind:
-                return kind
-    is_assigned = all(isinstance(one, ipaddress.IPv4Address) or one in _UNICAST for one in meant)
-    return None if is_assigned or _SPECIAL_NETWORKS not in tables else "reserved"
+    return next((kind for network, kind in table if any(one in network for one in meant)), None)
 
 
 def _meant(ip: Address) -> list[Address]:

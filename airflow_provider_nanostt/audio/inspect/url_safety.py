@@ -48,10 +48,7 @@ class ResolvedUrl:
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, as the system knows them.
-
-    :raises OSError: if it knows none.
-    """
+    """Return the addresses of a host, as the system knows them; raises OSError if it knows none."""
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
@@ -156,22 +153,19 @@ def _first(judge: Callable[[str], str | None], addresses: list[str]) -> tuple[st
 
 
 def _private_reason(url: str) -> tuple[str | None, bool]:
-    """Return why an address cannot be reached from outside, and whether nobody may read there.
-
-    The reason is None if it can be reached, as far as is known here.
-    """
+    """Return why an address cannot be reached from outside, None if it can, and whether nobody may read there."""
     _, host, port = _split_url(url)
-    number = _number(host)
     try:
         addresses = _addresses(host, port)
     except ConnectError:
         addresses = []
+    is_number = _number(host) is not None
     address, kind = _first(forbidden, addresses)
     is_forbidden = kind is not None
-    if number is None and not is_forbidden and (host == "localhost" or "." not in host or host.endswith(_INSIDE)):
-        return f"has a name that is only known here ({host})", False
     if not is_forbidden:
+        if not is_number and ("." not in host or host.endswith(_INSIDE)):
+            return f"has a name that is only known here ({host})", False
         address, kind = _first(not_public, addresses)
     if kind is None:
         return None, False
-    return f"is {kind}" if number else f"leads to {address}, which is {kind}", is_forbidden
+    return f"is {kind}" if is_number else f"leads to {address}, which is {kind}", is_forbidden

@@ -1,18 +1,17 @@
 """The channels of a recording: how loud they are, and one or two out of many in which everybody is still heard.
 
-Works on frames of 16-bit samples with the channels interleaved; reads no file.
+Works on frames of 16-bit samples at :data:`RATE` with the channels interleaved; reads no file.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import mul
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from av import AudioFrame, AudioResampler
-    from av.filter import Graph
+    from av import AudioFrame
 
 RATE = 16_000
 """Samples per second of what is listened to and encoded: recognisers listen at this rate, and to nothing above."""
@@ -20,11 +19,10 @@ RATE = 16_000
 PER_SECOND = 50
 """Levels per second."""
 
-_SAMPLES_PER_SECOND = 4000  # peaks survive leaving some out, and Python has less to do
-_WINDOWS_PER_SECOND = 20
-_CANCELS = (
-    20  # times less power than in the loudest channel; unrelated channels lose four times, all but one silent, N²
-)
+_STEP = 4  # of so many samples one is looked at: peaks survive that, and Python has less to do
+_WINDOW = RATE // 20  # samples that are compared at a time
+# Times less power than in the loudest channel; unrelated channels lose four times, all but one silent, N².
+_CANCELS = 20
 _STAYS = 10  # windows in which nothing cancels any more before the mix is taken again
 _OTHER = 4  # times the power of the channel that is taken, for another to be taken instead
 _FAINT = 16  # power, -78 dB: too little for a comparison
@@ -33,7 +31,7 @@ _FAINT = 16  # power, -78 dB: too little for a comparison
 def levels(frames: Iterable[AudioFrame]) -> Iterator[int]:
     """Yield how loud sound is, :data:`PER_SECOND` times a second: half the span of the loudest channel, of 32768.
 
-    :param frames: at :data:`RATE`, with all of their channels.
+    :param frames: with all of their channels.
     """
     size, waiting, count = RATE // PER_SECOND, array("h"), 0
     for frame in frames:
@@ -42,7 +40,7 @@ def levels(frames: Iterable[AudioFrame]) -> Iterator[int]:
         waiting.extend(samples(frame))
         end = len(waiting) // (size * count) * size * count
         for at in range(0, end, size * count):
-            yield max(map(_span, _split(waiting[at : at + size * count], count, RATE)))
+            yield max(map(_span, _split(waiting[at : at + size * count], count)))
         del waiting[:end]
 
 
@@ -77,17 +75,17 @@ class Mixer:
         self.cancelled = 0.0
         """Seconds in which one channel stood for the mix."""
         self._layout = "stereo" if channels == 2 else "mono"
-        self._form: tuple[str, int] | None = None
-        self._mixer: Graph | AudioResampler | None = None
+        self._given: str | None = None
+        self._mixed: Callable[[AudioFrame], AudioFrame]
         self._taken: int | None = None
         self._fine = 0
 
     def mix(self, frame: AudioFrame) -> AudioFrame:
         """Return a frame with the sound of all channels."""
-        form = (frame.layout.name, frame.sample_rate)
-        if form != self._form:
-            self._form, self._mixer = form, self._made(frame)
-        mixed = frame if self._mixer is None else _passed(self._mixer, frame)
+        if frame.layout.name != self._given:
+            self._given, self._mixed = frame.layout.name, self._mixer(frame)
+        mixed = self._mixed(frame)
+        mixed.pts = None
         return mixed if len(frame.layout.channels) == 1 else self._audible(frame, mixed)
 
     def _audible(self, frame: AudioFrame, mixed: AudioFrame) -> AudioFrame:
@@ -96,20 +94,20 @@ class Mixer:
 
         given, made = samples(frame), samples(mixed)
         many, few = len(frame.layout.channels), len(mixed.layout.channels)
-        window, replaced = max(1, frame.sample_rate // _WINDOWS_PER_SECOND), 0
-        for at in range(0, frame.samples, window):
-            end = min(at + window, frame.samples)
+        replaced = 0
+        for at in range(0, frame.samples, _WINDOW):
+            end = min(at + _WINDOW, frame.samples)
             part, mix = given[at * many : end * many], made[at * few : end * few]
-            taken = self._choose(_split(part, many, frame.sample_rate), _split(mix, few, frame.sample_rate))
+            taken = self._choose(_split(part, many), _split(mix, few))
             if taken is not None:
                 replaced += end - at
                 for channel in range(few):
                     made[at * few + channel : end * few : few] = part[taken::many]
         if not replaced:
             return mixed
-        self.cancelled += replaced / frame.sample_rate
+        self.cancelled += replaced / RATE
         audible = av.AudioFrame(format="s16", layout=self._layout, samples=frame.samples)
-        audible.sample_rate = frame.sample_rate
+        audible.sample_rate = RATE
         audible.planes[0].update(made.tobytes().ljust(audible.planes[0].buffer_size, b"\0"))
         return audible
 
@@ -130,46 +128,40 @@ class Mixer:
             self._taken = powers.index(loudest)
         return self._taken
 
-    def _made(self, frame: AudioFrame) -> Graph | AudioResampler | None:
-        """Return what mixes frames like this; None if they have as many channels as are wanted."""
+    def _mixer(self, frame: AudioFrame) -> Callable[[AudioFrame], AudioFrame]:
+        """Return what mixes frames like this; it delays none, since the rate stays."""
         import av
         import av.filter
 
         if frame.layout.name == self._layout:
-            return None
+            return lambda frame: frame
         count = len(frame.layout.channels) if frame.layout.name.endswith(" channels") else 0
         if count <= 2:
-            return av.AudioResampler(format="s16", layout=self._layout)
+            resampler = av.AudioResampler(format="s16", layout=self._layout)
+            return lambda frame: resampler.resample(frame)[0]
         even = "+".join(f"c{channel}" for channel in range(count))
         graph = av.filter.Graph()
         source = graph.add(
             "abuffer",
-            sample_rate=str(frame.sample_rate),
+            sample_rate=str(RATE),
             sample_fmt="s16",
             channel_layout=frame.layout.name,
-            time_base=f"1/{frame.sample_rate}",
+            time_base=f"1/{RATE}",
         )
         mix = graph.add("pan", f"{self._layout}|c0<{even}" + (f"|c1<{even}" if self._layout == "stereo" else ""))
         graph.link_nodes(source, mix, graph.add("abuffersink"))
         graph.configure()
-        return graph
+
+        def mixed(frame: AudioFrame) -> AudioFrame:
+            graph.push(frame)
+            return cast("AudioFrame", graph.pull())
+
+        return mixed
 
 
-def _passed(mixer: Graph | AudioResampler, frame: AudioFrame) -> AudioFrame:
-    """Return what becomes of a frame; neither delays any, since the rate stays."""
-    if hasattr(mixer, "resample"):
-        (made,) = mixer.resample(frame)
-    else:
-        mixer.push(frame)
-        made = cast("AudioFrame", mixer.pull())
-    made.pts = None
-    return made
-
-
-def _split(interleaved: array[int], count: int, rate: int) -> list[array[int]]:
+def _split(interleaved: array[int], count: int) -> list[array[int]]:
     """Return some of the samples of each channel."""
-    step = count * max(1, rate // _SAMPLES_PER_SECOND)
-    return [interleaved[channel::step] for channel in range(count)]
+    return [interleaved[channel :: count * _STEP] for channel in range(count)]
 
 
 def _span(channel: Sequence[int]) -> int:

@@ -7,10 +7,10 @@ kilobytes, is refused. Everything streams, so the length of a recording costs ti
 
 from __future__ import annotations
 
-import importlib.util
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO
@@ -139,11 +139,6 @@ class AudioTrack:
             )
 
 
-def can_transcode() -> bool:
-    """Whether recordings can be converted, compressed and split here."""
-    return importlib.util.find_spec("av") is not None
-
-
 @contextmanager
 def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
     """Open the sound track of a recording from its first byte; the source stays open afterwards.
@@ -151,7 +146,7 @@ def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
     Of several, it is the one that players play, unless that is all but silent beside another.
 
     :param source: seekable; of a video, the sound is taken.
-    :raises InvalidInput: if PyAV is missing, the bytes are not a recording, or there is no sound in it.
+    :raises InvalidInput: if the bytes are not a recording, or there is no sound in it.
     :raises OSError: if the source cannot be read.
     """
     given = getattr(source, "name", None)
@@ -176,12 +171,8 @@ def open_track(source: BinaryIO) -> Iterator[AudioTrack]:
 @contextmanager
 def _tracks(source: BinaryIO, name: str) -> Iterator[list[AudioTrack]]:
     """Open a recording; yield its sound tracks, of which one can be read."""
-    try:
-        import av
-    except ImportError as error:
-        raise InvalidInput(
-            "converting, compressing and splitting recordings needs PyAV: pip install 'airflow-provider-nanostt[audio]'"
-        ) from error
+    import av
+
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none"}
     if riff.is_longer_than_claimed(source, source.seek(0, 2)):
         options["ignore_length"] = "1"  # or the rest of it would be lost without a word
@@ -190,11 +181,7 @@ def _tracks(source: BinaryIO, name: str) -> Iterator[list[AudioTrack]]:
     nameless = SimpleNamespace(read=source.read, seek=source.seek, tell=source.tell, seekable=source.seekable)
     try:
         container = av.open(
-            nameless,
-            "r",
-            container_options=options,
-            metadata_errors="replace",
-            io_open=refuse_other_files,
+            nameless, "r", container_options=options, metadata_errors="replace", io_open=refuse_other_files
         )
     except (av.FFmpegError, PermissionError) as error:
         raise InvalidInput(f"{name} is not a recording that can be read here ({_reason(error)})") from error
@@ -242,56 +229,46 @@ def throttled(progress: Callable[[float], object] | None) -> Callable[[float], N
     return report
 
 
-def by_channel(track: AudioTrack, *, rate: int | None = RATE) -> Iterator[AudioFrame]:
-    """Yield the sound of a recording as frames of 16-bit samples, with the channels that it has interleaved.
+def by_channel(track: AudioTrack) -> Iterator[AudioFrame]:
+    """Yield the sound of a recording as 16-bit samples at :data:`RATE`, with the channels that it has interleaved.
 
     Where time passes without sound, there is silence, so that what is made is as long as a player plays it.
 
-    :param rate: samples per second; None leaves the rate as it is.
     :raises InvalidInput: as :meth:`AudioTrack.frames`, and for sound that FFmpeg cannot bring into this form.
     """
     import av
 
-    resampler: AudioResampler | None = None
-    before: tuple[str, str, int] | None = None
-    for silence, frame in with_silence(track.frames(), _timed, track.clock):
-        frame.pts = None  # or FFmpeg would fill gaps as well, and cut where times go back
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if resampler is None or now != before:
-            yield from _convert(track, resampler, None)
-            resampler, before = av.AudioResampler(format="s16", rate=rate), now
-        yield from _silent(frame, rate or frame.sample_rate, silence)
-        yield from _convert(track, resampler, frame)
-    yield from _convert(track, resampler, None)
+    timed = with_silence(track.frames(), _timed, track.clock)
+    for _, alike in groupby(timed, lambda one: (one[1].format.name, one[1].layout.name, one[1].sample_rate)):
+        resampler = av.AudioResampler(format="s16", rate=RATE)
+        for silence, frame in alike:
+            frame.pts = None  # or FFmpeg would fill gaps as well, and cut where times go back
+            yield from _silent(frame.layout.name, silence)
+            yield from _convert(track, resampler, frame)
+        yield from _convert(track, resampler, None)
 
 
 def _timed(frame: AudioFrame) -> tuple[float | None, float]:
     return frame.time, frame.samples / frame.sample_rate
 
 
-def _silent(like: AudioFrame, rate: int, seconds: float) -> Iterator[AudioFrame]:
+def _silent(layout: str, seconds: float) -> Iterator[AudioFrame]:
     """Yield silence, in frames of at most a second."""
     import av
 
-    samples = round(seconds * rate)
-    for at in range(0, samples, rate):
-        frame = av.AudioFrame(format="s16", layout=like.layout.name, samples=min(rate, samples - at))
-        frame.sample_rate = rate
+    samples = round(seconds * RATE)
+    for at in range(0, samples, RATE):
+        frame = av.AudioFrame(format="s16", layout=layout, samples=min(RATE, samples - at))
+        frame.sample_rate = RATE
         frame.planes[0].update(bytes(frame.planes[0].buffer_size))
         yield frame
 
 
 def resampled(
-    track: AudioTrack,
-    *,
-    rate: int | None,
-    channels: int = 1,
-    frame_size: int | None = None,
-    planar: bool = False,
+    track: AudioTrack, *, channels: int = 1, frame_size: int | None = None, planar: bool = False
 ) -> Iterator[AudioFrame]:
-    """Yield the sound of a recording as frames of 16-bit samples, mixed by :class:`Mixer`.
+    """Yield the sound of a recording as 16-bit samples at :data:`RATE`, mixed by :class:`Mixer`.
 
-    :param rate: samples per second; None leaves the rate as it is.
     :param channels: 1 or 2, mixed down or doubled where needed.
     :param frame_size: samples per frame, the last may be shorter; None takes them as they come.
     :param planar: one plane per channel, for encoders that need that.
@@ -299,22 +276,18 @@ def resampled(
     """
     import av
 
-    mixer, before = Mixer(channels), 0
-    resampler: AudioResampler | None = None
-    for frame in by_channel(track, rate=rate):
-        if resampler is None or frame.sample_rate != before:
-            yield from _convert(track, resampler, None)
-            resampler = av.AudioResampler(format="s16p" if planar else "s16", frame_size=frame_size)
-            before = frame.sample_rate
+    mixer = Mixer(channels)
+    resampler = av.AudioResampler(format="s16p" if planar else "s16", frame_size=frame_size)
+    for frame in by_channel(track):
         yield from _convert(track, resampler, mixer.mix(frame))
     yield from _convert(track, resampler, None)
 
 
-def _convert(track: AudioTrack, resampler: AudioResampler | None, frame: AudioFrame | None) -> Iterator[AudioFrame]:
+def _convert(track: AudioTrack, resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[AudioFrame]:
     import av
 
     try:
-        frames = [] if resampler is None else resampler.resample(frame)
+        frames = resampler.resample(frame)
     except (av.FFmpegError, ValueError) as error:
         raise InvalidInput(f"{track.name} has sound that cannot be converted ({_reason(error)})") from error
     for made in frames:

@@ -8,30 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypedDict
+from typing import BinaryIO
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.muxer import Codec
 from airflow_provider_nanostt.audio.prepare.silence import Loudness, measure_loudness
 from airflow_provider_nanostt.audio.prepare.split_points import plan_split_points
-from airflow_provider_nanostt.audio.prepare.transcode import (
-    Output,
-    Part,
-    compress,
-    convert,
-    split_compress,
-    split_copy,
-)
+from airflow_provider_nanostt.audio.prepare.transcode import Output, Part, compress, convert, split_compress, split_copy
 
 _COPY_MARGIN = 0.9
-
-
-class MadePart(TypedDict):
-    """A file that was made in the given folder, as JSON; times in seconds."""
-
-    file: str
-    start: float
-    seconds: float | None
 
 
 def make_parts(
@@ -40,17 +25,17 @@ def make_parts(
     *,
     name: str,
     folder: str,
-    size: int,
     method: str,
     codec: Codec,
     longest: float,
     at_most: int,
     points: Sequence[float] | None,
-) -> list[MadePart]:
-    """Make the parts, in a folder. Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
+) -> list[dict[str, object]]:
+    """Make the parts; return the names of their files, and when they begin and how long they are, in seconds.
+
+    Work for :func:`~airflow_provider_nanostt.audio.sandbox.run`.
 
     :param name: of the recording, for people.
-    :param size: bytes of the file.
     :param method: ``convert``, ``compress`` or ``split``.
     :param longest: seconds of a part of a split.
     :param at_most: bytes of each part.
@@ -60,7 +45,7 @@ def make_parts(
     output = Output(Path(folder), at_most, progress)
     heard = measure_loudness(file, progress=progress if method == "split" else None)
     if method == "split":
-        parts = _split(file, size, output, heard, codec=codec, longest=longest, points=points)
+        parts = _split(file, output, heard, codec=codec, longest=longest, points=points)
     else:
         part = convert(file, output, codec=codec, may_copy=heard.may_copy) if method == "convert" else None
         part = part or compress(file, output, seconds=heard.seconds, codec=codec)
@@ -75,7 +60,6 @@ def make_parts(
 
 def _split(
     file: BinaryIO,
-    size: int,
     output: Output,
     heard: Loudness,
     *,
@@ -87,7 +71,7 @@ def _split(
     if points is None:
         points = plan_split_points(heard.seconds, heard.silences(), longest, quietest=heard.quietest)
     parts = None
-    if heard.may_copy and size / max(heard.seconds, 1.0) * longest < output.limit_bytes * _COPY_MARGIN:
+    if heard.may_copy and file.seek(0, 2) / max(heard.seconds, 1.0) * longest < output.limit_bytes * _COPY_MARGIN:
         parts = split_copy(file, output, points)
     return parts or split_compress(file, output, points, seconds=heard.seconds, codec=codec)
 

@@ -67,32 +67,27 @@ _SPECS: dict[str, CodecSpec] = {
 _PCM_BYTES = {"u8": 1, "mulaw": 1, "alaw": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
 """Bytes of a sample."""
 
-_COPIED_INTO = {
+COPIED_INTO = {
     **dict.fromkeys(("opus", "libopus", "vorbis", "libvorbis"), _OGG),
     **dict.fromkeys(("mp3", "mp3float"), _MP3),
     **dict.fromkeys(("aac", "aac_fixed"), _M4A),
     **{f"pcm_{name}": _WAV for name in _PCM_BYTES},
 }
+"""What the sound of a codec can be copied into so that the service takes it."""
 
 _HEADER_BYTES = 4096
 _MARGIN = 0.01
 
 
 def codec_spec(codec: str) -> CodecSpec:
-    """Return how a codec is written.
-
-    :raises InvalidInput: for a codec that is not ``opus`` or ``mp3``.
-    """
+    """Return how a codec is written; raises InvalidInput for one that is not ``opus`` or ``mp3``."""
     if codec not in _SPECS:
         raise InvalidInput(f"codec must be {' or '.join(map(repr, _SPECS))}, got {codec!r}")
     return _SPECS[codec]
 
 
 def bit_rate_for(seconds: float, limit_bytes: int, *, codec: Codec = "opus") -> int | None:
-    """Return the highest speech bit rate at which a recording stays under a limit, bits per second.
-
-    :return: None if it does not even fit at the lowest that recognition survives.
-    """
+    """Return the highest bits per second at which speech stays under a limit; None if the lowest understood do not."""
     spec = codec_spec(codec)
     fitting = ((limit_bytes - _HEADER_BYTES) * 8 / max(seconds, 0.1) - spec.overhead) * (1 - _MARGIN)
     return min(spec.highest, int(fitting)) if fitting >= spec.lowest else None
@@ -122,11 +117,6 @@ def encoded(
         position += samples
         yield stream.encode(frame), samples
     yield stream.encode(None), 0
-
-
-def copy_container(track: AudioTrack) -> Container | None:
-    """Return what a recording's sound can be copied into so that the service takes it, or None."""
-    return _COPIED_INTO.get(track.codec)
 
 
 def copied(file: OutputContainer, track: AudioTrack, packets: Iterable[tuple[bytes, int]]) -> Iterator[Written]:

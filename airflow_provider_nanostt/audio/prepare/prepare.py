@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_nanostt.api.errors import FileChanged, InvalidInput
-from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES, REMEDY, Upload
+from airflow_provider_nanostt.api.upload import REMEDY, Upload
 from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.formats import upload_name
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo, probe
-from airflow_provider_nanostt.audio.prepare.making import MadePart, make_parts
+from airflow_provider_nanostt.audio.prepare.making import make_parts
 from airflow_provider_nanostt.audio.prepare.muxer import CONTENT_TYPES
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.audio.prepare.temp_dir import temp_dir
@@ -94,40 +95,39 @@ def prepared_audio(
         yield [AudioPart(url, 0.0, info.length.seconds)]
     else:
         with temp_dir() as folder:
-            name = source.name
             if isinstance(source, StoredObject):
-                suffix = info.format.suffix if info.format else ""
-                source = source.fetch(folder / f"original{suffix}", MAX_FETCHED_BYTES)
+                (folder / "original").mkdir()
+                source = source.fetch(folder / "original" / upload_name(source.name, None), MAX_FETCHED_BYTES)
                 info = info if info.length.seconds is not None else probe(source)
             if plan.method == "upload":
-                yield [AudioPart(_upload(source, name, info, options), 0.0, info.length.seconds)]
+                yield [AudioPart(_upload(source, info, options), 0.0, info.length.seconds)]
             elif plan.method == "stage":
-                yield [AudioPart(_stage(source, name, info, options), 0.0, info.length.seconds)]
+                yield [AudioPart(_stage(source, info, options), 0.0, info.length.seconds)]
             else:
-                yield _transcode(source, name, info, plan, options, folder=folder, points=split_points)
+                yield _transcode(source, info, plan, options, folder=folder, points=split_points)
 
 
-def _upload(file: LocalFile, name: str, info: AudioInfo, options: PrepareOptions) -> Upload:
+def _upload(file: LocalFile, info: AudioInfo, options: PrepareOptions) -> Upload:
     if info.format is None:
-        raise InvalidInput(f"{name!r} has an unrecognised format")
+        raise InvalidInput(f"{file.name!r} has an unrecognised format")
     try:
         size = file.path.stat().st_size
     except OSError as error:
-        raise FileChanged(f"{name!r} cannot be read any more ({error}); nothing was submitted. {REMEDY}") from error
+        problem = f"{file.name!r} cannot be read any more ({error})"
+        raise FileChanged(f"{problem}; nothing was submitted. {REMEDY}") from error
     if size != info.size:
-        raise FileChanged(f"{name!r} changed after it was probed; nothing was submitted. {REMEDY}")
-    return Upload(upload_name(name, info.format), info.format.content_type, file.path, sha256=options.sha256)
+        raise FileChanged(f"{file.name!r} changed after it was probed; nothing was submitted. {REMEDY}")
+    return Upload(upload_name(file.name, info.format), info.format.content_type, file.path, sha256=options.sha256)
 
 
-def _stage(file: LocalFile, name: str, info: AudioInfo, options: PrepareOptions) -> str:
+def _stage(file: LocalFile, info: AudioInfo, options: PrepareOptions) -> str:
     if options.staging is None or info.format is None:
-        raise InvalidInput(f"{name!r} cannot be staged: there is no staging folder")
+        raise InvalidInput(f"{file.name!r} cannot be staged: there is no staging folder")
     return options.staging.put(file, suffix=info.format.suffix, seconds=options.presign_seconds)
 
 
 def _transcode(
     file: LocalFile,
-    name: str,
     info: AudioInfo,
     plan: UploadPlan,
     options: PrepareOptions,
@@ -135,12 +135,12 @@ def _transcode(
     folder: Path,
     points: Sequence[float] | None,
 ) -> list[AudioPart]:
-    stem = upload_name(name, None)
+    stem = upload_name(file.name, None)
     stem = stem.rpartition(".")[0] or stem
 
-    def read(made: list[MadePart]) -> list[AudioPart]:
-        numbers = [f".part-{number:03d}" if plan.method == "split" else "" for number in range(1, len(made) + 1)]
-        return [_read_part(part, folder, stem + number) for number, part in zip(numbers, made, strict=True)]
+    def read(made: list[dict[str, Any]]) -> list[AudioPart]:
+        number = ".part-{:03d}" if plan.method == "split" else ""
+        return [_read_part(part, folder, stem + number.format(at)) for at, part in enumerate(made, 1)]
 
     with file.open() as opened:
         return sandbox.run(
@@ -149,21 +149,20 @@ def _transcode(
             read=read,
             cpu_seconds=_MIN_CPU_SECONDS + (info.length.seconds or 0.0) / _SLOWEST,
             progress=options.progress,
-            name=name,
+            name=file.name,
             folder=str(folder),
-            size=info.size or 0,
             method=plan.method,
             codec=options.preparation.codec,
             longest=plan.longest_seconds or 0.0,
-            at_most=plan.max_bytes or MAX_UPLOAD_BYTES,
+            at_most=plan.max_bytes,
             points=list(points) if points else None,
         )
 
 
-def _read_part(part: MadePart, folder: Path, stem: str) -> AudioPart:
+def _read_part(part: dict[str, Any], folder: Path, stem: str) -> AudioPart:
     """Read what the child says of a part; nothing but a file that it has made is submitted."""
-    path, seconds = folder / part["file"], part["seconds"]
+    path = folder / part["file"]
     if path.parent != folder or path.is_symlink() or not path.is_file():
         raise ValueError(f"{path} was not made here")
     upload = Upload(stem + path.suffix, CONTENT_TYPES[path.suffix], path)
-    return AudioPart(upload, float(part["start"]), None if seconds is None else float(seconds))
+    return AudioPart(upload, float(part["start"]), float(part["seconds"]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_nanostt.audio.prepare.channels import PER_SECOND, Mixer, levels, loud, share
@@ -51,23 +52,12 @@ class Loudness:
         return not self.cancels and not self.filled
 
     def silences(self, shortest: float = SHORTEST_SILENCE) -> list[tuple[float, float]]:
-        """Return (start, end) in seconds of every stretch in which nobody speaks, in order.
-
-        :param shortest: seconds.
-        """
-        found: list[tuple[float, float]] = []
-        start: int | None = None
-        least = shortest * PER_SECOND
-        for block, threshold in self._thresholds():
-            for at in range(block, min(block + _BLOCK_LEVELS, len(self.levels))):
-                if self.levels[at] <= threshold:
-                    start = at if start is None else start
-                elif start is not None:
-                    if at - start >= least:
-                        found.append((start / PER_SECOND, at / PER_SECOND))
-                    start = None
-        if start is not None and len(self.levels) - start >= least:
-            found.append((start / PER_SECOND, self.seconds))
+        """Return (start, end) in seconds of every stretch in which nobody speaks, in order."""
+        found, end = [], 0
+        for is_quiet, run in groupby(self._quiet()):
+            start, end = end, end + sum(1 for _ in run)
+            if is_quiet and end - start >= shortest * PER_SECOND:
+                found.append((start / PER_SECOND, self.seconds if end == len(self.levels) else end / PER_SECOND))
         return found
 
     def quietest(self, start: float, end: float) -> float:
@@ -75,13 +65,9 @@ class Loudness:
         first, last = max(0, int(start * PER_SECOND)), min(len(self.levels), int(end * PER_SECOND))
         if last - first <= _QUIET_WINDOW:
             return (start + end) / 2
-        total = sum(self.levels[first : first + _QUIET_WINDOW])
-        least, where = total, first
-        for at in range(first + 1, last - _QUIET_WINDOW + 1):
-            total += self.levels[at + _QUIET_WINDOW - 1] - self.levels[at - 1]
-            if total < least:
-                least, where = total, at
-        return (where + _QUIET_WINDOW / 2) / PER_SECOND
+        sums = list(accumulate(self.levels[first:last], initial=0))
+        where = min(range(len(sums) - _QUIET_WINDOW), key=lambda at: sums[at + _QUIET_WINDOW] - sums[at])
+        return (first + where + _QUIET_WINDOW / 2) / PER_SECOND
 
     def lost(self, made: Loudness, start: float) -> tuple[int, int] | None:
         """Return the levels of speech here and of what was made of it, if that is all but silent; else None.
@@ -96,21 +82,19 @@ class Loudness:
                 return here, there
         return None
 
-    def _thresholds(self) -> list[tuple[int, float]]:
-        """Return, for each block of levels, where it begins and up to which level nobody speaks."""
+    def _quiet(self) -> Iterator[bool]:
+        """Yield for each level whether nobody speaks."""
         noise = min(share(sorted(self.levels), 0.05) * _ABOVE_NOISE, loud(self.levels) / 4)
-        blocks = range(0, len(self.levels), _BLOCK_LEVELS)
-        local = ((at, loud(self.levels[at : at + _BLOCK_LEVELS])) for at in blocks)
-        return [(at, max(loud / _BELOW_SPEECH, noise, _NEVER_SPEECH)) for at, loud in local]
+        for at in range(0, len(self.levels), _BLOCK_LEVELS):
+            block = self.levels[at : at + _BLOCK_LEVELS]
+            threshold = max(loud(block) / _BELOW_SPEECH, noise, _NEVER_SPEECH)
+            yield from (level <= threshold for level in block)
 
 
 def measure_loudness(source: BinaryIO, *, progress: Callable[[float], object] | None = None) -> Loudness:
-    """Decode a whole recording and return how loud it is.
+    """Decode a whole recording and return how loud it is; raises as :meth:`AudioTrack.frames`.
 
-    :param source: seekable.
     :param progress: called with the seconds done, every ten seconds of sound.
-    :raises InvalidInput: if PyAV is missing, or the source is not a recording or too long.
-    :raises OSError: if the source cannot be read.
     """
     with open_track(source) as track:
         mixer = Mixer(channels=1)

@@ -83,11 +83,7 @@ def _all_silent(total: float, candidates: list[float], longest: float, parts: in
 
 
 def _best_effort(
-    total: float,
-    candidates: list[float],
-    longest: float,
-    parts: int,
-    quietest: Callable[[float, float], float] | None,
+    total: float, candidates: list[float], longest: float, parts: int, quietest: Callable[[float, float], float] | None
 ) -> list[float]:
     """Take a silence where there is one within reach, and elsewhere the quietest moment near that of equal parts."""
     points: list[float] = []

@@ -20,20 +20,14 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare.channels import RATE
-from airflow_provider_nanostt.audio.prepare.decoding import (
-    AudioTrack,
-    open_track,
-    packet_seconds,
-    resampled,
-    throttled,
-)
+from airflow_provider_nanostt.audio.prepare.decoding import AudioTrack, open_track, packet_seconds, resampled, throttled
 from airflow_provider_nanostt.audio.prepare.muxer import (
+    COPIED_INTO,
     Codec,
     Container,
     bit_rate_for,
     codec_spec,
     copied,
-    copy_container,
     encoded,
     packet_bytes,
 )
@@ -83,26 +77,24 @@ class Output:
     progress: Callable[[float], object] | None = None
 
 
-def compress(source: BinaryIO, output: Output, *, seconds: float | None = None, codec: Codec = "opus") -> Part | None:
+def compress(source: BinaryIO, output: Output, *, seconds: float, codec: Codec = "opus") -> Part | None:
     """Write a recording's speech so that it fits, at the highest bit rate that does.
 
     :param source: seekable; of a video, the sound is taken.
-    :param seconds: length of the recording, if known; otherwise its packets are counted first.
+    :param seconds: length of the recording.
     :param codec: ``opus`` (Ogg, 24 to 16 kb/s) or ``mp3`` (32 kb/s).
     :return: None if it does not fit even at the lowest bit rate, and then nothing is written.
     :raises InvalidInput: as :func:`~.decoding.open_track`, and if it is too long.
     :raises OSError: if the source cannot be read or the file not be written; nothing is left then.
     """
-    length = measured_seconds(source) if seconds is None else seconds
     for _ in range(_TRIES):
-        bit_rate = bit_rate_for(length, output.limit_bytes, codec=codec)
+        bit_rate = bit_rate_for(seconds, output.limit_bytes, codec=codec)
         if bit_rate is None:
             return None
         if parts := _encode(source, output, [], [bit_rate], codec=codec):
             return parts[0]
         # The length was wrong, or (never seen) the encoder exceeds the rate it was asked for.
-        measured = measured_seconds(source)
-        length = measured if measured > length * 1.001 else length * 1.1
+        seconds = max(seconds * 1.1, measured_seconds(source))
     return None
 
 
@@ -116,9 +108,8 @@ def convert(source: BinaryIO, output: Output, *, codec: Codec = "opus", may_copy
     :param may_copy: False encodes everything.
     :return: None if it exceeds the limit, and then nothing is written. Raises as :func:`compress`.
     """
-    rates = [codec_spec(codec).plain]
     parts = split_copy(source, output) if may_copy else None
-    parts = parts or _encode(source, output, [], rates, codec=codec, max_channels=2)
+    parts = parts or _encode(source, output, [], [codec_spec(codec).plain], codec=codec, max_channels=2)
     return parts[0] if parts else None
 
 
@@ -132,7 +123,7 @@ def split_copy(source: BinaryIO, output: Output, split_points: Sequence[float] =
         none is left. Raises as :func:`compress`.
     """
     with open_track(source) as track:
-        container = copy_container(track)
+        container = COPIED_INTO.get(track.codec)
         if container is None:
             return None
         points = [round(point * track.rate) for point in split_points]
@@ -167,11 +158,7 @@ def split_compress(
 
 
 def measured_seconds(source: BinaryIO) -> float:
-    """Return the seconds of a recording, by its packets: nothing is decoded, no header believed.
-
-    :raises InvalidInput: as :func:`~.decoding.open_track`, and if it is too long.
-    :raises OSError: if the source cannot be read.
-    """
+    """Return the seconds of a recording, by its packets: nothing is decoded, no header believed."""
     with open_track(source) as track:
         seconds = sum(packet_seconds(track, packet) for packet in track.packets())
     track.check_length(seconds)
@@ -187,15 +174,11 @@ def _encode(
     codec: Codec,
     max_channels: int = 1,
 ) -> list[Part] | None:
-    """Encode a recording in one pass.
-
-    :param bit_rates: of each part, bits per second and channel.
-    :param max_channels: 2 keeps two channels apart, if there are two.
-    """
+    """Encode in one pass, each part at its own bits per second and channel; ``max_channels`` 2 keeps two apart."""
     spec = codec_spec(codec)
     with open_track(source) as track:
         channels = min(track.channels, max_channels)
-        frames = resampled(track, rate=RATE, channels=channels, frame_size=spec.frame, planar=codec == "mp3")
+        frames = resampled(track, channels=channels, frame_size=spec.frame, planar=codec == "mp3")
 
         def mux(file: OutputContainer, number: int, items: Iterator[tuple[AudioFrame, int]]) -> Iterator[Written]:
             return encoded(file, items, spec, channels=channels, bit_rate=bit_rates[number] * channels)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_nanostt.api.catalogue import Abilities, KnownModels
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.upload import MAX_UPLOAD_BYTES
+from airflow_provider_nanostt.audio import sandbox
 from airflow_provider_nanostt.audio.inspect.probe import AudioInfo
 from airflow_provider_nanostt.audio.inspect.url_safety import unreachable_reason
-from airflow_provider_nanostt.audio.prepare.decoding import can_transcode
 from airflow_provider_nanostt.audio.prepare.muxer import Codec, codec_spec, longest_seconds
 from airflow_provider_nanostt.audio.sources import LocalFile, Recording, StoredObject, WebAddress
 from airflow_provider_nanostt.common import object_storage, presigning
@@ -65,13 +65,13 @@ class UploadPlan:
     """How a recording gets to the service, and why.
 
     :param longest_seconds: for ``split``: the longest part, seconds.
-    :param max_bytes: the largest file that may be uploaded; None for what the service takes for any model.
+    :param max_bytes: the largest file that may be uploaded.
     """
 
     method: Method
     reason: str = ""
     longest_seconds: float | None = None
-    max_bytes: int | None = None
+    max_bytes: int = MAX_UPLOAD_BYTES
 
     @property
     def makes_anew(self) -> bool:
@@ -111,7 +111,7 @@ def plan_upload(
     if info.format is None:
         raise InvalidInput(f"{source.name!r} has an unrecognised format; its bytes are not those of a recording")
     better = None if case.refusal else _better_made_anew(info)
-    if better and can_transcode():
+    if better and sandbox.is_possible():
         with suppress(InvalidInput):  # where that is not allowed or possible, it goes as it is
             return _plan_file(source, replace(case, refusal=better))
     plan = _plan_file(source, case)
@@ -121,7 +121,7 @@ def plan_upload(
 def _plan_file(source: LocalFile | StoredObject, case: _Case) -> UploadPlan:
     if case.size <= case.upload_limit and case.is_accepted:
         return UploadPlan("upload")
-    if case.size <= case.upload_limit and not case.too_long and can_transcode():
+    if case.size <= case.upload_limit and not case.too_long and sandbox.is_possible():
         return UploadPlan("convert", case.reason, max_bytes=case.upload_limit)
     return _plan_oversize(source, case)
 
@@ -271,7 +271,7 @@ class _Case:
     def no_transcoding(self) -> str | None:
         if not self.refusal and self.info.format is not None and self.info.format.is_video:
             return "would lose the pictures that this model takes"
-        return None if can_transcode() else "needs the extra: pip install 'airflow-provider-nanostt[audio]'"
+        return None if sandbox.is_possible() else "needs the extra: pip install 'airflow-provider-nanostt[audio]'"
 
 
 def _staged(uri: str) -> ObjectStoragePath:

@@ -146,7 +146,7 @@ def test_several_tracks_go_as_they_are_where_nothing_else_is_possible(tmp_path, 
     """Without the extra nobody can listen to them here; the log says what to expect."""
     file = tmp_path / "call.m4a"
     file.write_bytes(encoded(note(), "aac", "ipod", rate=48_000, tracks=[NOTHING[: len(note())], note()]))
-    monkeypatch.setattr("airflow_provider_nanostt.audio.prepare.upload_plan.can_transcode", lambda: False)
+    monkeypatch.setattr("airflow_provider_nanostt.audio.sandbox.is_possible", lambda: False)
     plan = planned(file)[1]
     assert plan.method == "upload"
     assert "2 sound tracks" in plan.reason

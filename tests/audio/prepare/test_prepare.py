@@ -188,6 +188,15 @@ def test_nothing_is_left_behind_when_the_recording_breaks(tmp_path, scratch):
     assert list(scratch.iterdir()) == []
 
 
+def test_an_object_that_breaks_is_named_as_it_is_called(tmp_path, scratch):
+    """Not as the copy of it that is worked on."""
+    file = tmp_path / "call.flac"
+    file.write_bytes(encoded(note(), "flac", "flac")[:2000] + random.Random(3).randbytes(60_000))
+    with pytest.raises(InvalidInput, match=r"'call\.flac'"):
+        make(StoredObject(object_storage.resolve(str(file))))
+    assert list(scratch.iterdir()) == []
+
+
 def test_names_from_outside_never_become_paths(tmp_path, scratch):
     """Whatever the file is called, its parts are written into the private folder only."""
     file = tmp_path / "..%2F..%2Fetc;passwd\n.wav"

@@ -8,6 +8,7 @@ from array import array
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
+from airflow_provider_nanostt.audio.prepare import decoding
 from airflow_provider_nanostt.audio.prepare.decoding import open_track, resampled
 from tests.audio.sounds import RATE, encoded, note, raw_wav, wav
 
@@ -25,7 +26,7 @@ def test_a_voice_on_any_channel_is_heard(count):
     for channel in {0, count // 2, 2 % count, count - 1}:
         many = array("h", bytes(2 * count * len(voice)))
         many[channel::count] = voice
-        frames = made(raw_wav(many.tobytes(), tag=1, rate=RATE, channels=count, width=2), rate=RATE)
+        frames = made(raw_wav(many.tobytes(), tag=1, rate=RATE, channels=count, width=2))
         assert sum(frame.samples for frame in frames) == len(voice)
         peak = max(max(memoryview(frame.planes[0]).cast("h")[: frame.samples]) for frame in frames)
         assert peak > max(voice) / count / 2
@@ -37,21 +38,15 @@ def test_a_voice_on_any_channel_is_heard(count):
 def test_frames_have_the_form_asked_for(channels, planar, recording):
     """Encoders take frames of one size and layout, and only the last may be shorter."""
     source = wav(note()) if recording == "mono" else encoded(note(), "aac", "ipod", rate=44_100, layout="stereo")
-    frames = made(source, rate=RATE, channels=channels, frame_size=960, planar=planar)
+    frames = made(source, channels=channels, frame_size=960, planar=planar)
     assert {frame.samples for frame in frames[:-1]} == {960}
     assert {frame.sample_rate for frame in frames} == {RATE}
     assert {frame.layout.name for frame in frames} == {"stereo" if channels == 2 else "mono"}
     assert {frame.format.name for frame in frames} == {"s16p" if planar else "s16"}
 
 
-def test_a_rate_is_left_alone_unless_one_is_asked_for():
-    """Listening for silences needs no resampling."""
-    frames = made(wav(note(), rate=11_025), rate=None)
-    assert {frame.sample_rate for frame in frames} == {11_025}
-    assert sum(frame.samples for frame in frames) == len(note())
-
-
-def test_sound_that_cannot_be_converted_is_refused():
+def test_sound_that_cannot_be_converted_is_refused(monkeypatch):
     """FFmpeg's error is passed on, as a refusal."""
+    monkeypatch.setattr(decoding, "RATE", -1)
     with pytest.raises(InvalidInput, match="sound that cannot be converted"):
-        made(wav(note()), rate=-1)
+        made(wav(note()))

@@ -229,7 +229,7 @@ def test_without_the_extra_a_gap_is_only_told(tmp_path, monkeypatch):
     """It is uploaded as it is, and the log says what to expect of its times."""
     file = tmp_path / "call.m4a"
     file.write_bytes(moved("ipod", "aac", MOVES["a gap"], picture=False))
-    monkeypatch.setattr("airflow_provider_nanostt.audio.prepare.upload_plan.can_transcode", lambda: False)
+    monkeypatch.setattr("airflow_provider_nanostt.audio.sandbox.is_possible", lambda: False)
     info = probe(LocalFile(file))
     rules = PreparationRules()
     plan = plan_upload(LocalFile(file), info, model="Whisper-Large-V3", diarize=False, preparation=rules)

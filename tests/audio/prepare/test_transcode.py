@@ -6,16 +6,18 @@ import io
 import random
 import resource
 from array import array
-from functools import cache
+from functools import cache, partial
 
 import pytest
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.audio.prepare import transcode
 from airflow_provider_nanostt.audio.prepare.muxer import CONTENT_TYPES, bit_rate_for, longest_seconds
-from airflow_provider_nanostt.audio.prepare.transcode import Output, compress, convert, measured_seconds
+from airflow_provider_nanostt.audio.prepare.transcode import Output, convert, measured_seconds
 from airflow_provider_nanostt.emulator import sound as service
 from tests.audio.sounds import RATE, av, encoded, hiss, lag, note, samples, seconds, talk, wav
+
+compress = partial(transcode.compress, seconds=len(note()) / RATE)
 
 
 def source(recording=None):

@@ -168,7 +168,7 @@ def measure_mp3(file: BinaryIO, size: int, *, whole: bool) -> Found:
         return _walk(file, start, end, _mpeg_step)
     if covered:
         raise Doubtful("the MP3's Xing header accounts for more or less than the file")
-    return _constant(file, start, end, head)
+    return _constant(file, start, end)
 
 
 def measure_adts(file: BinaryIO, size: int, *, whole: bool) -> Found:
@@ -249,8 +249,7 @@ def _walk(file: BinaryIO, start: int, end: int, step: Finder) -> Found:
 def _is_plausible(file: BinaryIO, start: int, end: int, seconds: float) -> bool:
     """Whether frames in the beginning, the middle and the end are about as long as a header says they are."""
     lasted, covered = 0.0, 0
-    for offset in (0, (end - start) // 2, end - start - _PROBE):
-        data = read_at(file, start + max(0, offset), min(_PROBE, end - start))
+    for data in _samples(file, start, end):
         at = first_frame(data)
         if at is not None:
             stop, passed, _ = _run(data, at, _mpeg_step)
@@ -258,11 +257,15 @@ def _is_plausible(file: BinaryIO, start: int, end: int, seconds: float) -> bool:
     return lasted > 0 and 1 / 1.5 < seconds / (end - start) * covered / lasted < 1.5
 
 
-def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
+def _samples(file: BinaryIO, start: int, end: int) -> list[bytes]:
+    """Return some bytes from the beginning, the middle and the end."""
+    offsets = (0, (end - start) // 2, max(0, end - start - _PROBE))
+    return [read_at(file, start + offset, min(_PROBE, end - start)) for offset in offsets]
+
+
+def _constant(file: BinaryIO, start: int, end: int) -> Found:
     """Return the length of a file whose bit rate is the same in the beginning, the middle and the end."""
-    speeds = _speeds(head)
-    for offset in ((end - start) // 2, end - start - _PROBE):
-        speeds |= _speeds(read_at(file, start + max(0, offset), min(_PROBE, end - start)))
+    speeds = set[int]().union(*map(_speeds, _samples(file, start, end)))
     if len(speeds) != 1:
         raise Doubtful("the bit rate varies and no header says how long it is")
     (speed,) = speeds
@@ -270,10 +273,7 @@ def _constant(file: BinaryIO, start: int, end: int, head: bytes) -> Found:
 
 
 def _speeds(data: bytes) -> set[int]:
-    """Return the bit rates of the frames in a probe, in bits per second.
-
-    :raises Doubtful: if the frames do not fill it.
-    """
+    """Return the bits per second of the frames in a probe; raises Doubtful if they do not fill it."""
     at, found = first_frame(data), set()
     if at is None or at > _LONGEST_MPEG:
         raise Doubtful(_GAPS)

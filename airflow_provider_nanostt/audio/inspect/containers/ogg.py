@@ -187,10 +187,9 @@ def _probed(file: BinaryIO, size: int) -> Found:
     last = tail[-1] if tail else starts[0]
     # The same recording twice has the same serial; only its counting starts again.
     parts = [page.number / last.number for page in middle if page.serial == last.serial and last.number]
-    if not parts or not 0.25 < parts[0] < 0.75 or parts != sorted(parts) or not stream.seconds:
-        raise Doubtful("the Ogg's beginning, middle and end do not fit together")
+    is_whole = parts and 0.25 < parts[0] < 0.75 and parts == sorted(parts) and stream.seconds
     at_middle = next((page.position for page in middle if page.position != _NO_POSITION), 0) - stream.start
-    if not 0.2 < at_middle / (stream.last - stream.start) < 0.8:
+    if not is_whole or not 0.2 < at_middle / (stream.last - stream.start) < 0.8:
         raise Doubtful("the Ogg's beginning, middle and end do not fit together")
     return Found(stream.seconds, "the Ogg's first and last page")
 

@@ -18,7 +18,7 @@ _MAX_CHUNKS_BEHIND = 1024 * 1024
 _UNKNOWN_SIZES = (range(0x7FFFFF00, 0x80000001), range(0xFFFFFF00, _WRAPS))
 """What recorders write as a size that they do not know, or that has no room."""
 _HEAD_BYTES = 40
-_LINEAR = {1: 8, 3: 32, 6: 8, 7: 8}
+_LINEAR = (1, 3, 6, 7)
 """Format tags whose every sample has the same bytes: PCM, float, A-law, mu-law."""
 _SAMPLE_BYTES = {
     b"in24": 3, b"in32": 4, b"fl32": 4, b"FL32": 4, b"fl64": 8, b"FL64": 8,
