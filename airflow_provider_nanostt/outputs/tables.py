@@ -108,36 +108,17 @@ def _covers(segment: Segment, word: Word, middle: float) -> bool:
     return word.speaker == segment.speaker and (segment.end is None or segment.end >= middle)
 
 
+_NUMBERS = {"segment": "int32", "start": "double", "end": "double", "confidence": "double"}
+"""Columns that are no text; one of a name has the same type in every table."""
+
+
+def _columns(names: str) -> Mapping[str, str]:
+    return {name: _NUMBERS.get(name, "string") for name in names.split()}
+
+
 PARQUET = {
-    "segments": Table(
-        {
-            "source": "string",
-            "run_id": "string",
-            "segment": "int32",
-            "start": "double",
-            "end": "double",
-            "speaker": "string",
-            "text": "string",
-            "language": "string",
-            "model": "string",
-            "confidence": "double",
-        },
-        segment_rows,
-    ),
-    "words": Table(
-        {
-            "source": "string",
-            "run_id": "string",
-            "segment": "int32",
-            "word": "string",
-            "start": "double",
-            "end": "double",
-            "type": "string",
-            "speaker": "string",
-            "confidence": "double",
-        },
-        word_rows,
-    ),
+    "segments": Table(_columns("source run_id segment start end speaker text language model confidence"), segment_rows),
+    "words": Table(_columns("source run_id segment word start end type speaker confidence"), word_rows),
 }
 
 TABLES: Mapping[str, str] = {**dict.fromkeys(PARQUET, "parquet"), "chunks": "jsonl"}
