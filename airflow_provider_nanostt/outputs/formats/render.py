@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_nanostt.api.errors import InvalidInput
@@ -20,7 +20,7 @@ from airflow_provider_nanostt.outputs.timed_tokens import Spoken, spoken
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One transcript that is to be written in some formats.
+    """One transcript that is to be written in some formats; what they share is made once.
 
     :param source: the recording's name, without what may be secret in it.
     :param downloads: formats that the page carries inside, with the names of their files.
@@ -72,23 +72,6 @@ class RenderJob:
         return make(self.transcript, settings.captions, estimate=settings.estimated_captions, speech=self.speech)
 
 
-def render_all(
-    transcript: Transcript,
-    formats: Sequence[str],
-    settings: OutputSettings,
-    *,
-    source: str | None,
-    downloads: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Return a transcript in several formats; what they share is made once.
-
-    :param downloads: formats that the page carries inside, with the names of their files.
-    :raises InvalidInput: for times of a transcript that has none.
-    """
-    job = RenderJob(transcript, settings, source, downloads or {})
-    return {name: job.text(name) for name in formats}
-
-
 def format_transcript(
     result: Transcript | Mapping[str, object],
     fmt: str = "txt",
@@ -124,4 +107,4 @@ def format_transcript(
         page_audio_url=audio_url,
     )
     transcript, _ = rename(read_result(result), settings.speaker_names)
-    return render_all(transcript, [fmt], settings, source=source)[fmt]
+    return RenderJob(transcript, settings, source).text(fmt)
