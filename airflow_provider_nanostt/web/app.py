@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.web import files, pages, tasks
-from airflow_provider_nanostt.web.frame import Button, frame_page
+from airflow_provider_nanostt.web.pages import Button
 from airflow_provider_nanostt.web.show import Page, Quiet, Table, view_of
 from airflow_provider_nanostt.web.tasks import Task
 from airflow_provider_nanostt.web.views import BatchQuery, Failed, Text, Waiting
@@ -179,7 +179,7 @@ def _nonce() -> str:
 def _framed(address: str, buttons: Sequence[Button] = ()) -> HTMLResponse:
     nonce = _nonce()
     own = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; frame-src 'self'"
-    return _answer(frame_page(address, nonce, buttons=buttons), f"{own}; form-action 'none'; {_ALWAYS}")
+    return _answer(pages.frame_page(address, nonce, buttons), f"{own}; form-action 'none'; {_ALWAYS}")
 
 
 def _plain(html: str, nonce: str, *, status: int = 200, sandbox: bool = False, refresh: bool = False) -> HTMLResponse:

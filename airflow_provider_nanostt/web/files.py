@@ -23,9 +23,10 @@ from airflow_provider_nanostt.common.numbers import number
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.presigning import presign
 from airflow_provider_nanostt.outputs import FORMATS, from_document
+from airflow_provider_nanostt.outputs.document import mapping
 from airflow_provider_nanostt.outputs.formats.registry import file_name
 from airflow_provider_nanostt.outputs.html.page import page
-from airflow_provider_nanostt.web.tasks import Task, as_mapping
+from airflow_provider_nanostt.web.tasks import Task
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ def transcript_page(
     :raises NotShownError: if it cannot be read, or is not the task's own.
     """
     folder = output_folder(task)
-    path = _document_of(folder, as_mapping(task.result.get("files")) if row is None else row.files, row)
+    path = _document_of(folder, mapping(task.result.get("files")) if row is None else row.files, row)
     data = _read(path, _MAX_DOCUMENT)
     try:
-        document = as_mapping(json.loads(data))
+        document = mapping(json.loads(data))
         transcript = from_document(document)
     except (ValueError, RecursionError) as error:  # also InvalidInput
         raise NotShownError(f"{path.name} is no transcript of this provider.") from error
@@ -166,9 +167,9 @@ def _writers(task: Task, row: ManifestRow | None) -> set[str]:
 
 def _beside(folder: ObjectStoragePath, name: str, document: Mapping[str, object]) -> Mapping[str, str]:
     """Return the files in other formats that were written together with a JSON file and have not changed since."""
-    found, recorded = {}, as_mapping(document.get("files"))
+    found, recorded = {}, mapping(document.get("files"))
     for fmt in _BESIDE:
-        file, other = as_mapping(recorded.get(fmt)), file_name(name.removesuffix(".json"), fmt)
+        file, other = mapping(recorded.get(fmt)), file_name(name.removesuffix(".json"), fmt)
         if file.get("name") != other:
             continue
         try:
@@ -186,7 +187,7 @@ def manifest_of(task: Task) -> list[ManifestRow]:
     :raises NotShownError: if it cannot be read, or XCom names another than the task's arguments do.
     """
     folder, name = output_folder(task), task.rendered.get("manifest")
-    named = as_mapping(task.result.get("manifest")) or as_mapping(task.xcom.get("manifest"))
+    named = mapping(task.result.get("manifest")) or mapping(task.xcom.get("manifest"))
     if not named:
         raise NotShownError("This task has written no manifest.")
     if "jsonl" not in named:
@@ -196,7 +197,7 @@ def manifest_of(task: Task) -> list[ManifestRow]:
         raise NotShownError(_OTHER_FILE)
     data = _read(path, _MAX_MANIFEST)
     try:
-        rows = [ManifestRow.from_json(as_mapping(json.loads(line))) for line in data.splitlines()]
+        rows = [ManifestRow.from_json(mapping(json.loads(line))) for line in data.splitlines()]
         if [row.number for row in rows] != list(range(len(rows))):
             raise ValueError("its rows are not numbered")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_nanostt.common.numbers import amount
-from airflow_provider_nanostt.web.tasks import WAITING, Task, as_mapping
+from airflow_provider_nanostt.outputs.document import mapping
+from airflow_provider_nanostt.web.tasks import WAITING, Task
 from airflow_provider_nanostt.web.views import Failed, Text, Waiting
 
 _FAILED = frozenset(("failed", "up_for_retry", "upstream_failed"))
@@ -49,9 +50,9 @@ def view_of(task: Task) -> View:
 
 def _result(task: Task) -> View:
     result = task.result
-    if as_mapping(result.get("manifest")):
+    if mapping(result.get("manifest")):
         return Table()
-    if as_mapping(result.get("files")):
+    if mapping(result.get("files")):
         return Page()
     if isinstance(text := result.get("transcription"), str):
         return Text(
@@ -73,14 +74,14 @@ def _failed(task: Task) -> Failed:
         run_id=_text(task.xcom.get("run_id")),
         cost_usd=amount(task.xcom.get("cost_usd")),
         charged_minutes=amount(task.xcom.get("charged_minutes")),
-        has_manifest=bool(as_mapping(task.xcom.get("manifest"))),
+        has_manifest=bool(mapping(task.xcom.get("manifest"))),
         state=str(task.state),
     )
 
 
 def _waiting(task: Task) -> Waiting | Quiet:
     """Return how a task waits, by what it left when it began to."""
-    given = as_mapping(task.xcom.get(WAITING))
+    given = mapping(task.xcom.get(WAITING))
     if not given:
         return Quiet("Nothing has been submitted yet. This page follows the task.", may_change=True)
     items, run_ids = given.get("items"), given.get("run_ids")

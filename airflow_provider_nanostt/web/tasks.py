@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of
+from airflow_provider_nanostt.outputs.document import mapping
 from airflow_provider_nanostt.web import OPERATORS
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Task:
     @property
     def result(self) -> Mapping[str, object]:
         """What the task returned; empty if it has not."""
-        return as_mapping(self.xcom.get(RESULT))
+        return mapping(self.xcom.get(RESULT))
 
 
 def load(identity: TaskIdentity) -> Task | None:
@@ -79,7 +80,7 @@ def load(identity: TaskIdentity) -> Task | None:
             return Task(identity, writer, state, is_ours=False)
         rendered = RenderedTaskInstanceFields.get_templated_fields(found, session=session)
         xcom = {key: _xcom(session, identity, key) for key in _KEYS}
-        return Task(identity, writer, state, is_ours=True, rendered=as_mapping(rendered), xcom=xcom)
+        return Task(identity, writer, state, is_ours=True, rendered=mapping(rendered), xcom=xcom)
 
 
 def _xcom(session: Session, identity: TaskIdentity, key: str) -> object:
@@ -100,8 +101,3 @@ def _xcom(session: Session, identity: TaskIdentity, key: str) -> object:
         return json.loads(value) if len(value) <= _MAX_CHARS else None
     except (ValueError, RecursionError):
         return value
-
-
-def as_mapping(value: object) -> Mapping[str, object]:
-    """Return a mapping as it is, and an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
