@@ -12,7 +12,6 @@ from airflow_provider_nanostt.web.views import Failed, Text, Waiting
 _FAILED = frozenset(("failed", "up_for_retry", "upstream_failed"))
 _ENDED = _FAILED | {"success", "skipped", "removed"}
 _MAX_TEXT = 400_000
-_MAX_RUN_IDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +83,9 @@ def _waiting(task: Task) -> Waiting | Quiet:
     given = mapping(task.xcom.get(WAITING))
     if not given:
         return Quiet("Nothing has been submitted yet. This page follows the task.", may_change=True)
-    items, run_ids = given.get("items"), given.get("run_ids")
+    items, run_ids, jobs = given.get("items"), given.get("run_ids"), given.get("jobs")
     return Waiting(
-        run_ids=[str(one) for one in run_ids[:_MAX_RUN_IDS]] if isinstance(run_ids, list) else [],
+        run_ids=list(map(str, run_ids)) if isinstance(run_ids, list) else [],
         model=_text(given.get("model")),
         submitted_at=amount(given.get("submitted_at")),
         expected_at=amount(given.get("expected_at")),
@@ -94,6 +93,7 @@ def _waiting(task: Task) -> Waiting | Quiet:
         minutes=amount(given.get("charged_minutes")),
         items=items if isinstance(items, int) else None,
         record=_text(given.get("record")),
+        jobs=jobs if isinstance(jobs, int) else 0,
     )
 
 

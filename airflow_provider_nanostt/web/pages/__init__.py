@@ -78,7 +78,7 @@ def waiting_page(view: Waiting, nonce: str, *, theme: str = "", now: float | Non
     current = time.time() if now is None else now
     return _render(
         "waiting.html", nonce, theme, view=view,
-        run_ids=view.run_ids[:_MOST_RUN_IDS], further=len(view.run_ids[_MOST_RUN_IDS:]),
+        run_ids=view.run_ids[:_MOST_RUN_IDS], further=max(view.jobs, len(view.run_ids)) - _MOST_RUN_IDS,
         submitted=_moment(view.submitted_at, current), expected=_moment(view.expected_at, current),
         is_late=view.expected_at is not None and view.expected_at < current,
         read_at=_moment(current, current), refresh=REFRESH_SECONDS,
