@@ -61,16 +61,11 @@ class Task:
 def load(identity: TaskIdentity) -> Task | None:
     """Return a task instance; None if there is no such one."""
     with create_session() as session:
-        found = session.scalars(
-            select(TaskInstance)
-            .where(
-                TaskInstance.dag_id == identity.dag_id,
-                TaskInstance.run_id == identity.run_id,
-                TaskInstance.task_id == identity.task_id,
-                TaskInstance.map_index == identity.map_index,
+        found = session.scalar(
+            select(TaskInstance).filter_by(
+                dag_id=identity.dag_id, run_id=identity.run_id, task_id=identity.task_id, map_index=identity.map_index
             )
-            .limit(1)
-        ).first()
+        )
         if found is None:
             return None
         writer = task_identity_of({"ti": found, "dag_run": found.dag_run}) or identity

@@ -174,11 +174,11 @@ def _bar(counts: Mapping[str, int]) -> Sequence[tuple[str, float, float]]:
 
 def _moment(at: float | None, now: float) -> Moment | None:
     """Return a time for people; None for none, and for what no calendar has."""
-    try:
-        utc = None if at is None else datetime.fromtimestamp(at, UTC)
-    except (ValueError, OverflowError, OSError):
+    if at is None:
         return None
-    if at is None or utc is None:
+    try:
+        utc = datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
         return None
     length = format_duration(abs(at - now))
     return Moment(f"{utc:%Y-%m-%d %H:%M:%S} UTC", f"in {length}" if at > now else f"{length} ago")

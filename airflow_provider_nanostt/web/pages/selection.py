@@ -19,11 +19,12 @@ def select(rows: Sequence[ManifestRow], query: BatchQuery) -> BatchTable:
 
     Rows without a value come last, whichever way they are sorted. A page that is not there becomes the nearest one, an
     unknown column the number.
+
+    :param rows: of the whole batch, by number.
     """
     sort = query.sort if query.sort in COLUMNS else "number"
     words = folded(query.text).split()
     found = [row for row in rows if query.status in ("", row.status) and (not words or _has(row, words))]
-    found.sort(key=lambda row: row.number)
     value = COLUMNS[sort]
     having = [(known, row) for row in found if (known := value(row)) is not None]
     having.sort(key=lambda pair: pair[0], reverse=query.descending)
