@@ -20,6 +20,8 @@ from airflow_provider_nanostt.outputs.settings import ChunkRules
 from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken
 
 _IDS = uuid.UUID("fac09154-4859-5432-b2b6-e82fddd4a352")
+_LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+"""At these, too, some readers end a line."""
 
 
 class Chunk(TypedDict):
@@ -88,6 +90,11 @@ def to_chunks(
             "recorded_at": recorded_at,
         }
         yield cast("Chunk", {name: value for name, value in values.items() if value not in (None, "")})
+
+
+def to_json_lines(chunks: Iterable[Chunk]) -> str:
+    """Return chunks as JSON, one object a line."""
+    return "".join(json.dumps(chunk, ensure_ascii=False).translate(_LINE_ENDS) + "\n" for chunk in chunks)
 
 
 def _chunks(tokens: Sequence[Token], rules: ChunkRules) -> Iterator[Passage]:
