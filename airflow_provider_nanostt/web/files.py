@@ -19,7 +19,7 @@ from airflow.models.connection import Connection
 
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.errors import describe_exception
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import from_text, number
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.presigning import presign
 from airflow_provider_nanostt.outputs import FORMATS, from_document
@@ -220,21 +220,12 @@ def recording_of(task: Task, row: ManifestRow | None = None) -> str | None:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield the recordings in an argument, which may be a list, and of mappings."""
-    value = _as_uri(value)
-    if isinstance(value, str):
-        if value.startswith("["):  # what a template renders
-            try:
-                yield from _texts(json.loads(value))
-            except (ValueError, RecursionError):
-                return
-        else:
-            yield value
-    elif isinstance(value, Mapping):
-        yield from _texts(value.get("audio"))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)
+    """Yield the recordings in an argument: one or a list of them, each as text or as a mapping."""
+    read = from_text(_as_uri(value))
+    for one in read if isinstance(read, list | tuple) else [read]:
+        named = _as_uri(one.get("audio", one) if isinstance(one, Mapping) else one)
+        if isinstance(named, str):
+            yield named
 
 
 def _covers(pattern: str, recording: str) -> bool:

@@ -357,6 +357,8 @@ def test_a_recording_on_a_disk_or_in_the_web_has_no_sound(viewer, ran):
         ("s3://sound@calls/in/**/*.wav", "s3://sound@calls/in/2026/a.wav", True),
         ([{"audio": "s3://sound@calls/a.wav", "name": "A"}], "s3://sound@calls/a.wav", True),
         ('["s3://sound@calls/a.wav"]', "s3://sound@calls/a.wav", True),
+        ("['s3://sound@calls/a.wav']", "s3://sound@calls/a.wav", True),
+        ("['s3://sound@calls/a.wav', ...", "s3://sound@calls/a.wav", False),
         ([{"path": "s3://calls/a.wav", "conn_id": "sound", "kwargs": {}}], "s3://sound@calls/a.wav", True),
         ([{"path": "s3://sound@calls/a.wav", "conn_id": "sound"}], "s3://sound@calls/a.wav", True),
         (["s3://sound@calls/a.wav"], "s3://sound@calls/b.wav", False),
