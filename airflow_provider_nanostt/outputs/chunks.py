@@ -126,8 +126,7 @@ def _packed(pieces: Iterable[_Piece], overlap: int, fits: Fits) -> Iterator[Sequ
                 size -= _size(held.pop(0))
         held.append(piece)
         size += _size(piece)
-    if held:
-        yield held
+    yield held
 
 
 def _size(piece: _Piece) -> int:

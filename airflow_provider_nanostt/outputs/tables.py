@@ -6,6 +6,7 @@ A row has the recording and the job it comes from, so that tables can be joined,
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,9 +92,7 @@ def word_rows(transcript: Transcript, source: str) -> Columns:
 
 def _segments_of(words: Iterable[Word], segments: Sequence[Segment]) -> Iterator[int]:
     """Yield the number of each word's segment: of those that have begun, the last of its speaker that covers it."""
-    starts: list[float] = []
-    for segment in segments:
-        starts.append(max(starts[-1] if starts else 0.0, segment.start or 0.0))
+    starts = list(itertools.accumulate((max(0.0, one.start or 0.0) for one in segments), max))
     found = 0
     for word in words:
         if word.start is not None and segments:
