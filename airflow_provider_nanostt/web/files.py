@@ -156,13 +156,11 @@ def _document_of(folder: ObjectStoragePath, files: Mapping[str, object], row: Ma
     return folder / file_name(named.name.removesuffix(file_name("", fmt)), "json")
 
 
-def _writers(task: Task, row: ManifestRow | None) -> set[str]:
+def _writers(task: Task, row: ManifestRow | None) -> list[str]:
     """Return who may have written a file: the task instance, or the item that its batch, or all batches there, have."""
     if row is None:
-        return {task.writer.digest}
-    if not row.key:
-        return set()
-    return {task.writer.for_item(row.key, shared=shared).digest for shared in (False, True)}
+        return [task.writer.digest]
+    return [task.writer.for_item(row.key, shared=shared).digest for shared in (False, True)] if row.key else []
 
 
 def _beside(folder: ObjectStoragePath, name: str, document: Mapping[str, object]) -> Mapping[str, str]:
