@@ -23,11 +23,14 @@ PREFIX = "/nanostt"
 """Where Airflow's API server mounts the routes."""
 
 
-async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request to the routes; it is the first one that imports them."""
-    from airflow_provider_nanostt.web.app import app
+class LazyApp:
+    """An ASGI application that is imported at its first request; Airflow lists it by the name of its class."""
 
-    await app(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        from airflow_provider_nanostt.web.app import app
+
+        await app(scope, receive, send)
 
 
 def _view() -> dict[str, object]:
@@ -50,5 +53,5 @@ class NanoSTTPlugin(AirflowPlugin):
 
     def __init__(self) -> None:
         if hasattr(AirflowPlugin, "external_views"):  # Airflow 3.1
-            self.fastapi_apps = [{"name": self.name, "app": serve, "url_prefix": PREFIX}]
+            self.fastapi_apps = [{"name": self.name, "app": LazyApp(), "url_prefix": PREFIX}]
             self.external_views = [_view()]
