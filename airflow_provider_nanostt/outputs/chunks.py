@@ -12,14 +12,16 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
-from typing import NamedTuple, NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from airflow_provider_nanostt.api.models import Transcript
-from airflow_provider_nanostt.outputs.passages import Fits, Passage, parts, whole_turns
+from airflow_provider_nanostt.outputs.passages import Fits, Passage, parts, passages
 from airflow_provider_nanostt.outputs.settings import ChunkRules
 from airflow_provider_nanostt.outputs.timed_tokens import Spoken, Token, spoken
 
 _IDS = uuid.UUID("fac09154-4859-5432-b2b6-e82fddd4a352")
+_LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+"""At these, too, some readers end a line."""
 
 
 class Chunk(TypedDict):
@@ -43,15 +45,8 @@ class Chunk(TypedDict):
     recorded_at: NotRequired[str]
 
 
-class _Piece(NamedTuple):
-    """A sentence, or a part of one that is too long: what is not cut any more; its size with the space before it."""
-
-    tokens: Sequence[Token]
-    size: int
-
-    @classmethod
-    def of(cls, tokens: Sequence[Token]) -> _Piece:
-        return cls(tokens, sum(len(one.text) + one.spaced for one in tokens))
+_Piece = Sequence[Token]
+"""A sentence, or a part of one that is too long: what is not cut any more."""
 
 
 def to_chunks(
@@ -97,34 +92,43 @@ def to_chunks(
         yield cast("Chunk", {name: value for name, value in values.items() if value not in (None, "")})
 
 
+def to_json_lines(chunks: Iterable[Chunk]) -> str:
+    """Return chunks as JSON, one object a line."""
+    return "".join(json.dumps(chunk, ensure_ascii=False).translate(_LINE_ENDS) + "\n" for chunk in chunks)
+
+
 def _chunks(tokens: Sequence[Token], rules: ChunkRules) -> Iterator[Passage]:
     def fits(size: int, first: Token, last: Token) -> bool:
         is_short = not rules.seconds or last.end - first.start <= rules.seconds * 1000
         return is_short and (not rules.size or size <= rules.size)
 
-    for turn in whole_turns(tokens):
-        for packed in _packed(map(_Piece.of, parts(turn.tokens, fits)), rules.overlap, fits):
-            yield Passage(turn.speaker, [token for piece in packed for token in piece.tokens])
+    for turn in passages(tokens):
+        for packed in _packed(parts(turn.tokens, fits), rules.overlap, fits):
+            yield Passage(turn.speaker, [token for piece in packed for token in piece])
 
 
-def _packed(pieces: Iterable[_Piece], overlap: int, fits: Fits) -> Iterator[list[_Piece]]:
+def _packed(pieces: Iterable[_Piece], overlap: int, fits: Fits) -> Iterator[Sequence[_Piece]]:
     """Put pieces into chunks, as many as fit; the first ones repeat the end of the chunk before."""
     held: list[_Piece] = []
-    size, is_new = 0, False
+    size = 0
 
     def takes(piece: _Piece) -> bool:
-        first = held[0].tokens[0]
-        return fits(size + piece.size - first.spaced, first, piece.tokens[-1])
+        first = held[0][0]
+        return fits(size + _size(piece) - first.spaced, first, piece[-1])
 
     for piece in pieces:
-        if is_new and not takes(piece):
+        if held and not takes(piece):
             yield held
-            sizes = itertools.accumulate(one.size for one in reversed(held))
+            sizes = itertools.accumulate(map(_size, reversed(held)))
             held = held[len(held) - sum(one <= overlap for one in sizes) :]
-            size, is_new = sum(one.size for one in held), False
+            size = sum(map(_size, held))
             while held and not takes(piece):
-                size -= held.pop(0).size
+                size -= _size(held.pop(0))
         held.append(piece)
-        size, is_new = size + piece.size, True
-    if held:
-        yield held
+        size += _size(piece)
+    yield held
+
+
+def _size(piece: _Piece) -> int:
+    """Return how many characters a piece has, with the space before it."""
+    return sum(len(one.text) + one.spaced for one in piece)

@@ -11,7 +11,7 @@ from importlib import resources
 
 from airflow_provider_nanostt.api.confidence import probability
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import Segment, Transcript, Word
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word, text_or_none
 from airflow_provider_nanostt.api.spacing import is_sound_event
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.common.numbers import amount, number
@@ -111,11 +111,11 @@ def _read(given: Mapping[str, object], text: str, metadata: object) -> Transcrip
             for one in _read_words(given.get("segments"))
         ),
         words=tuple(_read_words(given.get("words"))),
-        language=_text(given.get("language")),
-        model=_text(given.get("model")) or "",
+        language=text_or_none(given.get("language")) or None,
+        model=text_or_none(given.get("model")) or "",
         cost=amount(given.get("cost_usd")),
         charged_minutes=amount(given.get("charged_minutes")),
-        run_id=_text(given.get("run_id")),
+        run_id=text_or_none(given.get("run_id")) or None,
         confidence=probability(given.get("confidence")),
         metadata=mapping(metadata),
         raw=mapping(given.get("raw")),
@@ -138,7 +138,7 @@ def _read_words(given: object) -> Iterator[Word]:
     """Yield the readable entries of a list; a segment is read like a word."""
     for one in given if isinstance(given, list | tuple) else ():
         if isinstance(one, Mapping) and isinstance(text := one.get("text"), str):
-            kind, speaker = _text(one.get("type")) or "word", _text(one.get("speaker"))
+            kind, speaker = text_or_none(one.get("type")) or "word", text_or_none(one.get("speaker")) or None
             confidence = probability(one.get("confidence"))
             yield Word(text, number(one.get("start")), number(one.get("end")), kind, speaker, confidence)
 
@@ -146,7 +146,3 @@ def _read_words(given: object) -> Iterator[Word]:
 def mapping(value: object) -> Mapping[str, object]:
     """Return a mapping as it is; for anything else an empty one."""
     return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from airflow_provider_nanostt.api.confidence import mean
-from airflow_provider_nanostt.outputs.timed_tokens import Token, turns
+from airflow_provider_nanostt.outputs.timed_tokens import IsEnd, Token, turns
 from airflow_provider_nanostt.outputs.unicode_layout import SENTENCE, can_break, ending, join_spaced, one_line
 
 # Where a paragraph ends with a sentence: before a silence, or when it is this long.
@@ -49,7 +49,7 @@ class Passage(NamedTuple):
         return self.tokens[-1].end / 1000
 
 
-def passages(tokens: Iterable[Token], is_end: Callable[[Sequence[Token], Token], bool]) -> Iterator[Passage]:
+def passages(tokens: Iterable[Token], is_end: IsEnd | None = None) -> Iterator[Passage]:
     """Cut what was said where the speaker changes, and where a passage may end before the token that follows."""
     speaker: str | None = None
     for turn in turns(tokens, is_end):
@@ -64,14 +64,9 @@ def paragraphs(tokens: Iterable[Token]) -> Iterator[Passage]:
 
 def sentences(tokens: Iterable[Token]) -> Iterator[Passage]:
     """Yield sentences; one of more than some 300 characters in parts."""
-    for turn in passages(tokens, _never):
+    for turn in passages(tokens):
         for part in parts(turn.tokens, lambda size, *_: size <= _SENTENCE_CHARACTERS):
             yield Passage(turn.speaker, part)
-
-
-def whole_turns(tokens: Iterable[Token]) -> Iterator[Passage]:
-    """Yield all that each speaker says until another does."""
-    return passages(tokens, _never)
 
 
 def words(passage: Passage) -> Iterator[Passage]:
@@ -119,7 +114,3 @@ def _ends_paragraph(tokens: Sequence[Token], after: Token) -> bool:
         return False
     is_pause = after.start - tokens[-1].end >= _PARAGRAPH_PAUSE_MS
     return is_pause or sum(len(one.text) + 1 for one in tokens) >= _PARAGRAPH_CHARACTERS
-
-
-def _never(tokens: Sequence[Token], after: Token) -> bool:  # noqa: ARG001
-    return False

@@ -13,8 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from airflow_provider_nanostt.api.body import decode_object
-from airflow_provider_nanostt.outputs.chunks import to_chunks
-from airflow_provider_nanostt.outputs.formats.as_chunks import lines
+from airflow_provider_nanostt.outputs.chunks import to_chunks, to_json_lines
 from airflow_provider_nanostt.outputs.merge import run_id_of
 from airflow_provider_nanostt.outputs.tables import PARQUET, Table
 
@@ -227,7 +226,8 @@ class _ChunksFile:
 
     def add(self, transcript: Transcript, source: str) -> None:
         of_all_parts = replace(transcript, run_id=run_id_of(transcript))
-        self._file.write(lines(to_chunks(of_all_parts, source=source, rules=self._rules)).encode("utf-8", "replace"))
+        chunks = to_chunks(of_all_parts, source=source, rules=self._rules)
+        self._file.write(to_json_lines(chunks).encode("utf-8", "replace"))
 
     def keep(self, old: BinaryIO, without: Collection[str]) -> None:
         self._file.writelines(line for line in _lines(old) if _key(decode_object(line))[0] not in without)

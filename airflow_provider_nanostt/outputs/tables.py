@@ -6,6 +6,7 @@ A row has the recording and the job it comes from, so that tables can be joined,
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,9 +92,7 @@ def word_rows(transcript: Transcript, source: str) -> Columns:
 
 def _segments_of(words: Iterable[Word], segments: Sequence[Segment]) -> Iterator[int]:
     """Yield the number of each word's segment: of those that have begun, the last of its speaker that covers it."""
-    starts: list[float] = []
-    for segment in segments:
-        starts.append(max(starts[-1] if starts else 0.0, segment.start or 0.0))
+    starts = list(itertools.accumulate((max(0.0, one.start or 0.0) for one in segments), max))
     found = 0
     for word in words:
         if word.start is not None and segments:
@@ -108,36 +107,17 @@ def _covers(segment: Segment, word: Word, middle: float) -> bool:
     return word.speaker == segment.speaker and (segment.end is None or segment.end >= middle)
 
 
+_NUMBERS = {"segment": "int32", "start": "double", "end": "double", "confidence": "double"}
+"""Columns that are no text; one of a name has the same type in every table."""
+
+
+def _columns(names: str) -> Mapping[str, str]:
+    return {name: _NUMBERS.get(name, "string") for name in names.split()}
+
+
 PARQUET = {
-    "segments": Table(
-        {
-            "source": "string",
-            "run_id": "string",
-            "segment": "int32",
-            "start": "double",
-            "end": "double",
-            "speaker": "string",
-            "text": "string",
-            "language": "string",
-            "model": "string",
-            "confidence": "double",
-        },
-        segment_rows,
-    ),
-    "words": Table(
-        {
-            "source": "string",
-            "run_id": "string",
-            "segment": "int32",
-            "word": "string",
-            "start": "double",
-            "end": "double",
-            "type": "string",
-            "speaker": "string",
-            "confidence": "double",
-        },
-        word_rows,
-    ),
+    "segments": Table(_columns("source run_id segment start end speaker text language model confidence"), segment_rows),
+    "words": Table(_columns("source run_id segment word start end type speaker confidence"), word_rows),
 }
 
 TABLES: Mapping[str, str] = {**dict.fromkeys(PARQUET, "parquet"), "chunks": "jsonl"}

@@ -67,6 +67,10 @@ class _Raw(NamedTuple):
     confidence: float | None = None
 
 
+IsEnd = Callable[[Sequence[Token], Token], bool]
+"""Whether what was said so far may end before the token that follows."""
+
+
 class Spoken(NamedTuple):
     """All that was said, in order; without ``timed`` all times are 0."""
 
@@ -105,13 +109,13 @@ def estimated(tokens: Sequence[Token], minutes: float | None, *, begin: int = 0)
     return [token._replace(start=start, end=end) for token, (start, end) in zip(tokens, spans, strict=True)]
 
 
-def turns(tokens: Iterable[Token], is_end: Callable[[Sequence[Token], Token], bool]) -> Iterator[list[Token]]:
+def turns(tokens: Iterable[Token], is_end: IsEnd | None = None) -> Iterator[list[Token]]:
     """Cut what was said where the speaker changes, and where a turn may end before the token that follows."""
     turn: list[Token] = []
     speaker: str | None = None  # the last one named: entries between two speakers may name none
     for token in tokens:
         changed = None not in (speaker, token.speaker) and token.speaker != speaker
-        if turn and (changed or is_end(turn, token)):
+        if turn and (changed or (is_end and is_end(turn, token))):
             yield turn
             turn = []
         speaker = token.speaker or speaker

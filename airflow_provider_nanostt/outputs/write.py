@@ -21,7 +21,7 @@ from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact_value
 from airflow_provider_nanostt.outputs.document import encode, entry_json, mapping, own_document, to_document
 from airflow_provider_nanostt.outputs.formats.registry import FORMATS, file_name
-from airflow_provider_nanostt.outputs.formats.render import render_all
+from airflow_provider_nanostt.outputs.formats.render import RenderJob
 from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem
 from airflow_provider_nanostt.outputs.redaction import transformed
 from airflow_provider_nanostt.outputs.results import (
@@ -192,14 +192,10 @@ class _Folder:
 
     def _render(self, transcript: Transcript, source: str | None, stem: str) -> dict[str, bytes]:
         """Return the files beside the JSON file, by format."""
-        texts = render_all(
-            transcript,
-            [fmt for fmt in self.settings.formats if fmt != "json"],
-            self.settings,
-            source=source,
-            downloads={fmt: file_name(stem, fmt) for fmt in self.settings.formats if fmt != "html"},
-        )
-        return {fmt: text.encode("utf-8", "replace") for fmt, text in texts.items()}
+        formats = self.settings.formats
+        downloads = {fmt: file_name(stem, fmt) for fmt in formats if fmt != "html"}
+        job = RenderJob(transcript, self.settings, source, downloads)
+        return {fmt: job.text(fmt).encode("utf-8", "replace") for fmt in formats if fmt != "json"}
 
     def _claim(self, stem: str, texts: Mapping[str, bytes]) -> tuple[str, Mapping[str, object] | None]:
         """Find a stem under which there are only files of this task instance.

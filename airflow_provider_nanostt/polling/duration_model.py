@@ -64,6 +64,7 @@ def describe_wait(jobs: Sequence[Job], record: str | None = None, items: int | N
     minutes = [job.charged_minutes for job in jobs if job.charged_minutes is not None]
     return {
         "run_ids": [job.run_id for job in jobs[:_MAX_NAMED]],
+        "jobs": len(jobs),
         "model": ", ".join(sorted({job.model for job in jobs})),
         "submitted_at": min((job.submitted_at for job in jobs), default=None),
         "expected_at": max((job.submitted_at + expected_seconds(job.charged_minutes) for job in jobs), default=None),

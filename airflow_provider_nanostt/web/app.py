@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.web import files, pages, tasks
-from airflow_provider_nanostt.web.frame import Button, frame_page
+from airflow_provider_nanostt.web.pages import Button
 from airflow_provider_nanostt.web.show import Page, Quiet, Table, view_of
 from airflow_provider_nanostt.web.tasks import Task
 from airflow_provider_nanostt.web.views import BatchQuery, Failed, Text, Waiting
@@ -47,26 +48,31 @@ def _task_of(dag_id: str, run_id: str, task_id: str, map_index: str) -> Task:
 
     Of a task that is not mapped, Airflow leaves the placeholder as it is.
     """
-    number = int(map_index) if map_index.isascii() and map_index.isdigit() and len(map_index) < 10 else -1
-    task = tasks.load(TaskIdentity(dag_id, task_id, run_id, number))
+    number = _whole(map_index)
+    task = tasks.load(TaskIdentity(dag_id, task_id, run_id, -1 if number is None else number))
     if task is None:
         raise HTTPException(404)
     return task
 
 
+def _whole(text: str) -> int | None:
+    """Read a number in an address; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
 def _query_of(
     status: str = "", text: str = "", sort: str = "number", descending: str = "", page: str = ""
 ) -> BatchQuery:
-    number = int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1
-    return BatchQuery(status[:_MAX_QUERY], text[:_MAX_QUERY], sort[:_MAX_QUERY], descending == "1", max(1, number))
+    number = _whole(page) or 1
+    return BatchQuery(status[:_MAX_QUERY], text[:_MAX_QUERY], sort[:_MAX_QUERY], descending == "1", number)
 
 
 def _row_of(task: Annotated[Task, Depends(_task_of)], number: str) -> ManifestRow:
     """Return a row of the task's batch, read from the manifest anew: an address cannot name a file."""
-    rows = files.manifest_of(task)
-    if not (number.isascii() and number.isdigit() and len(number) < 10 and int(number) < len(rows)):
+    rows, index = files.manifest_of(task), _whole(number)
+    if index is None or index >= len(rows):
         raise HTTPException(404)
-    return rows[int(number)]
+    return rows[index]
 
 
 def _theme_of(theme: str = "") -> str:
@@ -127,14 +133,7 @@ def table(task: TaskDep, query: QueryDep, theme: ThemeDep) -> HTMLResponse:
     """Return the table of a batch."""
 
     def address(wanted: BatchQuery) -> str:
-        values = {
-            "status": wanted.status,
-            "text": wanted.text,
-            "sort": wanted.sort,
-            "descending": "1" if wanted.descending else "",
-            "page": str(wanted.page),
-            "theme": theme,
-        }
+        values = {**asdict(wanted), "descending": "1" if wanted.descending else "", "theme": theme}
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
     def row_address(number: int) -> str:
@@ -179,7 +178,7 @@ def _nonce() -> str:
 def _framed(address: str, buttons: Sequence[Button] = ()) -> HTMLResponse:
     nonce = _nonce()
     own = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; frame-src 'self'"
-    return _answer(frame_page(address, nonce, buttons=buttons), f"{own}; form-action 'none'; {_ALWAYS}")
+    return _answer(pages.frame_page(address, nonce, buttons), f"{own}; form-action 'none'; {_ALWAYS}")
 
 
 def _plain(html: str, nonce: str, *, status: int = 200, sandbox: bool = False, refresh: bool = False) -> HTMLResponse:
@@ -210,10 +209,7 @@ def _refused(request: Request, error: Exception) -> HTMLResponse:
     return _quiet(_NOTHING, theme, status=404)
 
 
-def make_app() -> FastAPI:
-    """Return the application that Airflow's API server mounts."""
-    app = FastAPI(title="Transcript tab", docs_url=None, redoc_url=None, openapi_url=None)
-    for kind in (StarletteHTTPException, RequestValidationError, files.NotShownError):
-        app.add_exception_handler(kind, _refused)
-    app.include_router(router)
-    return app
+app = FastAPI(title="Transcript tab", docs_url=None, redoc_url=None, openapi_url=None)
+for kind in (StarletteHTTPException, RequestValidationError, files.NotShownError):
+    app.add_exception_handler(kind, _refused)
+app.include_router(router)

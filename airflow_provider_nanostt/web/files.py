@@ -19,13 +19,14 @@ from airflow.models.connection import Connection
 
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.errors import describe_exception
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import from_text, number
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.presigning import presign
 from airflow_provider_nanostt.outputs import FORMATS, from_document
+from airflow_provider_nanostt.outputs.document import mapping
 from airflow_provider_nanostt.outputs.formats.registry import file_name
 from airflow_provider_nanostt.outputs.html.page import page
-from airflow_provider_nanostt.web.tasks import Task, as_mapping
+from airflow_provider_nanostt.web.tasks import Task
 from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
 
 if TYPE_CHECKING:
@@ -128,10 +129,10 @@ def transcript_page(
     :raises NotShownError: if it cannot be read, or is not the task's own.
     """
     folder = output_folder(task)
-    path = _document_of(folder, as_mapping(task.result.get("files")) if row is None else row.files, row)
+    path = _document_of(folder, mapping(task.result.get("files")) if row is None else row.files, row)
     data = _read(path, _MAX_DOCUMENT)
     try:
-        document = as_mapping(json.loads(data))
+        document = mapping(json.loads(data))
         transcript = from_document(document)
     except (ValueError, RecursionError) as error:  # also InvalidInput
         raise NotShownError(f"{path.name} is no transcript of this provider.") from error
@@ -154,20 +155,18 @@ def _document_of(folder: ObjectStoragePath, files: Mapping[str, object], row: Ma
     return folder / file_name(named.name.removesuffix(file_name("", fmt)), "json")
 
 
-def _writers(task: Task, row: ManifestRow | None) -> set[str]:
+def _writers(task: Task, row: ManifestRow | None) -> list[str]:
     """Return who may have written a file: the task instance, or the item that its batch, or all batches there, have."""
     if row is None:
-        return {task.writer.digest}
-    if not row.key:
-        return set()
-    return {task.writer.for_item(row.key, shared=shared).digest for shared in (False, True)}
+        return [task.writer.digest]
+    return [task.writer.for_item(row.key, shared=shared).digest for shared in (False, True)] if row.key else []
 
 
 def _beside(folder: ObjectStoragePath, name: str, document: Mapping[str, object]) -> Mapping[str, str]:
     """Return the files in other formats that were written together with a JSON file and have not changed since."""
-    found, recorded = {}, as_mapping(document.get("files"))
+    found, recorded = {}, mapping(document.get("files"))
     for fmt in _BESIDE:
-        file, other = as_mapping(recorded.get(fmt)), file_name(name.removesuffix(".json"), fmt)
+        file, other = mapping(recorded.get(fmt)), file_name(name.removesuffix(".json"), fmt)
         if file.get("name") != other:
             continue
         try:
@@ -185,7 +184,7 @@ def manifest_of(task: Task) -> list[ManifestRow]:
     :raises NotShownError: if it cannot be read, or XCom names another than the task's arguments do.
     """
     folder, name = output_folder(task), task.rendered.get("manifest")
-    named = as_mapping(task.result.get("manifest")) or as_mapping(task.xcom.get("manifest"))
+    named = mapping(task.result.get("manifest")) or mapping(task.xcom.get("manifest"))
     if not named:
         raise NotShownError("This task has written no manifest.")
     if "jsonl" not in named:
@@ -195,7 +194,7 @@ def manifest_of(task: Task) -> list[ManifestRow]:
         raise NotShownError(_OTHER_FILE)
     data = _read(path, _MAX_MANIFEST)
     try:
-        rows = [ManifestRow.from_json(as_mapping(json.loads(line))) for line in data.splitlines()]
+        rows = [ManifestRow.from_json(mapping(json.loads(line))) for line in data.splitlines()]
         if [row.number for row in rows] != list(range(len(rows))):
             raise ValueError("its rows are not numbered")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -218,21 +217,12 @@ def recording_of(task: Task, row: ManifestRow | None = None) -> str | None:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield the recordings in an argument, which may be a list, and of mappings."""
-    value = _as_uri(value)
-    if isinstance(value, str):
-        if value.startswith("["):  # what a template renders
-            try:
-                yield from _texts(json.loads(value))
-            except (ValueError, RecursionError):
-                return
-        else:
-            yield value
-    elif isinstance(value, Mapping):
-        yield from _texts(value.get("audio"))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)
+    """Yield the recordings in an argument: one or a list of them, each as text or as a mapping."""
+    read = from_text(_as_uri(value))
+    for one in read if isinstance(read, list | tuple) else [read]:
+        named = _as_uri(one.get("audio", one) if isinstance(one, Mapping) else one)
+        if isinstance(named, str):
+            yield named
 
 
 def _covers(pattern: str, recording: str) -> bool:

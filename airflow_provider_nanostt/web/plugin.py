@@ -7,8 +7,7 @@ what is said here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow.configuration import conf
@@ -17,31 +16,21 @@ from airflow.plugins_manager import AirflowPlugin
 from airflow_provider_nanostt import TAB_ROUTE
 from airflow_provider_nanostt.web import OPERATORS
 
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
 PREFIX = "/nanostt"
 """Where Airflow's API server mounts the routes."""
 
-Message = MutableMapping[str, Any]
-AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
-
 
 class LazyApp:
-    """An ASGI application that is imported at its first request."""
+    """An ASGI application that is imported at its first request; Airflow lists it by the name of its class."""
 
-    def __init__(self) -> None:
-        self._app: AsgiApp | None = None
-
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if self._app is None:
-            from airflow_provider_nanostt.web.app import make_app
+        from airflow_provider_nanostt.web.app import app
 
-            self._app = make_app()
-        await self._app(scope, receive, send)
+        await app(scope, receive, send)
 
 
 def _view() -> dict[str, object]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_provider_nanostt.api.models import text_or_none
 from airflow_provider_nanostt.common.numbers import amount
-from airflow_provider_nanostt.web.tasks import WAITING, Task, as_mapping
+from airflow_provider_nanostt.outputs.document import mapping
+from airflow_provider_nanostt.web.tasks import WAITING, Task
 from airflow_provider_nanostt.web.views import Failed, Text, Waiting
 
 _FAILED = frozenset(("failed", "up_for_retry", "upstream_failed"))
 _ENDED = _FAILED | {"success", "skipped", "removed"}
 _MAX_TEXT = 400_000
-_MAX_RUN_IDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,15 @@ def view_of(task: Task) -> View:
 
 def _result(task: Task) -> View:
     result = task.result
-    if as_mapping(result.get("manifest")):
+    if mapping(result.get("manifest")):
         return Table()
-    if as_mapping(result.get("files")):
+    if mapping(result.get("files")):
         return Page()
     if isinstance(text := result.get("transcription"), str):
         return Text(
             text[:_MAX_TEXT],
-            model=_text(result.get("model")),
-            language=_text(result.get("language")),
+            model=text_or_none(result.get("model")),
+            language=text_or_none(result.get("language")),
             cost_usd=amount(result.get("cost_usd")),
             charged_minutes=amount(result.get("charged_minutes")),
             is_cut=len(text) > _MAX_TEXT,
@@ -69,32 +70,29 @@ def _result(task: Task) -> View:
 
 def _failed(task: Task) -> Failed:
     return Failed(
-        next_step=_text(task.xcom.get("next_step")),
-        run_id=_text(task.xcom.get("run_id")),
+        next_step=text_or_none(task.xcom.get("next_step")),
+        run_id=text_or_none(task.xcom.get("run_id")),
         cost_usd=amount(task.xcom.get("cost_usd")),
         charged_minutes=amount(task.xcom.get("charged_minutes")),
-        has_manifest=bool(as_mapping(task.xcom.get("manifest"))),
+        has_manifest=bool(mapping(task.xcom.get("manifest"))),
         state=str(task.state),
     )
 
 
 def _waiting(task: Task) -> Waiting | Quiet:
     """Return how a task waits, by what it left when it began to."""
-    given = as_mapping(task.xcom.get(WAITING))
+    given = mapping(task.xcom.get(WAITING))
     if not given:
         return Quiet("Nothing has been submitted yet. This page follows the task.", may_change=True)
-    items, run_ids = given.get("items"), given.get("run_ids")
+    items, run_ids, jobs = given.get("items"), given.get("run_ids"), given.get("jobs")
     return Waiting(
-        run_ids=[str(one) for one in run_ids[:_MAX_RUN_IDS]] if isinstance(run_ids, list) else [],
-        model=_text(given.get("model")),
+        run_ids=list(map(str, run_ids)) if isinstance(run_ids, list) else [],
+        model=text_or_none(given.get("model")),
         submitted_at=amount(given.get("submitted_at")),
         expected_at=amount(given.get("expected_at")),
         cost_usd=amount(given.get("cost_usd")),
         minutes=amount(given.get("charged_minutes")),
         items=items if isinstance(items, int) else None,
-        record=_text(given.get("record")),
+        record=text_or_none(given.get("record")),
+        jobs=jobs if isinstance(jobs, int) else 0,
     )
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

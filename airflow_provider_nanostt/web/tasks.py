@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of
+from airflow_provider_nanostt.outputs.document import mapping
 from airflow_provider_nanostt.web import OPERATORS
 
 if TYPE_CHECKING:
@@ -54,22 +55,17 @@ class Task:
     @property
     def result(self) -> Mapping[str, object]:
         """What the task returned; empty if it has not."""
-        return as_mapping(self.xcom.get(RESULT))
+        return mapping(self.xcom.get(RESULT))
 
 
 def load(identity: TaskIdentity) -> Task | None:
     """Return a task instance; None if there is no such one."""
     with create_session() as session:
-        found = session.scalars(
-            select(TaskInstance)
-            .where(
-                TaskInstance.dag_id == identity.dag_id,
-                TaskInstance.run_id == identity.run_id,
-                TaskInstance.task_id == identity.task_id,
-                TaskInstance.map_index == identity.map_index,
+        found = session.scalar(
+            select(TaskInstance).filter_by(
+                dag_id=identity.dag_id, run_id=identity.run_id, task_id=identity.task_id, map_index=identity.map_index
             )
-            .limit(1)
-        ).first()
+        )
         if found is None:
             return None
         writer = task_identity_of({"ti": found, "dag_run": found.dag_run}) or identity
@@ -79,7 +75,7 @@ def load(identity: TaskIdentity) -> Task | None:
             return Task(identity, writer, state, is_ours=False)
         rendered = RenderedTaskInstanceFields.get_templated_fields(found, session=session)
         xcom = {key: _xcom(session, identity, key) for key in _KEYS}
-        return Task(identity, writer, state, is_ours=True, rendered=as_mapping(rendered), xcom=xcom)
+        return Task(identity, writer, state, is_ours=True, rendered=mapping(rendered), xcom=xcom)
 
 
 def _xcom(session: Session, identity: TaskIdentity, key: str) -> object:
@@ -100,8 +96,3 @@ def _xcom(session: Session, identity: TaskIdentity, key: str) -> object:
         return json.loads(value) if len(value) <= _MAX_CHARS else None
     except (ValueError, RecursionError):
         return value
-
-
-def as_mapping(value: object) -> Mapping[str, object]:
-    """Return a mapping as it is, and an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}

@@ -16,6 +16,7 @@ class Waiting:
     """A task whose jobs are not done.
 
     :param run_ids: of the jobs, as far as they are known; of many the first.
+    :param jobs: how many there are.
     :param submitted_at: epoch seconds, as ``expected_at``, which is when half of such jobs are done.
     :param cost_usd: what has been charged so far.
     :param minutes: what was charged for.
@@ -31,6 +32,7 @@ class Waiting:
     minutes: float | None = None
     items: int | None = None
     record: str | None = None
+    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_nanostt import links
+from airflow_provider_nanostt import _compat, links
 from airflow_provider_nanostt._compat import ObjectStoragePath
+from airflow_provider_nanostt.api.models import Job
+from airflow_provider_nanostt.ledger import TaskIdentity
+from airflow_provider_nanostt.polling import describe_wait
+from airflow_provider_nanostt.web.pages import waiting_page
+from airflow_provider_nanostt.web.views import Waiting
 from tests.conftest import TEXT
 from tests.web.conftest import DAG_ID, changed
 
@@ -27,6 +32,23 @@ def test_a_recording_is_shown_as_its_page(viewer, ran, task_id, rest):
     assert shown.status_code == 200
     assert TEXT in shown.text
     assert "note" in shown.text or "call" in shown.text
+
+
+@pytest.mark.skipif(not _compat.HAS_TABS, reason="this Airflow has no tabs")
+def test_of_many_jobs_that_are_waited_for_a_dozen_are_named_and_the_rest_are_counted():
+    """XCom has the first of their run ids, and how many jobs there are."""
+    from airflow_provider_nanostt.web.show import view_of
+    from airflow_provider_nanostt.web.tasks import Task
+
+    jobs = [Job(f"stt_{number}", "Elevenlabs-STT", submitted_at=1.0) for number in range(1_200)]
+    identity = TaskIdentity("dag", "batch", "run", -1)
+    task = Task(identity, identity, "deferred", is_ours=True, xcom={"waiting": describe_wait(jobs, items=1_200)})
+    found = view_of(task)
+    assert isinstance(found, Waiting)
+    shown = waiting_page(found, "nonce")
+    assert "stt_11<" in shown
+    assert "stt_12<" not in shown
+    assert "and 1,188 more" in shown
 
 
 def test_each_instance_of_a_mapped_task_has_its_own(viewer, ran):

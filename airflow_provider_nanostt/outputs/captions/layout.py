@@ -158,8 +158,7 @@ def _atoms(run: Sequence[Token], width: int) -> Iterator[Token]:
             yield from _atom(held, width)
             held = []
         held.append(token)
-    if held:
-        yield from _atom(held, width)
+    yield from _atom(held, width)
 
 
 def _atom(held: Sequence[Token], width: int) -> Iterator[Token]:

@@ -1,1 +1,1 @@
-"""The formats of a transcript: a line in ``registry`` and a module for each; ``render`` makes them."""
+"""The formats of a transcript: a line in ``registry``, and one in ``render``, which says which function makes each."""

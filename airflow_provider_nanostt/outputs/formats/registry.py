@@ -1,9 +1,4 @@
-"""Which formats a transcript can be written in, one line each; nothing about how one is made, and no I/O.
-
-The format ``x`` is made by the module ``as_x`` beside this one, whose function ``render`` takes a
-:class:`~airflow_provider_nanostt.outputs.formats.render.RenderJob` and returns the text of the file. It is imported
-when it is first used.
-"""
+"""Which formats a transcript can be written in, one line each; nothing about how one is made, and no I/O."""
 
 from __future__ import annotations
 

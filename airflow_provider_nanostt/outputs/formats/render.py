@@ -1,17 +1,21 @@
-"""Makes a transcript into texts, one for each format: what formats are made of, and the functions that ask for them."""
+"""Makes a transcript into texts: what formats are made of, and which function makes each of it."""
 
 from __future__ import annotations
 
 import functools
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.outputs.captions.layout import Captions, make, no_times
-from airflow_provider_nanostt.outputs.document import read_result
+from airflow_provider_nanostt.outputs.captions.srt_vtt import to_srt, to_vtt
+from airflow_provider_nanostt.outputs.chunks import to_chunks, to_json_lines
+from airflow_provider_nanostt.outputs.document import encode, read_result, to_document
+from airflow_provider_nanostt.outputs.formats.foreign_json import to_diarized_json, to_podcast, to_whisperx
 from airflow_provider_nanostt.outputs.formats.registry import FORMATS
+from airflow_provider_nanostt.outputs.formats.texts import to_md, to_tsv, to_txt
+from airflow_provider_nanostt.outputs.html.page import page
 from airflow_provider_nanostt.outputs.passages import Passage, sentences
 from airflow_provider_nanostt.outputs.settings import CaptionStyle, ChunkRules, OutputSettings
 from airflow_provider_nanostt.outputs.speakers import rename
@@ -20,7 +24,7 @@ from airflow_provider_nanostt.outputs.timed_tokens import Spoken, spoken
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One transcript that is to be written in some formats.
+    """One transcript that is to be written in some formats; what they share is made once.
 
     :param source: the recording's name, without what may be secret in it.
     :param downloads: formats that the page carries inside, with the names of their files.
@@ -38,8 +42,7 @@ class RenderJob:
         :raises InvalidInput: for times of a transcript that has none.
         """
         if name not in self._texts:
-            render: Callable[[RenderJob], str] = importlib.import_module(f"{__package__}.as_{name}").render
-            self._texts[name] = render(self)
+            self._texts[name] = _WRITERS[name](self)
         return self._texts[name]
 
     @property
@@ -72,21 +75,35 @@ class RenderJob:
         return make(self.transcript, settings.captions, estimate=settings.estimated_captions, speech=self.speech)
 
 
-def render_all(
-    transcript: Transcript,
-    formats: Sequence[str],
-    settings: OutputSettings,
-    *,
-    source: str | None,
-    downloads: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Return a transcript in several formats; what they share is made once.
+def _to_html(job: RenderJob) -> str:
+    """Return the page to read, search and listen along, with the other formats inside."""
+    return page(
+        job.transcript,
+        title=job.title,
+        audio_url=job.settings.page_audio_url,
+        downloads={file: job.text(name) for name, file in job.downloads.items()},
+        review_below=job.settings.review_below,
+    )
 
-    :param downloads: formats that the page carries inside, with the names of their files.
-    :raises InvalidInput: for times of a transcript that has none.
-    """
-    job = RenderJob(transcript, settings, source, downloads or {})
-    return {name: job.text(name) for name in formats}
+
+def _to_chunks(job: RenderJob) -> str:
+    chunks = to_chunks(job.transcript, source=job.source, rules=job.settings.chunks, speech=job.speech)
+    return to_json_lines(chunks)
+
+
+_WRITERS: Mapping[str, Callable[[RenderJob], str]] = {
+    "json": lambda job: encode(to_document(job.transcript, source=job.source)).decode(),
+    "txt": lambda job: to_txt(job.speech),
+    "srt": lambda job: to_srt(job.captions),
+    "vtt": lambda job: to_vtt(job.captions),
+    "html": _to_html,
+    "md": lambda job: to_md(job.speech, job.title),
+    "chunks": _to_chunks,
+    "whisperx": lambda job: to_whisperx(job.sentences, job.transcript.language),
+    "diarized_json": lambda job: to_diarized_json(job.sentences, job.speech.tokens, job.transcript.charged_minutes),
+    "podcast": lambda job: to_podcast(job.sentences),
+    "tsv": lambda job: to_tsv(job.sentences),
+}
 
 
 def format_transcript(
@@ -124,4 +141,4 @@ def format_transcript(
         page_audio_url=audio_url,
     )
     transcript, _ = rename(read_result(result), settings.speaker_names)
-    return render_all(transcript, [fmt], settings, source=source)[fmt]
+    return RenderJob(transcript, settings, source).text(fmt)

@@ -2,7 +2,8 @@
 
 Every value is untrusted and escaped by the templates. Each page also forbids itself, by its policy, to run, load or
 send anything but its own style and script, so that a mistake in the escaping would still run nothing. Links and a form
-do all the work: only the waiting page has a script, and does without it. No I/O, nothing of Airflow.
+do all the work: only the frame and the waiting page have a script, and the latter does without it. No I/O, nothing of
+Airflow.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_nanostt.common.errors import format_duration, usd
+from airflow_provider_nanostt.outputs.html.page import html_language
+from airflow_provider_nanostt.outputs.html.page_text import clean, text_paragraphs
 from airflow_provider_nanostt.web.pages.selection import COLUMNS, PER_PAGE, STATUSES, name_of, select
 from airflow_provider_nanostt.web.views import BatchQuery, BatchTable, Failed, Text, Waiting
 
@@ -35,11 +38,34 @@ _NEAR = 2  # pages beside the one that is shown, each with a link of its own
 _DESCENDING_FIRST = frozenset({"minutes", "cost", "speakers"})
 
 
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A link in the bar of the frame around a page.
+
+    :param address: relative to the frame's own.
+    :param is_inside: whether it changes what the frame shows, rather than leaving the frame.
+    """
+
+    label: str
+    address: str
+    is_inside: bool = True
+
+
 class Moment(NamedTuple):
     """A point in time for people: in UTC, and how far from now."""
 
     utc: str
     distance: str
+
+
+def frame_page(address: str, nonce: str, buttons: Sequence[Button] = ()) -> str:
+    """Return the frame around a page: it follows Airflow's theme, and has the buttons that a sandboxed page cannot.
+
+    It has Airflow's origin, so nothing untrusted is in it: neither names nor texts, only addresses that are made here.
+
+    :param address: of what it shows at first, relative to its own.
+    """
+    return _render("outer.html", nonce, "", address=address, buttons=buttons)
 
 
 def waiting_page(view: Waiting, nonce: str, *, theme: str = "", now: float | None = None) -> str:
@@ -52,7 +78,7 @@ def waiting_page(view: Waiting, nonce: str, *, theme: str = "", now: float | Non
     current = time.time() if now is None else now
     return _render(
         "waiting.html", nonce, theme, view=view,
-        run_ids=view.run_ids[:_MOST_RUN_IDS], further=len(view.run_ids[_MOST_RUN_IDS:]),
+        run_ids=view.run_ids[:_MOST_RUN_IDS], further=max(view.jobs, len(view.run_ids)) - _MOST_RUN_IDS,
         submitted=_moment(view.submitted_at, current), expected=_moment(view.expected_at, current),
         is_late=view.expected_at is not None and view.expected_at < current,
         read_at=_moment(current, current), refresh=REFRESH_SECONDS,
@@ -66,9 +92,6 @@ def failed_page(view: Failed, nonce: str, *, theme: str = "") -> str:
 
 def text_page(view: Text, nonce: str, *, theme: str = "") -> str:
     """Return the transcript of a task that has written no files."""
-    from airflow_provider_nanostt.outputs.html.page import html_language
-    from airflow_provider_nanostt.outputs.html.page_text import text_paragraphs
-
     return _render(
         "text.html", nonce, theme, view=view, texts=text_paragraphs(view.text), language=html_language(view.language)
     )
@@ -151,19 +174,17 @@ def _bar(counts: Mapping[str, int]) -> Sequence[tuple[str, float, float]]:
 
 def _moment(at: float | None, now: float) -> Moment | None:
     """Return a time for people; None for none, and for what no calendar has."""
-    try:
-        utc = None if at is None else datetime.fromtimestamp(at, UTC)
-    except (ValueError, OverflowError, OSError):
+    if at is None:
         return None
-    if at is None or utc is None:
+    try:
+        utc = datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
         return None
     length = format_duration(abs(at - now))
     return Moment(f"{utc:%Y-%m-%d %H:%M:%S} UTC", f"in {length}" if at > now else f"{length} ago")
 
 
 def _render(template: str, nonce: str, theme: str, **values: object) -> str:
-    from airflow_provider_nanostt.outputs.html.page_text import clean
-
     known = theme if theme in {"dark", "light"} else ""
     return clean(_environment().get_template(template).render(nonce=nonce, theme=known, **values))
 

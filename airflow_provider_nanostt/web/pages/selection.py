@@ -14,25 +14,26 @@ STATUSES = (*ENDS, WAITING)
 PER_PAGE = 100
 
 
-def select(rows: Sequence[ManifestRow], query: BatchQuery, per_page: int = PER_PAGE) -> BatchTable:
+def select(rows: Sequence[ManifestRow], query: BatchQuery) -> BatchTable:
     """Return one page of a batch's table.
 
     Rows without a value come last, whichever way they are sorted. A page that is not there becomes the nearest one, an
     unknown column the number.
+
+    :param rows: of the whole batch, by number.
     """
     sort = query.sort if query.sort in COLUMNS else "number"
     words = folded(query.text).split()
     found = [row for row in rows if query.status in ("", row.status) and (not words or _has(row, words))]
-    found.sort(key=lambda row: row.number)
     value = COLUMNS[sort]
     having = [(known, row) for row in found if (known := value(row)) is not None]
     having.sort(key=lambda pair: pair[0], reverse=query.descending)
     ordered = [row for _, row in having] + [row for row in found if value(row) is None]
-    pages = max(1, -(-len(ordered) // per_page))
+    pages = max(1, -(-len(ordered) // PER_PAGE))
     page = min(max(1, query.page), pages)
     whole = summary(rows, {}, {})
     return BatchTable(
-        rows=ordered[(page - 1) * per_page : page * per_page],
+        rows=ordered[(page - 1) * PER_PAGE : page * PER_PAGE],
         found=len(ordered),
         pages=pages,
         counts=Counter(row.status for row in rows),
