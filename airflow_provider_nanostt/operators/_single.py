@@ -166,15 +166,12 @@ def _open(operator: NanoGPTOperator, arguments: Arguments, hook: NanoGPTHook, co
     from airflow_provider_nanostt.common import object_storage
     from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
     from airflow_provider_nanostt.workflow.budget import Budget
-    from airflow_provider_nanostt.workflow.gate import SingleGate
 
     folder = object_storage.resolve(arguments.output_path) if arguments.output_path else None
-    budget = Budget(arguments.costs, hook.try_balance)
     return open_attempt(
         hook,
         {"task": operator, **context},
-        SingleGate(hook, budget),
-        budget,
+        Budget(arguments.costs, hook.try_balance),
         Target(folder, arguments.settings),
         rules=arguments.rules,
         log=operator.log,

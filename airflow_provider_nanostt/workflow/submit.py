@@ -62,7 +62,7 @@ def submit(
     :raises LedgerError: if the intent cannot be recorded; nothing is submitted then.
     :raises AmbiguousSubmit: if no readable answer came and it may have been charged.
     """
-    attempt.gate.check()
+    attempt.breaker.raise_if_open()
     if submission.actual_minutes is not None:  # what was made counts as it is
         estimate = replace(estimate, minutes=submission.actual_minutes)
     approval = attempt.budget.approve(attempt.number, estimate)
@@ -74,7 +74,7 @@ def submit(
     known = Known(balance, usage, source_version)
     send = partial(_send, attempt, ledger, request, submission, approval, known=known)
     try:
-        return until_accepted(send, attempt.gate.check)
+        return until_accepted(send, attempt.breaker.raise_if_open)
     except errors.NanoGPTError as error:
         if error.charged == "no":
             if isinstance(error, errors.ApiError | errors.TransportError):
@@ -124,7 +124,7 @@ def record_intent(
     :raises SubmittedElsewhere: if another attempt has recorded something since the record was read.
     :raises LedgerError: if it cannot be recorded.
     """
-    attempt.gate.check()
+    attempt.breaker.raise_if_open()
     ledger.record_intent(
         request,
         estimated_cost=approval.estimated_usd,

@@ -88,16 +88,16 @@ def find(attempt: Attempt, request: TranscriptionRequest) -> ReusedResult | list
         return found
     if isinstance(found, Transcript | Job):
         return [Part(0.0, found)]
-    # 4. Count what earlier attempts have spent.
-    if record is not None:
-        attempt.gate.add_earlier(recovery.spent_so_far(attempt, record))
+    # 4. Count what earlier attempts have spent; of a batch, that was done before its first item began.
+    if record is not None and not attempt.is_item:
+        attempt.budget.add_earlier(recovery.spent_so_far(attempt, record))
     known = None
     if isinstance(found, ResumeParts):
         known = _find_parts(attempt, wanted, [0.0, *found.record.split_points])
         if all(part.found for part in known):
             return [Part(part.start, part.found) for part in known if part.found]
     # 5. Look at the recording, and choose how it gets to the service.
-    attempt.gate.check()
+    attempt.breaker.raise_if_open()
     look = look_at(attempt.service, request, attempt.log, wanted, staging=attempt.staging)
     attempt.target.settings.check_model(request.options.model, look.known)
     return ToSubmit(request, wanted, look, known)

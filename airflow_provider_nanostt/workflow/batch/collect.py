@@ -138,7 +138,7 @@ def _fetch(run: BatchRun, number: int, attempt: Attempt, ended: frozenset[str] |
 
 
 def _fetched(run: BatchRun, attempt: Attempt, job: Job, ended: frozenset[str] | None) -> Transcript:
-    if (transcript := attempt.gate.prefetched(job)) is not None:
+    if (transcript := recovery.prefetched(attempt, job)) is not None:
         return transcript
     # One that is not completed is asked once more: it may be by now, and its error is raised in full.
     patience = 0.0 if ended is None or job.run_id in ended else _FETCH_SECONDS

@@ -22,9 +22,7 @@ from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.outputs.merge import RUN_ID_SEPARATOR
 from airflow_provider_nanostt.workflow import transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
-from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
 from airflow_provider_nanostt.workflow.batch.item import (
-    ItemGate,
     ItemLog,
     Pending,
     is_own,
@@ -47,6 +45,7 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
 )
 from airflow_provider_nanostt.workflow.batch.workers import FIRST_WIDTH, LAST_WIDTH, Width, in_threads
 from airflow_provider_nanostt.workflow.budget import Budget
+from airflow_provider_nanostt.workflow.circuit_breaker import CircuitBreaker
 from airflow_provider_nanostt.workflow.recovery import ReusedResult
 from airflow_provider_nanostt.workflow.transcribe import ToSubmit
 from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
@@ -223,12 +222,13 @@ class BatchRun:
                 attempt = open_attempt(
                     self.service,
                     self.context,
-                    ItemGate(self.service, self.breaker, self.checkpoint.spool),
                     self.budget,
                     Target(self.folder, settings, self._listing if many else None, partial(self.tables.collect, row)),
                     rules=self.rules,
                     log=ItemLog(self.log, row.audio),
                     uncertain=self._uncertain,
+                    breaker=self.breaker,
+                    spool=self.checkpoint.spool,
                     staging_path=self.staging_path,
                     item=row.key,
                     number=number,

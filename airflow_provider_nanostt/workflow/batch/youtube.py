@@ -160,7 +160,7 @@ def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
     asked: list[tuple[_Video, Approval]] = []
     for video in videos:
         with run.recording_errors(video.number, video.attempt):
-            video.attempt.gate.check()
+            video.attempt.breaker.raise_if_open()
             asked.append((video, run.budget.approve(video.number, _COST)))
     if not asked:
         return
