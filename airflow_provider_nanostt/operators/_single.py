@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.operators._arguments import Arguments
     from airflow_provider_nanostt.operators._base import NanoGPTOperator
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
+    from airflow_provider_nanostt.workflow.recovery import Part
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
-    from airflow_provider_nanostt.workflow.transcribe import Part
 
 _PROGRESS_SECONDS = 15.0
 _FETCH_SECONDS = 300.0

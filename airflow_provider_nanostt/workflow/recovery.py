@@ -48,6 +48,13 @@ class ReusedResult:
     result: TranscriptResult
 
 
+class Part(NamedTuple):
+    """A recording, or one part of it: where it begins, seconds, and its transcript or job."""
+
+    start: float
+    found: Transcript | Job
+
+
 class ResumeParts(NamedTuple):
     """The recording was split: go on with its parts, of which some are paid for.
 
@@ -170,8 +177,8 @@ def spent_so_far(attempt: Attempt, record: Record | None) -> float:
     return total_spent(record, attempt.records()[1:], attempt.owner) if record is not None else 0.0
 
 
-def find_jobs(attempt: Attempt) -> list[tuple[float, Transcript | Job]]:
-    """Return where each part begins, seconds, and its job or recorded answer, as the ledger has them.
+def find_jobs(attempt: Attempt) -> list[Part]:
+    """Return the job or the recorded answer of each part, as the ledger has them.
 
     :raises LedgerMissing: if it has not.
     """
@@ -179,9 +186,9 @@ def find_jobs(attempt: Attempt) -> list[tuple[float, Transcript | Job]]:
     if record is None or not (record.job or record.split_points):
         raise errors.LedgerMissing(attempt.ledger.path)
     if record.job is not None:
-        return [(0.0, record.job)]
+        return [Part(0.0, record.job)]
     starts = enumerate([0.0, *record.split_points], 1)
-    return [(start, _job_of(attempt.part_ledger(number))) for number, start in starts]
+    return [Part(start, _job_of(attempt.part_ledger(number))) for number, start in starts]
 
 
 def prefetched(attempt: Attempt, job: Job) -> Transcript | None:

@@ -63,7 +63,7 @@ def _take_in(run: BatchRun, one: Pending, index: int, answer: Transcript | error
     with run.recording_errors(one.number, one.attempt):
         if isinstance(answer, errors.JobError):
             raise answer
-        one.parts[index] = (one.parts[index][0], answer)
+        one.parts[index] = one.parts[index]._replace(found=answer)
         if not one.jobs:
             run.write(one)
 
@@ -130,9 +130,9 @@ def _fetch(run: BatchRun, number: int, attempt: Attempt, ended: frozenset[str] |
     if not _is_prefetched(run, run.rows[number]):
         run.breaker.raise_if_open()  # it will have to be asked for
     one = Pending(number, attempt, recovery.find_jobs(attempt))
-    for index, (start, found) in enumerate(one.parts):
-        if isinstance(found, Job):
-            one.parts[index] = start, _fetched(run, attempt, found, ended)
+    for index, part in enumerate(one.parts):
+        if isinstance(part.found, Job):
+            one.parts[index] = part._replace(found=_fetched(run, attempt, part.found, ended))
     run.write(one)
     run.breaker.record_success()
 

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.api.models import Transcript
     from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.ledger import Record
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
+    from airflow_provider_nanostt.workflow.recovery import Part
 
 
 @dataclass(slots=True)
 class Pending:
-    """An item whose transcript has to be waited for: where its parts begin, seconds, and what each has come to."""
+    """An item whose transcript has to be waited for: its parts have jobs, or transcripts by now."""
 
     number: int
     attempt: Attempt
-    parts: list[tuple[float, Transcript | Job]]
+    parts: list[Part]
 
     @property
     def jobs(self) -> list[Job]:

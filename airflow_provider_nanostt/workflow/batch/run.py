@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.manifest import Checkpoint
     from airflow_provider_nanostt.workflow.batch.tables import BatchTables
     from airflow_provider_nanostt.workflow.pricing import CostRules
+    from airflow_provider_nanostt.workflow.recovery import Part
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
-    from airflow_provider_nanostt.workflow.transcribe import Part
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -279,7 +279,7 @@ class BatchRun:
         if isinstance(found, ReusedResult):
             self._record_result(number, attempt, WRITTEN if is_own(attempt) else SKIPPED, found.result)
             return None
-        pending = Pending(number, attempt, [(part.start, part.found) for part in found])
+        pending = Pending(number, attempt, found)
         jobs = pending.jobs
         if not jobs:
             self.write(pending)

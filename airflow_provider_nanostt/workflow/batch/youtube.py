@@ -26,13 +26,11 @@ from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate
 from airflow_provider_nanostt.workflow.submit import (
-    Known,
     record_answer,
     record_intent,
     record_not_charged,
     record_refusal,
 )
-from airflow_provider_nanostt.workflow.transcribe import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -151,7 +149,7 @@ def _recover(run: BatchRun, number: int, item: Item, attempt: Attempt) -> _Video
     found = recovery.recover(attempt, attempt.ledger, record, request)
     if found is None or isinstance(found, recovery.ResumeParts):  # a video has no parts
         return _Video(number, video, item.audio, attempt, request)
-    run.accept(number, attempt, found if isinstance(found, recovery.ReusedResult) else [Part(0.0, found)])
+    run.accept(number, attempt, found if isinstance(found, recovery.ReusedResult) else [recovery.Part(0.0, found)])
     return None
 
 
@@ -189,8 +187,8 @@ def _send(run: BatchRun, asked: list[tuple[_Video, Approval]]) -> YouTubeAnswer 
             attempt = video.attempt
             with run.recording_errors(video.number, attempt):
                 try:
-                    known = Known(*attempt.uncertain.figures_before(run.budget.balance))
-                    record_intent(attempt, attempt.ledger, video.request, approval, claim=claim, known=known)
+                    figures = attempt.uncertain.figures_before(run.budget.balance)
+                    record_intent(attempt, attempt.ledger, video.request, approval, claim=claim, figures=figures)
                 except errors.NanoGPTError:
                     approval.settle(0.0)
                     raise
@@ -218,7 +216,7 @@ def _take_in(run: BatchRun, asked: Sequence[tuple[_Video, Approval]], answer: Yo
             recorded.append((video, _record(video, approval, by_number.get(video.number), cost)))
     for video, transcript in recorded:
         with run.recording_errors(video.number, video.attempt):
-            run.accept(video.number, video.attempt, [Part(0.0, transcript)])
+            run.accept(video.number, video.attempt, [recovery.Part(0.0, transcript)])
 
 
 def _record(video: _Video, approval: Approval, found: YouTubeTranscript | None, cost: float | None) -> Transcript:
