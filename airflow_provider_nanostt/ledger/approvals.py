@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.numbers import amount
-from airflow_provider_nanostt.ledger.stores import FileStore
+from airflow_provider_nanostt.ledger.stores import FileStore, ledger_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,7 +91,7 @@ class SpendingRequest:
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
-        return {**asdict(self), "items": list(self.items)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: object) -> SpendingRequest | None:
@@ -217,9 +217,7 @@ class Approvals:
             "asked": self.asked and self.asked.to_json(),
             "history": self._history,
         }
-        try:
+        with ledger_errors(f"{self.path} cannot be written"):
             is_ours = self._store.claim(record)
-        except Exception as error:
-            raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
         if not is_ours:
             raise errors.SubmittedElsewhere(f"Another try of this task is writing {self.path}")

@@ -116,11 +116,9 @@ def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | N
             raise
         attempt.log.warning("%s; using its record: %s", error, record.describe())
         fingerprint = RequestFingerprint(record.fingerprint, record.source, record.model)
-        digest = known.key if known and isinstance(source, LocalFile) else None
-        return Identified(fingerprint, known, request.source, digest=digest)
-    digest = version.key if isinstance(source, LocalFile) else None
+        return Identified(fingerprint, known, request.source)
     fingerprint = RequestFingerprint.of(version.key, source.name, request.options)
-    return Identified(fingerprint, version, source, info, digest)
+    return Identified(fingerprint, version, source, info)
 
 
 def recover(
