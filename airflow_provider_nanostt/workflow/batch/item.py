@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 class Pending:
     """An item whose transcript has to be waited for: its parts have jobs, or transcripts by now."""
 
-    number: int
     attempt: Attempt
     parts: list[Part]
+
+    @property
+    def number(self) -> int:
+        """Its place in the batch."""
+        return self.attempt.number
 
     @property
     def jobs(self) -> list[Job]:
