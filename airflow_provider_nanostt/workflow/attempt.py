@@ -6,7 +6,7 @@ Every function of the workflow takes an :class:`Attempt`. Items of a batch share
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.audio.prepare.staging import Staging
@@ -87,14 +87,14 @@ class Attempt:
     context: Mapping[str, object]
     uncertain: UncertainSubmits
     breaker: CircuitBreaker
-    spool: TranscriptSpool | None = None
-    identity: TaskIdentity | None = None
-    owner: str | None = None
-    holder: str = "a script"
-    task_try: TaskTry = field(default_factory=TaskTry)
-    forced: Mapping[str, object] | None = None
-    staging: Staging | None = None
-    number: int = 0
+    spool: TranscriptSpool | None
+    identity: TaskIdentity | None
+    owner: str | None
+    holder: str
+    task_try: TaskTry
+    forced: Mapping[str, object] | None
+    staging: Staging | None
+    number: int
 
     @property
     def is_item(self) -> bool:
@@ -103,7 +103,7 @@ class Attempt:
 
     def part_ledger(self, part: int) -> Ledger:
         """Return the ledger of one part, from 1."""
-        identity = self.identity.for_part(part) if self.identity else None
+        identity = replace(self.identity, part=part) if self.identity else None
         return Ledger(store_for(self.context, self.target.folder, identity))
 
     def records(self) -> list[Record]:
@@ -154,7 +154,7 @@ def open_attempt(
         spool,
         identity=identity,
         owner=task.digest if task else None,
-        **({"holder": f"{task.describe()}, try {task_try.try_number or 1}"} if task else {}),
+        holder=f"{task.describe()}, try {task_try.try_number or 1}" if task else "a script",
         task_try=task_try,
         forced=asdict(task_try) if rules.force else None,
         staging=Staging(staging_path, identity.digest if identity else secrets.token_hex(6)) if staging_path else None,

@@ -39,12 +39,6 @@ class CostRules:
     check_balance_above: float | None = 1.0
     limited_by: str = "max_cost_usd"
 
-    def within(self, usd: float, limited_by: str) -> CostRules:
-        """Return the rules with this limit, too; the lower one holds."""
-        if self.max_cost_usd is not None and self.max_cost_usd <= usd:
-            return self
-        return replace(self, max_cost_usd=usd, limited_by=limited_by)
-
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
 from dataclasses import dataclass
@@ -76,17 +75,16 @@ def list_once(folder: ObjectStoragePath) -> Callable[[], Mapping[str, FileInfo]]
     It raises a LedgerError if the folder cannot be listed: that is not the answer "no files".
     """
     lock = threading.Lock()
-
-    @functools.cache
-    def found() -> Mapping[str, FileInfo]:
-        try:
-            return object_storage.list_folder(folder)
-        except Exception as error:  # whatever a storage raises
-            raise errors.LedgerError(f"{folder} cannot be listed ({errors.describe_exception(error)})") from error
+    found: list[Mapping[str, FileInfo]] = []
 
     def listing() -> Mapping[str, FileInfo]:
         with lock:
-            return found()
+            try:
+                if not found:
+                    found.append(object_storage.list_folder(folder))
+            except Exception as error:  # whatever a storage raises
+                raise errors.LedgerError(f"{folder} cannot be listed ({errors.describe_exception(error)})") from error
+            return found[0]
 
     return listing
 
