@@ -49,17 +49,17 @@ def check_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
     return wanted or ("jsonl",)
 
 
-def write(folder: ObjectStoragePath, name: str, rows: Iterable[ManifestRow], formats: Sequence[str]) -> dict[str, str]:
+def write(folder: ObjectStoragePath, name: str, rows: Sequence[ManifestRow], formats: Sequence[str]) -> dict[str, str]:
     """Write the manifest in each format, and return the addresses.
 
     :param name: without suffix.
     :raises OSError: if it cannot be written.
     """
-    all_rows, written = list(rows), {}
+    written = {}
     for one in formats:
         path = folder / f"{name}.{one}"
         with object_storage.writing(path) as file:
-            _WRITERS[one](file, all_rows)
+            _WRITERS[one](file, rows)
         written[one] = str(path)
     return written
 
