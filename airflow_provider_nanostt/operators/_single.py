@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
 _PROGRESS_SECONDS = 15.0
-_FETCH_SECONDS = 300.0
 
 
 def run_single(
@@ -251,6 +250,7 @@ def _wait_shortly(
 def _fetched(attempt: Attempt, event: object) -> tuple[Transcript, Job]:
     """Fetch one job that the trigger reports as completed."""
     from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome
+    from airflow_provider_nanostt.workflow.recovery import FETCH_SECONDS
     from airflow_provider_nanostt.workflow.transcribe import clear_staging
 
     outcome, job = Outcome.from_event(event)
@@ -259,7 +259,7 @@ def _fetched(attempt: Attempt, event: object) -> tuple[Transcript, Job]:
     service, now = attempt.service, time.time()
     if outcome.kind != COMPLETED:
         raise outcome.as_error(job, waited=now - job.submitted_at, recovery_hint=service.recovery_hint(job))
-    return service.wait_until(job, deadline=now + _FETCH_SECONDS, at_once=True), job
+    return service.wait_until(job, deadline=now + FETCH_SECONDS, at_once=True), job
 
 
 def _finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], job: Job | None = None) -> dict[str, object]:

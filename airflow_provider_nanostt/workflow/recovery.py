@@ -21,6 +21,7 @@ from airflow_provider_nanostt.ledger.record import total_spent
 from airflow_provider_nanostt.metrics import StatsMeter
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
 from airflow_provider_nanostt.polling import is_transient
+from airflow_provider_nanostt.polling.outcome import NOT_FOUND_TRIES
 from airflow_provider_nanostt.workflow.request import Identified
 from airflow_provider_nanostt.workflow.submit import balance_now
 
@@ -37,8 +38,10 @@ _LOOKS = 20
 _PAUSE_SECONDS = 0.25
 """How often a record is looked at that another attempt is about to change: for five seconds."""
 
-_NOT_FOUND_TRIES = 3
 _NOT_FOUND_PAUSE_SECONDS = 2.0
+
+FETCH_SECONDS = 300.0
+"""How long a transcript that is known to be there is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,7 @@ def ask_status(service: NanoGPTHook, job: Job) -> JobStatus:
 
     :raises NanoGPTError: if the service refuses or does not answer.
     """
-    for _ in range(_NOT_FOUND_TRIES - 1):
+    for _ in range(NOT_FOUND_TRIES - 1):
         try:
             return service.status(job)
         except errors.NotFound:

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
     from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
-_FETCH_SECONDS = 300.0
-"""How long a transcript that is known to be there is asked for."""
-
 
 def wait(
     run: BatchRun, pending: Sequence[Pending], *, deadline: float, poll_interval: float, to_the_end: bool = True
@@ -141,7 +138,7 @@ def _fetched(run: BatchRun, attempt: Attempt, job: Job, ended: frozenset[str] | 
     if (transcript := recovery.prefetched(attempt, job)) is not None:
         return transcript
     # One that is not completed is asked once more: it may be by now, and its error is raised in full.
-    patience = 0.0 if ended is None or job.run_id in ended else _FETCH_SECONDS
+    patience = 0.0 if ended is None or job.run_id in ended else recovery.FETCH_SECONDS
     return run.service.wait_until(job, deadline=time.time() + patience, at_once=True)
 
 
