@@ -174,7 +174,11 @@ class BatchRun:
             status = NOT_STARTED if first.setdefault(item.key, number) == number else DUPLICATE
             self.rows.append(ManifestRow(number, item.shown, name=item.name or "", key=item.key, status=status))
             if status == NOT_STARTED and item.problem is not None:
-                self._not_found(number, item.problem, is_no_match=item.is_no_match)
+                if item.is_no_match and self.on_no_match == "warn":
+                    self._set(self.rows[number].with_error(item.problem, NO_MATCH))
+                    self.log.warning("%s", item.problem)
+                else:
+                    self.record_error(number, item.problem)
         if all(item.problem for item in items):
             return {}
         self._warm_up(items)
@@ -187,14 +191,6 @@ class BatchRun:
         self.budget.add_earlier(sum(self._in_threads(spent_so_far, attempts.values(), lambda: readers)))
         self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in records_of(one)))
         return attempts
-
-    def _not_found(self, number: int, problem: errors.NanoGPTError, *, is_no_match: bool) -> None:
-        """Take it into the row that there is no recording, which is a failure only if the user wants it so."""
-        if not is_no_match or self.on_no_match == "fail":
-            self.record_error(number, problem)
-            return
-        self._set(self.rows[number].with_error(problem, NO_MATCH))
-        self.log.warning("%s", problem)
 
     def _warm_up(self, items: Iterable[Item]) -> None:
         """Open shared clients before starting threads, and ask for the account: a refused key stops all submits."""
