@@ -297,6 +297,7 @@ def _status(attempt: Attempt, job: Job) -> JobStatus | None:
     except errors.NanoGPTError as error:
         if not is_transient(error):
             raise
-        attempt.log.warning("%s; run %s counts as still running; waiting on, from now", error, job.run_id)
-        breaker.status_unavailable = True
+        if not breaker.status_unavailable:  # said once for all
+            breaker.status_unavailable = True
+            attempt.log.warning("%s; run %s counts as still running; waiting on, from now", error, job.run_id)
         return None
