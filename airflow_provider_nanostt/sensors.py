@@ -151,7 +151,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     def _look(self, context: Context) -> PokeReturnValue:
         from airflow_provider_nanostt.operators._arguments import read_arguments
         from airflow_provider_nanostt.operators._single import write_single
-        from airflow_provider_nanostt.workflow.gate import ask_status
+        from airflow_provider_nanostt.workflow.recovery import ask_status
 
         read_arguments(self)  # a mistake is reported now, not when the job is done
         given = parse_mapping("job", self.job)

@@ -9,7 +9,7 @@ record is decided by :func:`decide`; talking to the service happens elsewhere.
 from __future__ import annotations
 
 from airflow_provider_nanostt.ledger.claim import Claim, holding
-from airflow_provider_nanostt.ledger.decision import Decision, RecoveryRules, decide
+from airflow_provider_nanostt.ledger.decision import RecoveryRules, decide
 from airflow_provider_nanostt.ledger.ledger import Ledger, keep_recording
 from airflow_provider_nanostt.ledger.record import Record, RequestFingerprint
 from airflow_provider_nanostt.ledger.stores import FOLDER, FileStore, MirroredStore, Store, TaskStateStore
@@ -18,7 +18,6 @@ from airflow_provider_nanostt.ledger.task_identity import TaskIdentity
 __all__ = [
     "FOLDER",
     "Claim",
-    "Decision",
     "FileStore",
     "Ledger",
     "MirroredStore",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.numbers import amount
-from airflow_provider_nanostt.ledger.stores import FileStore
+from airflow_provider_nanostt.ledger.stores import FileStore, ledger_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,7 +91,7 @@ class SpendingRequest:
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
-        return {**asdict(self), "items": list(self.items)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: object) -> SpendingRequest | None:
@@ -127,20 +127,28 @@ class SpendingRequest:
 class Approvals:
     """The record of one task instance: ``approved`` is what holds, ``asked`` what nobody has answered yet.
 
-    ``is_sealed`` says that Airflow's task state has the digest of ``approved``, ``problem`` why there is no approval.
+    ``problem`` says why there is no approval.
 
     :param folder: for results.
     :param state: Airflow's task state, None before 3.3.
+    :param may_have_lost_state: whether the task was cleared, which takes its state away on Airflow 3.4.
     """
 
-    def __init__(self, folder: ObjectStoragePath, identity: TaskIdentity, state: StateAccessor | None = None) -> None:
+    def __init__(
+        self,
+        folder: ObjectStoragePath,
+        identity: TaskIdentity,
+        state: StateAccessor | None,
+        *,
+        may_have_lost_state: bool,
+    ) -> None:
         self._state = state
+        self._must_be_sealed = state is not None and not may_have_lost_state
         self._store = FileStore(folder, f"{identity.file_name.removesuffix('.json')}.approval")
         self.path = self._store.path
         self.approved: SpendingRequest | None = None
         self.asked: SpendingRequest | None = None
         self.problem: str | None = None
-        self.is_sealed = False
         self._history: list[Mapping[str, object]] = []
 
     def load(self) -> None:
@@ -169,13 +177,10 @@ class Approvals:
         seal = None if self._state is None else self._state.get(_SEAL_KEY)
         if approved is not None and seal is not None and seal != approved.seal:
             raise ValueError("Airflow's own state has another approval")
-        self.is_sealed = seal is not None
+        if approved is not None and seal is None and self._must_be_sealed:
+            approved, self.problem = None, "Airflow knows nothing of it"
         self.approved, self.asked = approved, SpendingRequest.from_json(data.get("asked"))
         self._history = [one for one in past if isinstance(one, Mapping)] if isinstance(past, list) else []
-
-    def distrust(self, problem: str) -> None:
-        """Take it that nothing was approved."""
-        self.approved, self.problem = None, problem
 
     def ask(self, request: SpendingRequest) -> None:
         """Record what a person is being asked; raises as :meth:`answer`."""
@@ -217,9 +222,7 @@ class Approvals:
             "asked": self.asked and self.asked.to_json(),
             "history": self._history,
         }
-        try:
+        with ledger_errors(f"{self.path} cannot be written"):
             is_ours = self._store.claim(record)
-        except Exception as error:
-            raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
         if not is_ours:
             raise errors.SubmittedElsewhere(f"Another try of this task is writing {self.path}")

@@ -13,6 +13,7 @@ from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.ledger import record as states
 from airflow_provider_nanostt.ledger.record import Record
+from airflow_provider_nanostt.ledger.stores import ledger_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,11 +62,9 @@ class Ledger:
         """
         if self._store is None or (self._is_read and not again):
             return self.record
-        try:
+        with ledger_errors(f"{self.path} cannot be read"):
             data = self._store.load()
             self.record = None if data is None else Record.from_json(data)
-        except Exception as error:  # whatever a storage raises, it is not the answer "no record"
-            raise errors.LedgerError.of(f"{self.path} cannot be read", error) from error
         self._is_read = True
         return self.record
 
@@ -167,18 +166,25 @@ class Ledger:
         :param job: the job it came from, if there was one.
         :param cost: USD, if the result came with a cost of its own.
         """
-        if self.record is None:
+        before = self.record
+        if before is None:
             return
-        job = self.record.job or job
+        job = before.job or job
         is_kept = "files" in result
-        if not is_kept and job is None and not self.record.split_points and self._store:
+        if not is_kept and job is None and not before.split_points and self._store:
             is_kept = len(json.dumps(result)) <= self._store.max_result_chars
         done = replace(
-            self.record, state=states.WRITTEN, written_at=self._clock(), written=written, job=job, answer=None
+            before,
+            state=states.WRITTEN,
+            written_at=self._clock(),
+            written=written,
+            tables={**(before.tables or {}), **(tables or {})} or None,
+            job=job,
+            answer=None,
+            result=result if is_kept else None,
+            cost=before.cost if cost is None else amount(cost),
         )
-        done = replace(done, tables={**(done.tables or {}), **(tables or {})} or None)
-        cost = self.record.cost if cost is None else amount(cost)
-        self._save(replace(done, result=result if is_kept else None, cost=cost))
+        self._save(done)
 
     def record_tables(self, tables: Mapping[str, str]) -> None:
         """Record in which files the rows of a result are, by table; other tables stay where they are.
@@ -193,10 +199,8 @@ class Ledger:
         self._is_read = True
         if self._store is None:
             return
-        try:
+        with ledger_errors(f"{self.path} cannot be written"):
             self._store.save(record.to_json(), is_open=record.state in _OPEN)
-        except Exception as error:
-            raise errors.LedgerError.of(f"{self.path} cannot be written", error) from error
 
 
 def keep_recording(

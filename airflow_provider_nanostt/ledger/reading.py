@@ -9,12 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.body import decode
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.listing import matching
 from airflow_provider_nanostt.ledger.record import Record
-from airflow_provider_nanostt.ledger.stores import FOLDER
+from airflow_provider_nanostt.ledger.stores import FOLDER, ledger_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,10 +32,8 @@ def records_of(folder: ObjectStoragePath, take: Callable[[Record], T]) -> list[T
     :param take: called in several threads; the whole of a record, which may be large, is not kept.
     :raises LedgerError: if the folder cannot be listed.
     """
-    try:
+    with ledger_errors(f"{folder} cannot be listed"):
         names = [name for name in object_storage.list_folder(folder / FOLDER) if name.endswith(".json")]
-    except Exception as error:  # whatever a storage raises
-        raise errors.LedgerError.of(f"{folder} cannot be listed", error) from error
     return _read_all((folder / FOLDER / name for name in names), take)
 
 
@@ -49,14 +46,12 @@ def records_below(folder: ObjectStoragePath, take: Callable[[Record], T]) -> dic
     """
     root = str(folder.path).strip("/")
     pattern = f"{glob.escape(str(folder.path).rstrip('/'))}/**/{FOLDER}/*.json"
-    try:
+    with ledger_errors(f"{folder} cannot be listed"):
         if object_storage.is_local(folder):
             found = list(_local_files(str(folder.path)))
         else:
             folder.fs.invalidate_cache()
             found = [str(entry["name"]) for entry in matching(folder.fs, pattern)]
-    except Exception as error:  # whatever a storage raises
-        raise errors.LedgerError.of(f"{folder} cannot be listed", error) from error
     files = [folder / name.strip("/").removeprefix(root).strip("/") for name in found]
     return dict(zip(map(str, files), _read_all(files, take), strict=True))
 

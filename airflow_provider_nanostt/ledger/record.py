@@ -128,6 +128,11 @@ class Record:
         own = [past for past in self.history if past.get("owner", self.owner) == self.owner]
         return sum(number(past.get(name)) or 0.0 for past in own for name in names)
 
+    @property
+    def submit_id(self) -> str:
+        """What tells this submit from others: its run id, else the recording and the time of its intent."""
+        return self.job.run_id if self.job else f"{self.source} {self.intended_at}"
+
     def open_claim(self, now: float) -> Claim | None:
         """Return the claim of an intent whose sender may still be at work; ``now`` in epoch seconds."""
         claim = self.claim if self.state == INTENDED else None

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.ledger.record import ANSWERED, INTENDED, RECEIVED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
 
 STATE_KEY = "nanostt"
 FOLDER = ".nanostt"
+
+
+@contextmanager
+def ledger_errors(problem: str) -> Iterator[None]:
+    """Raise whatever a storage raises in the block as a LedgerError: it is not the answer "no record"."""
+    try:
+        yield
+    except Exception as error:
+        raise errors.LedgerError.of(problem, error) from error
 
 
 class Store(Protocol):

@@ -40,10 +40,6 @@ class TaskIdentity:
     part: int = 0
     item: str = ""
 
-    def for_part(self, part: int) -> TaskIdentity:
-        """Return the identity of one part."""
-        return replace(self, part=part)
-
     def for_item(self, item: str, *, shared: bool = False) -> TaskIdentity:
         """Return the identity of one item of a batch.
 

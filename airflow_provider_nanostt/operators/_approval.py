@@ -61,12 +61,9 @@ class Asking:
                 "approve_above needs Airflow 3.1 or newer, whose Required actions ask a person. Nothing was submitted"
             )
         state: StateAccessor | None = context.get("task_state_store")  # type: ignore[assignment]  # Airflow >= 3.3
-        approvals = Approvals(folder, task, state)
+        approvals = Approvals(folder, task, state, may_have_lost_state=bool(task_try_of(context).clears))
         approvals.load()
         asking = cls(operator, context.get("ti") or context.get("task_instance"), rules, approvals)
-        had_state = state is not None and not task_try_of(context).clears  # a clear of Airflow 3.4 removes it
-        if approvals.approved is not None and had_state and not approvals.is_sealed:
-            approvals.distrust("Airflow knows nothing of it")
         if approvals.problem is not None:
             operator.log.warning("%s counts as no approval: %s", approvals.path, approvals.problem)
         return asking

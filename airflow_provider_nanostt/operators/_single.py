@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.operators._arguments import Arguments
     from airflow_provider_nanostt.operators._base import NanoGPTOperator
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
+    from airflow_provider_nanostt.workflow.recovery import Part
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
-    from airflow_provider_nanostt.workflow.transcribe import Part
 
 _PROGRESS_SECONDS = 15.0
-_FETCH_SECONDS = 300.0
 
 
 def run_single(
@@ -166,15 +165,12 @@ def _open(operator: NanoGPTOperator, arguments: Arguments, hook: NanoGPTHook, co
     from airflow_provider_nanostt.common import object_storage
     from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
     from airflow_provider_nanostt.workflow.budget import Budget
-    from airflow_provider_nanostt.workflow.gate import SingleGate
 
     folder = object_storage.resolve(arguments.output_path) if arguments.output_path else None
-    budget = Budget(arguments.costs, hook.try_balance)
     return open_attempt(
         hook,
         {"task": operator, **context},
-        SingleGate(hook, budget),
-        budget,
+        Budget(arguments.costs, hook.try_balance),
         Target(folder, arguments.settings),
         rules=arguments.rules,
         log=operator.log,
@@ -254,6 +250,7 @@ def _wait_shortly(
 def _fetched(attempt: Attempt, event: object) -> tuple[Transcript, Job]:
     """Fetch one job that the trigger reports as completed."""
     from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome
+    from airflow_provider_nanostt.workflow.recovery import FETCH_SECONDS
     from airflow_provider_nanostt.workflow.transcribe import clear_staging
 
     outcome, job = Outcome.from_event(event)
@@ -262,7 +259,7 @@ def _fetched(attempt: Attempt, event: object) -> tuple[Transcript, Job]:
     service, now = attempt.service, time.time()
     if outcome.kind != COMPLETED:
         raise outcome.as_error(job, waited=now - job.submitted_at, recovery_hint=service.recovery_hint(job))
-    return service.wait_until(job, deadline=now + _FETCH_SECONDS, at_once=True), job
+    return service.wait_until(job, deadline=now + FETCH_SECONDS, at_once=True), job
 
 
 def _finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], job: Job | None = None) -> dict[str, object]:

@@ -26,7 +26,8 @@ REFUSED = "refused"
 
 _EVENT_VERSION = 1
 _LONGEST_PAUSE = 60.0
-_NOT_FOUND_PATIENCE = 3
+NOT_FOUND_TRIES = 3
+"""How often the service has to say that it does not know a job: one replica may be behind the others."""
 _LONG = 600.0
 
 
@@ -124,7 +125,7 @@ class JobMonitor:
         self.log_line = None
         if isinstance(what, JobStatus):
             return self._answered(what, now)
-        if isinstance(what, errors.NotFound) and self._missing + 1 < _NOT_FOUND_PATIENCE:
+        if isinstance(what, errors.NotFound) and self._missing + 1 < NOT_FOUND_TRIES:
             # One replica behind the others must not lose a paid job.
             self._missing += 1
             return now + self.poll_interval

@@ -1,19 +1,19 @@
 """One try of one task at one recording: who tries, with which service, records, rules and limits. Values only.
 
-Every function of the workflow takes an :class:`Attempt`. What differs between a recording on its own and an item of a
-batch is the gate that it holds.
+Every function of the workflow takes an :class:`Attempt`. Items of a batch share their budget, breaker and spool.
 """
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.audio.prepare.staging import Staging
 from airflow_provider_nanostt.ledger import Ledger, Record, RecoveryRules, TaskIdentity
 from airflow_provider_nanostt.ledger.decision import TaskTry
 from airflow_provider_nanostt.ledger.task_identity import store_for, task_identity_of, task_try_of
+from airflow_provider_nanostt.workflow.circuit_breaker import CircuitBreaker
 from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.common.object_storage import FileInfo
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.outputs import OutputSettings
+    from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
     from airflow_provider_nanostt.workflow.budget import Budget
-    from airflow_provider_nanostt.workflow.gate import SubmitGate
 
 
 class Log(Protocol):
@@ -67,6 +67,8 @@ class Attempt:
     :param budget: what the task, or the whole batch, may spend.
     :param context: of the Airflow task, in which the records of parts are found.
     :param uncertain: the submits of unknown end that this try, or the whole batch, has found.
+    :param breaker: what stops the batch; nothing stops a recording on its own.
+    :param spool: where the triggerer leaves the transcripts of a batch; None for a recording on its own.
     :param identity: of the task instance, or of one item of it; None outside of a task.
     :param owner: short name of the task instance, None outside of a task.
     :param holder: the task instance and its try, for people.
@@ -77,7 +79,6 @@ class Attempt:
     """
 
     service: NanoGPTHook
-    gate: SubmitGate
     budget: Budget
     ledger: Ledger
     target: Target
@@ -85,17 +86,24 @@ class Attempt:
     log: Log
     context: Mapping[str, object]
     uncertain: UncertainSubmits
-    identity: TaskIdentity | None = None
-    owner: str | None = None
-    holder: str = "a script"
-    task_try: TaskTry = field(default_factory=TaskTry)
-    forced: Mapping[str, object] | None = None
-    staging: Staging | None = None
-    number: int = 0
+    breaker: CircuitBreaker
+    spool: TranscriptSpool | None
+    identity: TaskIdentity | None
+    owner: str | None
+    holder: str
+    task_try: TaskTry
+    forced: Mapping[str, object] | None
+    staging: Staging | None
+    number: int
+
+    @property
+    def is_item(self) -> bool:
+        """Whether it is one of a batch."""
+        return bool(self.identity and self.identity.item)
 
     def part_ledger(self, part: int) -> Ledger:
         """Return the ledger of one part, from 1."""
-        identity = self.identity.for_part(part) if self.identity else None
+        identity = replace(self.identity, part=part) if self.identity else None
         return Ledger(store_for(self.context, self.target.folder, identity))
 
     def records(self) -> list[Record]:
@@ -112,13 +120,14 @@ class Attempt:
 def open_attempt(
     service: NanoGPTHook,
     context: Mapping[str, object],
-    gate: SubmitGate,
     budget: Budget,
     target: Target,
     *,
     rules: RecoveryRules,
     log: Log,
     uncertain: UncertainSubmits | None = None,
+    breaker: CircuitBreaker | None = None,
+    spool: TranscriptSpool | None = None,
     staging_path: str | None = None,
     item: str = "",
     number: int = 0,
@@ -126,7 +135,7 @@ def open_attempt(
 ) -> Attempt:
     """Return an attempt of the running task; its record is not read yet.
 
-    :param uncertain: what a whole batch shares; None makes it for this attempt alone.
+    :param uncertain: what a whole batch shares, as are breaker and spool; None makes it for this attempt alone.
     :param item: the key of one item of a batch, and its number.
     :param shared: whether the item's record is shared by every task and run that writes into the folder.
     """
@@ -134,7 +143,6 @@ def open_attempt(
     identity = task.for_item(item, shared=shared) if task and item else task
     return Attempt(
         service,
-        gate,
         budget,
         Ledger(store_for(context, target.folder, identity)),
         target,
@@ -142,9 +150,11 @@ def open_attempt(
         log,
         context,
         uncertain or UncertainSubmits(service, target.folder, rules, log.info),
+        breaker or CircuitBreaker(),
+        spool,
         identity=identity,
         owner=task.digest if task else None,
-        **({"holder": f"{task.describe()}, try {task_try.try_number or 1}"} if task else {}),
+        holder=f"{task.describe()}, try {task_try.try_number or 1}" if task else "a script",
         task_try=task_try,
         forced=asdict(task_try) if rules.force else None,
         staging=Staging(staging_path, identity.digest if identity else secrets.token_hex(6)) if staging_path else None,

@@ -7,7 +7,7 @@ does not depend on which thread was quicker.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
@@ -48,7 +48,9 @@ class Budget:
 
     def allow_only(self, usd: float, limited_by: str) -> None:
         """Lower the limit, for this attempt and those before it, to so many USD; ``limited_by`` names it."""
-        self.rules = self.rules.within(usd, limited_by)
+        limit = self.rules.max_cost_usd
+        if limit is None or usd < limit:
+            self.rules = replace(self.rules, max_cost_usd=usd, limited_by=limited_by)
 
     def check(self, number: int, estimate: Estimate, *, rest: float = 0.0) -> None:
         """Hold what a recording will likely cost, before the work of preparing it; waits for its turn.

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_nanostt.api.catalogue import Price
 
 _MIN_BITS_PER_SECOND = 4_000
@@ -36,12 +38,6 @@ class CostRules:
     unknown_length: str = "worst"
     check_balance_above: float | None = 1.0
     limited_by: str = "max_cost_usd"
-
-    def within(self, usd: float, limited_by: str) -> CostRules:
-        """Return the rules with this limit, too; the lower one holds."""
-        if self.max_cost_usd is not None and self.max_cost_usd <= usd:
-            return self
-        return replace(self, max_cost_usd=usd, limited_by=limited_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +91,10 @@ class Estimate:
         price = self.price.for_limit
         return None if minutes is None or price is None else minutes * price
 
-    def of_part(self, seconds: float | None) -> Estimate:
-        """Return the expected cost of a part of the recording, seconds long."""
-        return self if seconds is None else replace(self, minutes=seconds / 60)
+    def of_parts(self, seconds: Sequence[float | None]) -> Estimate:
+        """Return the expected cost of some parts of the recording by their lengths; of all of it if one is unknown."""
+        known = [one for one in seconds if one is not None]
+        return self if len(known) < len(seconds) else replace(self, minutes=sum(known) / 60)
 
     def describe(self) -> str:
         """Say in one line how the cost comes about."""

@@ -7,11 +7,12 @@ the result, look at the job that is paid for, read a recorded answer again. What
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.responses import stored_answer
+from airflow_provider_nanostt.api.responses import stored_answer, stored_status
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
 from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject
 from airflow_provider_nanostt.ledger import RequestFingerprint, decide, keep_recording
@@ -19,11 +20,14 @@ from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REU
 from airflow_provider_nanostt.ledger.record import total_spent
 from airflow_provider_nanostt.metrics import StatsMeter
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
+from airflow_provider_nanostt.polling import is_transient
+from airflow_provider_nanostt.polling.outcome import NOT_FOUND_TRIES
 from airflow_provider_nanostt.workflow.request import Identified
 from airflow_provider_nanostt.workflow.submit import balance_now
 
 if TYPE_CHECKING:
-    from airflow_provider_nanostt.api.models import Job, Transcript
+    from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
+    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Ledger, Record
     from airflow_provider_nanostt.outputs import TranscriptResult
     from airflow_provider_nanostt.workflow.attempt import Attempt
@@ -34,12 +38,24 @@ _LOOKS = 20
 _PAUSE_SECONDS = 0.25
 """How often a record is looked at that another attempt is about to change: for five seconds."""
 
+_NOT_FOUND_PAUSE_SECONDS = 2.0
+
+FETCH_SECONDS = 300.0
+"""How long a transcript that is known to be there is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReusedResult:
     """A result that an earlier attempt has written: what the task returns."""
 
     result: TranscriptResult
+
+
+class Part(NamedTuple):
+    """A recording, or one part of it: where it begins, seconds, and its transcript or job."""
+
+    start: float
+    found: Transcript | Job
 
 
 class ResumeParts(NamedTuple):
@@ -103,11 +119,9 @@ def identify(attempt: Attempt, request: TranscriptionRequest, record: Record | N
             raise
         attempt.log.warning("%s; using its record: %s", error, record.describe())
         fingerprint = RequestFingerprint(record.fingerprint, record.source, record.model)
-        digest = known.key if known and isinstance(source, LocalFile) else None
-        return Identified(fingerprint, known, request.source, digest=digest)
-    digest = version.key if isinstance(source, LocalFile) else None
+        return Identified(fingerprint, known, request.source)
     fingerprint = RequestFingerprint.of(version.key, source.name, request.options)
-    return Identified(fingerprint, version, source, info, digest)
+    return Identified(fingerprint, version, source, info)
 
 
 def recover(
@@ -164,8 +178,8 @@ def spent_so_far(attempt: Attempt, record: Record | None) -> float:
     return total_spent(record, attempt.records()[1:], attempt.owner) if record is not None else 0.0
 
 
-def find_jobs(attempt: Attempt) -> list[tuple[float, Transcript | Job]]:
-    """Return where each part begins, seconds, and its job or recorded answer, as the ledger has them.
+def find_jobs(attempt: Attempt) -> list[Part]:
+    """Return the job or the recorded answer of each part, as the ledger has them.
 
     :raises LedgerMissing: if it has not.
     """
@@ -173,9 +187,31 @@ def find_jobs(attempt: Attempt) -> list[tuple[float, Transcript | Job]]:
     if record is None or not (record.job or record.split_points):
         raise errors.LedgerMissing(attempt.ledger.path)
     if record.job is not None:
-        return [(0.0, record.job)]
+        return [Part(0.0, record.job)]
     starts = enumerate([0.0, *record.split_points], 1)
-    return [(start, _job_of(attempt.part_ledger(number))) for number, start in starts]
+    return [Part(start, _job_of(attempt.part_ledger(number))) for number, start in starts]
+
+
+def prefetched(attempt: Attempt, job: Job) -> Transcript | None:
+    """Return the transcript of a job that the triggerer has left, None if it has not."""
+    data = attempt.spool.take(job.run_id) if attempt.spool else None
+    if data is not None:
+        with suppress(errors.NanoGPTError):  # then the service has to be asked
+            return stored_status(job, data).transcript
+    return None
+
+
+def ask_status(service: NanoGPTHook, job: Job) -> JobStatus:
+    """Ask for a job once; a few times if the service says that it does not know it, as one of its replicas may.
+
+    :raises NanoGPTError: if the service refuses or does not answer.
+    """
+    for _ in range(NOT_FOUND_TRIES - 1):
+        try:
+            return service.status(job)
+        except errors.NotFound:
+            time.sleep(_NOT_FOUND_PAUSE_SECONDS)
+    return service.status(job)
 
 
 def _job_of(ledger: Ledger) -> Transcript | Job:
@@ -220,10 +256,10 @@ def _reuse(attempt: Attempt, ledger: Ledger, record: Record) -> ReusedResult | N
 
 def _reattach(attempt: Attempt, record: Record, job: Job) -> Transcript | Job | None:
     """Look at a paid job: its transcript, the job itself if it still runs, None if it must be submitted anew."""
-    if (transcript := attempt.gate.prefetched(job)) is not None:
+    if (transcript := prefetched(attempt, job)) is not None:
         return transcript
     try:
-        status = attempt.gate.status(job)
+        status = _status(attempt, job)
     except errors.NotFound as error:
         if attempt.rules.on_lost_job == "fail":
             raise errors.JobLost(job=job, record=record.describe()) from error
@@ -247,3 +283,21 @@ def _reattach(attempt: Attempt, record: Record, job: Job) -> Transcript | Job | 
         return None
     attempt.log.info("Run %s is still %s; waiting on, with the whole timeout from now", job.run_id, status.raw_status)
     return job
+
+
+def _status(attempt: Attempt, job: Job) -> JobStatus | None:
+    """Ask how a paid job stands; None if the service answers no questions just now, so that it has to be waited for."""
+    breaker = attempt.breaker
+    if breaker.status_unavailable:
+        return None
+    if not breaker.may_ask:
+        breaker.raise_if_open()
+    try:
+        return ask_status(attempt.service, job)
+    except errors.NanoGPTError as error:
+        if not is_transient(error):
+            raise
+        if not breaker.status_unavailable:  # said once for all
+            breaker.status_unavailable = True
+            attempt.log.warning("%s; run %s counts as still running; waiting on, from now", error, job.run_id)
+        return None

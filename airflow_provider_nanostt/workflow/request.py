@@ -12,6 +12,7 @@ from airflow_provider_nanostt.api.catalogue import KnownModels
 from airflow_provider_nanostt.audio.inspect.probe import probe
 from airflow_provider_nanostt.audio.prepare.prepare import PrepareOptions
 from airflow_provider_nanostt.audio.prepare.upload_plan import PreparationRules, plan_upload
+from airflow_provider_nanostt.audio.sources import LocalFile
 from airflow_provider_nanostt.workflow.pricing import Estimate
 
 if TYPE_CHECKING:
@@ -53,14 +54,12 @@ class Identified:
     :param version: what a record keeps to know the recording again.
     :param source: the recording, with what its storage said of it.
     :param info: what the recording is, if it had to be read anyway.
-    :param digest: the SHA-256 of a local recording.
     """
 
     request: RequestFingerprint
     version: SourceVersion | None
     source: Recording
     info: AudioInfo | None = None
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,9 @@ def look_at(
     """
     options, source, info, digest = request.options, request.source, None, None
     if wanted is not None:
-        source, info, digest = wanted.source, wanted.info, wanted.digest
+        source, info = wanted.source, wanted.info
+        if wanted.version is not None and isinstance(source, LocalFile):
+            digest = wanted.version.key
     known = KnownModels() if service is None else service.known_models()
     known.check(options.model, diarize=options.diarize, tag_audio_events=options.tag_audio_events)
     if news := known.news(options.model):

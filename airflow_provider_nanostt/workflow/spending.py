@@ -112,13 +112,12 @@ def submits_in(record: Record) -> list[Submit]:
     found = []
     if record.state in (*RECEIVED, INTENDED, FAILED) and not record.split_points:
         is_certain = record.state in RECEIVED
-        name = _name(record.job.run_id if record.job else None, record.source, record.intended_at)
         usd = record.cost if is_certain else None
-        found.append(_submit(name, record.intended_at, record.model, usd, is_certain=is_certain))
+        found.append(_submit(record.submit_id, record.intended_at, record.model, usd, is_certain=is_certain))
     for past in record.history:
         at, usd = amount(past.get("at")), amount(past.get("cost"))
         if at is not None and usd is not None:
-            name = _name(past.get("run_id"), str(past.get("source")), at)
+            name = str(past.get("run_id") or f"{past.get('source')} {at}")
             found.append(_submit(name, at, str(past.get("model")), usd))
     return found
 
@@ -153,7 +152,3 @@ def _submit(name: str, at: float, model: str, usd: float | None, *, is_certain: 
     if usd is not None and usd > MAX_USD:
         raise ValueError(f"its cost is {usd!r}")
     return Submit(name, datetime.fromtimestamp(at, UTC).date(), label(model), usd, is_certain)
-
-
-def _name(run_id: object, source: str, at: float) -> str:
-    return run_id if isinstance(run_id, str) and run_id else f"{source} {at}"

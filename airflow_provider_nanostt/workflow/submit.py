@@ -8,7 +8,7 @@ a slot, an intent and a request each time: in the pause between, nothing is on i
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,20 +27,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.budget import Approval
     from airflow_provider_nanostt.workflow.pricing import Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is known before a submit, and kept with its intent.
-
-    :param balance: USD in the account, None if unknown.
-    :param usage: of the key, if somebody will compare it.
-    :param source_version: what identifies the recording, as ``audio`` describes it.
-    """
-
-    balance: float | None
-    usage: UsageSnapshot | None
-    source_version: Mapping[str, object] | None = None
 
 
 def submit(
@@ -62,7 +48,7 @@ def submit(
     :raises LedgerError: if the intent cannot be recorded; nothing is submitted then.
     :raises AmbiguousSubmit: if no readable answer came and it may have been charged.
     """
-    attempt.gate.check()
+    attempt.breaker.raise_if_open()
     if submission.actual_minutes is not None:  # what was made counts as it is
         estimate = replace(estimate, minutes=submission.actual_minutes)
     approval = attempt.budget.approve(attempt.number, estimate)
@@ -70,11 +56,12 @@ def submit(
         attempt.log.warning(
             "No ledger: a retry or clear of this task will pay again. Set output_path=, or use Airflow 3.3 or newer."
         )
-    balance, usage = attempt.uncertain.figures_before(attempt.budget.balance) if ledger.is_kept else (None, None)
-    known = Known(balance, usage, source_version)
-    send = partial(_send, attempt, ledger, request, submission, approval, known=known)
+    figures = attempt.uncertain.figures_before(attempt.budget.balance) if ledger.is_kept else (None, None)
+    send = partial(
+        _send, attempt, ledger, request, submission, approval, figures=figures, source_version=source_version
+    )
     try:
-        return until_accepted(send, attempt.gate.check)
+        return until_accepted(send, attempt.breaker.raise_if_open)
     except errors.NanoGPTError as error:
         if error.charged == "no":
             if isinstance(error, errors.ApiError | errors.TransportError):
@@ -90,13 +77,14 @@ def _send(
     submission: Submission,
     approval: Approval,
     *,
-    known: Known,
+    figures: tuple[float | None, UsageSnapshot | None],
+    source_version: Mapping[str, object] | None,
 ) -> Transcript | Job:
     """Take a slot, record the intent, send once, and record what came of it."""
     attempt.service.acquire_slot()
     size = 0 if isinstance(submission.audio, str) else submission.audio.size
     with holding(attempt.holder, attempt.service.get_conn().config.longest_submit(size)) as claim:
-        record_intent(attempt, ledger, request, approval, claim=claim, known=known)
+        record_intent(attempt, ledger, request, approval, claim=claim, figures=figures, source_version=source_version)
         attempt.log.info("Submitting %s to NanoGPT, model %s", request.source, submission.model)
         try:
             answer = attempt.service.submit(submission)
@@ -116,23 +104,26 @@ def record_intent(
     approval: Approval,
     *,
     claim: Claim,
-    known: Known,
+    figures: tuple[float | None, UsageSnapshot | None],
+    source_version: Mapping[str, object] | None = None,
 ) -> None:
     """Record that a submit is about to be sent, which nobody may do without an approval.
 
+    :param figures: USD in the account, None if unknown, and the usage of the key, if somebody will compare it.
+    :param source_version: what identifies the recording, as ``audio`` describes it.
     :raises NanoGPTError: if the batch has stopped meanwhile.
     :raises SubmittedElsewhere: if another attempt has recorded something since the record was read.
     :raises LedgerError: if it cannot be recorded.
     """
-    attempt.gate.check()
+    attempt.breaker.raise_if_open()
     ledger.record_intent(
         request,
         estimated_cost=approval.estimated_usd,
-        balance=known.balance,
-        usage=known.usage,
+        balance=figures[0],
+        usage=figures[1],
         owner=attempt.owner,
         forced=attempt.forced,
-        source_version=known.source_version,
+        source_version=source_version,
         claim=claim,
     )
 

@@ -19,7 +19,7 @@ from airflow_provider_nanostt.ledger import keep_recording
 from airflow_provider_nanostt.outputs import save_locally, write_outputs
 from airflow_provider_nanostt.outputs.merge import merge
 from airflow_provider_nanostt.workflow import recovery
-from airflow_provider_nanostt.workflow.recovery import ResumeParts, ReusedResult
+from airflow_provider_nanostt.workflow.recovery import Part, ResumeParts, ReusedResult
 from airflow_provider_nanostt.workflow.request import look_at
 from airflow_provider_nanostt.workflow.submit import submit as submit_once
 
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.attempt import Attempt
     from airflow_provider_nanostt.workflow.pricing import Estimate
     from airflow_provider_nanostt.workflow.request import Identified, Look, TranscriptionRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A recording, or one part of it: where it begins, seconds, and its transcript or job."""
-
-    start: float
-    found: Transcript | Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +58,7 @@ class ToSubmit:
             for part, end in zip(self.known, ends, strict=True)
             if part.found is None
         ]
-        return self.look.estimate.of_part(None if None in missing else sum(filter(None, missing)))
+        return self.look.estimate.of_parts(missing)
 
 
 def find(attempt: Attempt, request: TranscriptionRequest) -> ReusedResult | list[Part] | ToSubmit:
@@ -88,16 +80,16 @@ def find(attempt: Attempt, request: TranscriptionRequest) -> ReusedResult | list
         return found
     if isinstance(found, Transcript | Job):
         return [Part(0.0, found)]
-    # 4. Count what earlier attempts have spent.
-    if record is not None:
-        attempt.gate.add_earlier(recovery.spent_so_far(attempt, record))
+    # 4. Count what earlier attempts have spent; of a batch, that was done before its first item began.
+    if record is not None and not attempt.is_item:
+        attempt.budget.add_earlier(recovery.spent_so_far(attempt, record))
     known = None
     if isinstance(found, ResumeParts):
         known = _find_parts(attempt, wanted, [0.0, *found.record.split_points])
         if all(part.found for part in known):
             return [Part(part.start, part.found) for part in known if part.found]
     # 5. Look at the recording, and choose how it gets to the service.
-    attempt.gate.check()
+    attempt.breaker.raise_if_open()
     look = look_at(attempt.service, request, attempt.log, wanted, staging=attempt.staging)
     attempt.target.settings.check_model(request.options.model, look.known)
     return ToSubmit(request, wanted, look, known)
@@ -139,11 +131,8 @@ def _submit_whole(
     """Submit a recording in one piece, or take over what another attempt has come to that was quicker."""
     version = wanted.version.to_json() if wanted.version else None
     try:
-        return [
-            Part(
-                0.0, submit_once(attempt, attempt.ledger, wanted.request, submission, estimate, source_version=version)
-            )
-        ]
+        found = submit_once(attempt, attempt.ledger, wanted.request, submission, estimate, source_version=version)
+        return [Part(0.0, found)]
     except errors.SubmittedElsewhere:
         taken = recovery.take_over(attempt, attempt.ledger, wanted.request)
         return taken if isinstance(taken, ReusedResult) else [Part(0.0, taken)]
@@ -244,17 +233,15 @@ def _find_parts(attempt: Attempt, wanted: Identified, starts: Sequence[float]) -
         ledger, request = attempt.part_ledger(number), wanted.request.of_part(number, len(starts))
         of_part, record = recovery.read_record(attempt, ledger)
         found = recovery.recover(of_part, ledger, record, request)
-        if isinstance(found, ResumeParts):
-            raise errors.LedgerError(f"the record of {request.source} is not that of a part")
-        parts.append(_KnownPart(start, ledger, request, _of_part(found, request)))
+        if isinstance(found, ReusedResult | ResumeParts):
+            raise _not_of_part(request)
+        parts.append(_KnownPart(start, ledger, request, found))
     return parts
 
 
-def _of_part(found: ReusedResult | Transcript | Job | None, request: RequestFingerprint) -> Transcript | Job | None:
-    """Refuse a result: a part has none of its own."""
-    if isinstance(found, ReusedResult):
-        raise errors.LedgerError(f"the record of {request.source} is not that of a part")
-    return found
+def _not_of_part(request: RequestFingerprint) -> errors.LedgerError:
+    """Return the error for a record with what a part cannot have: a result, or parts of its own."""
+    return errors.LedgerError(f"the record of {request.source} is not that of a part")
 
 
 def _submit_missing(
@@ -270,7 +257,7 @@ def _submit_missing(
     """
     estimate = look.estimate
     missing = [audio.seconds for part, audio in zip(known, parts, strict=True) if part.found is None]
-    attempt.budget.check(attempt.number, estimate.of_part(None if None in missing else sum(filter(None, missing))))
+    attempt.budget.check(attempt.number, estimate.of_parts(missing))
     done = []
     for part, audio in zip(known, parts, strict=True):
         found = part.found
@@ -279,9 +266,11 @@ def _submit_missing(
             try:
                 found = submit_once(attempt, part.ledger, part.request, submission, estimate)
             except errors.SubmittedElsewhere:
-                found = _of_part(recovery.take_over(attempt, part.ledger, part.request), part.request)
-        if found is not None:
-            done.append(Part(part.start, found))
+                taken = recovery.take_over(attempt, part.ledger, part.request)
+                if isinstance(taken, ReusedResult):
+                    raise _not_of_part(part.request) from None
+                found = taken
+        done.append(Part(part.start, found))
     return done
 
 

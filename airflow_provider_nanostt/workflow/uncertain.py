@@ -199,5 +199,4 @@ def _charge_of(record: Record) -> KnownCharge | None:
     usage, cost = record.usage_before, record.cost
     if record.state not in RECEIVED or usage is None or not cost:
         return None
-    name = record.job.run_id if record.job else f"{record.source} {record.intended_at}"
-    return KnownCharge(name, record.intended_at, cost, record.model, usage.key, usage.at)
+    return KnownCharge(record.submit_id, record.intended_at, cost, record.model, usage.key, usage.at)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.models import UsageRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,13 +133,9 @@ def _difference(before: UsageSnapshot, now: UsageSnapshot) -> dict[str, tuple[fl
     was = {(row.day, row.model): row for row in before.rows}
     risen: dict[str, tuple[float, float, float]] = defaultdict(lambda: (0, 0.0, 0.0))
     for row in now.rows:
-        old = was.pop((row.day, row.model), None)
+        old = was.pop((row.day, row.model), UsageRow(row.day, row.model, 0, 0.0, 0.0))
         requests, cost, refunded = risen[row.model]
-        more = (
-            row.requests - (old.requests if old else 0),
-            row.cost - (old.cost if old else 0.0),
-            row.refunded - (old.refunded if old else 0.0),
-        )
+        more = (row.requests - old.requests, row.cost - old.cost, row.refunded - old.refunded)
         if more[0] < 0 or min(more[1:]) < -ROUNDING_USD:
             return None
         risen[row.model] = (requests + more[0], cost + more[1], refunded + more[2])

@@ -20,7 +20,7 @@ from airflow_provider_nanostt.decorators import transcribe_task
 from airflow_provider_nanostt.emulator import Emulator
 from airflow_provider_nanostt.operators import TranscribeBatchOperator, TranscribeOperator, YouTubeTranscribeOperator
 from airflow_provider_nanostt.sensors import TranscriptionSensor
-from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
+from airflow_provider_nanostt.workflow.circuit_breaker import CircuitBreaker
 from tests.api.test_errors import EVERY_ERROR
 from tests.conftest import TEXT
 from tests.local_network import Authority, Relay, server_tls, serving

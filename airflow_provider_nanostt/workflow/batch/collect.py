@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.manifest_row import ManifestRow
     from airflow_provider_nanostt.workflow.batch.run import BatchRun
 
-_FETCH_SECONDS = 300.0
-"""How long a transcript that is known to be there is asked for."""
-
 
 def wait(
     run: BatchRun, pending: Sequence[Pending], *, deadline: float, poll_interval: float, to_the_end: bool = True
@@ -60,10 +57,10 @@ def _take_in(run: BatchRun, one: Pending, index: int, answer: Transcript | error
     """Take in how a job has ended."""
     if run.rows[one.number].status != WAITING:  # another part of it has failed
         return
-    with run.recording_errors(one.number, one.attempt):
+    with run.recording_errors(one.attempt):
         if isinstance(answer, errors.JobError):
             raise answer
-        one.parts[index] = (one.parts[index][0], answer)
+        one.parts[index] = one.parts[index]._replace(found=answer)
         if not one.jobs:
             run.write(one)
 
@@ -82,9 +79,9 @@ def collect_jobs(
     if waiting:
         run.log.info("Writing %d transcripts (%d already fetched by the triggerer)", len(waiting), ready)
     ended = frozenset(not_completed) if not more else None
-    for number, attempt in run.open_items(row.number for row in waiting):
-        with run.recording_errors(number, attempt):
-            _fetch(run, number, attempt, ended)
+    for attempt in run.open_items(row.number for row in waiting):
+        with run.recording_errors(attempt):
+            _fetch(run, attempt, ended)
 
 
 def some_jobs(run: BatchRun) -> tuple[list[dict[str, object]], int]:
@@ -93,11 +90,11 @@ def some_jobs(run: BatchRun) -> tuple[list[dict[str, object]], int]:
     :return: as many as fit into a trigger's arguments, but those of one item at least; none if none is left.
     """
     jobs: list[dict[str, object]] = []
-    for number, attempt in run.open_items(row.number for row in _waiting(run)):
-        with run.recording_errors(number, attempt):
+    for attempt in run.open_items(row.number for row in _waiting(run)):
+        with run.recording_errors(attempt):
             found = [one.to_json() for _, one in recovery.find_jobs(attempt) if isinstance(one, Job)]
             if jobs and not job_list.fits([*jobs, *found]):
-                return jobs, number
+                return jobs, attempt.number
             jobs += found
     return jobs, len(run.rows)
 
@@ -125,23 +122,23 @@ def _waiting(run: BatchRun) -> list[ManifestRow]:
     return [row for row in run.rows if row.status == WAITING]
 
 
-def _fetch(run: BatchRun, number: int, attempt: Attempt, ended: frozenset[str] | None) -> None:
+def _fetch(run: BatchRun, attempt: Attempt, ended: frozenset[str] | None) -> None:
     """Fetch and write one item, whose jobs are in the ledger."""
-    if not _is_prefetched(run, run.rows[number]):
+    if not _is_prefetched(run, run.rows[attempt.number]):
         run.breaker.raise_if_open()  # it will have to be asked for
-    one = Pending(number, attempt, recovery.find_jobs(attempt))
-    for index, (start, found) in enumerate(one.parts):
-        if isinstance(found, Job):
-            one.parts[index] = start, _fetched(run, attempt, found, ended)
+    one = Pending(attempt, recovery.find_jobs(attempt))
+    for index, part in enumerate(one.parts):
+        if isinstance(part.found, Job):
+            one.parts[index] = part._replace(found=_fetched(run, attempt, part.found, ended))
     run.write(one)
     run.breaker.record_success()
 
 
 def _fetched(run: BatchRun, attempt: Attempt, job: Job, ended: frozenset[str] | None) -> Transcript:
-    if (transcript := attempt.gate.prefetched(job)) is not None:
+    if (transcript := recovery.prefetched(attempt, job)) is not None:
         return transcript
     # One that is not completed is asked once more: it may be by now, and its error is raised in full.
-    patience = 0.0 if ended is None or job.run_id in ended else _FETCH_SECONDS
+    patience = 0.0 if ended is None or job.run_id in ended else recovery.FETCH_SECONDS
     return run.service.wait_until(job, deadline=time.time() + patience, at_once=True)
 
 

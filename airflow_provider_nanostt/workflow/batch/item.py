@@ -1,81 +1,40 @@
-"""An item of a batch as the workflow sees it: gate, log, parts and records, and the listing that all items share."""
+"""An item of a batch as the workflow sees it: log, parts and records, and the listing that all items share."""
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.models import Job, Transcript
-from airflow_provider_nanostt.api.responses import stored_status
+from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.polling import expected_seconds, is_transient
+from airflow_provider_nanostt.polling import expected_seconds
 from airflow_provider_nanostt.workflow import recovery
-from airflow_provider_nanostt.workflow.gate import ask_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_nanostt._compat import ObjectStoragePath
-    from airflow_provider_nanostt.api.models import JobStatus
     from airflow_provider_nanostt.common.object_storage import FileInfo
-    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.ledger import Record
-    from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
     from airflow_provider_nanostt.workflow.attempt import Attempt, Log
-    from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
-
-
-@dataclass(frozen=True, slots=True)
-class ItemGate:
-    """The gate of one item: whether it may be begun and asked for depends on the whole batch."""
-
-    service: NanoGPTHook
-    breaker: CircuitBreaker
-    spool: TranscriptSpool
-
-    def check(self) -> None:
-        """Raise if the batch has stopped."""
-        self.breaker.raise_if_open()
-
-    def add_earlier(self, usd: float) -> None:
-        """Do nothing: what all items have cost was counted before the first was begun."""
-
-    def prefetched(self, job: Job) -> Transcript | None:
-        """Return the transcript of a job that the triggerer has left, None if it has not."""
-        data = self.spool.take(job.run_id)
-        if data is not None:
-            with suppress(errors.NanoGPTError):  # then the service has to be asked
-                return stored_status(job, data).transcript
-        return None
-
-    def status(self, job: Job) -> JobStatus | None:
-        """Ask for a job, unless the service does not answer questions at all."""
-        if self.breaker.status_unavailable:
-            return None
-        if not self.breaker.may_ask:
-            self.breaker.raise_if_open()
-        try:
-            return ask_status(self.service, job)
-        except errors.NanoGPTError as error:
-            if not is_transient(error):
-                raise
-            self.breaker.status_unavailable = True
-            return None
+    from airflow_provider_nanostt.workflow.recovery import Part
 
 
 @dataclass(slots=True)
 class Pending:
-    """An item whose transcript has to be waited for: where its parts begin, seconds, and what each has come to."""
+    """An item whose transcript has to be waited for: its parts have jobs, or transcripts by now."""
 
-    number: int
     attempt: Attempt
-    parts: list[tuple[float, Transcript | Job]]
+    parts: list[Part]
+
+    @property
+    def number(self) -> int:
+        """Its place in the batch."""
+        return self.attempt.number
 
     @property
     def jobs(self) -> list[Job]:
@@ -116,17 +75,16 @@ def list_once(folder: ObjectStoragePath) -> Callable[[], Mapping[str, FileInfo]]
     It raises a LedgerError if the folder cannot be listed: that is not the answer "no files".
     """
     lock = threading.Lock()
-
-    @functools.cache
-    def found() -> Mapping[str, FileInfo]:
-        try:
-            return object_storage.list_folder(folder)
-        except Exception as error:  # whatever a storage raises
-            raise errors.LedgerError(f"{folder} cannot be listed ({errors.describe_exception(error)})") from error
+    found: list[Mapping[str, FileInfo]] = []
 
     def listing() -> Mapping[str, FileInfo]:
         with lock:
-            return found()
+            try:
+                if not found:
+                    found.append(object_storage.list_folder(folder))
+            except Exception as error:  # whatever a storage raises
+                raise errors.LedgerError(f"{folder} cannot be listed ({errors.describe_exception(error)})") from error
+            return found[0]
 
     return listing
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.parsing import parse_words
-from airflow_provider_nanostt.ledger import FOLDER
+from airflow_provider_nanostt.ledger.stores import FOLDER, ledger_errors
 from airflow_provider_nanostt.outputs import FORMATS as FILE_FORMATS
 from airflow_provider_nanostt.polling.transcript_spool import TranscriptSpool
 from airflow_provider_nanostt.workflow.batch.items import WRITING
@@ -49,17 +49,17 @@ def check_formats(formats: Sequence[str] | str) -> tuple[str, ...]:
     return wanted or ("jsonl",)
 
 
-def write(folder: ObjectStoragePath, name: str, rows: Iterable[ManifestRow], formats: Sequence[str]) -> dict[str, str]:
+def write(folder: ObjectStoragePath, name: str, rows: Sequence[ManifestRow], formats: Sequence[str]) -> dict[str, str]:
     """Write the manifest in each format, and return the addresses.
 
     :param name: without suffix.
     :raises OSError: if it cannot be written.
     """
-    all_rows, written = list(rows), {}
+    written = {}
     for one in formats:
         path = folder / f"{name}.{one}"
         with object_storage.writing(path) as file:
-            _WRITERS[one](file, all_rows)
+            _WRITERS[one](file, rows)
         written[one] = str(path)
     return written
 
@@ -151,15 +151,12 @@ class Checkpoint:
 
         :raises LedgerError: if it cannot be written.
         """
-        try:
-            with object_storage.writing(self._file) as file:
-                for row, own in zip(rows, writing, strict=True):
-                    file.write(json.dumps({"row": row.to_json(), "writing": dict(own)}).encode() + b"\n")
-        except Exception as error:  # whatever a storage raises
-            raise errors.LedgerError(
-                f"{self._file} cannot be written ({errors.describe_exception(error)}), and a resume would not know the "
-                "batch"
-            ) from error
+        with (
+            ledger_errors(f"{self._file} cannot be written, and a resume would not know the batch"),
+            object_storage.writing(self._file) as file,
+        ):
+            for row, own in zip(rows, writing, strict=True):
+                file.write(json.dumps({"row": row.to_json(), "writing": dict(own)}).encode() + b"\n")
 
     def load(self) -> tuple[list[ManifestRow], list[Writing]]:
         """Read what :meth:`save` has written.
@@ -167,18 +164,13 @@ class Checkpoint:
         :raises LedgerMissing: if it is not there.
         :raises LedgerError: if it cannot be read.
         """
-        try:
+        with ledger_errors(f"{self._file} cannot be read; a retry finds each recording's record again"):
             data = object_storage.read(self._file)
-            lines = None if data is None else [json.loads(line) for line in data.splitlines()]
-            if lines is not None:
+            if data is not None:
+                lines = [json.loads(line) for line in data.splitlines()]
                 return [self._read(number, one["row"]) for number, one in enumerate(lines)], [
                     {name: value for name, value in one["writing"].items() if name in WRITING} for one in lines
                 ]
-        except Exception as error:
-            raise errors.LedgerError(
-                f"{self._file} cannot be read ({errors.describe_exception(error)}); a retry finds each recording's "
-                "record again"
-            ) from error
         raise errors.LedgerMissing(str(self._file))
 
     def save_look(self, marks: Iterable[str]) -> None:
@@ -186,20 +178,16 @@ class Checkpoint:
 
         :raises LedgerError: if it cannot be written.
         """
-        try:
+        with ledger_errors(f"{self._look} cannot be written"):
             object_storage.write(self._look, "\n".join(sorted(marks)).encode())
-        except Exception as error:
-            raise errors.LedgerError.of(f"{self._look} cannot be written", error) from error
 
     def look(self) -> frozenset[str] | None:
         """Return what :meth:`save_look` has kept, None if it is not there.
 
         :raises LedgerError: if it cannot be read.
         """
-        try:
+        with ledger_errors(f"{self._look} cannot be read"):
             data = object_storage.read(self._look)
-        except Exception as error:
-            raise errors.LedgerError.of(f"{self._look} cannot be read", error) from error
         return None if data is None else frozenset(data.decode("ascii", "replace").split())
 
     def forget_look(self) -> None:

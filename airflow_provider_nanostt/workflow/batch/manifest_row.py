@@ -97,8 +97,7 @@ class ManifestRow:
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
-        lists = {"speakers": list(self.speakers), "review": [dict(one) for one in self.review]}
-        return {**asdict(self), "files": dict(self.files), "tables": dict(self.tables), **lists}
+        return {**asdict(self), "speakers": list(self.speakers), "review": list(self.review)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> ManifestRow:

@@ -22,9 +22,7 @@ from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.outputs.merge import RUN_ID_SEPARATOR
 from airflow_provider_nanostt.workflow import transcribe
 from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
-from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
 from airflow_provider_nanostt.workflow.batch.item import (
-    ItemGate,
     ItemLog,
     Pending,
     is_own,
@@ -47,6 +45,7 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import (
 )
 from airflow_provider_nanostt.workflow.batch.workers import FIRST_WIDTH, LAST_WIDTH, Width, in_threads
 from airflow_provider_nanostt.workflow.budget import Budget
+from airflow_provider_nanostt.workflow.circuit_breaker import CircuitBreaker
 from airflow_provider_nanostt.workflow.recovery import ReusedResult
 from airflow_provider_nanostt.workflow.transcribe import ToSubmit
 from airflow_provider_nanostt.workflow.uncertain import UncertainSubmits
@@ -63,8 +62,8 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt.workflow.batch.manifest import Checkpoint
     from airflow_provider_nanostt.workflow.batch.tables import BatchTables
     from airflow_provider_nanostt.workflow.pricing import CostRules
+    from airflow_provider_nanostt.workflow.recovery import Part
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
-    from airflow_provider_nanostt.workflow.transcribe import Part
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -131,14 +130,12 @@ class BatchRun:
         at_first = FIRST_WIDTH if object_storage.is_local(self.folder) else 2 * FIRST_WIDTH
         width = Width(self.service.get_limiter(), now=at_first).grown if most is None else lambda: most
         if self.allow is None or self.breaker.error is not None:  # a batch that has stopped asks nobody
-            begun = self._in_threads(
-                lambda number: self._begin(number, attempts[number], items[number]), attempts, width
-            )
+            begun = self._in_threads(lambda one: self._begin(one, items[one.number]), attempts.values(), width)
             return [one for one in begun if one is not None]
-        found = self._in_threads(lambda number: self._find(number, attempts[number], items[number]), attempts, width)
+        found = self._in_threads(lambda one: self._find(one, items[one.number]), attempts.values(), width)
         left = {number: one for number, one in zip(attempts, found, strict=True) if isinstance(one, ToSubmit)}
         self._ask(self.allow, attempts, left)
-        begun = self._in_threads(lambda number: self._submit(number, attempts[number], left[number]), list(left), width)
+        begun = self._in_threads(lambda number: self._submit(attempts[number], left[number]), list(left), width)
         return sorted([one for one in (*found, *begun) if isinstance(one, Pending)], key=lambda one: one.number)
 
     def _ask(
@@ -163,7 +160,7 @@ class BatchRun:
             problem = errors.CostLimit(f"It came after {allowed.name}" if allowed.items else "Nobody has approved it")
         for number in refused:
             del left[number]
-            self.record_error(number, problem, attempts[number])
+            self.record_error(number, problem)
             self.budget.passed(number)
 
     def open_all(self, items: Sequence[Item], *, distinct_names: bool) -> dict[int, Attempt]:
@@ -177,11 +174,16 @@ class BatchRun:
             status = NOT_STARTED if first.setdefault(item.key, number) == number else DUPLICATE
             self.rows.append(ManifestRow(number, item.shown, name=item.name or "", key=item.key, status=status))
             if status == NOT_STARTED and item.problem is not None:
-                self._not_found(number, item.problem, is_no_match=item.is_no_match)
+                if item.is_no_match and self.on_no_match == "warn":
+                    self._set(self.rows[number].with_error(item.problem, NO_MATCH))
+                    self.log.warning("%s", item.problem)
+                else:
+                    self.record_error(number, item.problem)
         if all(item.problem for item in items):
             return {}
         self._warm_up(items)
-        attempts = dict(self.open_items(number for number in first.values() if items[number].problem is None))
+        wanted = (number for number in first.values() if items[number].problem is None)
+        attempts = {one.number: one for one in self.open_items(wanted)}
         for number in set(range(len(items))) - set(attempts):
             self.budget.passed(number)
         # All have to be read before the first begins: a late read would overwrite what was recorded meanwhile.
@@ -189,14 +191,6 @@ class BatchRun:
         self.budget.add_earlier(sum(self._in_threads(spent_so_far, attempts.values(), lambda: readers)))
         self._uncertain.compare_all(lambda: (record for one in attempts.values() for record in records_of(one)))
         return attempts
-
-    def _not_found(self, number: int, problem: errors.NanoGPTError, *, is_no_match: bool) -> None:
-        """Take it into the row that there is no recording, which is a failure only if the user wants it so."""
-        if not is_no_match or self.on_no_match == "fail":
-            self.record_error(number, problem, None)
-            return
-        self._set(self.rows[number].with_error(problem, NO_MATCH))
-        self.log.warning("%s", problem)
 
     def _warm_up(self, items: Iterable[Item]) -> None:
         """Open shared clients before starting threads, and ask for the account: a refused key stops all submits."""
@@ -213,73 +207,79 @@ class BatchRun:
             with contextlib.suppress(Exception):
                 _ = object_storage.resolve(uri).fs
 
-    def open_items(self, numbers: Iterable[int]) -> Iterator[tuple[int, Attempt]]:
-        """Yield numbers of items and the attempts at them, whose records are not read yet."""
-        many = len(self.rows) >= _LISTING_PAYS_FROM
+    def open_items(self, numbers: Iterable[int]) -> Iterator[Attempt]:
+        """Yield attempts at items, whose records are not read yet."""
         for number in numbers:
-            with self.recording_errors(number):  # such as names that are not a mapping
-                row, own = self.rows[number], self._writing[number]
-                settings = replace(self.settings, **own)  # type: ignore[arg-type]  # checked by the settings
-                attempt = open_attempt(
-                    self.service,
-                    self.context,
-                    ItemGate(self.service, self.breaker, self.checkpoint.spool),
-                    self.budget,
-                    Target(self.folder, settings, self._listing if many else None, partial(self.tables.collect, row)),
-                    rules=self.rules,
-                    log=ItemLog(self.log, row.audio),
-                    uncertain=self._uncertain,
-                    staging_path=self.staging_path,
-                    item=row.key,
-                    number=number,
-                    shared=self.skip_existing,
-                )
-                yield number, attempt
+            try:
+                attempt = self._open(self.rows[number], self._writing[number])
+            except Exception as error:  # noqa: BLE001  such as names that are not a mapping
+                self.record_error(number, error)
+            else:
+                yield attempt
+
+    def _open(self, row: ManifestRow, own: Mapping[str, object]) -> Attempt:
+        settings = replace(self.settings, **own)  # type: ignore[arg-type]  # checked by the settings
+        listing = self._listing if len(self.rows) >= _LISTING_PAYS_FROM else None
+        return open_attempt(
+            self.service,
+            self.context,
+            self.budget,
+            Target(self.folder, settings, listing, partial(self.tables.collect, row)),
+            rules=self.rules,
+            log=ItemLog(self.log, row.audio),
+            uncertain=self._uncertain,
+            breaker=self.breaker,
+            spool=self.checkpoint.spool,
+            staging_path=self.staging_path,
+            item=row.key,
+            number=row.number,
+            shared=self.skip_existing,
+        )
 
     def _in_threads(self, work: Callable[[T], R], things: Iterable[T], width: Callable[[], int]) -> list[R]:
         stopped = errors.NanoGPTError("The task was ended before this")
         return in_threads(work, things, width, partial(self.breaker.stop, stopped))
 
-    def _begin(self, number: int, attempt: Attempt, item: Item) -> Pending | None:
-        found = self._find(number, attempt, item)
-        return self._submit(number, attempt, found) if isinstance(found, ToSubmit) else found
+    def _begin(self, attempt: Attempt, item: Item) -> Pending | None:
+        found = self._find(attempt, item)
+        return self._submit(attempt, found) if isinstance(found, ToSubmit) else found
 
-    def _find(self, number: int, attempt: Attempt, item: Item) -> Pending | ToSubmit | None:
+    def _find(self, attempt: Attempt, item: Item) -> Pending | ToSubmit | None:
         """Take in what is paid for; return what has to be waited for, or submitted."""
         left: Pending | ToSubmit | None = None
         try:
-            with self.recording_errors(number, attempt):
+            with self.recording_errors(attempt):
                 if isinstance(self.breaker.error, errors.LedgerError):
                     self.breaker.raise_if_open()
                 found = transcribe.find(attempt, self.request(item))
                 if isinstance(found, ToSubmit):
                     left = found
-                    self.on_stage(number, found)
+                    self.on_stage(attempt.number, found)
                 else:
-                    left = self.accept(number, attempt, found)
+                    left = self.accept(attempt, found)
                     self.breaker.record_success()
         finally:
             if not isinstance(left, ToSubmit):
-                self.budget.passed(number)
+                self.budget.passed(attempt.number)
         return left
 
-    def _submit(self, number: int, attempt: Attempt, found: ToSubmit) -> Pending | None:
+    def _submit(self, attempt: Attempt, found: ToSubmit) -> Pending | None:
         pending = None
         try:
-            with self.recording_errors(number, attempt):
-                self.on_stage(number, "sending")
-                pending = self.accept(number, attempt, transcribe.submit(attempt, found))
+            with self.recording_errors(attempt):
+                self.on_stage(attempt.number, "sending")
+                pending = self.accept(attempt, transcribe.submit(attempt, found))
                 self.breaker.record_success()
         finally:
-            self.budget.passed(number)
+            self.budget.passed(attempt.number)
         return pending
 
-    def accept(self, number: int, attempt: Attempt, found: ReusedResult | list[Part]) -> Pending | None:
+    def accept(self, attempt: Attempt, found: ReusedResult | list[Part]) -> Pending | None:
         """Write what is there; return what has to be waited for."""
         if isinstance(found, ReusedResult):
-            self._record_result(number, attempt, WRITTEN if is_own(attempt) else SKIPPED, found.result)
+            self._record_result(attempt, WRITTEN if is_own(attempt) else SKIPPED, found.result)
             return None
-        pending = Pending(number, attempt, [(part.start, part.found) for part in found])
+        pending = Pending(attempt, found)
         jobs = pending.jobs
         if not jobs:
             self.write(pending)
@@ -289,8 +289,8 @@ class BatchRun:
             "model": jobs[0].model,
             "cost_usd": sum(job.cost or 0.0 for job in jobs),
         }
-        self._record_result(number, attempt, WAITING, known)
-        self.on_stage(number, pending)
+        self._record_result(attempt, WAITING, known)
+        self.on_stage(attempt.number, pending)
         return pending
 
     def hand_over(self) -> dict[str, str] | None:
@@ -308,11 +308,11 @@ class BatchRun:
         with self._write_lock:
             result = transcribe.finish(pending.attempt, done)
         pending.parts.clear()  # nor does it stay in memory
-        self._record_result(pending.number, pending.attempt, WRITTEN, result)
+        self._record_result(pending.attempt, WRITTEN, result)
 
-    def _record_result(self, number: int, attempt: Attempt, status: str, result: Mapping[str, object]) -> None:
+    def _record_result(self, attempt: Attempt, status: str, result: Mapping[str, object]) -> None:
         """Take a result into the row; what another task has paid for costs this one nothing."""
-        row, record = self.rows[number].with_result(status, result), attempt.ledger.record
+        row, record = self.rows[attempt.number].with_result(status, result), attempt.ledger.record
         row = replace(row, tables=dict(record.tables or {}) if record else {})
         self._set(row if is_own(attempt) else replace(row, cost_usd=0.0, charged_minutes=0.0))
 
@@ -322,14 +322,14 @@ class BatchRun:
             self.on_stage(row.number, row)
 
     @contextlib.contextmanager
-    def recording_errors(self, number: int, attempt: Attempt | None = None) -> Iterator[None]:
+    def recording_errors(self, attempt: Attempt) -> Iterator[None]:
         """Take an error in the block into the item's row: one bad item never stops the others."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  see above
-            self.record_error(number, error, attempt)
+            self.record_error(attempt.number, error, attempt)
 
-    def record_error(self, number: int, error: BaseException, attempt: Attempt | None) -> None:
+    def record_error(self, number: int, error: BaseException, attempt: Attempt | None = None) -> None:
         """Take an error into the row, and stop the batch if the others would meet it, too."""
         row, text = self.rows[number], redact(str(error))
         if isinstance(error, errors.TranscriptionFailed) and attempt is not None:

@@ -105,7 +105,7 @@ class BatchTables:
         return named
 
     def assign(
-        self, rows: list[ManifestRow], open_items: Callable[[Iterable[int]], Iterator[tuple[int, Attempt]]]
+        self, rows: list[ManifestRow], open_items: Callable[[Iterable[int]], Iterator[Attempt]]
     ) -> dict[str, list[int]]:
         """Return which recordings belong into each of this run's files, by number; what is taken over is recorded.
 
@@ -127,7 +127,7 @@ class BatchTables:
                         continue
                     taken.setdefault(row.number, {})[name] = own
                 ours[name].append(row.number)
-        _record(taken, dict(open_items(taken)))
+        _record(taken, list(open_items(taken)))
         for number, names in taken.items():
             rows[number] = replace(rows[number], tables={**rows[number].tables, **names})
         return ours
@@ -261,12 +261,11 @@ def _written_transcript(row: ManifestRow) -> Transcript:
         ) from error
 
 
-def _record(taken: Mapping[int, Mapping[str, str]], attempts: Mapping[int, Attempt]) -> None:
+def _record(taken: Mapping[int, Mapping[str, str]], attempts: Sequence[Attempt]) -> None:
     """Record that this run's files have recordings that others have written, or wrote before there were tables."""
 
-    def record(number: int) -> None:
-        ledger = attempts[number].ledger
-        ledger.load()
-        ledger.record_tables(taken[number])
+    def record(attempt: Attempt) -> None:
+        attempt.ledger.load()
+        attempt.ledger.record_tables(taken[attempt.number])
 
-    in_threads(record, list(attempts), lambda: FIRST_WIDTH, lambda: None)
+    in_threads(record, attempts, lambda: FIRST_WIDTH, lambda: None)

@@ -31,12 +31,10 @@ MAX_WIDTH = 64
 class Width:
     """How many items may be at work at once: one more for each slot that nobody took since it was last asked.
 
-    :param ceiling: where it ends.
     :param now: where it begins.
     """
 
     limiter: RateLimiter
-    ceiling: int = LAST_WIDTH
     now: int = FIRST_WIDTH
     unused: float = 0.0  # seconds, as they were then
 
@@ -47,7 +45,7 @@ class Width:
         """Return how many may be at work now; to be asked when one of them is done."""
         unused = self.limiter.unused_seconds
         if slots := int((unused - self.unused) * self.limiter.rate):
-            self.now, self.unused = min(self.ceiling, self.now + min(slots, _MAX_STEP)), unused
+            self.now, self.unused = min(LAST_WIDTH, self.now + min(slots, _MAX_STEP)), unused
         return self.now
 
 

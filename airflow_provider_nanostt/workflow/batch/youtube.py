@@ -26,13 +26,11 @@ from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.batch.items import Item
 from airflow_provider_nanostt.workflow.pricing import Estimate
 from airflow_provider_nanostt.workflow.submit import (
-    Known,
     record_answer,
     record_intent,
     record_not_charged,
     record_refusal,
 )
-from airflow_provider_nanostt.workflow.transcribe import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -122,7 +120,6 @@ def video_items(urls: Iterable[str]) -> list[Item]:
 class _Video:
     """A video that has to be asked for."""
 
-    number: int
     id: str
     url: str
     attempt: Attempt
@@ -134,8 +131,8 @@ def fetch_videos(run: BatchRun, items: Sequence[Item]) -> None:
     attempts = run.open_all(items, distinct_names=False)  # the id in each file's name makes it distinct
     missing: list[_Video] = []
     for number, attempt in attempts.items():
-        with run.recording_errors(number, attempt):
-            video = _recover(run, number, items[number], attempt)
+        with run.recording_errors(attempt):
+            video = _recover(run, items[number], attempt)
             if video is not None:
                 missing.append(video)
         run.budget.passed(number)
@@ -143,15 +140,15 @@ def fetch_videos(run: BatchRun, items: Sequence[Item]) -> None:
         _fetch(run, missing[start : start + MAX_YOUTUBE_URLS])
 
 
-def _recover(run: BatchRun, number: int, item: Item, attempt: Attempt) -> _Video | None:
+def _recover(run: BatchRun, item: Item, attempt: Attempt) -> _Video | None:
     """Write a video that is paid for; return what is needed to ask for one that is not."""
     video = video_id(item.audio)
     request = RequestFingerprint.of(video, item.shown, Options(YOUTUBE_MODEL))
     attempt, record = recovery.read_record(attempt, attempt.ledger)
     found = recovery.recover(attempt, attempt.ledger, record, request)
     if found is None or isinstance(found, recovery.ResumeParts):  # a video has no parts
-        return _Video(number, video, item.audio, attempt, request)
-    run.accept(number, attempt, found if isinstance(found, recovery.ReusedResult) else [Part(0.0, found)])
+        return _Video(video, item.audio, attempt, request)
+    run.accept(attempt, found if isinstance(found, recovery.ReusedResult) else [recovery.Part(0.0, found)])
     return None
 
 
@@ -159,9 +156,9 @@ def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
     """Ask for up to ten videos with one request."""
     asked: list[tuple[_Video, Approval]] = []
     for video in videos:
-        with run.recording_errors(video.number, video.attempt):
-            video.attempt.gate.check()
-            asked.append((video, run.budget.approve(video.number, _COST)))
+        with run.recording_errors(video.attempt):
+            video.attempt.breaker.raise_if_open()
+            asked.append((video, run.budget.approve(video.attempt.number, _COST)))
     if not asked:
         return
     try:
@@ -171,7 +168,7 @@ def _fetch(run: BatchRun, videos: Sequence[_Video]) -> None:
             failure = record_refusal(video.attempt, video.attempt.ledger, error)
             if failure.charged == "no":
                 approval.settle(0.0)
-            run.record_error(video.number, failure, video.attempt)
+            run.record_error(video.attempt.number, failure, video.attempt)
     else:
         if answer is not None:
             _take_in(run, asked, answer)
@@ -187,10 +184,10 @@ def _send(run: BatchRun, asked: list[tuple[_Video, Approval]]) -> YouTubeAnswer 
         for video, approval in list(asked):
             asked.remove((video, approval))
             attempt = video.attempt
-            with run.recording_errors(video.number, attempt):
+            with run.recording_errors(attempt):
                 try:
-                    known = Known(*attempt.uncertain.figures_before(run.budget.balance))
-                    record_intent(attempt, attempt.ledger, video.request, approval, claim=claim, known=known)
+                    figures = attempt.uncertain.figures_before(run.budget.balance)
+                    record_intent(attempt, attempt.ledger, video.request, approval, claim=claim, figures=figures)
                 except errors.NanoGPTError:
                     approval.settle(0.0)
                     raise
@@ -211,14 +208,14 @@ def _take_in(run: BatchRun, asked: Sequence[tuple[_Video, Approval]], answer: Yo
     """
     good = sum(one.success for one in answer.results)
     cost = answer.cost / good if answer.cost is not None and good else None
-    by_number = _match([video for video, _ in asked], answer.results)
+    by_id = _match([video for video, _ in asked], answer.results)
     recorded: list[tuple[_Video, Transcript]] = []
     for video, approval in asked:
-        with run.recording_errors(video.number, video.attempt):
-            recorded.append((video, _record(video, approval, by_number.get(video.number), cost)))
+        with run.recording_errors(video.attempt):
+            recorded.append((video, _record(video, approval, by_id.get(video.id), cost)))
     for video, transcript in recorded:
-        with run.recording_errors(video.number, video.attempt):
-            run.accept(video.number, video.attempt, [Part(0.0, transcript)])
+        with run.recording_errors(video.attempt):
+            run.accept(video.attempt, [recovery.Part(0.0, transcript)])
 
 
 def _record(video: _Video, approval: Approval, found: YouTubeTranscript | None, cost: float | None) -> Transcript:
@@ -237,8 +234,8 @@ def _record(video: _Video, approval: Approval, found: YouTubeTranscript | None, 
     return transcript
 
 
-def _match(videos: Sequence[_Video], results: Sequence[YouTubeTranscript]) -> dict[int, YouTubeTranscript]:
-    """Return which result is of which video, by the videos' numbers; the service may write an address in another way.
+def _match(videos: Sequence[_Video], results: Sequence[YouTubeTranscript]) -> dict[str, YouTubeTranscript]:
+    """Return which result is of which video, by the videos' ids; the service may write an address in another way.
 
     By the order only if no address can be read: a transcript under another video's name is worse than none.
     """
@@ -247,5 +244,5 @@ def _match(videos: Sequence[_Video], results: Sequence[YouTubeTranscript]) -> di
         with contextlib.suppress(errors.InvalidInput):
             by_id.setdefault(video_id(one.url), one)
     if not by_id and len(results) == len(videos):
-        return {video.number: one for video, one in zip(videos, results, strict=True)}
-    return {video.number: by_id[video.id] for video in videos if video.id in by_id}
+        return {video.id: one for video, one in zip(videos, results, strict=True)}
+    return by_id

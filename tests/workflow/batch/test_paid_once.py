@@ -315,7 +315,7 @@ def test_the_service_out_of_reach_at_the_resume(batch: Batch, hours_pass):
     assert_all_landed(batch, audio)
 
 
-def test_the_service_out_of_reach_at_the_retry(batch: Batch):
+def test_the_service_out_of_reach_at_the_retry(batch: Batch, logged):
     """Jobs that nobody answers for count as running; they are not asked for one by one before the wait."""
     audio = batch.urls(24)
     deferred(batch, audio)
@@ -323,6 +323,7 @@ def test_the_service_out_of_reach_at_the_retry(batch: Batch):
     batch.emulator.fail("/transcribe/status", Fault(status=503, times=10_000))
     trigger = deferred(batch, audio)
     assert len(batch.emulator.requests) - before < 8 * 6 + 3
+    assert 1 <= sum("counts as still running" in line for line in logged()) < 8
     batch.emulator.clear_faults()
     assert resume(batch, audio, fire(trigger))["written"] == 24
     assert_all_landed(batch, audio)

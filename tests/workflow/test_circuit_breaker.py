@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.errors import LedgerError
-from airflow_provider_nanostt.workflow.batch.circuit_breaker import CircuitBreaker
+from airflow_provider_nanostt.workflow.circuit_breaker import CircuitBreaker
 
 
 def refusal(kind: type[errors.ApiError], status: int) -> errors.ApiError:

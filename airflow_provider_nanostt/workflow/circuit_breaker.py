@@ -1,8 +1,12 @@
-"""When a batch goes no further: after trouble that would meet every other item too, or that comes again and again."""
+"""When a batch goes no further: after trouble that would meet every other item too, or that comes again and again.
+
+A recording on its own has one that nothing opens.
+"""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 
 from airflow_provider_nanostt.api import errors
 
@@ -12,22 +16,22 @@ _WEIGHT_OF_A_WAIT = 3
 minutes in vain counts as much as three."""
 
 
+@dataclass(eq=False)
 class CircuitBreaker:
     """Remembers what stopped a batch. Threads share it.
 
     ``error`` is None while the batch goes on; ``status_unavailable`` says that the service does not answer questions.
     """
 
-    def __init__(self) -> None:
-        self.error: errors.NanoGPTError | None = None
-        self.status_unavailable = False
-        self._in_a_row = 0
-        self._turn = threading.Lock()
+    error: errors.NanoGPTError | None = None
+    status_unavailable: bool = False
+    _in_a_row: int = field(default=0, init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
     def may_ask(self) -> bool:
-        """Whether questions about what is paid for are worth it: they need a key and a service, but no money."""
-        return not self.status_unavailable and (self.error is None or isinstance(self.error, errors.PaymentRequired))
+        """Whether questions about what is paid for are worth it: they need a key, but no money."""
+        return self.error is None or isinstance(self.error, errors.PaymentRequired)
 
     def record_success(self) -> None:
         """Take note that an item met no trouble."""
