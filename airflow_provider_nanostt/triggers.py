@@ -11,7 +11,7 @@ import asyncio
 import time
 import weakref
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -84,7 +84,7 @@ class _WaitingTrigger(BaseTrigger):
         :return: the outcome, and the service's answer if the job is completed.
         """
         try:
-            async with _poller(self.nanogpt_conn_id) as poller:
+            async with await _poller(self.nanogpt_conn_id) as poller:
                 self.log.log(
                     level,
                     "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
@@ -242,7 +242,7 @@ class BatchTrigger(_WaitingTrigger):
         async with AsyncExitStack() as held, asyncio.TaskGroup() as group:
             with suppress(Exception):  # every job's own wait will say so
                 # Ready before the first begins: all that wait for the same thing would go on in the same moment.
-                await (await held.enter_async_context(_poller(self.nanogpt_conn_id))).open()
+                await (await held.enter_async_context(await _poller(self.nanogpt_conn_id))).open()
             for number, job in enumerate(jobs):
                 if number % _STARTED_AT_ONCE == 0:
                     await asyncio.sleep(0)
@@ -272,14 +272,12 @@ def _few(outcomes: Sequence[Outcome]) -> dict[str, str]:
     return named
 
 
-@asynccontextmanager
-async def _poller(conn_id: str) -> AsyncIterator[Poller]:
-    """Join those in the event loop who use a connection."""
+async def _poller(conn_id: str) -> Poller:
+    """Return the poller of those in the event loop who use a connection."""
     from airflow_provider_nanostt.metrics import StatsMeter
     from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
 
-    async with shared_poller(await _config(conn_id), StatsMeter(in_triggerer=True)) as poller:
-        yield poller
+    return shared_poller(await _config(conn_id), StatsMeter(in_triggerer=True))
 
 
 _configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[Config]]] = (
