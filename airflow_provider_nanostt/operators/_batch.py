@@ -185,7 +185,7 @@ def open_batch(operator: BatchOwner, arguments: Arguments, context: Context) -> 
     of_tables = replace(task, run_id=f"{task.run_id} {uuid.uuid4()}") if task == SHELL else task
 
     def request(item: Item) -> TranscriptionRequest:
-        return request_of(arguments, hook, operator.log, item.audio, own=item.options, info=item.info)
+        return request_of(arguments, hook, operator.log, [item.audio], own=item.options, info=item.info)
 
     return BatchRun(
         service=hook,
@@ -240,10 +240,10 @@ def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Conte
 
 def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pending: Sequence[Pending]) -> None:
     """Wait in the triggerer, or here where that is shorter or the user wants it."""
-    now, longest, poll_interval = time.time(), arguments.max_worker_wait, arguments.poll_interval
+    now, poll_interval = time.time(), arguments.poll_interval
     deadline, left = now + arguments.timeout, list(pending)
-    if arguments.deferrable and is_short([job for one in left for job in one.jobs], now, longest):
-        soon, often = min(deadline, now + 2.0 * longest), min(poll_interval, longest / 4.0)
+    if arguments.deferrable and is_short([job for one in left for job in one.jobs], now, arguments.max_worker_wait):
+        soon, often = arguments.short_wait(deadline)
         left = collect.wait(run, left, deadline=soon, poll_interval=often, to_the_end=False)
     jobs = [job.to_json() for one in left for job in one.jobs]
     if arguments.deferrable and jobs:
