@@ -45,7 +45,7 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
             **kwargs,
         )
 
-    def run_after(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
+    def run_task(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
         """Call the function, and transcribe what it returns."""
         from airflow_provider_nanostt.operators._batch import run_batch
         from airflow_provider_nanostt.operators._single import run_single

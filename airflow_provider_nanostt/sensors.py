@@ -23,7 +23,7 @@ from airflow_provider_nanostt.common.parsing import (
     parse_mapping,
     parse_seconds,
 )
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, push
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, arguments_of, push
 from airflow_provider_nanostt.polling import REFUSED, Outcome, describe_wait, is_transient
 
 if TYPE_CHECKING:
@@ -56,16 +56,6 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     :return: what :class:`~airflow_provider_nanostt.operators.TranscribeOperator` returns.
     """
 
-    template_fields = (
-        "run_id",
-        "job",
-        "output_path",
-        "formats",
-        "filename",
-        "nanogpt_conn_id",
-        "deferrable",
-        "output_options",
-    )
     ui_color = "#e8f0d9"
 
     def __init__(
@@ -90,6 +80,8 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         self.nanogpt_conn_id = nanogpt_conn_id
         self.deferrable = deferrable
         self.output_options = as_mapping(output_options)
+
+    template_fields: Sequence[str] = arguments_of(__init__)
 
     def execute(self, context: Context) -> Any:
         """Look once, then wait in the triggerer, or as sensors do."""

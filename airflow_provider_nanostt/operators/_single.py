@@ -199,7 +199,7 @@ def _wait(
             done = _wait_here(attempt, parts, *arguments.short_wait(deadline))
     if done is None:
         tickets = [{"start": part.start, "job": job.to_json()} for part, job in zip(parts, jobs, strict=True)]
-        whole = partial(TranscriptionTrigger, job=tickets[0]["job"])
+        whole = partial(TranscriptionTrigger, job=jobs[0].to_json())
         trigger = whole if len(tickets) == 1 else partial(PartsTrigger, parts=tickets)
         operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
     return _finish(attempt, done, jobs[0] if len(parts) == len(jobs) == 1 else None)
