@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -228,7 +229,8 @@ class BatchTrigger(_WaitingTrigger):
         async with SpoolWriter(self.answers, self.log) as spool:
             outcomes = await self._wait_for_all(jobs, spool)
         missing = [outcome for outcome in outcomes if outcome.kind != COMPLETED]
-        named = _few(missing)
+        chars = accumulate(len(one.run_id) + len(one.kind) for one in missing)
+        named = {one.run_id: one.kind for one, used in zip(missing, chars, strict=True) if used <= _MAX_NAMED_CHARS}
         return {"batch": {**event, "jobs": len(jobs), "not_completed": named, "more": len(missing) - len(named)}}
 
     async def _load(self) -> list[Job]:
@@ -258,18 +260,6 @@ class BatchTrigger(_WaitingTrigger):
         if self._done * 10 // total > (self._done - 1) * 10 // total:
             self.log.info("%d of %d jobs are done", self._done, total)
         return outcome
-
-
-def _few(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """Return outcomes by run id, as many as an event may hold."""
-    named: dict[str, str] = {}
-    chars = 0
-    for outcome in outcomes:
-        chars += len(outcome.run_id) + len(outcome.kind)
-        if chars > _MAX_NAMED_CHARS:
-            break
-        named[outcome.run_id] = outcome.kind
-    return named
 
 
 async def _poller(conn_id: str) -> Poller:
