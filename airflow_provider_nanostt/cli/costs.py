@@ -29,12 +29,10 @@ _WHY = (
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "show what this key has spent, by day and model, beside what the ledgers below folders say"
-    parser = add_command("costs", help=about, description=about)
-    add = parser.add_argument
+    add = add_command("costs", about, run).add_argument
     add("folders", nargs="*", metavar="FOLDER", help="an output_path, or a folder above several")
     add("--since", type=_day, required=True, metavar="DATE", help="the first day, as 2026-11-01 (UTC)")
     add("--until", type=_day, metavar="DATE", help="the last day (default today)")
-    parser.set_defaults(run=run)
 
 
 def _day(text: str) -> date:

@@ -21,9 +21,7 @@ _SCHEMES = ("s3", "gs", "abfs")
 
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
-    about = "check connection, balance, catalogue and extras"
-    parser = add_command("doctor", help=about, description=about)
-    parser.set_defaults(run=run)
+    add_command("doctor", "check connection, balance, catalogue and extras", run)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -53,8 +53,7 @@ class Row:
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "show what recordings would cost, and how they would be sent; nothing is submitted"
-    parser = add_command("estimate", help=about, description=about)
-    add = parser.add_argument
+    add = add_command("estimate", about, run).add_argument
     add("audio", nargs="+", help="a path, a web address, an object storage URI, or a pattern of these")
     add("--model", default=DEFAULT_MODEL, help=f"the service's model id (default {DEFAULT_MODEL})")
     add("--diarize", action="store_true", help="tell speakers apart")
@@ -66,7 +65,6 @@ def add_parser(add_command: AddParser) -> None:
         metavar="WAYS",
         help=f"what may be done with what is too large, in order (default {_OVERSIZE})",
     )
-    parser.set_defaults(run=run)
 
 
 def _ways(text: str) -> tuple[str, ...]:

@@ -25,10 +25,8 @@ _WORDS = {True: "yes", False: "no", None: "not documented"}
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "list models with price, speakers, times and limits; without a connection, those of the built-in table"
-    parser = add_command("models", help=about, description=about)
     what = "compare the built-in table with the service's catalogue; the exit code is 1 if a price differs"
-    parser.add_argument("--check", action="store_true", help=what)
-    parser.set_defaults(run=run)
+    add_command("models", about, run).add_argument("--check", action="store_true", help=what)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -36,7 +36,8 @@ KEY_VARIABLE = "NANOGPT_API_KEY"
 
 URL_VARIABLE = "NANOGPT_URL"
 AddParser = Callable[..., argparse.ArgumentParser]
-"""Adds a command by its name; it has the options of all commands then, unless it is given other ``parents``."""
+"""Adds a command: its name, what it is about, and what runs it; it has the options of all, unless it is given other
+``parents``."""
 
 _NOBODY_READS = (errno.EPIPE, errno.EIO)
 """Of a pipe whose other end is closed, and of a terminal that is."""

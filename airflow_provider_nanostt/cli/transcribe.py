@@ -44,8 +44,7 @@ _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "transcribe recordings into a folder; the same command again pays for nothing twice"
-    parser = add_command("transcribe", help=about, description=about)
-    add = parser.add_argument
+    add = add_command("transcribe", about, run).add_argument
     add("audio", nargs="+", help="a path, a web address, an object storage URI, or a pattern of these")
     add("--output", dest="output_path", required=True, metavar="FOLDER", help="for transcripts and the ledger")
     add("--formats", default="json,txt", help="of the files, with commas between (default %(default)s)")
@@ -91,7 +90,6 @@ def add_parser(add_command: AddParser) -> None:
         help="what to do if nobody knows whether an earlier submit was charged (default fail)",
     )
     add("--on-lost-job", choices=("fail", "submit"), help="if the service no longer knows a job (default fail)")
-    parser.set_defaults(run=run)
 
 
 def _extra(text: str) -> tuple[str, object]:
