@@ -11,7 +11,7 @@ from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
-from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator, is_of_batch
+from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
         """Write the transcripts, or begin after a pause."""
         from airflow_provider_nanostt.operators._single import resume_single
 
-        if is_of_batch(event):
+        if isinstance(event, Mapping) and not {"batch", "paused_until"}.isdisjoint(event):
             return super().resume_task(context, event)
         return TaskResult(resume_single(self, context, event))
 

@@ -15,6 +15,7 @@ from airflow_provider_nanostt._compat import (
     conf,
 )
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.common.parsing import (
     as_mapping,
@@ -24,7 +25,7 @@ from airflow_provider_nanostt.common.parsing import (
     parse_seconds,
 )
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, arguments_of, push
-from airflow_provider_nanostt.polling import REFUSED, Outcome, describe_wait, is_transient
+from airflow_provider_nanostt.polling import REFUSED, Outcome, describe_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

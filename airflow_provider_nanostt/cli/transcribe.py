@@ -248,19 +248,15 @@ def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> Ba
     if connection.state != "ok":
         raise InvalidInput(connection.text)
     batch = open_batch(_Owner(stages), arguments, FROM_THE_SHELL)
-    if object_storage.is_local(batch.folder):
-        folder = Path(batch.folder.path)
-        try:
+    try:
+        _ = batch.folder.fs  # an unknown storage is only found out here on Airflow 2
+        if object_storage.is_local(batch.folder):
+            folder = Path(batch.folder.path)
             folder.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=folder):
                 pass
-        except OSError as error:
-            raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
-    else:
-        try:
-            _ = batch.folder.fs  # an unknown storage is only found out here on Airflow 2
-        except (ImportError, ValueError) as error:
-            raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
+    except (OSError, ImportError, ValueError) as error:
+        raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
     batch.service.try_balance()
     known = batch.service.known_models()
     known.check(given.model, diarize=given.diarize, tag_audio_events=given.tag_audio_events)

@@ -63,7 +63,7 @@ class Asking:
         state: StateAccessor | None = context.get("task_state_store")  # type: ignore[assignment]  # Airflow >= 3.3
         approvals = Approvals(folder, task, state)
         approvals.load()
-        asking = cls(operator, context.get("ti") or context.get("task_instance"), rules, approvals)
+        asking = cls(operator, context.get("ti"), rules, approvals)
         had_state = state is not None and not task_try_of(context).clears  # a clear of Airflow 3.4 removes it
         if approvals.approved is not None and had_state and not approvals.is_sealed:
             approvals.distrust("Airflow knows nothing of it")

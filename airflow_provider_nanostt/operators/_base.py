@@ -258,7 +258,7 @@ def push(operator: NanoGPTOperator, context: Context | None, paid: Sequence[obje
     """
     from airflow_provider_nanostt.api.models import Job, Transcript
 
-    instance: Any = context and (context.get("ti") or context.get("task_instance"))
+    instance: Any = context and context.get("ti")
     found = [one for one in paid if isinstance(one, Job | Transcript)]
     costs = [one.cost for one in found if one.cost is not None]
     minutes = [one.charged_minutes for one in found if one.charged_minutes is not None]

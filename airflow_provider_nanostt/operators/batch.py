@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     )
 
 
-def is_of_batch(event: object) -> bool:
-    """Return whether an event is one that a batch waits for: of its jobs, or of its pause."""
-    return isinstance(event, Mapping) and not {"batch", "paused_until"}.isdisjoint(event)
-
-
 class TranscribeBatchOperator(NanoGPTOperator):
     """Transcribe any number of recordings in one task; all of them wait in one trigger and hold no worker slot.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.polling import is_transient
+from airflow_provider_nanostt.api.http import is_transient
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.api.models import Job, Transcript
 from airflow_provider_nanostt.api.responses import stored_status
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.urls import redact
-from airflow_provider_nanostt.polling import expected_seconds, is_transient
+from airflow_provider_nanostt.polling import expected_seconds
 from airflow_provider_nanostt.workflow import recovery
 from airflow_provider_nanostt.workflow.gate import ask_status
 
