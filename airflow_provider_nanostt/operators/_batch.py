@@ -240,22 +240,21 @@ def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Conte
 
 def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pending: Sequence[Pending]) -> None:
     """Wait in the triggerer, or here where that is shorter or the user wants it."""
-    now, poll_interval = time.time(), arguments.poll_interval
-    deadline, left = now + arguments.timeout, list(pending)
-    if arguments.deferrable and is_short([job for one in left for job in one.jobs], now, arguments.max_worker_wait):
+    now = time.time()
+    deadline = now + arguments.timeout
+    if not arguments.deferrable:
+        collect.wait(run, pending, deadline=deadline, poll_interval=arguments.poll_interval)
+        return
+    if is_short([job for one in pending for job in one.jobs], now, arguments.max_worker_wait):
         soon, often = arguments.short_wait(deadline)
-        left = collect.wait(run, left, deadline=soon, poll_interval=often, to_the_end=False)
-    jobs = [job.to_json() for one in left for job in one.jobs]
-    if arguments.deferrable and jobs:
+        pending = collect.wait(run, pending, deadline=soon, poll_interval=often, to_the_end=False)
+    if jobs := [job.to_json() for one in pending for job in one.jobs]:
         answers = run.hand_over()
         given = jobs if job_list.fits(jobs) else run.checkpoint.spool.leave_jobs(jobs) if answers else None
         if given is not None:
             trigger = partial(BatchTrigger, jobs=given, answers=answers)
-            operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
+            operator.defer_to(trigger, deadline=deadline, poll_interval=arguments.poll_interval)
         _defer_some(operator, arguments, run, deadline)
-        return
-    if left:
-        collect.wait(run, left, deadline=deadline, poll_interval=poll_interval)
 
 
 def _defer_some(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, deadline: float) -> None:
