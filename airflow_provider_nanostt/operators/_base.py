@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job
     from airflow_provider_nanostt.lineage import LineageRecord
+    from airflow_provider_nanostt.operators._arguments import Arguments
 
 DRY_RUN = "NANOSTT_DRY_RUN"
 """The environment variable that turns every run into a dry run; Airflow 3 has no command for one."""
@@ -215,18 +216,19 @@ class NanoGPTOperator(BaseOperator):
             else "No ledger is configured, so a retry will submit and pay again.",
         )
 
-    def defer_to(self, trigger: Callable[..., BaseTrigger], *, deadline: float, poll_interval: float) -> NoReturn:
-        """Defer to a trigger, with the deadline in its arguments.
+    def defer_to(self, trigger: Callable[..., BaseTrigger], arguments: Arguments, deadline: float) -> NoReturn:
+        """Defer to a trigger, with the deadline, epoch seconds, in its arguments.
 
         :param trigger: makes it, when it is given how to wait.
+        :param arguments: of this operator, as they were read.
         """
         from airflow_provider_nanostt.triggers import EARLIEST_EVENT
 
         now = time.time()
         self.defer(
             trigger=trigger(
-                nanogpt_conn_id=self.nanogpt_conn_id,
-                poll_interval=poll_interval,
+                nanogpt_conn_id=arguments.nanogpt_conn_id,
+                poll_interval=arguments.poll_interval,
                 deadline=deadline,
                 not_before=now + EARLIEST_EVENT,
             ),

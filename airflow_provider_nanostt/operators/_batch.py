@@ -95,8 +95,7 @@ def _settled(
             return items, []
         if arguments.deferrable and arguments.settle > arguments.max_worker_wait:
             operator.log.info("Looking again in %.0f s, for files that are still being written", arguments.settle)
-            until = time.time() + arguments.settle
-            operator.defer_to(PauseTrigger, deadline=until, poll_interval=arguments.poll_interval)
+            operator.defer_to(PauseTrigger, arguments, time.time() + arguments.settle)
         time.sleep(arguments.settle)
         items = expand(audio)
     return settled(items, earlier)
@@ -252,8 +251,7 @@ def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pendin
         answers = run.hand_over()
         given = jobs if job_list.fits(jobs) else run.checkpoint.spool.leave_jobs(jobs) if answers else None
         if given is not None:
-            trigger = partial(BatchTrigger, jobs=given, answers=answers)
-            operator.defer_to(trigger, deadline=deadline, poll_interval=arguments.poll_interval)
+            operator.defer_to(partial(BatchTrigger, jobs=given, answers=answers), arguments, deadline)
         _defer_some(operator, arguments, run, deadline)
 
 
@@ -262,5 +260,5 @@ def _defer_some(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, 
     jobs, until_row = collect.some_jobs(run)
     if jobs:
         trigger = partial(BatchTrigger, jobs=jobs, answers=run.hand_over(), until_row=until_row)
-        operator.defer_to(trigger, deadline=deadline, poll_interval=arguments.poll_interval)
+        operator.defer_to(trigger, arguments, deadline)
     collect.collect_jobs(run, {}, until_row=until_row)

@@ -187,11 +187,11 @@ def _wait(
 ) -> dict[str, object]:
     """Wait for all parts of a recording; the deadline is counted from now, also when an earlier try submitted."""
     now = time.time()
-    deadline, poll_interval = now + arguments.timeout, arguments.poll_interval
+    deadline = now + arguments.timeout
     jobs = [part.found for part in parts if isinstance(part.found, Job)]
     done = None
     if not arguments.deferrable or len(jobs) < len(parts):
-        done = _wait_here(attempt, parts, deadline, poll_interval)
+        done = _wait_here(attempt, parts, deadline, arguments.poll_interval)
     elif is_short(jobs, now, arguments.max_worker_wait):
         longest = arguments.max_worker_wait
         attempt.log.info("Run %s is expected within %.0f s; waiting here", jobs[0].run_id, longest)
@@ -201,7 +201,7 @@ def _wait(
         tickets = [{"start": part.start, "job": job.to_json()} for part, job in zip(parts, jobs, strict=True)]
         whole = partial(TranscriptionTrigger, job=jobs[0].to_json())
         trigger = whole if len(tickets) == 1 else partial(PartsTrigger, parts=tickets)
-        operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
+        operator.defer_to(trigger, arguments, deadline)
     return _finish(attempt, done, jobs[0] if len(parts) == len(jobs) == 1 else None)
 
 
