@@ -130,21 +130,24 @@ class TranscribeOperator(NanoGPTOperator):
 
     template_fields: Sequence[str] = arguments_of(__init__)
 
+    @property
+    def _recording(self) -> tuple[object, ...]:
+        return self.audio, self.audio_path, self.audio_url
+
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recording."""
         from airflow_provider_nanostt.operators._single import run_single
 
-        result = run_single(self, context, self.audio, self.audio_path, self.audio_url)
-        return TaskResult(result, [self.audio or self.audio_path or self.audio_url])
+        return TaskResult(run_single(self, context, *self._recording), self._recording)
 
     def estimate_task(self, context: Context) -> None:
         """Log what the recording would cost."""
         from airflow_provider_nanostt.operators._single import estimate_single
 
-        estimate_single(self, context, self.audio, self.audio_path, self.audio_url)
+        estimate_single(self, context, *self._recording)
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcript."""
         from airflow_provider_nanostt.operators._single import resume_single
 
-        return TaskResult(resume_single(self, context, event), [self.audio or self.audio_path or self.audio_url])
+        return TaskResult(resume_single(self, context, event), self._recording)
