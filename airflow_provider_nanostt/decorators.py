@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,6 @@ from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
 from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_nanostt._compat import Context, TaskDecorator
 
 _MAX_SHOWN = 200

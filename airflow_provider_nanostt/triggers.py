@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -26,8 +26,6 @@ from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expect
 from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, load_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.polling.job_list import JobsAsJson
     from airflow_provider_nanostt.polling.triggerer_loop import Poller

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.cli.output import AddParser, connection_check, printing, reason, refuse, write_json
 from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.workflow.spending import Spending
 
 _WHY = (

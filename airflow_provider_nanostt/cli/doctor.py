@@ -8,13 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import Check, connection_check, printing, tried, write_json
+from airflow_provider_nanostt.cli.output import AddParser, Check, connection_check, printing, tried, write_json
 from airflow_provider_nanostt.cli.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_nanostt.cli.output import AddParser
 
 _SCHEMES = ("s3", "gs", "abfs")
 

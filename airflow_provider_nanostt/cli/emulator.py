@@ -9,12 +9,8 @@ import argparse
 import os
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.cli.output import complain
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.cli.output import AddParser
+from airflow_provider_nanostt.cli.output import AddParser, complain
 
 _MODULE = "airflow_provider_nanostt.emulator"
 _ABSENT = (

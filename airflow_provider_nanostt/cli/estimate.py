@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.output import (
+    AddParser,
     as_given,
     connection_check,
     console_on,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.batch import Item
 

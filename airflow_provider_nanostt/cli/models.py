@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.catalogue import KnownModels
-from airflow_provider_nanostt.cli.output import connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.api.catalogue import Difference, KnownModels, ModelFacts
+from airflow_provider_nanostt.cli.output import AddParser, connection_check, printing, reason, refuse, write_json
 from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from airflow_provider_nanostt.api.catalogue import Difference, ModelFacts
-    from airflow_provider_nanostt.cli.output import AddParser
 
 _WORDS = {True: "yes", False: "no", None: "not documented"}
 

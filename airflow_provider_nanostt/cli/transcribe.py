@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.interrupts import stopping
-from airflow_provider_nanostt.cli.output import as_given, complain, connection_check, from_the_root, reason
+from airflow_provider_nanostt.cli.output import AddParser, as_given, complain, connection_check, from_the_root, reason
 from airflow_provider_nanostt.cli.wording import counted, with_flags, with_flags_in
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
 from airflow_provider_nanostt.common.parsing import parse_number
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_nanostt.cli.outcome import Outcome
-    from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.cli.stages import Stages
     from airflow_provider_nanostt.operators._arguments import Arguments
     from airflow_provider_nanostt.workflow.batch import Item

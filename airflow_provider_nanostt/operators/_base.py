@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -30,8 +30,6 @@ from airflow_provider_nanostt.common.reprs import Private
 from airflow_provider_nanostt.links import TranscriptLink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_nanostt._compat import Context

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -19,8 +19,8 @@ from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import FOLDER
 from airflow_provider_nanostt.ledger.task_identity import SHELL, day_of, task_identity_of
 from airflow_provider_nanostt.operators._approval import Asking
-from airflow_provider_nanostt.operators._arguments import read_arguments
-from airflow_provider_nanostt.operators._base import TaskResult, push
+from airflow_provider_nanostt.operators._arguments import Arguments, read_arguments
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
 from airflow_provider_nanostt.polling import describe_wait, is_short, job_list
 from airflow_provider_nanostt.triggers import BatchTrigger, PauseTrigger, is_pause
@@ -29,11 +29,7 @@ from airflow_provider_nanostt.workflow.batch.run import BatchRun
 from airflow_provider_nanostt.workflow.batch.tables import BatchTables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.operators._arguments import Arguments
-    from airflow_provider_nanostt.operators._base import NanoGPTOperator
     from airflow_provider_nanostt.workflow.attempt import Log
     from airflow_provider_nanostt.workflow.batch.item import Pending
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest

@@ -6,26 +6,26 @@ Imported when a task runs, not when a DAG file is read.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.errors import DailyLimitReached, TranscriptionFailed, TranscriptionTimeout, usd
-from airflow_provider_nanostt.api.models import Job, Options
+from airflow_provider_nanostt.api.models import Job, Options, Transcript
 from airflow_provider_nanostt.audio.sources import locate_source
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.parsing import none_if_null
 from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import decide
 from airflow_provider_nanostt.ledger.decision import SUBMIT
-from airflow_provider_nanostt.operators._arguments import read_arguments
-from airflow_provider_nanostt.operators._base import push
+from airflow_provider_nanostt.operators._arguments import Arguments, read_arguments
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, push
 from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome, describe_wait, is_short
 from airflow_provider_nanostt.triggers import PartsTrigger, TranscriptionTrigger
 from airflow_provider_nanostt.workflow import recovery, transcribe
-from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
+from airflow_provider_nanostt.workflow.attempt import Attempt, Log, Target, open_attempt
 from airflow_provider_nanostt.workflow.budget import Budget
 from airflow_provider_nanostt.workflow.gate import SingleGate
 from airflow_provider_nanostt.workflow.pricing import check_limit
@@ -33,13 +33,7 @@ from airflow_provider_nanostt.workflow.recovery import ReusedResult
 from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.api.models import Transcript
-    from airflow_provider_nanostt.operators._arguments import Arguments
-    from airflow_provider_nanostt.operators._base import NanoGPTOperator
-    from airflow_provider_nanostt.workflow.attempt import Attempt, Log
     from airflow_provider_nanostt.workflow.transcribe import Part
 
 _PROGRESS_SECONDS = 15.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +13,6 @@ from airflow_provider_nanostt.common.parsing import as_mapping
 from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, arguments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.operators.options import (
         ApprovalOptions,
