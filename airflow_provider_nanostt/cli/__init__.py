@@ -11,8 +11,9 @@ import argparse
 import io
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.cli import costs, doctor, emulator, estimate, models, transcribe
@@ -26,9 +27,6 @@ from airflow_provider_nanostt.cli.output import (
     refuse,
     write,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _COMMANDS = (transcribe, estimate, models, costs, doctor, emulator)
 

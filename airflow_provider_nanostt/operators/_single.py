@@ -34,7 +34,6 @@ from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.workflow.transcribe import Part
 
 _PROGRESS_SECONDS = 15.0
 _FETCH_SECONDS = 300.0
@@ -177,7 +176,7 @@ def _reopen(operator: NanoGPTOperator, context: Context) -> Attempt:
 
 
 def _wait(
-    operator: NanoGPTOperator, arguments: Arguments, attempt: Attempt, parts: Sequence[Part]
+    operator: NanoGPTOperator, arguments: Arguments, attempt: Attempt, parts: Sequence[transcribe.Part]
 ) -> dict[str, object]:
     """Wait for all parts of a recording; the deadline is counted from now, also when an earlier try submitted."""
     now = time.time()
@@ -200,7 +199,7 @@ def _wait(
 
 
 def _wait_here(
-    attempt: Attempt, parts: Sequence[Part], deadline: float, poll_interval: float
+    attempt: Attempt, parts: Sequence[transcribe.Part], deadline: float, poll_interval: float
 ) -> list[tuple[float, Transcript]]:
     """Wait for the parts that have no transcript yet."""
     wait = partial(attempt.service.wait_until, deadline=deadline, poll_interval=poll_interval)
