@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import AddParser, connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.cli.output import AddParser, connected, printing, reason, refuse, write_json
 from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
@@ -44,17 +44,11 @@ def _day(text: str) -> date:
 
 def run(given: argparse.Namespace) -> int:
     """Ask, read and show; return 2 if the service or a folder does not answer."""
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-
     today = datetime.now(UTC).date()
     last = min(given.until or today, today)
     folders = [name if "://" in name else str(Path(name).absolute()) for name in given.folders]
-    hook = NanoGPTHook(given.conn)
-    connection = connection_check(hook)
     try:
-        if connection.state != "ok":
-            raise errors.InvalidInput(connection.text)
-        found = hook.spending(given.since, last, folders)
+        found = connected(given.conn).spending(given.since, last, folders)
     except errors.NanoGPTError as error:
         return refuse(given, reason(error))
     notes = _notes(found, with_ledgers=bool(folders))

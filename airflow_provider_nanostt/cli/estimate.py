@@ -12,7 +12,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.output import (
     AddParser,
     as_given,
-    connection_check,
+    connected,
     console_on,
     from_the_root,
     printing,
@@ -78,12 +78,13 @@ def _ways(text: str) -> tuple[str, ...]:
 
 def run(given: argparse.Namespace) -> int:
     """Look at each recording and show it; return 1 if one could not be submitted."""
-    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.batch import expand
 
-    hook = NanoGPTHook(given.conn)
-    connection = connection_check(hook)
-    service, problem = (hook, "") if connection.state == "ok" else (None, connection.text)
+    service, problem = None, ""
+    try:
+        service = connected(given.conn)
+    except errors.InvalidInput as error:
+        problem = str(error)
     found = expand([from_the_root(name) for name in given.audio])
     rows = [_row(service, one, given) for one in _with_progress(found, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import Difference, KnownModels, ModelFacts
-from airflow_provider_nanostt.cli.output import AddParser, connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.cli.output import AddParser, connected, printing, reason, refuse, write_json
 from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
@@ -50,14 +50,8 @@ def run(given: argparse.Namespace) -> int:
 
 def _ask(conn_id: str) -> tuple[KnownModels, str]:
     """Return what is known of the models, and why that is only the table, if it is."""
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-
-    hook = NanoGPTHook(conn_id)
-    connection = connection_check(hook)
-    if connection.state != "ok":
-        return KnownModels(), connection.text
     try:
-        known = hook.known_models()
+        known = connected(conn_id).known_models()
     except errors.NanoGPTError as error:
         return KnownModels(), reason(error)
     return known, "" if known.listed is not None else "the service did not give its catalogue"

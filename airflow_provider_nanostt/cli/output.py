@@ -135,6 +135,20 @@ def connection_check(hook: NanoGPTHook) -> Check:
     return tried("connection", lambda: f"{conn_id!r} leads to {hook.get_conn().config.base_url}", outside)
 
 
+def connected(conn_id: str) -> NanoGPTHook:
+    """Return the hook of a connection.
+
+    :raises InvalidInput: if the connection cannot be used, with what to do about it.
+    """
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+
+    hook = NanoGPTHook(conn_id)
+    check = connection_check(hook)
+    if check.state != "ok":
+        raise errors.InvalidInput(check.text)
+    return hook
+
+
 def tried(name: str, look: Callable[[], str], remedy: str = "") -> Check:
     """Return what a look says, or why it failed; ``remedy`` is for what is no error of ours."""
     try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.interrupts import stopping
-from airflow_provider_nanostt.cli.output import AddParser, as_given, complain, connection_check, from_the_root, reason
+from airflow_provider_nanostt.cli.output import AddParser, as_given, complain, connected, from_the_root, reason
 from airflow_provider_nanostt.cli.wording import counted, with_flags, with_flags_in
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
 from airflow_provider_nanostt.common.parsing import parse_number
@@ -240,12 +240,9 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> BatchRun:
     """Return the batch, once it is certain that key and model are good and that results can be written."""
     from airflow_provider_nanostt.common import object_storage
-    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators._batch import FROM_THE_SHELL, open_batch
 
-    connection = connection_check(NanoGPTHook(arguments.nanogpt_conn_id))
-    if connection.state != "ok":
-        raise InvalidInput(connection.text)
+    connected(arguments.nanogpt_conn_id)
     batch = open_batch(_Owner(stages), arguments, FROM_THE_SHELL)
     try:
         _ = batch.folder.fs  # an unknown storage is only found out here on Airflow 2
