@@ -25,6 +25,7 @@ from airflow_provider_nanostt._compat import (
     without_loggers,
 )
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.numbers import total
 from airflow_provider_nanostt.common.parsing import is_null, parse_bool, parse_mapping, parse_word
 from airflow_provider_nanostt.common.reprs import Private
 from airflow_provider_nanostt.links import TranscriptLink
@@ -261,12 +262,10 @@ def push(operator: NanoGPTOperator, context: Context | None, paid: Sequence[obje
 
     instance: Any = context and context.get("ti")
     found = [one for one in paid if isinstance(one, Job | Transcript)]
-    costs = [one.cost for one in found if one.cost is not None]
-    minutes = [one.charged_minutes for one in found if one.charged_minutes is not None]
     if found:
         values["run_id"] = ", ".join(one.run_id for one in found if one.run_id) or None
-        values["cost_usd"] = sum(costs) if costs else None
-        values["charged_minutes"] = sum(minutes) if minutes else None
+        values["cost_usd"] = total(one.cost for one in found)
+        values["charged_minutes"] = total(one.charged_minutes for one in found)
     known = {key: value for key, value in values.items() if value is not None}
     operator.reported = {**operator.reported, **known}
     try:
