@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,9 @@ from airflow_provider_nanostt.common.errors import InvalidInput
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.urls import redact
 from airflow_provider_nanostt.operators._base import TaskResult, mask_addresses
-from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator, is_of_batch
+from airflow_provider_nanostt.operators.batch import TranscribeBatchOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from airflow_provider_nanostt._compat import Context, TaskDecorator
 
 _MAX_SHOWN = 200
@@ -45,7 +43,7 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
             **kwargs,
         )
 
-    def run_after(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
+    def run_task(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
         """Call the function, and transcribe what it returns."""
         from airflow_provider_nanostt.operators._batch import run_batch
         from airflow_provider_nanostt.operators._single import run_single
@@ -73,7 +71,7 @@ class TranscribeDecoratedOperator(DecoratedOperator, TranscribeBatchOperator):
         """Write the transcripts, or begin after a pause."""
         from airflow_provider_nanostt.operators._single import resume_single
 
-        if is_of_batch(event):
+        if isinstance(event, Mapping) and not {"batch", "paused_until"}.isdisjoint(event):
             return super().resume_task(context, event)
         return TaskResult(resume_single(self, context, event))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_nanostt._compat import Asset, AssetAlias
 from airflow_provider_nanostt.common.errors import describe_exception
+from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.uris import named, plain
 from airflow_provider_nanostt.common.urls import display
@@ -44,7 +45,7 @@ class LineageRecord:
         written = [result.get(kind) for kind in ("files", "manifest", "tables")]
         facts = {name: result[name] for name in _FACTS if result.get(name) is not None}
         outputs = [str(uri) for files in written if isinstance(files, Mapping) for uri in files.values()]
-        return cls([display(str(one)) for one in inputs if one], outputs, facts)
+        return cls([display(str(one)) for one in inputs if not is_null(one)], outputs, facts)
 
 
 def emit_asset_events(context: Mapping[str, Any], outlets: Iterable[object], finished: LineageRecord) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +17,22 @@ from airflow_provider_nanostt._compat import (
     conf,
 )
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.api.models import Job
 from airflow_provider_nanostt.common.parsing import (
     as_mapping,
     none_if_null,
-    parse_bool,
     parse_mapping,
     parse_seconds,
 )
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, push
-from airflow_provider_nanostt.polling import REFUSED, Outcome, describe_wait, is_transient
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, arguments_of, push
+from airflow_provider_nanostt.polling import REFUSED, Outcome, describe_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.hooks import NanoGPTHook
+    from airflow_provider_nanostt.operators._arguments import Arguments
     from airflow_provider_nanostt.operators.options import OutputOptions
 
 
@@ -56,16 +58,6 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     :return: what :class:`~airflow_provider_nanostt.operators.TranscribeOperator` returns.
     """
 
-    template_fields = (
-        "run_id",
-        "job",
-        "output_path",
-        "formats",
-        "filename",
-        "nanogpt_conn_id",
-        "deferrable",
-        "output_options",
-    )
     ui_color = "#e8f0d9"
 
     def __init__(
@@ -91,9 +83,13 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         self.deferrable = deferrable
         self.output_options = as_mapping(output_options)
 
+    template_fields: Sequence[str] = arguments_of(__init__)
+
     def execute(self, context: Context) -> Any:
         """Look once, then wait in the triggerer, or as sensors do."""
-        is_deferrable = parse_bool("deferrable", self.deferrable)
+        is_deferrable = True
+        with suppress(errors.InvalidInput):  # what is wrong is said as soon as one looks
+            is_deferrable = self._arguments().deferrable
         try:
             if is_deferrable:
                 return super().execute(context)
@@ -104,9 +100,11 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from None
             raise error.with_traceback(None)  # noqa: B904  it is the same one
         except AirflowSensorTimeout:
+            from airflow_provider_nanostt.hooks import NanoGPTHook
+
             job = self._given_job()
             self.report_failure(context, job, is_retryable=False)
-            hint = self._hook().recovery_hint(job)
+            hint = NanoGPTHook(self._arguments().nanogpt_conn_id).recovery_hint(job)
             self.log.warning("Run %s is still billed and may still finish. %s", job.run_id, hint)
             raise
         self.emit_lineage(context, TaskResult(result or {}))
@@ -114,16 +112,16 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
 
     def run_task(self, context: Context) -> TaskResult:
         """Look once, then defer."""
-        timeout = parse_seconds("timeout", self.timeout)
-        poll_interval = parse_seconds("poke_interval", self.poke_interval)
-        seen = self._look(context)
+        arguments = self._arguments()
+        arguments = replace(arguments, poll_interval=parse_seconds("poke_interval", self.poke_interval))
+        seen = self._look(context, arguments)
         if not seen.is_done:
             from airflow_provider_nanostt.triggers import TranscriptionTrigger
 
             job = self._given_job()
             push(self, context, waiting=describe_wait([job]))
             trigger = partial(TranscriptionTrigger, job=job.to_json())
-            self.defer_to(trigger, deadline=time.time() + timeout, poll_interval=poll_interval)
+            self.defer_to(trigger, arguments, time.time() + arguments.timeout)
         return TaskResult(dict(seen.xcom_value or {}))
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
@@ -135,7 +133,7 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask once; a finished job is done with the result as XCom."""
         try:
-            return self._look(context)
+            return self._look(context, self._arguments())
         except errors.NanoGPTError as error:
             failure = self.as_failure(context, error)
         raise failure
@@ -148,17 +146,15 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         """Destroy nothing."""
         self.log.warning("The sensor was killed. The job goes on; the next try of this sensor waits on for it.")
 
-    def _look(self, context: Context) -> PokeReturnValue:
-        from airflow_provider_nanostt.operators._arguments import read_arguments
-        from airflow_provider_nanostt.operators._single import write_single
+    def _look(self, context: Context, arguments: Arguments) -> PokeReturnValue:
+        from airflow_provider_nanostt.hooks import NanoGPTHook
         from airflow_provider_nanostt.workflow.recovery import ask_status
 
-        read_arguments(self)  # a mistake is reported now, not when the job is done
         given = parse_mapping("job", self.job)
         if "job" not in given and ("files" in given or "transcription" in given):  # from a model that answers at once
             self.log.info("The submitting task already has the result")
             return PokeReturnValue(is_done=True, xcom_value=dict(given))
-        hook, job = self._hook(), self._given_job()
+        hook, job = NanoGPTHook(arguments.nanogpt_conn_id), self._given_job()
         try:
             status = ask_status(hook, job)
         except errors.NanoGPTError as error:
@@ -173,12 +169,15 @@ class TranscriptionSensor(NanoGPTOperator, BaseSensorOperator):
         if status.transcript is None:
             self.log.info("Run %s is %s", job.run_id, status.raw_status)
             return PokeReturnValue(is_done=False)
+        from airflow_provider_nanostt.operators._single import write_single
+
         return PokeReturnValue(is_done=True, xcom_value=write_single(self, context, status.transcript, job))
 
-    def _hook(self) -> NanoGPTHook:
-        from airflow_provider_nanostt.hooks import NanoGPTHook
+    def _arguments(self) -> Arguments:
+        """Read all of them, so that a mistake is reported now, not when the job is done."""
+        from airflow_provider_nanostt.operators._arguments import read_arguments
 
-        return NanoGPTHook(self.nanogpt_conn_id)
+        return read_arguments(self)
 
     def _given_job(self) -> Job:
         run_id, job = none_if_null(self.run_id), none_if_null(self.job)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 import weakref
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from logging import DEBUG, INFO
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,8 +26,6 @@ from airflow_provider_nanostt.polling import COMPLETED, REFUSED, Outcome, expect
 from airflow_provider_nanostt.polling.transcript_spool import SpoolWriter, load_jobs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.polling.job_list import JobsAsJson
     from airflow_provider_nanostt.polling.triggerer_loop import Poller
@@ -84,7 +83,7 @@ class _WaitingTrigger(BaseTrigger):
         :return: the outcome, and the service's answer if the job is completed.
         """
         try:
-            async with _poller(self.nanogpt_conn_id) as poller:
+            async with await _poller(self.nanogpt_conn_id) as poller:
                 self.log.log(
                     level,
                     "Waiting for run %s: submitted %s ago, such a job takes about %s; at the latest until %s",
@@ -228,7 +227,8 @@ class BatchTrigger(_WaitingTrigger):
         async with SpoolWriter(self.answers, self.log) as spool:
             outcomes = await self._wait_for_all(jobs, spool)
         missing = [outcome for outcome in outcomes if outcome.kind != COMPLETED]
-        named = _few(missing)
+        chars = accumulate(len(one.run_id) + len(one.kind) for one in missing)
+        named = {one.run_id: one.kind for one, used in zip(missing, chars, strict=True) if used <= _MAX_NAMED_CHARS}
         return {"batch": {**event, "jobs": len(jobs), "not_completed": named, "more": len(missing) - len(named)}}
 
     async def _load(self) -> list[Job]:
@@ -242,7 +242,7 @@ class BatchTrigger(_WaitingTrigger):
         async with AsyncExitStack() as held, asyncio.TaskGroup() as group:
             with suppress(Exception):  # every job's own wait will say so
                 # Ready before the first begins: all that wait for the same thing would go on in the same moment.
-                await (await held.enter_async_context(_poller(self.nanogpt_conn_id))).open()
+                await (await held.enter_async_context(await _poller(self.nanogpt_conn_id))).open()
             for number, job in enumerate(jobs):
                 if number % _STARTED_AT_ONCE == 0:
                     await asyncio.sleep(0)
@@ -260,26 +260,12 @@ class BatchTrigger(_WaitingTrigger):
         return outcome
 
 
-def _few(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """Return outcomes by run id, as many as an event may hold."""
-    named: dict[str, str] = {}
-    chars = 0
-    for outcome in outcomes:
-        chars += len(outcome.run_id) + len(outcome.kind)
-        if chars > _MAX_NAMED_CHARS:
-            break
-        named[outcome.run_id] = outcome.kind
-    return named
-
-
-@asynccontextmanager
-async def _poller(conn_id: str) -> AsyncIterator[Poller]:
-    """Join those in the event loop who use a connection."""
+async def _poller(conn_id: str) -> Poller:
+    """Return the poller of those in the event loop who use a connection."""
     from airflow_provider_nanostt.metrics import StatsMeter
     from airflow_provider_nanostt.polling.triggerer_loop import shared_poller
 
-    async with shared_poller(await _config(conn_id), StatsMeter(in_triggerer=True)) as poller:
-        yield poller
+    return shared_poller(await _config(conn_id), StatsMeter(in_triggerer=True))
 
 
 _configs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Future[Config]]] = (

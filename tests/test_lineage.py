@@ -244,12 +244,13 @@ def test_without_outlets_nothing_is_emitted():
     emit_asset_events({}, [Asset("s3://bucket/x")], LineageRecord())
 
 
-def test_openlineage_hears_of_recording_files_and_cost(emulator, wav, files, run_task):
+@pytest.mark.parametrize("audio", [None, "", "None"])
+def test_openlineage_hears_of_recording_files_and_cost(emulator, wav, files, run_task, audio):
     """Inputs, outputs and a facet with model, minutes and cost; what it holds is JSON."""
     pytest.importorskip("airflow.providers.openlineage")
     from openlineage.client.serde import Serde
 
-    result, _, operator = done(wav, files, run_task)
+    result, _, operator = done(wav, files, run_task, audio=audio)
     found = operator.get_openlineage_facets_on_complete(None)
     assert [(one.namespace, one.name) for one in found.inputs] == [("file", str(wav))]
     assert [(one.namespace, one.name) for one in found.outputs] == [named(uri) for uri in result["files"].values()]

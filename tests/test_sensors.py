@@ -269,6 +269,22 @@ def test_bad_input_fails_for_good_before_any_request(emulator: Emulator, argumen
     assert list(emulator.requests) == []
 
 
+def test_a_bad_flag_fails_for_good(emulator: Emulator, submitted):
+    """As every other mistake does."""
+    with pytest.raises(AirflowFailException, match="deferrable must be true or false, got 'perhaps'"):
+        sensor(job=submitted, deferrable="perhaps").execute(context())
+
+
+@pytest.mark.parametrize("nothing", [None, "", "None", "{{ params.nothing }}"])
+@pytest.mark.parametrize("deferrable", [True, False, None, "{{ params.nothing }}"])
+def test_nothing_is_the_default(emulator: Emulator, submitted, run_task, nothing, deferrable):
+    """A parameter that was not filled in names no connection, and no way to wait."""
+    still(emulator, 2)
+    made = sensor(job=submitted, nanogpt_conn_id=nothing, deferrable=deferrable)
+    made.render_template_fields({"params": {"nothing": None}})
+    assert run_task(lambda: made, context())["transcription"] == TEXT
+
+
 def test_a_bad_timeout_fails_when_it_is_used(emulator: Emulator, submitted):
     """A deferred wait needs a length of time."""
     still(emulator, 10)

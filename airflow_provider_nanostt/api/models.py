@@ -18,7 +18,7 @@ from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL, KnownModels, c
 from airflow_provider_nanostt.api.extra_parameters import check_extra_parameters
 from airflow_provider_nanostt.api.upload import Upload
 from airflow_provider_nanostt.common.errors import InvalidInput
-from airflow_provider_nanostt.common.numbers import amount, number
+from airflow_provider_nanostt.common.numbers import amount, number, text_or_none
 from airflow_provider_nanostt.common.reprs import redacted_repr
 from airflow_provider_nanostt.common.urls import display, is_web_url, redact, remember_address
 
@@ -210,11 +210,6 @@ def flag_or_none(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(status_word(value))
-
-
-def text_or_none(value: object) -> str | None:
-    """Return a text; None for anything else."""
-    return value if isinstance(value, str) else None
 
 
 _ECHOED: dict[str, Callable[[object], object]] = {

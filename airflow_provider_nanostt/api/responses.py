@@ -20,7 +20,7 @@ from airflow_provider_nanostt.api.model_entry import read_entry
 from airflow_provider_nanostt.api.skim import skim
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
-from airflow_provider_nanostt.common.numbers import MAX_USD, amount, number
+from airflow_provider_nanostt.common.numbers import MAX_USD, amount, number, text_or_none
 from airflow_provider_nanostt.common.urls import redact_answer
 
 NO_REASON = "the service gave no reason"
@@ -108,7 +108,7 @@ def balance(response: Response) -> models.Balance:
     usd, nano = number(body.get("usd_balance")), number(body.get("nano_balance"))
     if usd is None and nano is None:
         raise UnreadableBodyError("it names no balance")
-    return models.Balance(usd=usd, nano=nano, deposit_address=models.text_or_none(body.get("nanoDepositAddress")))
+    return models.Balance(usd=usd, nano=nano, deposit_address=text_or_none(body.get("nanoDepositAddress")))
 
 
 def audio_models(response: Response) -> tuple[AudioModel, ...]:
@@ -212,10 +212,10 @@ def _transcript(
 
 
 def _video(entry: Mapping[str, object]) -> models.YouTubeTranscript:
-    text = models.text_or_none(entry.get("transcript"))
+    text = text_or_none(entry.get("transcript"))
     success = entry.get("success") is not False and text is not None
     reason = None if success else bodies.message_of(entry.get("error")) or NO_REASON
-    url = models.text_or_none(entry.get("url")) or ""
+    url = text_or_none(entry.get("url")) or ""
     return models.YouTubeTranscript(url, success, _label(entry.get("title")), text if success else None, reason)
 
 

@@ -14,15 +14,12 @@ import hashlib
 import time
 import zlib
 from array import array
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import xor
-from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.common.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
 
 MAX_RECORDINGS = 250_000
 """Of one pattern, which take some 40 MB; a triggerer's memory is shared."""

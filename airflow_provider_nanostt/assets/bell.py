@@ -7,6 +7,7 @@ heard. So a bell is repeated a few times; a run that finds everything transcribe
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.common.urls import display
@@ -59,12 +60,5 @@ class Bell:
 
 def _few(names: Iterable[str]) -> list[str]:
     """Return names as they may be shown, as many as an event may hold."""
-    shown: list[str] = []
-    chars = 0
-    for name in names:
-        text = display(name).encode("utf-8", "backslashreplace").decode()
-        chars += len(text)
-        if chars > _MAX_NAME_CHARS:
-            break
-        shown.append(text)
-    return shown
+    shown = [display(name).encode("utf-8", "backslashreplace").decode() for name in names]
+    return [name for name, used in zip(shown, accumulate(map(len, shown)), strict=True) if used <= _MAX_NAME_CHARS]

@@ -10,23 +10,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-import threading
 import time
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_nanostt._compat import BaseEventTrigger, without_loggers
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception
+from airflow_provider_nanostt.common.threads import in_own_thread, with_connections
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from airflow_provider_nanostt.assets.arrivals import Arrivals, Look
-
-T = TypeVar("T")
 
 SLOW_SECONDS = 120.0
 """How long a storage may take for a listing before that is said."""
@@ -110,14 +107,9 @@ class RecordingsTrigger(BaseEventTrigger):
         now = time.monotonic()
         is_due = self._opened_at is None or (self._is_refused and now - self._opened_at >= REOPEN_SECONDS)
         if "://" in self.pattern and is_due:
-            from asgiref.sync import sync_to_async
-
-            # A connection comes through asgiref's thread, see NanoGPTHook.aget_config, and is not cancelled.
-            opening = asyncio.ensure_future(sync_to_async(_open)(self.pattern, anew=self._opened_at is not None))
-            opening.add_done_callback(lambda done: done.cancelled() or done.exception())
-            await asyncio.shield(opening)
+            await with_connections(partial(_open, self.pattern, anew=self._opened_at is not None))
             self._opened_at = now
-        return await _in_own_thread(partial(_take, arrivals, self.pattern))
+        return await in_own_thread(partial(_take, arrivals, self.pattern))
 
     def _complain(self, reason: str) -> None:
         now = time.monotonic()
@@ -176,31 +168,3 @@ def _take(arrivals: Arrivals, pattern: str) -> Look:
     from airflow_provider_nanostt.audio.find import listing
 
     return arrivals.take((found.audio, found.version) for found in listing(pattern) if found.version)
-
-
-async def _in_own_thread(work: Callable[[], T]) -> T:
-    """Return what a function returns, from a thread that holds up nobody if it never ends, the process's end included.
-
-    Those that asyncio shares out are few, and also look up host names.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def post(take: Callable[[Any], None], value: Any) -> None:
-        def given() -> None:
-            if not answer.done():
-                take(value)
-
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(given)
-
-    def run() -> None:
-        try:
-            value = work()
-        except Exception as error:  # noqa: BLE001  it is raised where it is waited for
-            post(answer.set_exception, error)
-        else:
-            post(answer.set_result, value)
-
-    threading.Thread(target=run, name="nanostt-recordings", daemon=True).start()
-    return await answer

@@ -11,9 +11,9 @@ import argparse
 import io
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.cli import costs, doctor, emulator, estimate, models, transcribe
@@ -27,9 +27,6 @@ from airflow_provider_nanostt.cli.output import (
     refuse,
     write,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _COMMANDS = (transcribe, estimate, models, costs, doctor, emulator)
 
@@ -84,6 +81,12 @@ def _parser() -> Parser:
         help=f"the Airflow connection (default: the key in {KEY_VARIABLE}, else {CONN})",
     )
     shared.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+
+    def add_command(name: str, about: str, run: Callable[[argparse.Namespace], int], **own: Any) -> Parser:
+        made: Parser = commands.add_parser(name, help=about, description=about, **{"parents": [shared], **own})
+        made.set_defaults(run=run)
+        return made
+
     for command in _COMMANDS:
-        command.add_parser(partial(commands.add_parser, parents=[shared]))
+        command.add_parser(add_command)
     return parser

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.cli.output import AddParser, connected, printing, reason, refuse, write_json
 from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.workflow.spending import Spending
 
 _WHY = (
@@ -29,12 +28,10 @@ _WHY = (
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "show what this key has spent, by day and model, beside what the ledgers below folders say"
-    parser = add_command("costs", help=about, description=about)
-    add = parser.add_argument
+    add = add_command("costs", about, run).add_argument
     add("folders", nargs="*", metavar="FOLDER", help="an output_path, or a folder above several")
     add("--since", type=_day, required=True, metavar="DATE", help="the first day, as 2026-11-01 (UTC)")
     add("--until", type=_day, metavar="DATE", help="the last day (default today)")
-    parser.set_defaults(run=run)
 
 
 def _day(text: str) -> date:
@@ -47,17 +44,11 @@ def _day(text: str) -> date:
 
 def run(given: argparse.Namespace) -> int:
     """Ask, read and show; return 2 if the service or a folder does not answer."""
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-
     today = datetime.now(UTC).date()
     last = min(given.until or today, today)
     folders = [name if "://" in name else str(Path(name).absolute()) for name in given.folders]
-    hook = NanoGPTHook(given.conn)
-    connection = connection_check(hook)
     try:
-        if connection.state != "ok":
-            raise errors.InvalidInput(connection.text)
-        found = hook.spending(given.since, last, folders)
+        found = connected(given.conn).spending(given.since, last, folders)
     except errors.NanoGPTError as error:
         return refuse(given, reason(error))
     notes = _notes(found, with_ledgers=bool(folders))

@@ -8,22 +8,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.cli.output import Check, connection_check, printing, tried, write_json
+from airflow_provider_nanostt.cli.output import AddParser, Check, connection_check, printing, tried, write_json
 from airflow_provider_nanostt.cli.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_nanostt.cli.output import AddParser
 
 _SCHEMES = ("s3", "gs", "abfs")
 
 
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
-    about = "check connection, balance, catalogue and extras"
-    parser = add_command("doctor", help=about, description=about)
-    parser.set_defaults(run=run)
+    add_command("doctor", "check connection, balance, catalogue and extras", run)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -9,12 +9,8 @@ import argparse
 import os
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
-from airflow_provider_nanostt.cli.output import complain
-
-if TYPE_CHECKING:
-    from airflow_provider_nanostt.cli.output import AddParser
+from airflow_provider_nanostt.cli.output import AddParser, complain
 
 _MODULE = "airflow_provider_nanostt.emulator"
 _ABSENT = (
@@ -27,8 +23,7 @@ _NEEDS_NOTHING = ("-h", "--help", "none", "--recogniser=none")
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "start a local NanoGPT; its options are those of nanostt-emulator"
-    parser = add_command("emulator", parents=[], add_help=False, help=about, description=about)
-    parser.set_defaults(run=run, conn=None, passes_on=True)
+    add_command("emulator", about, run, parents=[], add_help=False).set_defaults(conn=None, passes_on=True)
 
 
 def run(given: argparse.Namespace) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.output import (
+    AddParser,
     as_given,
-    connection_check,
+    connected,
     console_on,
     from_the_root,
     printing,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.batch import Item
 
@@ -53,8 +53,7 @@ class Row:
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "show what recordings would cost, and how they would be sent; nothing is submitted"
-    parser = add_command("estimate", help=about, description=about)
-    add = parser.add_argument
+    add = add_command("estimate", about, run).add_argument
     add("audio", nargs="+", help="a path, a web address, an object storage URI, or a pattern of these")
     add("--model", default=DEFAULT_MODEL, help=f"the service's model id (default {DEFAULT_MODEL})")
     add("--diarize", action="store_true", help="tell speakers apart")
@@ -66,7 +65,6 @@ def add_parser(add_command: AddParser) -> None:
         metavar="WAYS",
         help=f"what may be done with what is too large, in order (default {_OVERSIZE})",
     )
-    parser.set_defaults(run=run)
 
 
 def _ways(text: str) -> tuple[str, ...]:
@@ -80,12 +78,13 @@ def _ways(text: str) -> tuple[str, ...]:
 
 def run(given: argparse.Namespace) -> int:
     """Look at each recording and show it; return 1 if one could not be submitted."""
-    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.workflow.batch import expand
 
-    hook = NanoGPTHook(given.conn)
-    connection = connection_check(hook)
-    service, problem = (hook, "") if connection.state == "ok" else (None, connection.text)
+    service, problem = None, ""
+    try:
+        service = connected(given.conn)
+    except errors.InvalidInput as error:
+        problem = str(error)
     found = expand([from_the_root(name) for name in given.audio])
     rows = [_row(service, one, given) for one in _with_progress(found, quiet=given.json)]
     known = [row.usd for row in rows if row.usd is not None]

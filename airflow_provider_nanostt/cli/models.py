@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.catalogue import KnownModels
-from airflow_provider_nanostt.cli.output import connection_check, printing, reason, refuse, write_json
+from airflow_provider_nanostt.api.catalogue import Difference, KnownModels, ModelFacts
+from airflow_provider_nanostt.cli.output import AddParser, connected, printing, reason, refuse, write_json
 from airflow_provider_nanostt.cli.wording import counted
 from airflow_provider_nanostt.common.urls import escaped
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from airflow_provider_nanostt.api.catalogue import Difference, ModelFacts
-    from airflow_provider_nanostt.cli.output import AddParser
 
 _WORDS = {True: "yes", False: "no", None: "not documented"}
 
@@ -25,10 +23,8 @@ _WORDS = {True: "yes", False: "no", None: "not documented"}
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "list models with price, speakers, times and limits; without a connection, those of the built-in table"
-    parser = add_command("models", help=about, description=about)
     what = "compare the built-in table with the service's catalogue; the exit code is 1 if a price differs"
-    parser.add_argument("--check", action="store_true", help=what)
-    parser.set_defaults(run=run)
+    add_command("models", about, run).add_argument("--check", action="store_true", help=what)
 
 
 def run(given: argparse.Namespace) -> int:
@@ -54,14 +50,8 @@ def run(given: argparse.Namespace) -> int:
 
 def _ask(conn_id: str) -> tuple[KnownModels, str]:
     """Return what is known of the models, and why that is only the table, if it is."""
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-
-    hook = NanoGPTHook(conn_id)
-    connection = connection_check(hook)
-    if connection.state != "ok":
-        return KnownModels(), connection.text
     try:
-        known = hook.known_models()
+        known = connected(conn_id).known_models()
     except errors.NanoGPTError as error:
         return KnownModels(), reason(error)
     return known, "" if known.listed is not None else "the service did not give its catalogue"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from airflow_provider_nanostt.cli.output import as_given, printing, write_json
 from airflow_provider_nanostt.cli.wording import counted
@@ -14,7 +14,6 @@ from airflow_provider_nanostt.workflow.batch.manifest_row import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import TextIO
 
     from airflow_provider_nanostt.workflow.batch import ManifestRow
 

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,6 @@ from airflow_provider_nanostt.cli.wording import with_flags
 from airflow_provider_nanostt.common.urls import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from _typeshed import SupportsWrite
     from rich.console import Console
 
@@ -36,7 +34,8 @@ KEY_VARIABLE = "NANOGPT_API_KEY"
 
 URL_VARIABLE = "NANOGPT_URL"
 AddParser = Callable[..., argparse.ArgumentParser]
-"""Adds a command by its name; it has the options of all commands then, unless it is given other ``parents``."""
+"""Adds a command: its name, what it is about, and what runs it; it has the options of all, unless it is given other
+``parents``."""
 
 _NOBODY_READS = (errno.EPIPE, errno.EIO)
 """Of a pipe whose other end is closed, and of a terminal that is."""
@@ -134,6 +133,20 @@ def connection_check(hook: NanoGPTHook) -> Check:
     outside = "Outside a task, Airflow 3 looks in environment variables and secrets backends only: set "
     outside += f"AIRFLOW_CONN_{conn_id.upper()}, or {KEY_VARIABLE} to the key alone."
     return tried("connection", lambda: f"{conn_id!r} leads to {hook.get_conn().config.base_url}", outside)
+
+
+def connected(conn_id: str) -> NanoGPTHook:
+    """Return the hook of a connection.
+
+    :raises InvalidInput: if the connection cannot be used, with what to do about it.
+    """
+    from airflow_provider_nanostt.hooks import NanoGPTHook
+
+    hook = NanoGPTHook(conn_id)
+    check = connection_check(hook)
+    if check.state != "ok":
+        raise errors.InvalidInput(check.text)
+    return hook
 
 
 def tried(name: str, look: Callable[[], str], remedy: str = "") -> Check:

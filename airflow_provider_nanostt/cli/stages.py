@@ -160,9 +160,8 @@ class Stages:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the terminal to a question for the length of a block."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        live = self._live
+        self.close()
         yield
         if live is not None:
             self._live = live

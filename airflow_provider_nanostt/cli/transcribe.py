@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.cli.interrupts import stopping
-from airflow_provider_nanostt.cli.output import as_given, complain, connection_check, from_the_root, reason
+from airflow_provider_nanostt.cli.output import AddParser, as_given, complain, connected, from_the_root, reason
 from airflow_provider_nanostt.cli.wording import counted, with_flags, with_flags_in
 from airflow_provider_nanostt.common.errors import InvalidInput, NanoGPTError, describe_exception, usd
 from airflow_provider_nanostt.common.parsing import parse_number
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_nanostt.cli.outcome import Outcome
-    from airflow_provider_nanostt.cli.output import AddParser
     from airflow_provider_nanostt.cli.stages import Stages
     from airflow_provider_nanostt.operators._arguments import Arguments
     from airflow_provider_nanostt.workflow.batch import Item
@@ -44,8 +43,7 @@ _OF_THE_JOB = ("model", "language", "diarize", "tag_audio_events")
 def add_parser(add_command: AddParser) -> None:
     """Add the command to the others."""
     about = "transcribe recordings into a folder; the same command again pays for nothing twice"
-    parser = add_command("transcribe", help=about, description=about)
-    add = parser.add_argument
+    add = add_command("transcribe", about, run).add_argument
     add("audio", nargs="+", help="a path, a web address, an object storage URI, or a pattern of these")
     add("--output", dest="output_path", required=True, metavar="FOLDER", help="for transcripts and the ledger")
     add("--formats", default="json,txt", help="of the files, with commas between (default %(default)s)")
@@ -91,7 +89,6 @@ def add_parser(add_command: AddParser) -> None:
         help="what to do if nobody knows whether an earlier submit was charged (default fail)",
     )
     add("--on-lost-job", choices=("fail", "submit"), help="if the service no longer knows a job (default fail)")
-    parser.set_defaults(run=run)
 
 
 def _extra(text: str) -> tuple[str, object]:
@@ -243,26 +240,19 @@ def _read(given: argparse.Namespace) -> tuple[list[Item], Arguments]:
 def _open(given: argparse.Namespace, arguments: Arguments, stages: Stages) -> BatchRun:
     """Return the batch, once it is certain that key and model are good and that results can be written."""
     from airflow_provider_nanostt.common import object_storage
-    from airflow_provider_nanostt.hooks import NanoGPTHook
     from airflow_provider_nanostt.operators._batch import FROM_THE_SHELL, open_batch
 
-    connection = connection_check(NanoGPTHook(arguments.nanogpt_conn_id))
-    if connection.state != "ok":
-        raise InvalidInput(connection.text)
+    connected(arguments.nanogpt_conn_id)
     batch = open_batch(_Owner(stages), arguments, FROM_THE_SHELL)
-    if object_storage.is_local(batch.folder):
-        folder = Path(batch.folder.path)
-        try:
+    try:
+        _ = batch.folder.fs  # an unknown storage is only found out here on Airflow 2
+        if object_storage.is_local(batch.folder):
+            folder = Path(batch.folder.path)
             folder.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=folder):
                 pass
-        except OSError as error:
-            raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
-    else:
-        try:
-            _ = batch.folder.fs  # an unknown storage is only found out here on Airflow 2
-        except (ImportError, ValueError) as error:
-            raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
+    except (OSError, ImportError, ValueError) as error:
+        raise InvalidInput(f"--output cannot be written to: {describe_exception(error)}") from error
     batch.service.try_balance()
     known = batch.service.known_models()
     known.check(given.model, diarize=given.diarize, tag_audio_events=given.tag_audio_events)

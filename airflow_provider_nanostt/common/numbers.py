@@ -1,9 +1,10 @@
-"""Numbers, lists and mappings that arrived as text: from a template, a connection or an answer. Nothing else."""
+"""Reading single values of whatever type that came from a template, a connection, an answer or a file. Nothing else."""
 
 from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterable
 
 MAX_USD = 1e9
 """No sum of money is larger; nor is a number of requests."""
@@ -22,10 +23,21 @@ def number(value: object) -> float | None:
     return result if abs(result) < float("inf") else None
 
 
+def text_or_none(value: object) -> str | None:
+    """Return a text; None for anything else."""
+    return value if isinstance(value, str) else None
+
+
 def amount(value: object) -> float | None:
     """Read a cost, a price or a length; None for what is no number, or a negative one, which would lift a limit."""
     read = number(value)
     return None if read is None or read < 0 else read
+
+
+def total(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of those that are known, None if none is; the ninth digit is the last."""
+    known = [one for one in amounts if one is not None]
+    return round(sum(known), 9) if known else None
 
 
 def from_text(value: object) -> object:

@@ -18,13 +18,12 @@ from airflow_provider_nanostt._compat import (
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.ledger.approvals import APPROVED, REJECTED, TIMED_OUT, Approvals, SpendingRequest
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of, task_try_of
-from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance
+from airflow_provider_nanostt.workflow.batch.list_estimate import Allowance, ListEstimate
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context, ObjectStoragePath
     from airflow_provider_nanostt.ledger.stores import StateAccessor
     from airflow_provider_nanostt.operators._base import NanoGPTOperator
-    from airflow_provider_nanostt.workflow.batch.list_estimate import ListEstimate
     from airflow_provider_nanostt.workflow.pricing import ApprovalRules
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -63,7 +62,7 @@ class Asking:
         state: StateAccessor | None = context.get("task_state_store")  # type: ignore[assignment]  # Airflow >= 3.3
         approvals = Approvals(folder, task, state, may_have_lost_state=bool(task_try_of(context).clears))
         approvals.load()
-        asking = cls(operator, context.get("ti") or context.get("task_instance"), rules, approvals)
+        asking = cls(operator, context.get("ti"), rules, approvals)
         if approvals.problem is not None:
             operator.log.warning("%s counts as no approval: %s", approvals.path, approvals.problem)
         return asking

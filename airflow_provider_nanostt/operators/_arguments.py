@@ -6,6 +6,7 @@ What a mistake costs is an :class:`~airflow_provider_nanostt.api.errors.InvalidI
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -181,6 +182,11 @@ class Arguments:
     skip_existing: bool = False
     settle: float = 0.0
     max_parallel: int | None = None
+
+    def short_wait(self, deadline: float) -> tuple[float, float]:
+        """Return until when, epoch seconds, and how often, seconds, a worker asks for jobs that are expected soon."""
+        longest = self.max_worker_wait
+        return min(deadline, time.time() + 2.0 * longest), min(self.poll_interval, longest / 4.0)
 
 
 _VALUES = {

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from inspect import getfullargspec
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_nanostt._compat import (
     NEVER_EXPIRE,
@@ -24,16 +25,18 @@ from airflow_provider_nanostt._compat import (
     without_loggers,
 )
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.common.numbers import total
+from airflow_provider_nanostt.common.parsing import is_null, parse_bool, parse_mapping, parse_word
+from airflow_provider_nanostt.common.reprs import Private
 from airflow_provider_nanostt.links import TranscriptLink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.api.models import Job
     from airflow_provider_nanostt.lineage import LineageRecord
+    from airflow_provider_nanostt.operators._arguments import Arguments
 
 DRY_RUN = "NANOSTT_DRY_RUN"
 """The environment variable that turns every run into a dry run; Airflow 3 has no command for one."""
@@ -67,6 +70,11 @@ class TaskResult:
     inputs: Sequence[object] = field(default=(), repr=False)
 
 
+def arguments_of(init: Callable[..., None]) -> tuple[str, ...]:
+    """Return the names of an operator's own arguments, each of which is an attribute and a template field, too."""
+    return tuple(getfullargspec(init).kwonlyargs)
+
+
 class NanoGPTOperator(BaseOperator):
     """The waiting half of an operator; see the module."""
 
@@ -74,9 +82,9 @@ class NanoGPTOperator(BaseOperator):
     output_path: str | None
     recovery_policy: object = None
     operator_extra_links = (TranscriptLink(),)
-    reported: ClassVar[Mapping[str, object]] = {}
+    reported: Mapping[str, object] = {}
     """What is known of the task in this process: what :func:`push` was given."""
-    _lineage: ClassVar[LineageRecord | None] = None
+    _lineage: LineageRecord | None = None
 
     def run_task(self, context: Context) -> TaskResult:
         """Do the work of the task up to its end, or defer."""
@@ -92,8 +100,6 @@ class NanoGPTOperator(BaseOperator):
 
     def is_retryable(self, error: errors.NanoGPTError, context: Context) -> bool:
         """Return whether another try is worth it, and pays for nothing twice."""
-        from airflow_provider_nanostt.common.parsing import parse_mapping, parse_word
-
         if type(error) is errors.AmbiguousSubmit:
             policy = parse_mapping("recovery_policy", self.recovery_policy)
             return error.may_be_retried(parse_word("on_ambiguous_submit", policy.get("on_ambiguous_submit")))
@@ -101,8 +107,6 @@ class NanoGPTOperator(BaseOperator):
 
     def _has_ledger(self, context: Context) -> bool:
         """Return whether the next try finds what this one has paid for."""
-        from airflow_provider_nanostt.common.parsing import is_null
-
         return not is_null(self.output_path) or context.get("task_state_store") is not None
 
     def execute(self, context: Context) -> dict[str, object]:
@@ -115,8 +119,6 @@ class NanoGPTOperator(BaseOperator):
 
     def run_or_estimate(self, step: Callable[[Context], TaskResult], context: Context) -> TaskResult:
         """Do a step that may submit, or in a dry run only say what it would cost."""
-        from airflow_provider_nanostt.common.parsing import parse_bool
-
         if parse_bool(DRY_RUN, os.environ.get(DRY_RUN) or "false"):
             self.dry_run(context)
             raise AirflowSkipException(f"{DRY_RUN} is set, so nothing was submitted")
@@ -184,7 +186,7 @@ class NanoGPTOperator(BaseOperator):
         from airflow_provider_nanostt.lineage import LineageRecord, emit_asset_events
 
         try:
-            self._lineage = LineageRecord.of(done.inputs, done.result)  # type: ignore[misc]
+            self._lineage = LineageRecord.of(done.inputs, done.result)
             emit_asset_events(context, self.outlets or (), self._lineage)
         except Exception as error:  # noqa: BLE001  the transcript is written, and is worth more than its events
             self.log.error("Could not emit asset or lineage events: %s", errors.format_traceback(error))
@@ -206,8 +208,6 @@ class NanoGPTOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Destroy nothing: a job cannot be cancelled, and is still billed."""
-        from airflow_provider_nanostt.common.parsing import is_null
-
         self.log.warning(
             "The task was killed. A NanoGPT job cannot be cancelled and is still billed. %s",
             "The next try of this task looks for it before it submits anything."
@@ -215,18 +215,19 @@ class NanoGPTOperator(BaseOperator):
             else "No ledger is configured, so a retry will submit and pay again.",
         )
 
-    def defer_to(self, trigger: Callable[..., BaseTrigger], *, deadline: float, poll_interval: float) -> NoReturn:
-        """Defer to a trigger, with the deadline in its arguments.
+    def defer_to(self, trigger: Callable[..., BaseTrigger], arguments: Arguments, deadline: float) -> NoReturn:
+        """Defer to a trigger, with the deadline, epoch seconds, in its arguments.
 
         :param trigger: makes it, when it is given how to wait.
+        :param arguments: of this operator, as they were read.
         """
         from airflow_provider_nanostt.triggers import EARLIEST_EVENT
 
         now = time.time()
         self.defer(
             trigger=trigger(
-                nanogpt_conn_id=self.nanogpt_conn_id,
-                poll_interval=poll_interval,
+                nanogpt_conn_id=arguments.nanogpt_conn_id,
+                poll_interval=arguments.poll_interval,
                 deadline=deadline,
                 not_before=now + EARLIEST_EVENT,
             ),
@@ -241,17 +242,11 @@ class NanoGPTOperator(BaseOperator):
     def _do_render_template_fields(self, parent: Any, *arguments: Any, **named: Any) -> None:
         # Also what a mapped task is rendered through. Airflow stores rendered fields, after masking what it knows.
         super()._do_render_template_fields(parent, *arguments, **named)
-        if parent is self:
-            mask_addresses([getattr(self, name, None) for name in self.template_fields])
-            self._hide_extra_parameters()
-
-    def _hide_extra_parameters(self) -> None:
-        """Leave no value of theirs for Airflow to store: they may be names of people."""
-        from airflow_provider_nanostt.common.parsing import is_null
-        from airflow_provider_nanostt.common.reprs import Private
-
+        if parent is not self:
+            return
+        mask_addresses([getattr(self, name, None) for name in self.template_fields])
         given = getattr(self, "extra_parameters", None)
-        if not is_null(given) and not isinstance(given, Private):
+        if not is_null(given) and not isinstance(given, Private):  # Airflow stores no value: it may be someone's name
             self.extra_parameters: Any = Private(given)
 
 
@@ -265,16 +260,14 @@ def push(operator: NanoGPTOperator, context: Context | None, paid: Sequence[obje
     """
     from airflow_provider_nanostt.api.models import Job, Transcript
 
-    instance: Any = context and (context.get("ti") or context.get("task_instance"))
+    instance: Any = context and context.get("ti")
     found = [one for one in paid if isinstance(one, Job | Transcript)]
-    costs = [one.cost for one in found if one.cost is not None]
-    minutes = [one.charged_minutes for one in found if one.charged_minutes is not None]
     if found:
         values["run_id"] = ", ".join(one.run_id for one in found if one.run_id) or None
-        values["cost_usd"] = sum(costs) if costs else None
-        values["charged_minutes"] = sum(minutes) if minutes else None
+        values["cost_usd"] = total(one.cost for one in found)
+        values["charged_minutes"] = total(one.charged_minutes for one in found)
     known = {key: value for key, value in values.items() if value is not None}
-    operator.reported = {**operator.reported, **known}  # type: ignore[misc]  # the class has none
+    operator.reported = {**operator.reported, **known}
     try:
         for key, value in known.items() if operator.do_xcom_push and instance is not None else ():
             instance.xcom_push(key=key, value=value)

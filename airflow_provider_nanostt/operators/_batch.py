@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -19,8 +19,8 @@ from airflow_provider_nanostt.hooks import NanoGPTHook
 from airflow_provider_nanostt.ledger import FOLDER
 from airflow_provider_nanostt.ledger.task_identity import SHELL, day_of, task_identity_of
 from airflow_provider_nanostt.operators._approval import Asking
-from airflow_provider_nanostt.operators._arguments import read_arguments
-from airflow_provider_nanostt.operators._base import TaskResult, push
+from airflow_provider_nanostt.operators._arguments import Arguments, read_arguments
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, push
 from airflow_provider_nanostt.operators._single import request_of
 from airflow_provider_nanostt.polling import describe_wait, is_short, job_list
 from airflow_provider_nanostt.triggers import BatchTrigger, PauseTrigger, is_pause
@@ -29,11 +29,7 @@ from airflow_provider_nanostt.workflow.batch.run import BatchRun
 from airflow_provider_nanostt.workflow.batch.tables import BatchTables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.operators._arguments import Arguments
-    from airflow_provider_nanostt.operators._base import NanoGPTOperator
     from airflow_provider_nanostt.workflow.attempt import Log
     from airflow_provider_nanostt.workflow.batch.item import Pending
     from airflow_provider_nanostt.workflow.request import TranscriptionRequest
@@ -95,8 +91,7 @@ def _settled(
             return items, []
         if arguments.deferrable and arguments.settle > arguments.max_worker_wait:
             operator.log.info("Looking again in %.0f s, for files that are still being written", arguments.settle)
-            until = time.time() + arguments.settle
-            operator.defer_to(PauseTrigger, deadline=until, poll_interval=arguments.poll_interval)
+            operator.defer_to(PauseTrigger, arguments, time.time() + arguments.settle)
         time.sleep(arguments.settle)
         items = expand(audio)
     return settled(items, earlier)
@@ -185,7 +180,7 @@ def open_batch(operator: BatchOwner, arguments: Arguments, context: Context) -> 
     of_tables = replace(task, run_id=f"{task.run_id} {uuid.uuid4()}") if task == SHELL else task
 
     def request(item: Item) -> TranscriptionRequest:
-        return request_of(arguments, hook, operator.log, item.audio, own=item.options, info=item.info)
+        return request_of(arguments, hook, operator.log, [item.audio], own=item.options, info=item.info)
 
     return BatchRun(
         service=hook,
@@ -240,22 +235,20 @@ def finish_batch(operator: NanoGPTOperator, arguments: Arguments, context: Conte
 
 def _wait(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, pending: Sequence[Pending]) -> None:
     """Wait in the triggerer, or here where that is shorter or the user wants it."""
-    now, longest, poll_interval = time.time(), arguments.max_worker_wait, arguments.poll_interval
-    deadline, left = now + arguments.timeout, list(pending)
-    if arguments.deferrable and is_short([job for one in left for job in one.jobs], now, longest):
-        soon, often = min(deadline, now + 2.0 * longest), min(poll_interval, longest / 4.0)
-        left = collect.wait(run, left, deadline=soon, poll_interval=often, to_the_end=False)
-    jobs = [job.to_json() for one in left for job in one.jobs]
-    if arguments.deferrable and jobs:
+    now = time.time()
+    deadline = now + arguments.timeout
+    if not arguments.deferrable:
+        collect.wait(run, pending, deadline=deadline, poll_interval=arguments.poll_interval)
+        return
+    if is_short([job for one in pending for job in one.jobs], now, arguments.max_worker_wait):
+        soon, often = arguments.short_wait(deadline)
+        pending = collect.wait(run, pending, deadline=soon, poll_interval=often, to_the_end=False)
+    if jobs := [job.to_json() for one in pending for job in one.jobs]:
         answers = run.hand_over()
         given = jobs if job_list.fits(jobs) else run.checkpoint.spool.leave_jobs(jobs) if answers else None
         if given is not None:
-            trigger = partial(BatchTrigger, jobs=given, answers=answers)
-            operator.defer_to(trigger, deadline=deadline, poll_interval=poll_interval)
+            operator.defer_to(partial(BatchTrigger, jobs=given, answers=answers), arguments, deadline)
         _defer_some(operator, arguments, run, deadline)
-        return
-    if left:
-        collect.wait(run, left, deadline=deadline, poll_interval=poll_interval)
 
 
 def _defer_some(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, deadline: float) -> None:
@@ -263,5 +256,5 @@ def _defer_some(operator: NanoGPTOperator, arguments: Arguments, run: BatchRun, 
     jobs, until_row = collect.some_jobs(run)
     if jobs:
         trigger = partial(BatchTrigger, jobs=jobs, answers=run.hand_over(), until_row=until_row)
-        operator.defer_to(trigger, deadline=deadline, poll_interval=arguments.poll_interval)
+        operator.defer_to(trigger, arguments, deadline)
     collect.collect_jobs(run, {}, until_row=until_row)

@@ -1,48 +1,51 @@
-"""The work of a task that has one recording: find or submit, wait, write. Its arguments are an operator's."""
+"""The work of a task that has one recording: find or submit, wait, write. Its arguments are an operator's.
+
+Imported when a task runs, not when a DAG file is read.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_provider_nanostt.api.errors import DailyLimitReached, TranscriptionFailed, TranscriptionTimeout, usd
+from airflow_provider_nanostt.api.models import Job, Options, Transcript
+from airflow_provider_nanostt.audio.sources import locate_source
+from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.parsing import none_if_null
-from airflow_provider_nanostt.operators._arguments import read_arguments
-from airflow_provider_nanostt.operators._base import push
+from airflow_provider_nanostt.hooks import NanoGPTHook
+from airflow_provider_nanostt.ledger import decide
+from airflow_provider_nanostt.ledger.decision import SUBMIT
+from airflow_provider_nanostt.operators._arguments import Arguments, read_arguments
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, push
+from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome, describe_wait, is_short
+from airflow_provider_nanostt.triggers import PartsTrigger, TranscriptionTrigger
+from airflow_provider_nanostt.workflow import recovery, transcribe
+from airflow_provider_nanostt.workflow.attempt import Attempt, Log, Target, open_attempt
+from airflow_provider_nanostt.workflow.budget import Budget
+from airflow_provider_nanostt.workflow.pricing import check_limit
+from airflow_provider_nanostt.workflow.recovery import FETCH_SECONDS, ReusedResult
+from airflow_provider_nanostt.workflow.request import TranscriptionRequest, look_at
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import Context
-    from airflow_provider_nanostt.api.models import Job, Transcript
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.operators._arguments import Arguments
-    from airflow_provider_nanostt.operators._base import NanoGPTOperator
-    from airflow_provider_nanostt.workflow.attempt import Attempt, Log
-    from airflow_provider_nanostt.workflow.recovery import Part
-    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
 
 _PROGRESS_SECONDS = 15.0
 
 
-def run_single(
-    operator: NanoGPTOperator, context: Context, audio: object, audio_path: object = None, audio_url: object = None
-) -> dict[str, object]:
-    """Find or submit, then wait: in the triggerer, or here where that is shorter or the user wants it."""
-    from airflow_provider_nanostt.api.models import Job
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.polling import describe_wait
-    from airflow_provider_nanostt.workflow import transcribe
-    from airflow_provider_nanostt.workflow.recovery import ReusedResult
+def run_single(operator: NanoGPTOperator, context: Context, *recording: object) -> dict[str, object]:
+    """Find or submit, then wait: in the triggerer, or here where that is shorter or the user wants it.
 
+    :param recording: as :func:`request_of` takes it.
+    """
     # 1. Check every argument, before anything is asked or paid for.
-    arguments = read_arguments(operator)
-    hook = NanoGPTHook(arguments.nanogpt_conn_id)
-    request = request_of(arguments, hook, operator.log, audio, audio_path, audio_url)
+    arguments, attempt = _open(operator, context)
+    request = request_of(arguments, attempt.service, operator.log, recording)
     # 2. Find what is paid for, or submit.
-    attempt = _open(operator, arguments, hook, context)
     found = transcribe.find(attempt, request)
     if isinstance(found, transcribe.ToSubmit):
         found = transcribe.submit(attempt, found, may_split=arguments.wait_for_completion)
@@ -58,24 +61,13 @@ def run_single(
     return _wait(operator, arguments, attempt, found)
 
 
-def estimate_single(
-    operator: NanoGPTOperator, context: Context, audio: object, audio_path: object = None, audio_url: object = None
-) -> None:
+def estimate_single(operator: NanoGPTOperator, context: Context, *recording: object) -> None:
     """Log what a recording would cost and how it would be sent, or what is paid for. Nothing is sent or written.
 
     :param context: of the task instance; without one, no record is looked for.
     """
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.ledger import decide
-    from airflow_provider_nanostt.ledger.decision import SUBMIT
-    from airflow_provider_nanostt.workflow import recovery
-    from airflow_provider_nanostt.workflow.pricing import check_limit
-    from airflow_provider_nanostt.workflow.request import look_at
-
-    arguments = read_arguments(operator)
-    hook = NanoGPTHook(arguments.nanogpt_conn_id)
-    request = request_of(arguments, hook, operator.log, audio, audio_path, audio_url)
-    attempt = _open(operator, arguments, hook, context)
+    arguments, attempt = _open(operator, context)
+    request = request_of(arguments, attempt.service, operator.log, recording)
     attempt, record = recovery.read_record(attempt, attempt.ledger)
     wanted = recovery.identify(attempt, request, record)
     decision = decide(record, wanted.request.digest, attempt.rules)
@@ -83,7 +75,7 @@ def estimate_single(
         operator.log.info("%s", decision.reason)
     if decision.action != SUBMIT:
         return
-    look = look_at(hook, request, operator.log, wanted)
+    look = look_at(attempt.service, request, operator.log, wanted)
     arguments.settings.check_model(request.options.model, look.known)
     check_limit(look.estimate, arguments.costs, spent=recovery.spent_so_far(attempt, record))
 
@@ -109,29 +101,25 @@ def write_single(operator: NanoGPTOperator, context: Context, transcript: Transc
     return _finish(_reopen(operator, context), [(0.0, transcript)], job)
 
 
-def request_of(  # noqa: PLR0917  the three names of a recording
+def request_of(
     arguments: Arguments,
     hook: NanoGPTHook,
     log: Log,
-    audio: object,
-    audio_path: object = None,
-    audio_url: object = None,
+    recording: Sequence[object],
+    *,
     own: Mapping[str, object] | None = None,
     info: Mapping[str, object] | None = None,
 ) -> TranscriptionRequest:
     """Return the request for a recording.
 
+    :param recording: what was given as ``audio``, ``audio_path`` and ``audio_url``; the last two may be left out.
     :param own: what an item of a batch says for itself, in place of what the operator says.
     :param info: what a listing said of the recording.
     """
-    from airflow_provider_nanostt.api.models import Options
-    from airflow_provider_nanostt.audio.sources import locate_source
-    from airflow_provider_nanostt.workflow.request import TranscriptionRequest
-
     job = arguments.job.with_own(own) if own else arguments.job
     config = hook.get_conn().config
     source = locate_source(
-        *map(none_if_null, (audio, audio_path, audio_url)),  # type: ignore[arg-type]  # checked there
+        *map(none_if_null, recording),  # type: ignore[arg-type]  # checked there
         allow_private=config.allow_private_addresses,
         base_url=config.base_url,
         info=info,
@@ -160,14 +148,12 @@ class ProgressLog:
             self.log.info("Processed %.0f minutes of audio", seconds / 60)
 
 
-def _open(operator: NanoGPTOperator, arguments: Arguments, hook: NanoGPTHook, context: Context) -> Attempt:
-    """Return the attempt; its record is not read yet."""
-    from airflow_provider_nanostt.common import object_storage
-    from airflow_provider_nanostt.workflow.attempt import Target, open_attempt
-    from airflow_provider_nanostt.workflow.budget import Budget
-
+def _open(operator: NanoGPTOperator, context: Context) -> tuple[Arguments, Attempt]:
+    """Return the arguments and the attempt; its record is not read yet."""
+    arguments = read_arguments(operator)
+    hook = NanoGPTHook(arguments.nanogpt_conn_id)
     folder = object_storage.resolve(arguments.output_path) if arguments.output_path else None
-    return open_attempt(
+    return arguments, open_attempt(
         hook,
         {"task": operator, **context},
         Budget(arguments.costs, hook.try_balance),
@@ -180,82 +166,51 @@ def _open(operator: NanoGPTOperator, arguments: Arguments, hook: NanoGPTHook, co
 
 def _reopen(operator: NanoGPTOperator, context: Context) -> Attempt:
     """Return the attempt at a job that is known already, with its record."""
-    from airflow_provider_nanostt.hooks import NanoGPTHook
-    from airflow_provider_nanostt.workflow.transcribe import load_for_resume
-
-    arguments = read_arguments(operator)
-    attempt = _open(operator, arguments, NanoGPTHook(arguments.nanogpt_conn_id), context)
-    load_for_resume(attempt, attempt.ledger)
+    _, attempt = _open(operator, context)
+    transcribe.load_for_resume(attempt, attempt.ledger)
     return attempt
 
 
 def _wait(
-    operator: NanoGPTOperator, arguments: Arguments, attempt: Attempt, parts: Sequence[Part]
+    operator: NanoGPTOperator, arguments: Arguments, attempt: Attempt, parts: Sequence[recovery.Part]
 ) -> dict[str, object]:
     """Wait for all parts of a recording; the deadline is counted from now, also when an earlier try submitted."""
-    from airflow_provider_nanostt.api.models import Job
-    from airflow_provider_nanostt.polling import is_short
-    from airflow_provider_nanostt.triggers import PartsTrigger, TranscriptionTrigger
-
     now = time.time()
     deadline = now + arguments.timeout
     jobs = [part.found for part in parts if isinstance(part.found, Job)]
-    done: list[Transcript] | None = None
-    if arguments.deferrable and len(jobs) == len(parts):
-        if is_short(jobs, now, arguments.max_worker_wait):
-            done = _wait_shortly(arguments, attempt, jobs, deadline)
-        if done is None:
-            whole = partial(TranscriptionTrigger, job=jobs[0].to_json())
-            tickets = [{"start": part.start, "job": job.to_json()} for part, job in zip(parts, jobs, strict=True)]
-            trigger = whole if len(tickets) == 1 else partial(PartsTrigger, parts=tickets)
-            operator.defer_to(trigger, deadline=deadline, poll_interval=arguments.poll_interval)
+    done = None
+    if not arguments.deferrable or len(jobs) < len(parts):
+        done = _wait_here(attempt, parts, deadline, arguments.poll_interval)
+    elif is_short(jobs, now, arguments.max_worker_wait):
+        longest = arguments.max_worker_wait
+        attempt.log.info("Run %s is expected within %.0f s; waiting here", jobs[0].run_id, longest)
+        with suppress(TranscriptionTimeout, DailyLimitReached):  # the triggerer waits for either
+            done = _wait_here(attempt, parts, *arguments.short_wait(deadline))
     if done is None:
-        found = [part.found for part in parts]
-        done = [_waited(arguments, attempt, one, deadline) if isinstance(one, Job) else one for one in found]
-    starts = [part.start for part in parts]
-    return _finish(attempt, list(zip(starts, done, strict=True)), jobs[0] if len(parts) == len(jobs) == 1 else None)
+        tickets = [{"start": part.start, "job": job.to_json()} for part, job in zip(parts, jobs, strict=True)]
+        whole = partial(TranscriptionTrigger, job=jobs[0].to_json())
+        trigger = whole if len(tickets) == 1 else partial(PartsTrigger, parts=tickets)
+        operator.defer_to(trigger, arguments, deadline)
+    return _finish(attempt, done, jobs[0] if len(parts) == len(jobs) == 1 else None)
 
 
-def _waited(arguments: Arguments, attempt: Attempt, job: Job, deadline: float) -> Transcript:
-    """Wait here for one job."""
-    from airflow_provider_nanostt.api.errors import TranscriptionFailed
-    from airflow_provider_nanostt.workflow.transcribe import clear_staging
-
+def _wait_here(
+    attempt: Attempt, parts: Sequence[recovery.Part], deadline: float, poll_interval: float
+) -> list[tuple[float, Transcript]]:
+    """Wait for the parts that have no transcript yet."""
+    wait = partial(attempt.service.wait_until, deadline=deadline, poll_interval=poll_interval)
     try:
-        return attempt.service.wait_until(job, deadline=deadline, poll_interval=arguments.poll_interval)
+        return [(part.start, wait(part.found) if isinstance(part.found, Job) else part.found) for part in parts]
     except TranscriptionFailed:
-        clear_staging(attempt)
+        transcribe.clear_staging(attempt)
         raise
-
-
-def _wait_shortly(
-    arguments: Arguments, attempt: Attempt, jobs: Sequence[Job], deadline: float
-) -> list[Transcript] | None:
-    """Wait here for jobs that are expected so soon that a resume would cost more.
-
-    :return: the transcripts, or None if they have taken longer than expected.
-    """
-    from airflow_provider_nanostt.api.errors import DailyLimitReached, TranscriptionTimeout
-
-    longest = arguments.max_worker_wait
-    attempt.log.info("Run %s is expected within %.0f s; waiting here", jobs[0].run_id, longest)
-    often = min(arguments.poll_interval, longest / 4.0)
-    until = min(deadline, time.time() + 2.0 * longest)
-    try:
-        return [attempt.service.wait_until(job, deadline=until, poll_interval=often) for job in jobs]
-    except (TranscriptionTimeout, DailyLimitReached):
-        return None  # the triggerer waits for either
 
 
 def _fetched(attempt: Attempt, event: object) -> tuple[Transcript, Job]:
     """Fetch one job that the trigger reports as completed."""
-    from airflow_provider_nanostt.polling import COMPLETED, FAILED, Outcome
-    from airflow_provider_nanostt.workflow.recovery import FETCH_SECONDS
-    from airflow_provider_nanostt.workflow.transcribe import clear_staging
-
     outcome, job = Outcome.from_event(event)
     if outcome.kind == FAILED:
-        clear_staging(attempt)
+        transcribe.clear_staging(attempt)
     service, now = attempt.service, time.time()
     if outcome.kind != COMPLETED:
         raise outcome.as_error(job, waited=now - job.submitted_at, recovery_hint=service.recovery_hint(job))
@@ -264,10 +219,7 @@ def _fetched(attempt: Attempt, event: object) -> tuple[Transcript, Job]:
 
 def _finish(attempt: Attempt, parts: Sequence[tuple[float, Transcript]], job: Job | None = None) -> dict[str, object]:
     """End the task: the result written, recorded and logged."""
-    from airflow_provider_nanostt.api.errors import usd
-    from airflow_provider_nanostt.workflow.transcribe import finish
-
-    result = finish(attempt, parts, job=job)
+    result = transcribe.finish(attempt, parts, job=job)
     minutes = result.get("charged_minutes")
     attempt.log.info(
         "Transcribed: run %s, model %s, %s minutes charged, %s, language %s",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.common.parsing import as_mapping
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, arguments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_nanostt._compat import Context
     from airflow_provider_nanostt.operators.options import (
         ApprovalOptions,
@@ -23,11 +21,6 @@ if TYPE_CHECKING:
         OutputOptions,
         RecoveryPolicy,
     )
-
-
-def is_of_batch(event: object) -> bool:
-    """Return whether an event is one that a batch waits for: of its jobs, or of its pause."""
-    return isinstance(event, Mapping) and not {"batch", "paused_until"}.isdisjoint(event)
 
 
 class TranscribeBatchOperator(NanoGPTOperator):
@@ -69,39 +62,6 @@ class TranscribeBatchOperator(NanoGPTOperator):
         ``charged_minutes``, ``words``, ``languages`` (counts), ``failed_audio``.
     """
 
-    template_fields: Sequence[str] = (
-        "audio",
-        "output_path",
-        "manifest",
-        "manifest_formats",
-        "tables",
-        "on_item_error",
-        "on_no_match",
-        "skip_existing",
-        "settle",
-        "max_parallel",
-        "model",
-        "language",
-        "diarize",
-        "tag_audio_events",
-        "extra_parameters",
-        "actual_duration",
-        "formats",
-        "filename",
-        "max_cost_usd",
-        "approve_above",
-        "nanogpt_conn_id",
-        "deferrable",
-        "poll_interval",
-        "timeout",
-        "max_worker_wait",
-        "force",
-        "audio_preparation",
-        "output_options",
-        "recovery_policy",
-        "cost_limits",
-        "approval_options",
-    )
     ui_color = "#d9e8f6"
 
     def __init__(
@@ -173,19 +133,20 @@ class TranscribeBatchOperator(NanoGPTOperator):
         self.cost_limits = as_mapping(cost_limits)
         self.approval_options = as_mapping(approval_options)
 
-    def run_task(self, context: Context) -> TaskResult:
-        """Transcribe the recordings."""
-        return self.run_after(context)
+    template_fields: Sequence[str] = arguments_of(__init__)
 
-    def run_after(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
-        """Transcribe the recordings, after an event that came before anything was submitted: an answer, or a pause."""
+    def run_task(self, context: Context, event: Mapping[str, object] | None = None) -> TaskResult:
+        """Transcribe the recordings.
+
+        :param event: what came before anything was submitted: a person's answer, or the end of a pause.
+        """
         from airflow_provider_nanostt.operators._batch import run_batch
 
         return run_batch(self, context, self.audio, event=event)
 
     def execute_answered(self, context: Context, event: Mapping[str, object]) -> dict[str, object]:
         """Go on once a person has answered whether the list may cost what it would."""
-        done = self._run(context, partial(self.run_or_estimate, partial(self.run_after, event=event)))
+        done = self._run(context, partial(self.run_or_estimate, partial(self.run_task, event=event)))
         if isinstance(done, Exception):
             raise done
         return done
@@ -202,5 +163,5 @@ class TranscribeBatchOperator(NanoGPTOperator):
         from airflow_provider_nanostt.triggers import is_pause
 
         if is_pause(event):
-            return self.run_or_estimate(partial(self.run_after, event=event), context)
+            return self.run_or_estimate(partial(self.run_task, event=event), context)
         return resume_batch(self, context, event)

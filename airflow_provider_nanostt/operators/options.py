@@ -6,14 +6,13 @@ task's output can be in a dict only: Airflow does not look for dependencies in o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_nanostt.common.reprs import redacted_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import timedelta
 
     Flag = bool | str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_nanostt._compat import conf
 from airflow_provider_nanostt.api.catalogue import DEFAULT_MODEL
 from airflow_provider_nanostt.common.parsing import as_mapping
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,32 +71,6 @@ class TranscribeOperator(NanoGPTOperator):
         ``wait_for_completion=False``: ``run_id``, ``model``, ``cost_usd`` and ``job``.
     """
 
-    template_fields: Sequence[str] = (
-        "audio",
-        "audio_path",
-        "audio_url",
-        "model",
-        "language",
-        "diarize",
-        "tag_audio_events",
-        "extra_parameters",
-        "actual_duration",
-        "output_path",
-        "formats",
-        "filename",
-        "max_cost_usd",
-        "nanogpt_conn_id",
-        "deferrable",
-        "wait_for_completion",
-        "poll_interval",
-        "timeout",
-        "max_worker_wait",
-        "force",
-        "audio_preparation",
-        "output_options",
-        "recovery_policy",
-        "cost_limits",
-    )
     ui_color = "#d9e8f6"
 
     def __init__(
@@ -154,12 +128,14 @@ class TranscribeOperator(NanoGPTOperator):
         self.recovery_policy = as_mapping(recovery_policy)
         self.cost_limits = as_mapping(cost_limits)
 
+    template_fields: Sequence[str] = arguments_of(__init__)
+
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recording."""
         from airflow_provider_nanostt.operators._single import run_single
 
-        result = run_single(self, context, self.audio, self.audio_path, self.audio_url)
-        return TaskResult(result, [self.audio or self.audio_path or self.audio_url])
+        recording = self.audio, self.audio_path, self.audio_url
+        return TaskResult(run_single(self, context, *recording), recording)
 
     def estimate_task(self, context: Context) -> None:
         """Log what the recording would cost."""
@@ -171,4 +147,4 @@ class TranscribeOperator(NanoGPTOperator):
         """Write the transcript."""
         from airflow_provider_nanostt.operators._single import resume_single
 
-        return TaskResult(resume_single(self, context, event), [self.audio or self.audio_path or self.audio_url])
+        return TaskResult(resume_single(self, context, event), (self.audio, self.audio_path, self.audio_url))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.common.numbers import from_text
 from airflow_provider_nanostt.common.parsing import as_mapping
-from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult
+from airflow_provider_nanostt.operators._base import NanoGPTOperator, TaskResult, arguments_of
 
 if TYPE_CHECKING:
     from airflow_provider_nanostt._compat import Context
@@ -32,21 +32,6 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
     The other arguments, and what is returned, are as for the batch operator.
     """
 
-    template_fields: Sequence[str] = (
-        "urls",
-        "output_path",
-        "formats",
-        "filename",
-        "manifest",
-        "manifest_formats",
-        "on_item_error",
-        "skip_existing",
-        "max_cost_usd",
-        "nanogpt_conn_id",
-        "force",
-        "output_options",
-        "recovery_policy",
-    )
     ui_color = "#d9e8f6"
 
     def __init__(
@@ -83,6 +68,8 @@ class YouTubeTranscribeOperator(NanoGPTOperator):
         self.force = force
         self.output_options = as_mapping(output_options)
         self.recovery_policy = as_mapping(recovery_policy)
+
+    template_fields: Sequence[str] = arguments_of(__init__)
 
     def run_task(self, context: Context) -> TaskResult:
         """Fetch the transcripts."""

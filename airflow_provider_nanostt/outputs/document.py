@@ -11,10 +11,10 @@ from importlib import resources
 
 from airflow_provider_nanostt.api.confidence import probability
 from airflow_provider_nanostt.api.errors import InvalidInput
-from airflow_provider_nanostt.api.models import Segment, Transcript, Word, text_or_none
+from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import is_sound_event
 from airflow_provider_nanostt.api.timeline import normalised
-from airflow_provider_nanostt.common.numbers import amount, number
+from airflow_provider_nanostt.common.numbers import amount, number, text_or_none
 from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument

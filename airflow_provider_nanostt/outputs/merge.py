@@ -16,7 +16,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import has_gap
 from airflow_provider_nanostt.api.timeline import join_words
-from airflow_provider_nanostt.common.numbers import number
+from airflow_provider_nanostt.common.numbers import number, total
 from airflow_provider_nanostt.outputs.speakers import speakers
 
 _Timed = TypeVar("_Timed", Word, Segment)
@@ -56,8 +56,8 @@ def merge(parts: Sequence[tuple[float, Transcript]]) -> Transcript:
         words=words,
         language=_language(moved),
         model=" + ".join(dict.fromkeys(one.model for one in moved if one.model)),
-        cost=_sum(one.cost for one in moved),
-        charged_minutes=_sum(one.charged_minutes for one in moved),
+        cost=total(one.cost for one in moved),
+        charged_minutes=total(one.charged_minutes for one in moved),
         confidence=overall(words),
         metadata=_metadata(moved),
         raw={"parts": [{"start": start, "runId": one.run_id, "answer": one.raw} for start, one in ordered]},
@@ -104,20 +104,15 @@ def _language(transcripts: Sequence[Transcript]) -> str | None:
     return max(weights, key=weights.__getitem__) if weights else None
 
 
-def _sum(amounts: Iterable[float | None]) -> float | None:
-    known = [amount for amount in amounts if amount is not None]
-    return round(sum(known), 9) if known else None
-
-
 def _metadata(transcripts: Sequence[Transcript]) -> Mapping[str, object]:
     every = [transcript.metadata for transcript in transcripts]
     equal = {
         name: value for name, value in every[0].items() if all(name in one and one[name] == value for one in every)
     }
-    sums = {name: _sum(number(one.get(name)) for one in every) for name in _SUMMED}
+    sums = {name: total(number(one.get(name)) for one in every) for name in _SUMMED}
     runs = [transcript.run_id for transcript in transcripts]
     return {
         **equal,
-        **{name: total for name, total in sums.items() if total is not None},
+        **{name: value for name, value in sums.items() if value is not None},
         **({"runIds": runs} if any(runs) else {}),
     }

@@ -7,16 +7,8 @@ means. Loops around it only sleep and send.
 
 from __future__ import annotations
 
-from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.polling.duration_model import SurvivalModel, describe_wait, expected_seconds, is_short
-from airflow_provider_nanostt.polling.outcome import (
-    COMPLETED,
-    FAILED,
-    REFUSED,
-    TIMED_OUT,
-    JobMonitor,
-    Outcome,
-)
+from airflow_provider_nanostt.polling.outcome import COMPLETED, FAILED, REFUSED, TIMED_OUT, JobMonitor, Outcome
 from airflow_provider_nanostt.polling.rate_limiter import RateLimiter
 from airflow_provider_nanostt.polling.schedule import Schedule
 
@@ -33,5 +25,4 @@ __all__ = [
     "describe_wait",
     "expected_seconds",
     "is_short",
-    "is_transient",
 ]

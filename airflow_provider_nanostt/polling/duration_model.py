@@ -13,6 +13,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from airflow_provider_nanostt.common.numbers import total
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -60,16 +62,14 @@ def describe_wait(jobs: Sequence[Job], record: str | None = None, items: int | N
     :param record: where the ledger's record is.
     :param items: recordings of a batch; None for a single one.
     """
-    costs = [job.cost for job in jobs if job.cost is not None]
-    minutes = [job.charged_minutes for job in jobs if job.charged_minutes is not None]
     return {
         "run_ids": [job.run_id for job in jobs[:_MAX_NAMED]],
         "jobs": len(jobs),
         "model": ", ".join(sorted({job.model for job in jobs})),
         "submitted_at": min((job.submitted_at for job in jobs), default=None),
         "expected_at": max((job.submitted_at + expected_seconds(job.charged_minutes) for job in jobs), default=None),
-        "cost_usd": sum(costs) if costs else None,
-        "charged_minutes": sum(minutes) if minutes else None,
+        "cost_usd": total(job.cost for job in jobs),
+        "charged_minutes": total(job.charged_minutes for job in jobs),
         "items": items,
         "record": record,
     }

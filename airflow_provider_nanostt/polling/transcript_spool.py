@@ -13,10 +13,12 @@ import logging
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.errors import StorageUnavailable, describe_exception
+from airflow_provider_nanostt.common.threads import in_own_thread, with_connections
 from airflow_provider_nanostt.polling import job_list
 
 if TYPE_CHECKING:
@@ -130,42 +132,31 @@ async def load_jobs(location: Mapping[str, str] | None, reference: Mapping[str, 
 
     :raises StorageUnavailable: if they cannot be read from here, with the reason.
     """
-    threads = ThreadPoolExecutor(1, thread_name_prefix="nanostt-jobs")
     place = location or {}
-    try:
-        for pause in (*_PAUSES, None):
-            try:
-                async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
-                    if spool := await _find(place, threads):
-                        return await asyncio.get_running_loop().run_in_executor(threads, spool.jobs, reference)
-                reason = "it is not the worker's folder here"
-                break
-            except Exception as error:  # noqa: BLE001  whatever a storage raises
-                reason = describe_exception(error)
-            if pause is not None:
-                await asyncio.sleep(pause)
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+    for pause in (0.0, *_PAUSES):
+        await asyncio.sleep(pause)
+        try:
+            async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
+                if spool := await _find(place):
+                    return await in_own_thread(partial(spool.jobs, reference))
+        except Exception as error:  # noqa: BLE001  whatever a storage raises
+            reason = describe_exception(error)
+        else:
+            reason = "it is not the worker's folder here"
+            break
     raise StorageUnavailable(f"{place.get('folder')} cannot be read: {reason}")
 
 
-async def _find(location: Mapping[str, str], threads: ThreadPoolExecutor) -> TranscriptSpool | None:
+async def _find(location: Mapping[str, str]) -> TranscriptSpool | None:
     """Return the folder that a worker has opened; None if the folder of that name is another one here."""
-    from asgiref.sync import sync_to_async
 
     def find() -> TranscriptSpool:
         folder = object_storage.resolve(location["folder"])
         _ = folder.fs  # the first time this may take a connection from Airflow
         return TranscriptSpool(folder)
 
-    # A connection comes through asgiref's thread (see NanoGPTHook.aget_config), which should wait for no storage;
-    # to make a file system may still take a moment, such as for credentials. It must not be cancelled: Airflow 3.0
-    # and 3.1 would take the answer to this request for the answer to the next one.
-    finding = asyncio.ensure_future(sync_to_async(find)())
-    finding.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may fail when nobody waits
-    spool = await asyncio.shield(finding)
-    is_open = await asyncio.get_running_loop().run_in_executor(threads, spool.is_open, location["token"])
-    return spool if is_open else None
+    spool = await with_connections(find)
+    return spool if await in_own_thread(partial(spool.is_open, location["token"])) else None
 
 
 class SpoolWriter:
@@ -187,7 +178,7 @@ class SpoolWriter:
         if self._location:
             try:
                 async with asyncio.timeout(STORAGE_TIMEOUT_SECONDS):
-                    self._spool = await _find(self._location, self._threads)
+                    self._spool = await _find(self._location)
                     if self._spool is None:
                         line = "Answers are left to the worker: %s is not the worker's folder here"
                         self._log.info(line, self._location["folder"])

@@ -14,16 +14,13 @@ import logging
 import time
 import weakref
 from collections import Counter
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from airflow_provider_nanostt.api import endpoints, errors, transport
 from airflow_provider_nanostt.polling import COMPLETED, JobMonitor, Outcome, RateLimiter, Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from airflow_provider_nanostt.api.config import Config
     from airflow_provider_nanostt.api.http import Call
     from airflow_provider_nanostt.api.models import Job, JobStatus
@@ -66,10 +63,10 @@ class _Wait:
 
 
 class Poller:
-    """Asks for all the jobs of one credential in one event loop."""
+    """Asks for all the jobs of one credential in one event loop; the last to leave it closes everything."""
 
     def __init__(self, config: Config, meter: StatsMeter | None = None) -> None:
-        self.users = 0
+        self._users = 0
         self.limiter = RateLimiter(config.requests_per_second)
         self._client = transport.AsyncClient(config, connections=_CONNECTIONS)
         self._schedule = Schedule(self.limiter)
@@ -82,6 +79,17 @@ class Poller:
         self._meter = meter
         self._counts: Counter[str] = Counter()
         self._metered_at = 0.0
+
+    # No generator stands between a trigger and its poller: there are thousands of triggers.
+    async def __aenter__(self) -> Self:
+        self._users += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if not self._users:
+            del _pollers[asyncio.get_running_loop()][self._client.config]
+            await self.close()
 
     async def open(self) -> None:
         """Do what takes long the first time."""
@@ -203,18 +211,9 @@ class Poller:
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Config, Poller]] = weakref.WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def shared_poller(config: Config, meter: StatsMeter | None = None) -> AsyncIterator[Poller]:
-    """Join those who use this credential in the running event loop; the last to leave closes everything."""
+def shared_poller(config: Config, meter: StatsMeter | None = None) -> Poller:
+    """Return the poller of those who use this credential in the running event loop, to be entered at once."""
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
-    poller = pollers.get(config)
-    if poller is None:
-        poller = pollers[config] = Poller(config, meter)
-    poller.users += 1
-    try:
-        yield poller
-    finally:
-        poller.users -= 1
-        if not poller.users:
-            pollers.pop(config, None)
-            await poller.close()
+    if config not in pollers:
+        pollers[config] = Poller(config, meter)
+    return pollers[config]

@@ -11,15 +11,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_nanostt.api import endpoints, errors, transport
-from airflow_provider_nanostt.api.models import JobStatus
-from airflow_provider_nanostt.polling import JobMonitor, Outcome, Schedule
+from airflow_provider_nanostt.api.models import Job, JobStatus, Transcript
+from airflow_provider_nanostt.polling import JobMonitor, Outcome, RateLimiter, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from airflow_provider_nanostt.api.models import Job, Transcript
     from airflow_provider_nanostt.metrics import StatsMeter
-    from airflow_provider_nanostt.polling import RateLimiter
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_nanostt.api import errors
+from airflow_provider_nanostt.api.http import is_transient
 from airflow_provider_nanostt.api.responses import stored_answer, stored_status
 from airflow_provider_nanostt.audio.inspect.probe import identify_and_probe
 from airflow_provider_nanostt.audio.sources import LocalFile, SourceVersion, StoredObject
@@ -20,7 +21,6 @@ from airflow_provider_nanostt.ledger.decision import REATTACH, RESUME_PARTS, REU
 from airflow_provider_nanostt.ledger.record import total_spent
 from airflow_provider_nanostt.metrics import StatsMeter
 from airflow_provider_nanostt.outputs import WrittenFiles, check_existing
-from airflow_provider_nanostt.polling import is_transient
 from airflow_provider_nanostt.polling.outcome import NOT_FOUND_TRIES
 from airflow_provider_nanostt.workflow.request import Identified
 from airflow_provider_nanostt.workflow.submit import balance_now

@@ -285,7 +285,7 @@ async def put(shelf: Shelf, key: str, data: bytes) -> None:
 
 
 def scans() -> int:
-    return sum(thread.name == "nanostt-recordings" for thread in threading.enumerate())
+    return sum(thread.name == "nanostt-storage" for thread in threading.enumerate())
 
 
 SCAN = """

@@ -53,6 +53,20 @@ def test_nothing_is_the_default(emulator: Emulator, files: Memory, wav, run_task
     assert not [path for path in (tmp_path / "b").rglob("*") if "none" in path.name.lower() or "null" in path.name]
 
 
+@pytest.mark.parametrize("nothing", NOTHING, ids=str)
+@pytest.mark.parametrize("kind", [TranscribeOperator, TranscribeBatchOperator])
+def test_a_trigger_asks_by_the_connection_that_has_submitted(
+    files: Memory, wav, run_task, tmp_path, kind, nothing, emulator
+):
+    """Where that is the default, since none was named, the wait has it as well."""
+    audio = str(wav) if kind is TranscribeOperator else [str(wav)]
+    made = kind(task_id="t", audio=audio, output_path=str(tmp_path), deferrable=True, max_worker_wait=0,
+                model=ASYNC, nanogpt_conn_id=nothing)  # fmt: skip
+    made.render_template_fields({"params": {"nothing": None}})
+    run_task(lambda: made, files.context())
+    assert (tmp_path / "note.json").exists()
+
+
 @pytest.mark.parametrize("name", ["model", "language"])
 def test_an_empty_text_that_matters_is_a_mistake(emulator: Emulator, wav, name):
     """A model or language that is empty is refused by name: nobody meant the default by it."""

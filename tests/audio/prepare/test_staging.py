@@ -133,11 +133,13 @@ def large(tmp_path):
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "refused"])
+@pytest.mark.parametrize("longest", [0, 60])
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_the_operator_stages_and_cleans_up(
-    emulator: Emulator, signing, large, files, run_task, no_pauses, end, deferrable
+    emulator: Emulator, signing, large, files, run_task, no_pauses, end, deferrable, longest
 ):
-    """The service is given the address; whatever becomes of the job, the folder is empty afterwards."""
+    """The service is given the address; whatever becomes of the job, and wherever it is waited for, the folder is empty
+    afterwards."""
     emulator.script("*", **({"status": "failed", "error": "noise"} if end == "failed" else {"text": "Hello."}),
                     duration=102.0)  # fmt: skip
     if end == "refused":
@@ -152,7 +154,7 @@ def test_the_operator_stages_and_cleans_up(
                 audio_preparation={"staging_path": FOLDER},
                 deferrable=deferrable,
                 poll_interval=0.1,
-                max_worker_wait=0,
+                max_worker_wait=longest,
                 **files.arguments,
             ),
             files.context(),
