@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_nanostt.common.numbers import amount, text_or_none
+from airflow_provider_nanostt.common.numbers import amount
 from airflow_provider_nanostt.outputs.document import mapping
 from airflow_provider_nanostt.web.tasks import WAITING, Task
 from airflow_provider_nanostt.web.views import Failed, Text, Waiting
@@ -56,8 +56,8 @@ def _result(task: Task) -> View:
     if isinstance(text := result.get("transcription"), str):
         return Text(
             text[:_MAX_TEXT],
-            model=text_or_none(result.get("model")),
-            language=text_or_none(result.get("language")),
+            model=_text(result.get("model")),
+            language=_text(result.get("language")),
             cost_usd=amount(result.get("cost_usd")),
             charged_minutes=amount(result.get("charged_minutes")),
             is_cut=len(text) > _MAX_TEXT,
@@ -69,8 +69,8 @@ def _result(task: Task) -> View:
 
 def _failed(task: Task) -> Failed:
     return Failed(
-        next_step=text_or_none(task.xcom.get("next_step")),
-        run_id=text_or_none(task.xcom.get("run_id")),
+        next_step=_text(task.xcom.get("next_step")),
+        run_id=_text(task.xcom.get("run_id")),
         cost_usd=amount(task.xcom.get("cost_usd")),
         charged_minutes=amount(task.xcom.get("charged_minutes")),
         has_manifest=bool(mapping(task.xcom.get("manifest"))),
@@ -86,12 +86,16 @@ def _waiting(task: Task) -> Waiting | Quiet:
     items, run_ids, jobs = given.get("items"), given.get("run_ids"), given.get("jobs")
     return Waiting(
         run_ids=list(map(str, run_ids)) if isinstance(run_ids, list) else [],
-        model=text_or_none(given.get("model")),
+        model=_text(given.get("model")),
         submitted_at=amount(given.get("submitted_at")),
         expected_at=amount(given.get("expected_at")),
         cost_usd=amount(given.get("cost_usd")),
         minutes=amount(given.get("charged_minutes")),
         items=items if isinstance(items, int) else None,
-        record=text_or_none(given.get("record")),
+        record=_text(given.get("record")),
         jobs=jobs if isinstance(jobs, int) else 0,
     )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
