@@ -130,24 +130,21 @@ class TranscribeOperator(NanoGPTOperator):
 
     template_fields: Sequence[str] = arguments_of(__init__)
 
-    @property
-    def _recording(self) -> tuple[object, ...]:
-        return self.audio, self.audio_path, self.audio_url
-
     def run_task(self, context: Context) -> TaskResult:
         """Transcribe the recording."""
         from airflow_provider_nanostt.operators._single import run_single
 
-        return TaskResult(run_single(self, context, *self._recording), self._recording)
+        recording = self.audio, self.audio_path, self.audio_url
+        return TaskResult(run_single(self, context, *recording), recording)
 
     def estimate_task(self, context: Context) -> None:
         """Log what the recording would cost."""
         from airflow_provider_nanostt.operators._single import estimate_single
 
-        estimate_single(self, context, *self._recording)
+        estimate_single(self, context, self.audio, self.audio_path, self.audio_url)
 
     def resume_task(self, context: Context, event: Mapping[str, object]) -> TaskResult:
         """Write the transcript."""
         from airflow_provider_nanostt.operators._single import resume_single
 
-        return TaskResult(resume_single(self, context, event), self._recording)
+        return TaskResult(resume_single(self, context, event), [self.audio, self.audio_path, self.audio_url])
