@@ -147,4 +147,4 @@ class TranscribeOperator(NanoGPTOperator):
         """Write the transcript."""
         from airflow_provider_nanostt.operators._single import resume_single
 
-        return TaskResult(resume_single(self, context, event), (self.audio, self.audio_path, self.audio_url))
+        return TaskResult(resume_single(self, context, event), [self.audio, self.audio_path, self.audio_url])
