@@ -37,6 +37,7 @@ from airflow_provider_nanostt.audio.sandbox_child import (
     Line,
     OtherEndGone,
 )
+from airflow_provider_nanostt.common.urls import escaped
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +50,15 @@ _CODE = (
 _READ: dict[bytes, Callable[[bytes], Any]] = {
     FETCH: lambda data: int.from_bytes(data[:4]),
     PROGRESS: lambda data: struct.unpack(">d", data)[0],
-    LOG: lambda data: data.decode("utf-8", "replace"),
+    LOG: lambda data: _line(data.decode("utf-8", "replace")),
     DONE: json.loads,
     ERROR: json.loads,
 }
 """What a child may say, and how that is read."""
 
+_MAX_WARNINGS = 100
+_MAX_LINE_CHARS = 2000
+_NONSENSE = "FFmpeg's process answers what nobody has asked"
 _WAIT_FACTOR = 10  # times the processor's seconds: other children and slow storages need time, too
 
 
@@ -98,7 +102,7 @@ def run(
             with _making_sense():
                 if kind == DONE:
                     return read(answer)
-                error, text = map(str, answer)
+                error, text = str(answer[0]), _line(str(answer[1]))
             if error == MemoryError.__name__:
                 raise _LimitReached(f"FFmpeg needs more than {MEMORY_BYTES // 2**20} MB of memory")
     except _LimitReached as reason:
@@ -117,7 +121,12 @@ def _making_sense() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError, struct.error):
-        raise _LimitReached("FFmpeg's process answers what nobody has asked") from None
+        raise _LimitReached(_NONSENSE) from None
+
+
+def _line(text: str) -> str:
+    """Return what a child says for the eyes of people, who believe a log."""
+    return escaped(text[:_MAX_LINE_CHARS])
 
 
 class _Child:
@@ -140,7 +149,7 @@ class _Child:
         self, request: bytes, file: BinaryIO, cpu_seconds: float, progress: Callable[[float], object] | None
     ) -> tuple[bytes, Any]:
         """Have it do something; what a recording's storage raises meanwhile is raised as it is."""
-        until = time.monotonic() + _WAIT_FACTOR * cpu_seconds
+        until, warnings = time.monotonic() + _WAIT_FACTOR * cpu_seconds, 0
         try:
             self._line.send(WORK, request)
             while True:
@@ -153,8 +162,11 @@ class _Child:
                     self._line.send(BYTES, file.read(BLOCK_BYTES))
                 elif kind == PROGRESS and progress is not None:
                     progress(said)
-                elif kind == LOG:
+                elif kind == LOG and warnings < _MAX_WARNINGS:
                     log.warning("%s", said)
+                    warnings += 1
+                elif kind == LOG:
+                    raise _LimitReached(_NONSENSE)
                 elif kind in (DONE, ERROR):
                     return kind, said
         except OtherEndGone as error:
@@ -166,7 +178,7 @@ class _Child:
         try:
             code = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            return "FFmpeg's process answers what nobody has asked"
+            return _NONSENSE
         if code == -Signals.SIGXCPU:
             return f"FFmpeg takes more than {cpu_seconds:,.0f} seconds of processor time"
         return f"FFmpeg has crashed ({Signals(-code).name if code < 0 else code})"

@@ -104,7 +104,7 @@ class _ToParent(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send a warning."""
-        self._parent.send(LOG, record.getMessage().encode("utf-8", "replace")[:10_000])
+        self._parent.send(LOG, record.getMessage().encode("utf-8", "replace"))
 
 
 def serve() -> NoReturn:
@@ -141,7 +141,7 @@ def _done(
         if any(isinstance(one, MemoryError) for one in _chain(error)):
             return ERROR, [MemoryError.__name__, ""]
         text = str(error) if type(error).__module__.startswith("airflow_provider_nanostt") else repr(error)
-        return ERROR, [type(error).__name__, text[:2000]]
+        return ERROR, [type(error).__name__, text]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

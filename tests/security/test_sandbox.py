@@ -114,6 +114,19 @@ def test_a_child_that_a_recording_has_taken_over_is_not_believed(kind, data):
     assert run(work.pid) != before
 
 
+def test_a_child_that_a_recording_has_taken_over_cannot_write_what_it_likes_into_the_log(caplog):
+    """Neither lines and colours of its own, nor so much that the disk is full."""
+    forged = b"\x1b[2J\n[2026-01-01] INFO - paid" + b"x" * 20_000
+    with pytest.raises(InvalidInput, match="answers what nobody has asked"):
+        sandbox.run(work.say_much, io.BytesIO(b"0"), read=int, cpu_seconds=1, kind="L", data=forged.hex())
+    assert 0 < len(caplog.records) <= 100
+    assert all(line.getMessage().isprintable() and len(line.getMessage()) < 5000 for line in caplog.records)
+    with pytest.raises(InvalidInput) as caught:
+        run(work.complain, text="\x1b[2J\n" + "x" * 1_000_000)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 5000
+
+
 @pytest.mark.parametrize("file", ["../secret.ogg", "/etc/passwd", "link.ogg", "folder.ogg", ".", "", "part.exe"])
 def test_what_a_child_says_that_it_made_is_below_the_folder_it_was_given(file, monkeypatch, tmp_path):
     """A recording that has taken the child over cannot have another file of the worker submitted."""

@@ -65,6 +65,17 @@ def say(file, _progress, *, kind, data):
     time.sleep(10_000)
 
 
+def say_much(file, _progress, *, kind, data):
+    """Say the same for ever."""
+    while True:
+        file._parent.send(kind.encode(), bytes.fromhex(data))
+
+
+def complain(_file, _progress, *, text):
+    """Fail with a text of its own."""
+    raise ValueError(text)
+
+
 def say_made(_file, _progress, *, method, folder, **_):
     """Claim to have made a file of a name."""
     (Path(folder) / "link.ogg").symlink_to("/etc/passwd")
