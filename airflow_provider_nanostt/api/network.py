@@ -41,11 +41,16 @@ _OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>: |(?<![\w.])[\w.]+\([^()]*
 """How urllib3 names a connection in its messages; says nothing to people."""
 
 
-def certificates() -> str:
-    """Return the file or folder of trusted certificates that the environment names, else that of certifi."""
+def certificates() -> list[str]:
+    """Return the file or folder of trusted certificates that the environment names, else that of certifi.
+
+    As in ``SSL_CERT_DIR``, it may be several folders with colons between them, of which those that are there count.
+    """
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-    return next(filter(None, map(os.environ.get, _CERTIFICATES)), DEFAULT_CA_BUNDLE_PATH)
+    named = next(filter(None, map(os.environ.get, _CERTIFICATES)), DEFAULT_CA_BUNDLE_PATH)
+    folders = [one for one in named.split(os.pathsep) if Path(one).is_dir()]
+    return [named] if Path(named).exists() or not folders else folders
 
 
 def tls_context() -> ssl.SSLContext:
@@ -55,18 +60,18 @@ def tls_context() -> ssl.SSLContext:
 
     :raises InvalidInput: if there are none.
     """
-    path = certificates()
+    paths = tuple(certificates())
     try:
-        state = Path(path).stat()
-        return _read_certificates(path, state.st_mtime_ns, state.st_size, state.st_ino)
+        states = map(os.stat, paths)
+        return _read_certificates(paths, *((one.st_mtime_ns, one.st_size, one.st_ino) for one in states))
     except OSError as error:
-        problem = f"the certificates of the environment ({path}) cannot be read"
+        problem = f"the certificates of the environment ({os.pathsep.join(paths)}) cannot be read"
         raise errors.InvalidInput(f"{problem}: {errors.describe_exception(error)}") from error
 
 
 @lru_cache(maxsize=4)  # reading certifi's takes 25 ms
-def _read_certificates(path: str, *_state: int) -> ssl.SSLContext:
-    is_folder = Path(path).is_dir()
+def _read_certificates(paths: tuple[str, ...], *_states: tuple[int, ...]) -> ssl.SSLContext:
+    path, is_folder = os.pathsep.join(paths), Path(paths[0]).is_dir()
     made = ssl.create_default_context(capath=path) if is_folder else ssl.create_default_context(cafile=path)
     made.sslsocket_class = sockets.TlsSocket
     return made
@@ -185,7 +190,7 @@ def session_for(url: str) -> requests.Session:
         session.proxies = {"all": proxy}
     if is_encrypted(url, proxy):
         tls_context()
-        session.verify = certificates()
+        session.verify = certificates()[0]
     return session
 
 
@@ -211,6 +216,8 @@ def _adapter() -> requests.adapters.HTTPAdapter:
 
         def cert_verify(self, conn: Any, _: str, *how: Any) -> None:  # requests would not, of a proxy to plain http
             super().cert_verify(conn, "https:", *how)  # type: ignore[no-untyped-call]
+            if getattr(conn, "ca_cert_dir", None):  # of which requests takes one
+                conn.ca_cert_dir = os.pathsep.join(certificates())
 
     return Adapter()
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable
+from decimal import Decimal
+from numbers import Integral
 
 MAX_USD = 1e9
 """No sum of money is larger; nor is a number of requests."""
 
 
 def number(value: object) -> float | None:
-    """Read a number that may have arrived as text; None for anything that is not a finite number."""
+    """Read a number that may have arrived as text, or from a database; None for what is not a finite number."""
     if isinstance(value, float):
         return value if abs(value) < float("inf") else None
-    if isinstance(value, bool) or not isinstance(value, int | str):
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal | Integral):
         return None
     try:
         result = float(value)

@@ -31,8 +31,8 @@ _BUCKETS: set[str] = set()
 _LOG = logging.getLogger(__name__)
 
 _LOCAL = ("file", "local", "")
-_LOST_IN_URLS = frozenset("\t\r\n")
-"""What Python's parser of URLs takes out of them, though it may be in a key."""
+_LOST_IN_URLS = ("\t", "\r", "\n", "::")
+"""What may be in a key and not in a URL: Python's parser takes out the first three, and fsspec cuts at the last."""
 MAX_BYTES = 256 * 1024 * 1024
 """Of a file that is read whole: some 80 hours of words, as JSON."""
 
@@ -52,7 +52,7 @@ def resolve(uri: str) -> ObjectStoragePath:
         )
     try:
         root, slash, key = _split(text)
-        if _LOST_IN_URLS & set(key):
+        if any(mark in key for mark in _LOST_IN_URLS):
             return ObjectStoragePath(root + slash) / key
         return ObjectStoragePath(text)
     except ValueError as error:

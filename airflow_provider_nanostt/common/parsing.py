@@ -38,14 +38,16 @@ def as_mapping(value: object) -> object:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def parse_text(name: str, value: object) -> str:  # noqa: ARG001  any value can be read as text
-    """Read text as it is."""
+def parse_text(name: str, value: object) -> str:
+    """Read text as it is, or a number or a path as text; a list is none, or its brackets would be paid for."""
+    if isinstance(value, Mapping | list | tuple | set | frozenset | bytes):
+        raise InvalidInput(f"{name} must be text, got a {type(value).__name__}")
     return str(value)
 
 
-def parse_word(name: str, value: object) -> str:  # noqa: ARG001  which words there are is checked where they are obeyed
-    """Read a word, without the spaces around it."""
-    return str(value).strip()
+def parse_word(name: str, value: object) -> str:
+    """Read a word, without the spaces around it; which words there are is checked where they are obeyed."""
+    return parse_text(name, value).strip()
 
 
 def parse_number(name: str, value: object, unit: str, *, may_be_zero: bool = True) -> float:

@@ -74,8 +74,8 @@ def _parse_users(name: str, value: object) -> tuple[tuple[str, str], ...]:
 
 
 PARSERS: Mapping[str, Callable[[str, object], object]] = {
-    "model": parse_text,
-    "language": parse_text,
+    "model": parse_word,
+    "language": parse_word,
     "diarize": parse_bool,
     "tag_audio_events": parse_bool,
     "extra_parameters": lambda name, value: parse_mapping(name, value.value if isinstance(value, Private) else value),

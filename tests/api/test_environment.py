@@ -128,7 +128,7 @@ def outcome(way, url: str, net) -> str:
 def on_this_machine(text: str, net) -> str:
     """Put the network's ports and folder in the place of the page's."""
     text = re.sub(r"(\]?):(\d{4})\b", lambda at: f"{at[1]}:{net.ports.get(at[1] + at[2], at[2])}", text)
-    if text.startswith("/certs/own") and not text.endswith(".pem"):
+    if re.search("/certs/own($|[/:])", text):
         net.own.hashed()
     return text.replace("/certs", str(net.certs))
 

@@ -122,6 +122,23 @@ def test_a_compressed_answer_is_read(service: Replay, send: Sender):
     assert send(endpoints.balance()) == Balance(usd=3.0)
 
 
+@pytest.mark.parametrize("behind", [b"", b"\x1f", b"\0" * 512, b"no gzip" * 9])
+def test_an_answer_may_be_several_files_of_gzip(service: Replay, send: Sender, behind):
+    """As RFC 1952 has it: the id of a job that is paid for may be in the last; what is no gzip behind it is nothing."""
+    parts = [gzip.compress(part) for part in (b'{"runId"', b"", b': "run-', b'7", "status": "pending"}')]
+    body = b"".join(parts) + behind
+    service.play(answer(body, content_encoding="gzip"))
+    assert send(SUBMIT).run_id == "run-7"
+
+
+def test_files_of_gzip_may_arrive_byte_by_byte(service: Replay, send: Sender):
+    """Wherever the wire cuts them."""
+    body = gzip.compress(b'{"usd_ba') + gzip.compress(b'lance": "3"}')
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    service.play(answer(chunks + b"0\r\n\r\n", content_encoding="gzip", transfer_encoding="chunked"))
+    assert send(endpoints.balance()) == Balance(usd=3.0)
+
+
 def test_a_chunked_answer_is_read(service: Replay, send: Sender):
     """An answer of unknown length, in chunks, reads like any other."""
     service.play(answer(b'8\r\n{"usd_ba\r\nd\r\nlance": "3"} \r\n0\r\n\r\n', transfer_encoding="chunked"))

@@ -75,14 +75,15 @@ def test_blanks_that_a_template_leaves_are_no_part_of_a_name(copy, bucket):
     assert locate_source(" s3://bucket/a.wav\n").size() == 1
 
 
-KEYS = ["new\nline.wav", "cr\r.wav", "tab\t.wav", "end.wav ", "nl.wav\n", "q?x#1%20.wav"]
+KEYS = ["new\nline.wav", "cr\r.wav", "tab\t.wav", "end.wav ", "nl.wav\n", "q?x#1%20.wav", "std::move.wav"]
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_used_byte_for_byte(bucket, key):
     """What is read is the object of that key, and not the one of a similar name."""
+    bucket.pipe_file("/bucket/a/" + key.partition("::")[0], b"of a name that was cut")
     bucket.pipe_file("/bucket/a/" + re.sub(r"\s", "", key), b"other one")
-    bucket.pipe_file(f"/bucket/a/{key}", b"right")
+    bucket.pipe_file(f"bucket/a/{key}", b"right")  # with a slash before it, the one with "::" is not found in memory
     assert locate_source(f"s3://bucket/a/{key}").size() == len(b"right")
 
 

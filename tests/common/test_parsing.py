@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numbers
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -13,6 +15,7 @@ from airflow_provider_nanostt.common.parsing import (
     parse_mapping,
     parse_number,
     parse_seconds,
+    parse_text,
     parse_word,
     parse_words,
 )
@@ -70,10 +73,37 @@ def test_what_a_template_renders_from_nothing_is_nothing(value, meaning):
     assert none_if_null(value) == meaning
 
 
-@pytest.mark.parametrize(("value", "number"), [("1.5", 1.5), (2, 2.0), (0, 0.0)])
+class Whole:
+    """A whole number of another library, such as numpy's."""
+
+    def __float__(self) -> float:
+        return 3.0
+
+
+numbers.Integral.register(Whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"), [("1.5", 1.5), (2, 2.0), (0, 0.0), (Decimal("0.25"), 0.25), (Whole(), 3.0)]
+)
 def test_amounts_may_be_text(value, number):
-    """Text is read as the number it shows."""
+    """Text is read as the number it shows, and so is what databases and tables hand over."""
     assert parse_number("max_cost_usd", value, "USD") == number
+
+
+@pytest.mark.parametrize("parse", [parse_text, parse_word])
+@pytest.mark.parametrize("value", [["en"], ("en",), {"en"}, {"language": "en"}, b"en"])
+def test_a_list_is_no_text(parse, value):
+    """What was meant for a mapped task would be paid for with its brackets."""
+    with pytest.raises(errors.InvalidInput, match=f"language must be text, got a {type(value).__name__}"):
+        parse("language", value)
+
+
+@pytest.mark.parametrize("value", [Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal(-1)])
+def test_what_is_no_amount_in_a_database_is_none_here(value):
+    """It would lift the limit."""
+    with pytest.raises(errors.InvalidInput, match="max_cost_usd must be a non-negative number of USD"):
+        parse_number("max_cost_usd", value, "USD")
 
 
 def test_other_values_are_not_taken_for_an_amount():

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import zlib
 
 import pytest
@@ -133,6 +134,14 @@ def test_other_ways_to_compress_are_a_broken_connection(send, encoding, data):
     """Only what was asked for is unpacked, once."""
     with pytest.raises(errors.ReadError, match="compressed"):
         send(endpoints.balance(), data, encoding=encoding)
+
+
+def test_many_small_files_of_gzip_take_no_time(send):
+    """Each is begun anew; a million that say nothing are not."""
+    began = time.thread_time()
+    with pytest.raises(errors.ProtocolError, match="not JSON"):
+        send(endpoints.balance(), gzip.compress(b"") * 1_000_000, encoding="gzip")
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize("piece", ["[],", "{},", "[[]],", '"a",', '{"a":[]},', " "])

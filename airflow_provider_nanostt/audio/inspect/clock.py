@@ -25,6 +25,7 @@ _WRONG_PACES = ((1.1, 4.0), (100.0, inf))  # times that of the sound: a clock in
 _FROM_ZERO = ("matroska", "mov", "avi", "flv")
 _CLOCKED = (*_FROM_ZERO, "mpegts", "mpeg", "ogg", "asf", "nut")
 _LATE = 60.0  # seconds after which all streams begin if the recording was cut out of a longer one
+_FIRST_PAGE = 4.0  # seconds of FLAC, more than a page of an Ogg has
 
 
 def is_believable(silence: float, sound: float) -> bool:
@@ -36,11 +37,13 @@ class Clock:
     """Counts sound, and the silence that belongs before it.
 
     :param start: the time at which the recording begins, seconds.
+    :param unknown_for: for so many seconds of sound the times may be counted from zero, and the first gap is none.
     """
 
-    def __init__(self, start: float = 0.0) -> None:
+    def __init__(self, start: float = 0.0, *, unknown_for: float = 0.0) -> None:
         self.sound = self.silence = 0.0
         self._end = start
+        self._unknown_for = unknown_for
 
     def silence_before(self, at: float | None, lasts: float) -> float:
         """Return the seconds of silence before the next piece, which is counted.
@@ -50,6 +53,8 @@ class Clock:
         """
         gap = 0.0 if at is None else at - self._end
         is_new = gap < -_RESTART or not is_believable(self.silence + gap, self.sound)
+        if gap > SHORTEST and self.sound < self._unknown_for:
+            is_new, self._unknown_for = True, 0.0
         silence = gap if gap > SHORTEST and not is_new else 0.0
         self._end += (gap if is_new else silence) + lasts
         self.sound, self.silence = self.sound + lasts, self.silence + silence
@@ -61,6 +66,10 @@ def clock_of(container: InputContainer) -> Clock | None:
     names = container.format.name.split(",")
     if not any(name in _CLOCKED for name in names):
         return None
+    codecs = (track.codec_context.name for track in container.streams.audio if track.codec_context)
+    if "ogg" in names and "flac" in codecs:
+        # FFmpeg counts from zero up to the end of the first page, whatever time that has.
+        return Clock(unknown_for=_FIRST_PAGE)
     start = (container.start_time or 0) / 1_000_000
     return Clock(0.0 if start <= _LATE and any(name in _FROM_ZERO for name in names) else start)
 

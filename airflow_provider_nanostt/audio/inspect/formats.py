@@ -192,9 +192,9 @@ def identify(file: BinaryIO, size: int) -> Format | None:
     return _locked(found) if _is_encrypted(found, read_at(file, start, _ENCRYPTION_BYTES)) else found
 
 
-def _of_mp4(found: Format, tracks: list[tuple[bytes, bytes]]) -> Format:
-    """Return what an MP4 is by its tracks, each with its handler and the kind of its first entry."""
-    sound = [entry for handler, entry in tracks if handler == b"soun" and entry]
+def _of_mp4(found: Format, tracks: list[tuple[bytes, list[bytes]]]) -> Format:
+    """Return what an MP4 is by its tracks, each with its handler and the kinds of its entries."""
+    sound = [entry for handler, entries in tracks if handler == b"soun" for entry in entries]
     locked = next((_LOCKED_ENTRIES[entry] for entry in sound if entry in _LOCKED_ENTRIES), None)
     if locked:
         return _locked(replace(found, name=f"{found.name} ({locked})"))

@@ -34,9 +34,9 @@ def ogg(*packets):
     return b"".join(head + bytes([1, len(packet)]) + packet for head, packet in zip(heads, packets, strict=True))
 
 
-def tone(entry):
-    """A track of sound whose codec has these four letters."""
-    stsd = box(b"stsd", b"\0\0\0\0\0\0\0\1", box(entry, b"\0" * 28))
+def tone(*entries):
+    """A track of sound whose codecs have these four letters."""
+    stsd = box(b"stsd", struct.pack(">II", 0, len(entries)), *(box(entry, b"\0" * 28) for entry in entries))
     return box(b"trak", box(b"mdia", box(b"hdlr", b"\0" * 8, b"soun", b"\0" * 12), box(b"minf", box(b"stbl", stsd))))
 
 
@@ -184,6 +184,15 @@ def movie(*handlers):
 def test_a_file_is_searched_where_its_head_says_too_little(data, expected):
     """Tags of any size are passed over, and an MP4's tracks are found at its end."""
     assert identify(io.BytesIO(data), len(data)) == expected
+
+
+@pytest.mark.parametrize("tracks", [[(b"mp4a", b"enca")], [(b"enca", b"mp4a")], [(b"mp4a",), (b"mp4a", b"drms")]])
+def test_a_recording_whose_beginning_is_in_the_clear_is_encrypted(tracks):
+    """Shops leave the first seconds open; the service would hear those, and be paid for all."""
+    data = ftyp(b"M4A ") + box(b"moov", *(tone(*entries) for entries in tracks))
+    found = identify(io.BytesIO(data), len(data))
+    assert not found.is_media
+    assert "encrypted" in found.refusal
 
 
 def test_what_the_service_takes():

@@ -198,6 +198,16 @@ def test_a_broken_clock_makes_no_hours_of_silence(codec, clock, tmp_path):
     assert abs(lag(note(), made[0][1], at=8.0)) < 0.15
 
 
+@pytest.mark.parametrize("move", [lambda _: 3000.0, lambda at: 3000.0 + (30.0 if at >= 6 else 0.0)])
+def test_a_capture_of_a_stream_begins_where_it_begins(move, tmp_path):
+    """Whoever listens to a station gets FLAC in Ogg with the time that the station has by then; gaps are kept."""
+    data = moved("ogg", "flac", move, picture=False)
+    _, length, made = prepared(data, tmp_path)
+    gap = move(9.0) - 3000.0
+    assert length.silence == pytest.approx(gap, abs=0.1)
+    assert len(made[0][1]) / RATE == pytest.approx(gap + len(note()) / RATE, abs=0.3)
+
+
 def test_a_picture_shows_that_sound_begins_late(tmp_path):
     """A minute and more into a film is late; a recording without anything before that was cut out."""
     data = moved("matroska", "libopus", lambda _: 100.0, picture=True)

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from airflow_provider_nanostt.audio.inspect.clock import is_believable
@@ -18,6 +19,7 @@ from airflow_provider_nanostt.audio.inspect.containers import Doubtful, Found, H
 _MAX_BOXES = 2000
 _MAX_TRACKS = 64
 _MAX_CUTS = 64
+_MAX_ENTRIES = 16
 _TABLES = (b"mdia", b"minf", b"stbl")
 _MAX_RUNS = 4096
 """Entries of a list of lengths; sound has one or two, pictures may have thousands."""
@@ -35,18 +37,20 @@ class _Box:
     end: int
 
 
-def tracks(file: BinaryIO, size: int) -> list[tuple[bytes, bytes]]:
-    """Return what the tracks are: ``soun``, ``vide``, ``text`` and the like, each with its codec's four bytes.
+def tracks(file: BinaryIO, size: int) -> list[tuple[bytes, list[bytes]]]:
+    """Return what the tracks are: ``soun``, ``vide``, ``text`` and the like, each with its codecs' four bytes.
+
+    A track may have several, of which each is for a part of it.
 
     :return: empty if the table cannot be read; without a codec if the track does not say.
     :raises OSError: if the file cannot be read.
     """
     try:
         moov, _, _ = _outline(file, size)
-        found = [(_handler(file, track), _entry(file, track)) for track in _tracks(file, moov)]
+        found = [(_handler(file, track), _entries(file, track)) for track in _tracks(file, moov)]
     except (Doubtful, struct.error):
         return []
-    return [(handler, entry) for handler, entry in found if handler]
+    return [(handler, entries) for handler, entries in found if handler]
 
 
 def measure(file: BinaryIO, size: int, *, whole: bool) -> Found:  # noqa: ARG001 - the table says all there is
@@ -136,9 +140,9 @@ def _handler(file: BinaryIO, track: _Box) -> bytes:
     return read_at(file, box.start + 8, 4) if box else b""
 
 
-def _entry(file: BinaryIO, track: _Box) -> bytes:
+def _entries(file: BinaryIO, track: _Box) -> list[bytes]:
     box = _find(file, track, *_TABLES, b"stsd")
-    return read_at(file, box.start + 12, 4) if box else b""
+    return [entry.kind for entry in islice(_boxes(file, box.start + 8, box.end), _MAX_ENTRIES)] if box else []
 
 
 def _number(file: BinaryIO, position: int, width: int = 4) -> int:
