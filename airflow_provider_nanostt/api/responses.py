@@ -20,7 +20,7 @@ from airflow_provider_nanostt.api.model_entry import read_entry
 from airflow_provider_nanostt.api.skim import skim
 from airflow_provider_nanostt.api.timeline import normalised
 from airflow_provider_nanostt.api.words import read_segments, read_words
-from airflow_provider_nanostt.common.numbers import MAX_USD, amount, number, text_or_none
+from airflow_provider_nanostt.common.numbers import MAX_USD, amount, mapping, number, text_or_none
 from airflow_provider_nanostt.common.urls import redact_answer
 
 NO_REASON = "the service gave no reason"
@@ -127,7 +127,7 @@ def youtube(response: Response) -> models.YouTubeAnswer:
     if not isinstance(entries, list):
         raise UnreadableBodyError("it has no list of transcripts")
     results = tuple(_video(entry) for entry in entries if isinstance(entry, Mapping))
-    return models.YouTubeAnswer(results, amount(_mapping(body.get("summary")).get("totalCost")))
+    return models.YouTubeAnswer(results, amount(mapping(body.get("summary")).get("totalCost")))
 
 
 def usage(response: Response) -> models.Usage:
@@ -137,7 +137,7 @@ def usage(response: Response) -> models.Usage:
     if not isinstance(totals, Mapping):
         raise UnreadableBodyError("it has no totals")
     requests, net = models.whole_or_none(totals.get("requests")), number(totals.get("netCostUsd"))
-    key = _mapping(body.get("apiKey")).get("id")
+    key = mapping(body.get("apiKey")).get("id")
     return models.Usage(
         net if net is not None and abs(net) <= MAX_USD else None,
         requests,
@@ -192,7 +192,7 @@ def _transcript(
     body: Mapping[str, object], text: str, *, model: str, run_id: str | None, job: models.Job | None = None
 ) -> models.Transcript:
     merged = {name: value for place in reversed(_places(body)) for name, value in place.items() if value is not None}
-    metadata = _mapping(merged.get("metadata"))
+    metadata = mapping(merged.get("metadata"))
     words = read_words(merged.get("words"))
     cost = (metadata.get("cost"), merged.get("cost"), job.cost if job else None)
     minutes = (metadata.get("chargedDuration"), merged.get("chargedDuration"), job.charged_minutes if job else None)
@@ -217,10 +217,6 @@ def _video(entry: Mapping[str, object]) -> models.YouTubeTranscript:
     reason = None if success else bodies.message_of(entry.get("error")) or NO_REASON
     url = text_or_none(entry.get("url")) or ""
     return models.YouTubeTranscript(url, success, _label(entry.get("title")), text if success else None, reason)
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _label(value: object) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from numbers import Integral
 
@@ -28,6 +28,11 @@ def number(value: object) -> float | None:
 def text_or_none(value: object) -> str | None:
     """Return a text; None for anything else."""
     return value if isinstance(value, str) else None
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a mapping as it is; for anything else an empty one."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def amount(value: object) -> float | None:

@@ -14,7 +14,7 @@ from airflow_provider_nanostt.api.errors import InvalidInput
 from airflow_provider_nanostt.api.models import Segment, Transcript, Word
 from airflow_provider_nanostt.api.spacing import is_sound_event
 from airflow_provider_nanostt.api.timeline import normalised
-from airflow_provider_nanostt.common.numbers import amount, number, text_or_none
+from airflow_provider_nanostt.common.numbers import amount, mapping, number, text_or_none
 from airflow_provider_nanostt.common.urls import redact_answer
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import EventJson, SegmentJson, TranscriptDocument
@@ -141,8 +141,3 @@ def _read_words(given: object) -> Iterator[Word]:
             kind, speaker = text_or_none(one.get("type")) or "word", text_or_none(one.get("speaker")) or None
             confidence = probability(one.get("confidence"))
             yield Word(text, number(one.get("start")), number(one.get("end")), kind, speaker, confidence)
-
-
-def mapping(value: object) -> Mapping[str, object]:
-    """Return a mapping as it is; for anything else an empty one."""
-    return value if isinstance(value, Mapping) else {}

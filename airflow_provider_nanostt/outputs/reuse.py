@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from airflow_provider_nanostt.api import errors
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.numbers import mapping
 from airflow_provider_nanostt.common.object_storage import FileInfo
-from airflow_provider_nanostt.outputs.document import from_document, mapping, own_document, read_result
+from airflow_provider_nanostt.outputs.document import from_document, own_document, read_result
 from airflow_provider_nanostt.outputs.naming import FileOwner
 from airflow_provider_nanostt.outputs.results import ExistingResult, TranscriptResult, WrittenFile, WrittenFiles
 from airflow_provider_nanostt.outputs.settings import OutputSettings

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from airflow_provider_nanostt.api.errors import ResultTooLarge
 from airflow_provider_nanostt.api.models import Transcript
 from airflow_provider_nanostt.common import object_storage
+from airflow_provider_nanostt.common.numbers import mapping
 from airflow_provider_nanostt.common.urls import redact_value
-from airflow_provider_nanostt.outputs.document import encode, entry_json, mapping, own_document, to_document
+from airflow_provider_nanostt.outputs.document import encode, entry_json, own_document, to_document
 from airflow_provider_nanostt.outputs.formats.registry import FORMATS, file_name
 from airflow_provider_nanostt.outputs.formats.render import RenderJob
 from airflow_provider_nanostt.outputs.naming import FileOwner, file_stem, own_stem

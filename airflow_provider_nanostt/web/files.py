@@ -19,11 +19,10 @@ from airflow.models.connection import Connection
 
 from airflow_provider_nanostt.common import object_storage
 from airflow_provider_nanostt.common.errors import describe_exception
-from airflow_provider_nanostt.common.numbers import from_text, number
+from airflow_provider_nanostt.common.numbers import from_text, mapping, number
 from airflow_provider_nanostt.common.parsing import is_null
 from airflow_provider_nanostt.common.presigning import presign
 from airflow_provider_nanostt.outputs import FORMATS, from_document
-from airflow_provider_nanostt.outputs.document import mapping
 from airflow_provider_nanostt.outputs.formats.registry import file_name
 from airflow_provider_nanostt.outputs.html.page import page
 from airflow_provider_nanostt.web.tasks import Task

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_nanostt.common.numbers import amount
-from airflow_provider_nanostt.outputs.document import mapping
+from airflow_provider_nanostt.common.numbers import amount, mapping
 from airflow_provider_nanostt.web.tasks import WAITING, Task
 from airflow_provider_nanostt.web.views import Failed, Text, Waiting
 

@@ -17,9 +17,9 @@ from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import select
 
+from airflow_provider_nanostt.common.numbers import mapping
 from airflow_provider_nanostt.ledger import TaskIdentity
 from airflow_provider_nanostt.ledger.task_identity import task_identity_of
-from airflow_provider_nanostt.outputs.document import mapping
 from airflow_provider_nanostt.web import OPERATORS
 
 if TYPE_CHECKING:

@@ -99,8 +99,10 @@ class Estimate:
     def describe(self) -> str:
         """Say in one line how the cost comes about."""
         minutes = "unknown length" if self.minutes is None else f"{self.minutes:.2f} min"
-        price = "unknown price" if self.price.per_minute is None else f"${self.price.per_minute:g}/min"
-        text = f"{minutes} x {price} for {self.model} (price from {self.price.source}) = {errors.usd(self.usd)}"
+        price, source = "unknown price", ""
+        if self.price.per_minute is not None:
+            price, source = f"${self.price.per_minute:g}/min", f" (price from {self.price.source})"
+        text = f"{minutes} x {price} for {self.model}{source} = {errors.usd(self.usd)}"
         if self.price.at_most is None:
             return text
         highest = f"${self.price.at_most:g}/min, {self.price.at_most_source}"

@@ -56,12 +56,14 @@ def test_nothing_is_the_default(emulator: Emulator, files: Memory, wav, run_task
 @pytest.mark.parametrize("nothing", NOTHING, ids=str)
 @pytest.mark.parametrize("kind", [TranscribeOperator, TranscribeBatchOperator])
 def test_a_trigger_asks_by_the_connection_that_has_submitted(
-    files: Memory, wav, run_task, tmp_path, kind, nothing, emulator
+    files: Memory, wav, run_task, tmp_path, kind, nothing, emulator, no_pauses
 ):
     """Where that is the default, since none was named, the wait has it as well."""
     audio = str(wav) if kind is TranscribeOperator else [str(wav)]
-    made = kind(task_id="t", audio=audio, output_path=str(tmp_path), deferrable=True, max_worker_wait=0,
-                model=ASYNC, nanogpt_conn_id=nothing)  # fmt: skip
+    made = kind(
+        task_id="t", audio=audio, output_path=str(tmp_path), deferrable=True, max_worker_wait=0, poll_interval=0.05,
+        model=ASYNC, nanogpt_conn_id=nothing,
+    )  # fmt: skip
     made.render_template_fields({"params": {"nothing": None}})
     run_task(lambda: made, files.context())
     assert (tmp_path / "note.json").exists()

@@ -56,6 +56,7 @@ class Answering(threading.Thread):
                 for at in range(0, len(self._body), 65536):
                     client.sendall(self._body[at : at + 65536])
                     self.sent += 65536
+                client.settimeout(1)  # an error that is being looked at may keep the connection
                 while client.recv(65536):  # the rest of the request, until the client hangs up
                     pass
             except OSError:

@@ -86,8 +86,8 @@ def test_it_loads_no_library():
     [
         ("http://localhost:8080", ""),
         ("https://example.com/air/flow/", "/air/flow"),
-        ("https://example.com/air/flow", "/air/flow"),
-        ("", ""),
+        pytest.param("https://example.com/air/flow", "/air/flow", marks=pytest.mark.long),
+        pytest.param("", "", marks=pytest.mark.long),
     ],
 )
 def test_its_address_is_below_airflows_own(base, path):
