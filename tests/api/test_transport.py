@@ -149,6 +149,13 @@ def test_what_comes_before_an_answer_is_none(service: Replay, send: Sender, befo
     assert send(SUBMIT).run_id == "run-7"
 
 
+@pytest.mark.parametrize("length", [8000, 60_000])
+def test_a_long_header_is_read(service: Replay, send: Sender, length):
+    """Policies and cookies of a site grow; where a worker pays and a triggerer cannot ask, a transcript is lost."""
+    service.play(answer(b'{"usd_balance": "3"}', content_security_policy="a" * length))
+    assert send(endpoints.balance()) == Balance(usd=3.0)
+
+
 def test_a_chunked_answer_is_read(service: Replay, send: Sender):
     """An answer of unknown length, in chunks, reads like any other."""
     service.play(answer(b'8\r\n{"usd_ba\r\nd\r\nlance": "3"} \r\n0\r\n\r\n', transfer_encoding="chunked"))
