@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse, parse_headers
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,7 +149,16 @@ def connection_pools() -> dict[str, type[urllib3.HTTPConnectionPool]]:
     """
     import urllib3
 
+    class Answer(HTTPResponse):
+        def _read_status(self) -> tuple[str, int, str]:
+            """Pass over what comes before the answer, such as 103; Python does so with 100 alone."""
+            while (found := super()._read_status())[1] in range(102, 200):  # type: ignore[misc]
+                parse_headers(self.fp)
+            return found  # type: ignore[no-any-return]
+
     class Connection(urllib3.connection.HTTPConnection):
+        response_class = Answer
+
         def _new_conn(self) -> socket.socket:
             return sockets.connect(self._dns_host.strip("[]"), self.port, self.socket_options or ())
 

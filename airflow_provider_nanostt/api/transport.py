@@ -39,6 +39,8 @@ _READ_AT_ONCE = 256 * 1024
 """Bytes of an answer that are read in the event loop, in some milliseconds; larger ones in a thread."""
 _LARGE_AT_ONCE = 8
 """Such answers in memory, with those that are being received; the others wait on the wire."""
+_LONGEST_HEADER = 65_536
+"""Bytes of a line before the body: as many as Python's own client reads. aiohttp would end at an eighth of that."""
 _KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: longer than any job is left unasked, so a handshake serves many questions."""
 
@@ -308,6 +310,8 @@ class AsyncClient:
             # With trust_env aiohttp would also take credentials from ~/.netrc; see network.proxy_for.
             trust_env=False,
             auto_decompress=False,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
             trace_configs=[network.progress_trace()],
         )
 

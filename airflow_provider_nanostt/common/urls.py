@@ -19,7 +19,7 @@ from typing import TypeVar, cast
 from urllib.parse import quote_plus, unquote, unquote_plus, urlsplit
 
 from airflow_provider_nanostt.common import known_secrets
-from airflow_provider_nanostt.common.address import WEB, pairs, split_address
+from airflow_provider_nanostt.common.address import WEB, Address, pairs, split_address
 from airflow_provider_nanostt.common.numbers import from_text
 from airflow_provider_nanostt.common.spelling import (
     ADDRESS,
@@ -89,9 +89,11 @@ def identity_url(url: str) -> str:
     Parameters that do not sign tell objects apart; a digest stands for them. A token alone signs where the path names a
     recording, as in ``/calls/a.mp3?token=…``; in ``/download?token=…`` nothing but the token says which one is meant.
     """
-    shown, address = display(url), split_address(url)
+    address = split_address(url)
     if address is None or not address.is_web:
-        return shown
+        return display(url)
+    scheme = f"{address.scheme}://" if address.scheme else ""
+    shown = f"{scheme}{_plain_host(address)}{_cut(address.path)}"
     found = [*pairs(address.query), *address.path_parameters]
     names = {name.lower() for name, _ in found}
     tokens = _TOKENS if _RECORDING.search(unquote(address.path)) else frozenset()
@@ -109,6 +111,12 @@ def identity_url(url: str) -> str:
         return shown
     digest = hashlib.sha256(json.dumps(kept).encode("utf-8", "replace")).hexdigest()
     return f"{shown}?{digest[:_DIGEST_CHARS]}"
+
+
+def _plain_host(address: Address) -> str:
+    """Return a host as it identifies: in small letters, without the port of its scheme."""
+    host = address.host.lower().removesuffix({"http": ":80", "https": ":443"}.get(address.scheme, ":"))
+    return re.sub(r"\.(?=$|:\d+$)", "", host)
 
 
 def is_web_url(text: str) -> bool:

@@ -139,6 +139,23 @@ def test_files_of_gzip_may_arrive_byte_by_byte(service: Replay, send: Sender):
     assert send(endpoints.balance()) == Balance(usd=3.0)
 
 
+@pytest.mark.parametrize("before", ["100 Continue", "102 Processing", "103 Early Hints\r\nLink: </a>; rel=preload"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_comes_before_an_answer_is_none(service: Replay, send: Sender, before, times):
+    """A proxy may say any number of times that it is at work; the id of the job comes behind it."""
+    head = f"HTTP/1.1 {before}\r\n\r\n".encode() * times
+    body = b'{"runId": "run-7", "status": "pending"}'
+    service.play(raw(head + b"HTTP/1.1 202 Accepted\r\ncontent-length: %d\r\n\r\n" % len(body) + body))
+    assert send(SUBMIT).run_id == "run-7"
+
+
+@pytest.mark.parametrize("length", [8000, 60_000])
+def test_a_long_header_is_read(service: Replay, send: Sender, length):
+    """Policies and cookies of a site grow; where a worker pays and a triggerer cannot ask, a transcript is lost."""
+    service.play(answer(b'{"usd_balance": "3"}', content_security_policy="a" * length))
+    assert send(endpoints.balance()) == Balance(usd=3.0)
+
+
 def test_a_chunked_answer_is_read(service: Replay, send: Sender):
     """An answer of unknown length, in chunks, reads like any other."""
     service.play(answer(b'8\r\n{"usd_ba\r\nd\r\nlance": "3"} \r\n0\r\n\r\n', transfer_encoding="chunked"))

@@ -109,6 +109,24 @@ def test_what_is_shown_of_an_address(url, shown):
     assert display(shown) == shown
 
 
+@pytest.mark.parametrize(
+    "host", ["H.Example", "h.example.", "h.example:443", "H.EXAMPLE.:443", "me:secret@H.example:443"]
+)
+def test_a_host_identifies_the_same_however_it_is_written(host):
+    """Else a recording whose address came from another system would be paid for again."""
+    assert identity_url(f"https://{host}/calls/a.mp3?b=1") == identity_url("https://h.example/calls/a.mp3?b=1")
+
+
+@pytest.mark.parametrize(
+    "other", ["http://h.example", "https://h.example:80", "https://h.example:8443", "https://www.h.example"]
+)
+def test_another_port_or_name_is_another_recording(other):
+    """The path has small and capital letters, too."""
+    known = {identity_url("https://h.example/calls/a.mp3"), identity_url("https://h.example/calls/A.mp3")}
+    assert identity_url(f"{other}/calls/a.mp3") not in known
+    assert len(known) == 2
+
+
 def test_a_path_identifies_itself():
     """Only web addresses are signed."""
     assert identity_url("s3://bucket/what?x=1.mp3") == "s3://bucket/what?x=1.mp3"

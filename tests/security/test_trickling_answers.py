@@ -40,6 +40,7 @@ BEFORE_SENDING = {
     "head": (HEAD % b"200" + b"X: ", b"a"),
     "many heads": (HEAD % b"200", b"X: a\r\n"),
     "continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "early hints": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     "handshake": (HEAD % b"200" + b"\r\n\x16\x03\x03\x40\x00", b"\x02"),
 }
 
