@@ -59,6 +59,19 @@ def resolve(uri: str) -> ObjectStoragePath:
         raise InvalidInput(f"{display(text)!r} cannot be used for files: {describe_exception(error)}") from error
 
 
+def resolve_folder(uri: str) -> ObjectStoragePath:
+    """Return the path of a folder, in which others can be named.
+
+    :raises InvalidInput: as :func:`resolve`, and for a name that would be another one once a file's is put behind it.
+    """
+    lost = next((mark for mark in _LOST_IN_URLS if "://" in uri and mark in uri), None)
+    if lost is not None:
+        raise InvalidInput(
+            f"{display(uri)!r} cannot be used as a folder: files in it would lose its {lost!r}; choose another"
+        )
+    return resolve(uri)
+
+
 def _split(uri: str) -> tuple[str, str, str]:
     """Return scheme and bucket, the slash behind them, and the key."""
     scheme, mark, rest = uri.partition("://")
