@@ -248,11 +248,13 @@ class AsyncClient:
         return await loop(self._attempt, call)
 
     async def _attempt(self, call: Call[T]) -> T:
-        await self.open()
         if call.paid:  # a connection of its own, as in Client
+            await self.open()
             async with self._new_session() as session:
                 return await self._exchange(session, call)
-        self._session = self._session or self._new_session()
+        if self._session is None:
+            await self.open()
+            self._session = self._session or self._new_session()
         return await self._exchange(self._session, call)
 
     async def _exchange(self, session: aiohttp.ClientSession, call: Call[T]) -> T:
