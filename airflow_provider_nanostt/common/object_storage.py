@@ -59,6 +59,18 @@ def resolve(uri: str) -> ObjectStoragePath:
         raise InvalidInput(f"{display(text)!r} cannot be used for files: {describe_exception(error)}") from error
 
 
+def resolve_folder(uri: str) -> ObjectStoragePath:
+    """Return the folder that a user named, as :func:`resolve` does.
+
+    :raises InvalidInput: also for one whose files would lie elsewhere: to join a name is to read the URI once more.
+    """
+    folder = resolve(uri)
+    is_odd = any(mark in str(uri) for mark in _LOST_IN_URLS)
+    if is_odd and (folder / "file").path.rpartition("/")[0] != folder.path.rstrip("/"):
+        raise InvalidInput(f"{display(str(uri))!r} cannot be a folder here: name one without '::' and tabs")
+    return folder
+
+
 def _split(uri: str) -> tuple[str, str, str]:
     """Return scheme and bucket, the slash behind them, and the key."""
     scheme, mark, rest = uri.partition("://")

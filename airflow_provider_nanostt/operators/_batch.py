@@ -175,7 +175,7 @@ def open_batch(operator: BatchOwner, arguments: Arguments, context: Context) -> 
         raise errors.InvalidInput("skip_existing and force contradict each other")
     if not arguments.manifest or "/" in arguments.manifest:
         raise errors.InvalidInput(f'manifest must be a file name without "/", got {arguments.manifest!r}')
-    hook, folder = NanoGPTHook(arguments.nanogpt_conn_id), object_storage.resolve(arguments.output_path)
+    hook, folder = NanoGPTHook(arguments.nanogpt_conn_id), object_storage.resolve_folder(arguments.output_path)
     # From the shell, every command has the same name, and two at once must not write one file.
     of_tables = replace(task, run_id=f"{task.run_id} {uuid.uuid4()}") if task == SHELL else task
 

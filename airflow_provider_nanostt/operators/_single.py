@@ -152,7 +152,7 @@ def _open(operator: NanoGPTOperator, context: Context) -> tuple[Arguments, Attem
     """Return the arguments and the attempt; its record is not read yet."""
     arguments = read_arguments(operator)
     hook = NanoGPTHook(arguments.nanogpt_conn_id)
-    folder = object_storage.resolve(arguments.output_path) if arguments.output_path else None
+    folder = object_storage.resolve_folder(arguments.output_path) if arguments.output_path else None
     return arguments, open_attempt(
         hook,
         {"task": operator, **context},

@@ -92,7 +92,7 @@ def spending(service: NanoGPTHook, first: date, last: date, folders: Sequence[st
     """
     found: dict[str, list[Submit] | None] = {}
     for name in folders:
-        some = records_below(object_storage.resolve(name), submits_in)
+        some = records_below(object_storage.resolve_folder(name), submits_in)
         if not some:
             raise InvalidInput(f"there is no ledger below {display(name)!r}")
         found |= some

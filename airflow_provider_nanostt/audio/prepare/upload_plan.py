@@ -276,7 +276,7 @@ class _Case:
 
 def _staged(uri: str) -> ObjectStoragePath:
     """Return a file in a staging folder; a folder that was named and cannot be opened is an error."""
-    folder = object_storage.resolve(uri)
+    folder = object_storage.resolve_folder(uri)
     try:
         _ = folder.fs
     except Exception as error:
