@@ -60,16 +60,15 @@ def resolve(uri: str) -> ObjectStoragePath:
 
 
 def resolve_folder(uri: str) -> ObjectStoragePath:
-    """Return the path of a folder, in which others can be named.
+    """Return the folder that a user named, as :func:`resolve` does.
 
-    :raises InvalidInput: as :func:`resolve`, and for a name that would be another one once a file's is put behind it.
+    :raises InvalidInput: also for one whose files would lie elsewhere: to join a name is to read the URI once more.
     """
-    lost = next((mark for mark in _LOST_IN_URLS if "://" in uri and mark in uri), None)
-    if lost is not None:
-        raise InvalidInput(
-            f"{display(uri)!r} cannot be used as a folder: files in it would lose its {lost!r}; choose another"
-        )
-    return resolve(uri)
+    folder = resolve(uri)
+    is_odd = any(mark in str(uri) for mark in _LOST_IN_URLS)
+    if is_odd and (folder / "file").path.rpartition("/")[0] != folder.path.rstrip("/"):
+        raise InvalidInput(f"{display(str(uri))!r} cannot be a folder here: name one without '::' and tabs")
+    return folder
 
 
 def _split(uri: str) -> tuple[str, str, str]:

@@ -91,7 +91,7 @@ class SpendingRequest:
 
     def to_json(self) -> dict[str, object]:
         """Return it as plain JSON; :meth:`from_json` reads it back."""
-        return asdict(self)
+        return {**asdict(self), "items": list(self.items)}
 
     @classmethod
     def from_json(cls, data: object) -> SpendingRequest | None:

@@ -36,7 +36,7 @@ class Staging:
     """
 
     def __init__(self, uri: str, owner: str, clock: Callable[[], float] = time.time) -> None:
-        self._folder: ObjectStoragePath = object_storage.resolve(uri)
+        self._folder: ObjectStoragePath = object_storage.resolve_folder(uri)
         self._owner = owner
         self._clock = clock
 

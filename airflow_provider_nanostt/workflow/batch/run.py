@@ -160,7 +160,7 @@ class BatchRun:
             problem = errors.CostLimit(f"It came after {allowed.name}" if allowed.items else "Nobody has approved it")
         for number in refused:
             del left[number]
-            self.record_error(number, problem)
+            self.record_error(number, problem, attempts[number])
             self.budget.passed(number)
 
     def open_all(self, items: Sequence[Item], *, distinct_names: bool) -> dict[int, Attempt]:

@@ -85,3 +85,16 @@ def test_only_those_who_are_to_be_asked_approve(task: Task, batch: Batch):
     with pytest.raises(AirflowFailException, match="ada is not one of those to ask"):
         task.run(audio, APPROVE, approve_above=0, approval_options={"assigned_users": ["8"]})
     assert batch.submits == 0
+
+
+@pytest.mark.parametrize("word", [REJECT, NOBODY])
+def test_the_row_of_what_may_not_be_submitted_again_names_the_job_that_failed(task: Task, batch: Batch, word):
+    """That job was paid for, and its run id is what to ask the service with."""
+    failed = batch.script("https://192.0.2.7/bad.mp3", status="failed", error="noise")
+    audio = [failed, *batch.urls(1, processing_seconds=3.0)]
+    with killed(after=record("submitted"), nth=2):
+        task.run(audio, approve_above=9 * EACH, max_parallel=1)
+    task.run(audio, word, approve_above=0, on_item_error="continue")
+    row = batch.rows[0]
+    assert (row["status"], row["model"]) == ("not_started", "Elevenlabs-STT")
+    assert row["run_id"]

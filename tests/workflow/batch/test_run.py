@@ -136,7 +136,6 @@ def test_one_bad_item_fails_alone(batch: Batch, name, on_item_error):
         (["BATCH/good.wav"], {"formats": ("pdf",)}, "unknown format"),
         (["BATCH/good.wav"], {"output_path": ""}, "output_path is needed"),
         (["BATCH/good.wav"], {"output_path": "relative"}, "relative path"),
-        (["BATCH/good.wav"], {"output_path": "memory://b/std::out"}, "lose its '::'"),
         (["BATCH/good.wav"], {"skip_existing": True, "force": True}, "contradict"),
         (["BATCH/good.wav"], {"max_cost_usd": -1}, "must be a non-negative number"),
         (["BATCH/good.wav"], {"recovery_policy": {"on_lost_job": "cry"}}, "on_lost_job"),
