@@ -13,7 +13,7 @@ from airflow_provider_nanostt.api.http import Call
 _STEP_BYTES = 64 * 1024
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
 _DETECT_HEADER = 32 + zlib.MAX_WBITS  # of gzip or of zlib
-_GZIP = b"\x1f\x8b"
+_GZIP = b"\x1f\x8b\x08"  # its mark, and the only way to compress that it knows
 _MAX_MEMBERS = 10_000
 
 

@@ -49,7 +49,7 @@ def certificates() -> list[str]:
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
     named = next(filter(None, map(os.environ.get, _CERTIFICATES)), DEFAULT_CA_BUNDLE_PATH)
-    folders = [one for one in named.split(os.pathsep) if Path(one).is_dir()]
+    folders = [one for one in named.split(os.pathsep) if one and Path(one).is_dir()]
     return [named] if Path(named).exists() or not folders else folders
 
 

@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from numbers import Integral
+from numbers import Real
 
 MAX_USD = 1e9
 """No sum of money is larger; nor is a number of requests."""
@@ -16,7 +16,7 @@ def number(value: object) -> float | None:
     """Read a number that may have arrived as text, or from a database; None for what is not a finite number."""
     if isinstance(value, float):
         return value if abs(value) < float("inf") else None
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal | Integral):
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal | Real):
         return None
     try:
         result = float(value)

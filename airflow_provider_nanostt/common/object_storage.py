@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from inspect import signature
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_nanostt.common import conditional_writes, local_files
@@ -53,7 +53,8 @@ def resolve(uri: str) -> ObjectStoragePath:
     try:
         root, slash, key = _split(text)
         if any(mark in key for mark in _LOST_IN_URLS):
-            return ObjectStoragePath(root + slash) / key
+            plain: Any = PurePosixPath(key)  # in a text, what is before "::" would be another kind of storage
+            return ObjectStoragePath(root + slash) / (plain if str(plain) == key else key)
         return ObjectStoragePath(text)
     except ValueError as error:
         raise InvalidInput(f"{display(text)!r} cannot be used for files: {describe_exception(error)}") from error

@@ -78,25 +78,27 @@ def test_blanks_that_a_template_leaves_are_no_part_of_a_name(copy, bucket):
 KEYS = ["new\nline.wav", "cr\r.wav", "tab\t.wav", "end.wav ", "nl.wav\n", "q?x#1%20.wav", "std::move.wav"]
 
 
+@pytest.mark.parametrize("folder", ["", "a/"])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_is_used_byte_for_byte(bucket, key):
+def test_a_key_is_used_byte_for_byte(bucket, key, folder):
     """What is read is the object of that key, and not the one of a similar name."""
-    bucket.pipe_file("/bucket/a/" + key.partition("::")[0], b"of a name that was cut")
-    bucket.pipe_file("/bucket/a/" + re.sub(r"\s", "", key), b"other one")
-    bucket.pipe_file(f"bucket/a/{key}", b"right")  # with a slash before it, the one with "::" is not found in memory
-    assert locate_source(f"s3://bucket/a/{key}").size() == len(b"right")
+    bucket.pipe_file(f"/bucket/{folder}" + key.partition("::")[0], b"of a name that was cut")
+    bucket.pipe_file(f"/bucket/{folder}" + re.sub(r"\s", "", key), b"other one")
+    bucket.pipe_file(f"bucket/{folder}{key}", b"right")  # with a slash before it, "::" is not found in memory
+    assert locate_source(f"s3://bucket/{folder}{key}").size() == len(b"right")
 
 
+@pytest.mark.parametrize("folder", ["", "a/"])
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_is_signed_byte_for_byte(monkeypatch, key):
+def test_a_key_is_signed_byte_for_byte(monkeypatch, key, folder):
     """The service fetches the object that was named."""
     pytest.importorskip("airflow.providers.amazon")
     region = {"region_name": "eu-north-1"}
     connection = {"conn_type": "aws", "login": "AKIDEXAMPLE", "password": "x" * 40, "extra": region}
     monkeypatch.setenv("AIRFLOW_CONN_AWS_KEYS", json.dumps(connection))
     given = {"ETag": "x", "size": 1, "type": "file"}
-    url = locate_source(f"s3://aws_keys@bucket/a/{key}", info=given).presign(60)
-    assert unquote(urlsplit(url).path).endswith(f"/a/{key}")
+    url = locate_source(f"s3://aws_keys@bucket/{folder}{key}", info=given).presign(60)
+    assert unquote(urlsplit(url).path).endswith(f"/{folder}{key}")
 
 
 @pytest.mark.parametrize(

@@ -73,18 +73,27 @@ def test_what_a_template_renders_from_nothing_is_nothing(value, meaning):
     assert none_if_null(value) == meaning
 
 
-class Whole:
-    """A whole number of another library, such as numpy's."""
+class Other:
+    """A number of another library."""
 
     def __float__(self) -> float:
         return 3.0
 
 
+class Whole(Other):
+    """Such as those of numpy."""
+
+
+class Short(Other):
+    """Of 32 bits, such as numpy's: its numbers of 64 bits alone are those of Python, too."""
+
+
 numbers.Integral.register(Whole)
+numbers.Real.register(Short)
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [("1.5", 1.5), (2, 2.0), (0, 0.0), (Decimal("0.25"), 0.25), (Whole(), 3.0)]
+    ("value", "number"), [("1.5", 1.5), (2, 2.0), (0, 0.0), (Decimal("0.25"), 0.25), (Whole(), 3.0), (Short(), 3.0)]
 )
 def test_amounts_may_be_text(value, number):
     """Text is read as the number it shows, and so is what databases and tables hand over."""

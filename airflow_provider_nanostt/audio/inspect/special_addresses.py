@@ -60,7 +60,7 @@ def _kind(address: str, table: list[tuple[_Network, str]]) -> str | None:
         meant = _meant(ipaddress.ip_address(address))
     except ValueError:
         return "not an IP address"
-    return next((kind for network, kind in table if any(one in network for one in meant)), None)
+    return next((kind for one in meant for network, kind in table if one in network), None)
 
 
 def _meant(ip: Address) -> list[Address]:

@@ -156,6 +156,22 @@ def test_the_system_resolves():
     assert "127.0.0.1" in system_resolver("127.0.0.1", 80)
 
 
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("64:ff9b:1::808:808", "private"),
+        ("2002:7f00:1::1", "reserved"),
+        ("2606:4700::5efe:7f00:1", "loopback"),
+        ("::1", "loopback"),
+        ("::ffff:10.0.0.1", "private"),
+        ("100::1", "reserved"),
+    ],
+)
+def test_people_hear_what_an_address_is_itself(address, kind):
+    """Before what may be read out of it: where a prefix ends is not known, so some IPv4 addresses are none."""
+    assert not_public(address) == kind
+
+
 def test_nonsense_is_not_public():
     """A resolver that answers nonsense is not believed."""
     assert not_public("nonsense") == "not an IP address"
