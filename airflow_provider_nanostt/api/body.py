@@ -61,8 +61,9 @@ def check_nesting(value: object, depth: int = 0) -> None:
             for inner in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
             if isinstance(inner, dict | list)
         ]
-    if level:
-        raise UnreadableBodyError("it is nested too deeply")
+        if not level:
+            return
+    raise UnreadableBodyError("it is nested too deeply")
 
 
 def decode_object(data: bytes) -> Mapping[str, object]:

@@ -130,6 +130,8 @@ def is_web_url(text: str) -> bool:
 
 def escaped(text: str) -> str:
     """Return a text that can be printed in one line: controls and bytes that are no text become escapes."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(one.encode("unicode_escape").decode() if _is_unprintable(one) else one for one in text)
 
 
@@ -171,6 +173,7 @@ def redact_answer(body: Mapping[str, object], *, words: bool = True) -> dict[str
 
     :param words: whether the lists of words and segments are looked through, too, which takes long.
     """
+    known_secrets.look_at_proxies()
     found: dict[str, object] = {}
     for name, value in body.items():
         if name in _TEXT and isinstance(value, str):
@@ -180,7 +183,7 @@ def redact_answer(body: Mapping[str, object], *, words: bool = True) -> dict[str
         elif name == "data" and isinstance(value, Mapping):
             found[name] = redact_answer(value, words=words)
         else:
-            found[redact(name, opaque=True)] = redact_value(value, opaque=True)
+            found[_redacted_text(name, opaque=True)] = _redacted_value(value, opaque=True)
     return found
 
 
