@@ -90,7 +90,7 @@ def test_only_those_who_are_to_be_asked_approve(task: Task, batch: Batch):
 @pytest.mark.parametrize("word", [REJECT, NOBODY])
 def test_the_row_of_what_may_not_be_submitted_again_names_the_job_that_failed(task: Task, batch: Batch, word):
     """That job was paid for, and its run id is what to ask the service with."""
-    failed = batch.script("https://192.0.2.7/bad.mp3", status="failed", error="noise")
+    failed = batch.script("https://192.0.2.7/bad.mp3", status="failed", error="noise", processing_seconds=0.0)
     audio = [failed, *batch.urls(1, processing_seconds=3.0)]
     with killed(after=record("submitted"), nth=2):
         task.run(audio, approve_above=9 * EACH, max_parallel=1)
