@@ -7,11 +7,12 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from airflow_provider_nanostt import __version__
 from airflow_provider_nanostt.api import errors
-from airflow_provider_nanostt.api.http import Call, Request, Response
+from airflow_provider_nanostt.api.http import READ_HEADERS, Call, Request, Response
 from airflow_provider_nanostt.common import known_secrets
 from airflow_provider_nanostt.common.address import is_loopback
 
@@ -90,13 +91,19 @@ class Config:
     def response(self, call: Call[object], status: int, headers: Mapping[str, str], body: bytes) -> Response:
         """Return an answer as ``http`` reads it; should the service echo our key or another secret, it ends here."""
         known_secrets.remember([self.api_key], certain=True)
-        masked = {name.lower(): known_secrets.masked(value) for name, value in headers.items()}
+        masked = {name: known_secrets.masked(headers[name]) for name in READ_HEADERS if name in headers}
         if b"\\/" in body or b"\\u00" in body:
             body = _ESCAPE.sub(_unescaped, body)
         for secret in (self.api_key, *call.secrets):  # also in the text of a transcript
-            for written in {secret, json.dumps(secret)[1:-1]}:
-                body = body.replace(written.encode("utf-8", "replace"), b"***")
+            for written in _written(secret):
+                body = body.replace(written, b"***")
         return Response(status=status, headers=masked, body=body, received_at=time.time())
+
+
+@lru_cache(maxsize=64)
+def _written(secret: str) -> frozenset[bytes]:
+    """Return a secret as an answer may have it: plainly, or as JSON writes it."""
+    return frozenset(one.encode("utf-8", "replace") for one in (secret, json.dumps(secret)[1:-1]))
 
 
 def _unescaped(found: re.Match[bytes]) -> bytes:

@@ -37,6 +37,9 @@ MAX_PLAIN_BYTES = 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 """Of a refusal no more than this is read."""
 
+READ_HEADERS = ("x-request-id", "retry-after", "location")
+"""Of an answer's headers only these are kept."""
+
 _TEXT_NAMES = (b'"text"', b'"transcript', b'"words"')
 
 _LONGEST_RETRY_AFTER = 7 * 86_400
@@ -58,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back: header names in lower case; ``received_at`` in epoch seconds."""
+    """What came back, with those of :data:`READ_HEADERS` that it has; ``received_at`` in epoch seconds."""
 
     __repr__ = redacted_repr
 

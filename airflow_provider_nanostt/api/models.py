@@ -25,6 +25,7 @@ from airflow_provider_nanostt.common.urls import display, is_web_url, redact, re
 RUNNING_WORDS = frozenset({"pending", "queued", "in_queue", "processing", "in_progress", "running"})
 COMPLETED_WORDS = frozenset({"completed", "complete", "succeeded", "success"})
 FAILED_WORDS = frozenset({"failed", "error", "cancelled", "canceled", "expired", "content_policy_violation"})
+_KNOWN_WORDS = RUNNING_WORDS | COMPLETED_WORDS | FAILED_WORDS
 
 TICKET_VERSION = 1
 """Format of a stored job; one with a higher version is refused."""
@@ -40,7 +41,14 @@ _NOT_IN_RUN_ID = re.compile(r"[^A-Za-z0-9_.-]+")
 
 def status_word(raw: object) -> str:
     """Fold the spelling of a status: ``In Progress`` is ``in_progress``; what is not text is ``""``."""
-    return raw.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(raw, str) else ""
+    if not isinstance(raw, str):
+        return ""
+    return raw if raw in _KNOWN_WORDS else raw.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def shown_status(raw: str) -> str:
+    """Return the service's word for how a job stands as it is shown; nothing is to be hidden in one known here."""
+    return raw if raw in _KNOWN_WORDS else label(raw)
 
 
 def shown_run_id(raw: str) -> str:
@@ -293,7 +301,7 @@ class JobStatus:
     @property
     def is_known(self) -> bool:
         """Whether the status is a word known here; any other counts as still running."""
-        return status_word(self.raw_status) in RUNNING_WORDS | COMPLETED_WORDS | FAILED_WORDS
+        return status_word(self.raw_status) in _KNOWN_WORDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,16 +56,18 @@ def job_status(data: bytes, job: models.Job) -> models.JobStatus:
 def unread_status(data: bytes, job: models.Job) -> models.JobStatus:
     """Read the answer to a status call for how the job stands; the transcript stays as it came, but for secrets."""
     body, kept = skim(data)
-    return _status(body, job, lambda status, _: models.JobStatus(status, answer=kept))
+    return _status(body, job, lambda status, _: models.JobStatus(status, answer=kept()))
 
 
 def _status(
     body: Mapping[str, object], job: models.Job, completed: Callable[[str, str], models.JobStatus]
 ) -> models.JobStatus:
-    text = _text_of(body)
     raw = _status_of(body)
     word = models.status_word(raw)
-    status = bodies.label(raw) if isinstance(raw, str) and raw else "completed"
+    if word in models.RUNNING_WORDS:  # nearly every answer: nothing else in it is of interest
+        return models.JobStatus(models.shown_status(str(raw)))
+    text = _text_of(body)
+    status = models.shown_status(raw) if isinstance(raw, str) and raw else "completed"
     if word in models.COMPLETED_WORDS or (not word and text is not None):
         if text is None:
             raise UnreadableBodyError("it is completed but has no transcription")

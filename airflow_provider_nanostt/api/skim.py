@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from airflow_provider_nanostt.api import body as bodies
@@ -24,12 +24,12 @@ _ENTRIES = json.JSONDecoder()  # a number that cannot be is as good as any other
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def skim(data: bytes) -> tuple[Mapping[str, object], bytes]:
+def skim(data: bytes) -> tuple[Mapping[str, object], Callable[[], bytes]]:
     """Read a JSON object; raises UnreadableBodyError for whatever :func:`~.body.decode_object` does.
 
     What cannot be walked through is read whole: that alone says whether it can be read.
 
-    :return: it without the lists of words, and the whole as JSON, both as they may be stored.
+    :return: it, for a look at how the job stands; and what makes JSON of the whole, as it may be stored.
     """
     if len(data) > _SHORT:
         with suppress(ValueError, IndexError, RecursionError):
@@ -37,10 +37,15 @@ def skim(data: bytes) -> tuple[Mapping[str, object], bytes]:
             found = _Skimming(text)
             body, end = found.members(_spaced(text, 0), depth=1)
             if _spaced(text, end) == len(text):
-                return body, found.rewritten() or data
+                return body, lambda: found.rewritten() or data
     whole = bodies.decode_object(data)
+    return whole, lambda: _storable(whole, data)
+
+
+def _storable(whole: Mapping[str, object], data: bytes) -> bytes:
+    """Return an answer as it may be stored: as it came, unless there is something secret in it."""
     clean = redact_answer(whole)
-    return clean, data if clean == whole else json.dumps(clean).encode()
+    return data if clean == whole else json.dumps(clean).encode()
 
 
 def _spaced(text: str, at: int) -> int:

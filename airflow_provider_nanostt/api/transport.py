@@ -213,6 +213,7 @@ class AsyncClient:
         self._connections = connections  # at the most
         self._proxy: str | None = None
         self._tls: ssl.SSLContext | bool = True
+        self._is_encrypted = False
         self._session: aiohttp.ClientSession | None = None
         self._prepared: asyncio.Future[None] | None = None
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -231,10 +232,8 @@ class AsyncClient:
     def _prepare(self) -> None:
         importlib.import_module("aiohttp")
         self._proxy = network.proxy_for(self.config.base_url)
-        self._read_certificates()
-
-    def _read_certificates(self) -> None:
-        if network.is_encrypted(self.config.base_url, self._proxy):
+        self._is_encrypted = network.is_encrypted(self.config.base_url, self._proxy)
+        if self._is_encrypted:
             self._tls = network.tls_context()
 
     async def send(self, call: Call[T], *, retry: Retry | None = None) -> T:
@@ -250,7 +249,7 @@ class AsyncClient:
     async def _attempt(self, call: Call[T]) -> T:
         if call.paid:  # a connection of its own, as in Client
             await self.open()
-            async with self._new_session() as session:
+            async with self._new_session(network.progress_trace()) as session:
                 return await self._exchange(session, call)
         if self._session is None:
             await self.open()
@@ -260,12 +259,15 @@ class AsyncClient:
     async def _exchange(self, session: aiohttp.ClientSession, call: Call[T]) -> T:
         import aiohttp
 
-        request, timeout, progress = call.request, self.config.timeout_for(call), network.Progress()
+        request, timeout = call.request, self.config.timeout_for(call)
+        progress = network.Progress() if call.paid else None
         # A large body of bytes would draw a warning about blocking the loop; one in a file does not.
         body = io.BytesIO(request.body) if call.paid and request.body is not None else request.body
-        with contextlib.suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
-            self._read_certificates()
-        async with contextlib.AsyncExitStack() as held:
+        if self._is_encrypted:
+            with contextlib.suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
+                self._tls = network.tls_context()
+        is_large = False
+        try:
             with http.classified(call), network.aiohttp_errors(self.config.host, progress):
                 async with session.request(
                     request.method,
@@ -289,7 +291,7 @@ class AsyncClient:
                         if not answer.take(piece):
                             break
                         if was_small and answer.size > _READ_AT_ONCE:
-                            await held.enter_async_context(self._large)
+                            is_large = await self._large.acquire()
 
             read = functools.partial(self._read, call, raw.status, raw.headers, answer.body())
             if answer.size <= _READ_AT_ONCE:
@@ -299,11 +301,14 @@ class AsyncClient:
                 # The future of a thread keeps its result until the garbage collector comes by, so it gets none.
                 await asyncio.to_thread(lambda: found.append(read()))
             return found.pop()
+        finally:
+            if is_large:
+                self._large.release()
 
     def _read(self, call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
         return http.read(call, self.config.response(call, status, headers, body))
 
-    def _new_session(self) -> aiohttp.ClientSession:
+    def _new_session(self, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
         import aiohttp
 
         return aiohttp.ClientSession(
@@ -314,7 +319,7 @@ class AsyncClient:
             auto_decompress=False,
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
-            trace_configs=[network.progress_trace()],
+            trace_configs=list(traces),
         )
 
     async def close(self) -> None:

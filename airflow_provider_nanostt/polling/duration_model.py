@@ -77,7 +77,9 @@ def describe_wait(jobs: Sequence[Job], record: str | None = None, items: int | N
 
 def log_bin(ratio: float) -> float:
     """Return where a ratio is on the scale, in steps from its lower end."""
-    return min((math.log2(max(ratio, _EDGES[0])) - _LOWEST) * _STEPS, _TOP)
+    if ratio <= _EDGES[0]:
+        return 0.0
+    return (math.log2(ratio) - _LOWEST) * _STEPS if ratio < _EDGES[-1] else _TOP
 
 
 class SurvivalModel:
@@ -117,13 +119,13 @@ class SurvivalModel:
             self._entered[step] += running * share
             running -= ended
 
-    def alive(self, where: float) -> float:
-        """Return the probability that a job is still running at a place on the scale."""
-        return _value_at(self.survival, where)
-
     def done(self, before: float, ratio: float) -> float:
         """Return the probability that a job is done at a ratio, given that it ran at a place on the scale."""
-        return 1.0 - self.alive(log_bin(ratio)) / max(self.alive(before), 1e-12)
+        # Without a call for each value: a plan for the next requests looks at every job that is due.
+        now, alive = log_bin(ratio), self.survival
+        step, then = int(now), int(before)
+        after = alive[step] + (alive[step + 1] - alive[step]) * (now - step)
+        return 1.0 - after / (alive[then] + (alive[then + 1] - alive[then]) * (before - then) or 1e-12)
 
     def poll_density_at(self, where: float) -> float:
         """Return ``poll_density`` at a place on the scale."""
@@ -164,5 +166,4 @@ def _steps_between(before: float, now: float) -> list[tuple[int, float]]:
 def _value_at(steps: Sequence[float], where: float) -> float:
     """Return the value at a place on the scale, between those at its steps."""
     step = int(where)
-    before, after = steps[step : step + 2]
-    return before + (after - before) * (where - step)
+    return steps[step] + (steps[step + 1] - steps[step]) * (where - step)

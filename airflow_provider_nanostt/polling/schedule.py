@@ -193,7 +193,7 @@ class Schedule:
             gap = now - waiting.last
             if gap >= sweep or now >= waiting.deadline:
                 return 1e6 + gap
-            weight: float = max(gap, 0.0) ** _PATIENCE
+            weight: float = gap**_PATIENCE if gap > 0.0 else 0.0
             return weight * waiting.table.done(waiting.bin, (now - waiting.born) / waiting.expected)
 
         few = len(self._ready) // _WINDOWS + 1

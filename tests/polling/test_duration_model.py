@@ -30,7 +30,7 @@ def test_every_ratio_has_its_place(ratio):
 
 def test_before_anything_was_seen_the_formula_is_the_median():
     """Half of the jobs are expected to be done by the time the formula says."""
-    assert SurvivalModel().alive(log_bin(1.0)) == pytest.approx(0.5, abs=0.03)
+    assert SurvivalModel().done(0.0, 1.0) == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
@@ -48,18 +48,18 @@ def test_what_was_seen_to_finish_corrects_it(factor):
             table.running(log_bin(before), log_bin(now))
             before = now
     table.refresh(1)
-    assert table.alive(log_bin(factor * 0.75)) > 0.5
-    assert table.alive(log_bin(factor * 1.5)) < 0.5
+    assert table.done(0.0, factor * 0.75) < 0.5
+    assert table.done(0.0, factor * 1.5) > 0.5
 
 
 def test_jobs_that_still_run_count_too():
     """Jobs that only were seen to go on push the expectation up, though none has finished."""
     table = SurvivalModel()
-    before = table.alive(log_bin(2.0))
+    before = table.done(0.0, 2.0)
     for _ in range(50):
         table.running(0.0, log_bin(2.0))
     table.refresh(1)
-    assert table.alive(log_bin(2.0)) > before
+    assert table.done(0.0, 2.0) < before
 
 
 def test_it_is_rebuilt_only_when_enough_is_new():
