@@ -72,7 +72,7 @@ class Poller:
         self._schedule = Schedule(self.limiter)
         self._waits: dict[str, _Wait] = {}
         self._names = itertools.count()
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         # Tasks and timers serve everybody: they must not keep alive, nor log as, the trigger that happened to be first.
         self._context = contextvars.Context()
@@ -114,9 +114,9 @@ class Poller:
         """Stop asking, and close the connections."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in self._asking:
+        for task in (tasks := list(self._asking.values())):
             task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.close()
         self._measure(float("inf"))
 
@@ -139,9 +139,8 @@ class Poller:
                 self._end(late, self._waits[late].monitor.timed_out("no answer came in time"))
             key, pause = self._schedule.next(now)
             while key is not None:
-                task = asyncio.get_running_loop().create_task(self._ask(key), context=self._context)
-                self._asking.add(task)
-                task.add_done_callback(self._asking.discard)
+                # It leaves by itself: a callback for that would be one more turn of the event loop.
+                self._asking[key] = asyncio.get_running_loop().create_task(self._ask(key), context=self._context)
                 key, pause = self._schedule.next(now)
             self._measure(now)
             if self._waits:
@@ -154,6 +153,7 @@ class Poller:
     async def _ask(self, key: str) -> None:
         wait = self._waits.get(key)
         if wait is None:
+            del self._asking[key]
             return
         sent_at = time.time()
         self._counts["polls"] += 1
@@ -164,6 +164,8 @@ class Poller:
         except Exception as error:  # noqa: BLE001  fails this wait, not all of them
             wait.fail(error)
             return
+        finally:
+            del self._asking[key]
         if key in self._waits:
             self._take_answer(key, wait, answer, sent_at)
 
