@@ -15,7 +15,7 @@ import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -257,34 +257,11 @@ class AsyncClient:
         return await self._exchange(self._session, call)
 
     async def _exchange(self, session: aiohttp.ClientSession, call: Call[T]) -> T:
-        import aiohttp
-
-        request, timeout = call.request, self.config.timeout_for(call)
         progress = network.Progress() if call.paid else None
-        # A large body of bytes would draw a warning about blocking the loop; one in a file does not.
-        body = io.BytesIO(request.body) if call.paid and request.body is not None else request.body
-        if self._is_encrypted:
-            with contextlib.suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
-                self._tls = network.tls_context()
         is_large = False
         try:
             with http.classified(call), network.aiohttp_errors(self.config.host, progress):
-                async with session.request(
-                    request.method,
-                    self.config.url(request),
-                    data=body,
-                    headers=self.config.headers(request),
-                    allow_redirects=False,
-                    proxy=self._proxy,
-                    ssl=self._tls,
-                    # A free call may wait for one of the connections; a paid one has its own.
-                    timeout=aiohttp.ClientTimeout(
-                        total=timeout,
-                        connect=self.config.connect_timeout if call.paid else None,
-                        sock_connect=self.config.connect_timeout,
-                    ),
-                    trace_request_ctx=progress,
-                ) as raw:
+                async with self._request(session, call, progress) as raw:
                     answer = Incoming(call, raw.status, raw.headers.get("Content-Encoding"))
                     async for piece in raw.content.iter_any():
                         was_small = answer.size <= _READ_AT_ONCE
@@ -304,6 +281,33 @@ class AsyncClient:
         finally:
             if is_large:
                 self._large.release()
+
+    def _request(
+        self, session: aiohttp.ClientSession, call: Call[object], progress: network.Progress | None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        import aiohttp
+
+        request = call.request
+        if self._is_encrypted:
+            with contextlib.suppress(errors.InvalidInput):  # while they are being replaced, those that were read hold
+                self._tls = network.tls_context()
+        return session.request(
+            request.method,
+            self.config.url(request),
+            # A large body of bytes would draw a warning about blocking the loop; one in a file does not.
+            data=io.BytesIO(request.body) if call.paid and request.body is not None else request.body,
+            headers=self.config.headers(request),
+            allow_redirects=False,
+            proxy=self._proxy,
+            ssl=self._tls,
+            # A free call may wait for one of the connections; a paid one has its own.
+            timeout=aiohttp.ClientTimeout(
+                total=self.config.timeout_for(call),
+                connect=self.config.connect_timeout if call.paid else None,
+                sock_connect=self.config.connect_timeout,
+            ),
+            trace_request_ctx=progress,
+        )
 
     def _read(self, call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
         return http.read(call, self.config.response(call, status, headers, body))
