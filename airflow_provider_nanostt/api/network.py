@@ -272,19 +272,14 @@ def progress_trace() -> aiohttp.TraceConfig:
 
 
 @contextmanager
-def aiohttp_errors(host: str, progress: Progress | None) -> Iterator[None]:
-    """Turn what aiohttp raises in the block into our own errors; which of them a timeout is shows in the progress.
-
-    :param progress: None for a call that is free: of that the kind of error says enough, and it is made often.
-    """
+def aiohttp_errors(host: str, progress: Progress) -> Iterator[None]:
+    """Turn what aiohttp raises in the block into our own errors; which of them a timeout is shows in the progress."""
     import aiohttp
 
     try:
         yield
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        is_unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-        is_sent = not is_unsent if progress is None else progress.is_sent
-        raise _mapped([error], host, is_sent=is_sent) from errors.without_secrets(error)
+        raise _mapped([error], host, is_sent=progress.is_sent) from errors.without_secrets(error)
 
 
 def _reasons(error: Exception) -> Iterator[Exception]:

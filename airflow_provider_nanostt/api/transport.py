@@ -249,7 +249,7 @@ class AsyncClient:
     async def _attempt(self, call: Call[T]) -> T:
         if call.paid:  # a connection of its own, as in Client
             await self.open()
-            async with self._new_session(network.progress_trace()) as session:
+            async with self._new_session() as session:
                 return await self._exchange(session, call)
         if self._session is None:
             await self.open()
@@ -257,7 +257,7 @@ class AsyncClient:
         return await self._exchange(self._session, call)
 
     async def _exchange(self, session: aiohttp.ClientSession, call: Call[T]) -> T:
-        progress = network.Progress() if call.paid else None
+        progress = network.Progress()
         is_large = False
         try:
             with http.classified(call), network.aiohttp_errors(self.config.host, progress):
@@ -283,7 +283,7 @@ class AsyncClient:
                 self._large.release()
 
     def _request(
-        self, session: aiohttp.ClientSession, call: Call[object], progress: network.Progress | None
+        self, session: aiohttp.ClientSession, call: Call[object], progress: network.Progress
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         import aiohttp
 
@@ -312,7 +312,7 @@ class AsyncClient:
     def _read(self, call: Call[T], status: int, headers: Mapping[str, str], body: bytes) -> T:
         return http.read(call, self.config.response(call, status, headers, body))
 
-    def _new_session(self, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    def _new_session(self) -> aiohttp.ClientSession:
         import aiohttp
 
         return aiohttp.ClientSession(
@@ -323,7 +323,7 @@ class AsyncClient:
             auto_decompress=False,
             max_line_size=_LONGEST_HEADER,
             max_field_size=_LONGEST_HEADER,
-            trace_configs=list(traces),
+            trace_configs=[network.progress_trace()],
         )
 
     async def close(self) -> None:

@@ -37,10 +37,7 @@ _GRACE = 1.0
 """Seconds after the deadline at which a wait ends even if the last question found no slot or no answer."""
 LATE_GRACE_SECONDS = 60.0
 """The same for a job that came when its deadline was about over: it is to be asked once."""
-_WINDOWS = 10
-"""In so many turns are all jobs asked that are due, ranked anew for each; 20 would bring 0.6 % (simulated, as above)."""
-_REFRESHES = 20
-"""How often the life table is made anew while each job is asked once."""
+_WINDOWS = 20
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +126,7 @@ class Schedule:
         now_bin = waiting.bin_at(now)
         waiting.table.running(waiting.bin, now_bin)
         waiting.bin, waiting.last = now_bin, now
-        waiting.table.refresh(max(10, len(self._jobs) // _REFRESHES))
+        waiting.table.refresh(max(10, len(self._jobs) // _WINDOWS))
         self._put(waiting, self._worth_asking(waiting))
         return waiting.due
 
