@@ -20,9 +20,11 @@ from airflow_provider_nanostt.cli import costs, doctor, emulator, estimate, mode
 from airflow_provider_nanostt.cli.output import (
     CONN,
     KEY_VARIABLE,
+    OutputLostError,
     Parser,
     WrongUsageError,
     chosen_connection,
+    complain,
     quiet,
     refuse,
     write,
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WrongUsageError as error:
         write(sys.stderr, error.usage)
         return refuse(given, str(error))
+    except OutputLostError as error:
+        complain(str(error))
+        return 1
     except KeyboardInterrupt:
         return refuse(given, "interrupted", 128 + signal.SIGINT) if given.code is None else int(given.code)
     finally:

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -57,6 +57,10 @@ class Check:
         """All of it in one line."""
         message = f"{self.message.rstrip('.')}. {self.remedy}" if self.remedy else self.message
         return escaped(f"{self.name}: {message}")
+
+
+class OutputLostError(Exception):
+    """What a command has to say cannot be written, as on a full disk; the text says why."""
 
 
 class WrongUsageError(Exception):
@@ -180,7 +184,8 @@ def refuse(given: argparse.Namespace, problem: str, code: int = 2) -> int:
     """Say why a command ends without a result, to programs too; return its exit code."""
     complain(problem)
     if given.json:
-        write_json(given.out, {"exit_code": code, "problem": escaped(problem)})
+        with suppress(OutputLostError):
+            write_json(given.out, {"exit_code": code, "problem": escaped(problem)})
     return code
 
 
@@ -195,16 +200,19 @@ def printing(stream: TextIO) -> Iterator[Console]:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write a text; that nobody reads it any more is no failure of the command."""
+    """Write a text; that nobody reads it any more is no failure of the command.
+
+    :raises OutputLostError: if it cannot be written, unless it is for people only.
+    """
     try:
         stream.write(text)
         stream.flush()
     except OSError as error:
-        if error.errno not in _NOBODY_READS:
-            raise
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # Python flushes it once more at its end
         os.close(nowhere)
+        if error.errno not in _NOBODY_READS and stream is not sys.stderr:
+            raise OutputLostError(f"the output cannot be written: {error.strerror}. What was done is done") from error
 
 
 def write_json(stream: TextIO, document: Mapping[str, object]) -> None:

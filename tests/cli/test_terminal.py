@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -185,6 +187,36 @@ def test_a_pipe_that_nobody_reads(emulator: Emulator, given, folder, closed):
     assert "Exception" not in said
     assert len(list(folder.glob("*.txt"))) == 3
     assert len(emulator.charges) == 3
+
+
+@pytest.fixture
+def full() -> Iterator[TextIO]:
+    """A file on a disk that is full."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    with Path("/dev/full").open("w") as file:
+        yield file
+
+
+def test_a_log_on_a_full_disk(emulator: Emulator, given, folder, full):
+    """What people would have read is lost, and no recording with it."""
+    done = ended(start(*given, stderr=full))
+    assert done.code == 0
+    assert "3 written" in done.out
+    assert len(list(folder.glob("*.txt"))) == len(emulator.charges) == 3
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_result_on_a_full_disk(emulator: Emulator, given, calls, folder, full, form):
+    """A script has to notice that it got nothing; the work is done all the same, and there is no traceback."""
+    for command in (given, ["estimate", f"{calls}/*.wav"], ["models"]):
+        done = ended(start(*command, *form, stdout=full))
+        assert done.code == 1
+        assert done.err.endswith("cannot be written: No space left on device. What was done is done\n")
+        assert "Traceback" not in done.err
+    assert len(list(folder.glob("*.txt"))) == len(emulator.charges) == 3
+    refused = ended(start("models", "--unknown", "--json", stdout=full))
+    assert (refused.code, "Traceback" in refused.err) == (2, False)
 
 
 def test_an_estimate_that_nobody_reads(emulator: Emulator, calls):
