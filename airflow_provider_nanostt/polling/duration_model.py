@@ -79,7 +79,7 @@ def log_bin(ratio: float) -> float:
     """Return where a ratio is on the scale, in steps from its lower end."""
     if ratio <= _EDGES[0]:
         return 0.0
-    return (math.log2(ratio) - _LOWEST) * _STEPS if ratio < _EDGES[-1] else _TOP
+    return min((math.log2(ratio) - _LOWEST) * _STEPS, _TOP)
 
 
 class SurvivalModel:

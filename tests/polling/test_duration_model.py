@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_nanostt.polling import SurvivalModel, expected_seconds
@@ -23,6 +23,8 @@ def test_the_published_formula_is_the_start(minutes, seconds):
 
 
 @given(st.floats(0.0, 1e9))
+@example(math.nextafter(64.0, 0.0))
+@example(math.nextafter(1 / 64, 1.0))
 def test_every_ratio_has_its_place(ratio):
     """The scale is never left, whatever the ratio."""
     assert 0.0 <= log_bin(ratio) < 72.0
